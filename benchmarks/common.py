@@ -1,0 +1,39 @@
+"""What every benchmark script needs: rows of figures with the machine they come from."""
+
+import csv
+import datetime
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def machine():
+    """Return the processor, the cores and the versions that matter."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((x.split(": ")[1] for x in lines if x.startswith("model name")), model)
+    packages = ("torch", "scikit-learn", "skorch", "numpy")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{model}, {os.cpu_count()} cores",
+        "versions": " ".join(f"{name}={version(name)}" for name in packages),
+    }
+
+
+def append_csv(name, row):
+    """Print a row, and append it to a CSV file beside the scripts."""
+    row = {key: f"{v:.4g}" if isinstance(v, float) else v for key, v in row.items()}
+    print("  ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+    row |= machine()
+    path = HERE / name
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

@@ -1,0 +1,208 @@
+"""A kernel support vector machine on raw pixels, with calibrated probabilities."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import SVC
+from sklearn.utils import Tags
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.intp]
+
+MAX_FOLDS = 5
+TEMPERATURES = 0.05, 20.0  # at the lower end a margin of 1 is certain, whatever the folds say
+
+
+class PixelSVC(ClassifierMixin, BaseEstimator):
+    r"""Support vector machine with a Gaussian kernel on raw pixels.
+
+    The kernel is :math:`\exp(-\gamma \|x - x'\|^2)` on pixels that are centred each and divided
+    by *one* standard deviation common to all: a scale for each pixel would blow up the noise
+    of pixels that hardly vary, such as those of the margin.
+
+    The decision value of a class is its smallest margin over any other one,
+    :math:`f_i(x) = \min_{j \ne i} m_{ij}(x)` with the margins :math:`m_{ij} = -m_{ji}` of the
+    pairwise machines: the winner of all its pairs comes first, as by voting, but there are no
+    steps.  The probabilities are :math:`\mathrm{softmax}(f(x) / T)`, where the temperature T
+    minimises the log loss of decision values from cross-validation; a single number cannot
+    change which class comes first.
+
+    Identical samples count as one with their summed weights, so that copies of a sample never
+    lie on both sides of a fold, and neither the order of the samples nor the difference
+    between a weight and a repetition matters.
+
+    Parameters
+    ----------
+    C : float, default=10.0
+        Penalty of the margin violations, for a sample of weight 1.
+    gamma : "scale" or float, default="scale"
+        Inverse squared width of the kernel, in units of the scaled pixels; "scale" is one over
+        the number of pixels.
+    class_weight : "balanced", dict or None, default=None
+        Factors on the weights of the samples of each class.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the folds that the temperature is found on; nothing else is random.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+    svc_ : SVC
+        The machine on the scaled pixels.
+    mean_ : ndarray, shape (n_pixels,)
+    scale_ : float
+        The common standard deviation, 1 where all samples agree.
+    temperature_ : float
+        1 where some class has one distinct sample only, which leaves nothing to hold out.
+    n_parameters_ : int
+        Number of coefficients of the support vectors, and intercepts.  The support vectors
+        themselves are data and not counted.
+
+    References
+    ----------
+    C. Cortes and V. Vapnik. Support-vector networks. Machine Learning, 1995.
+    C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger. On calibration of modern neural networks.
+    ICML, 2017.
+    """
+
+    def __init__(
+        self,
+        C: float = 10.0,
+        gamma: str | float = "scale",
+        class_weight: str | dict[Any, float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.class_weight = class_weight
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the machine, then the temperature of its probabilities.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, ...)
+            Images of any shape; every value is a pixel.
+        y : array-like, shape (n_samples,)
+            Labels of any type.
+        sample_weight : array-like, shape (n_samples,), default=None
+            Not negative; samples of weight 0 are left out.
+
+        Returns
+        -------
+        self : PixelSVC
+
+        Raises
+        ------
+        ValueError
+            If X is not finite, if y has a single class, or if a parameter is not valid.
+        """
+        X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float64)
+        check_classification_targets(y)
+        self._image_shape = X.shape[1:]
+        X, y, weight = self._distinct(X.reshape(len(X), -1), y, sample_weight)
+        self.mean_ = np.average(X, axis=0, weights=weight)
+        variance = np.average(((X - self.mean_) ** 2).mean(axis=1), weights=weight)
+        self.scale_ = float(np.sqrt(variance)) or 1.0
+        X = self._scaled(X)
+        self.svc_ = self._machine().fit(X, y, sample_weight=weight)
+        self.temperature_ = self._temperature(X, y, weight)
+        self.n_parameters_ = self.svc_.dual_coef_.size + self.svc_.intercept_.size
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the decision values, shape (n_samples, n_classes).
+
+        For two classes the margin of the second one, shape (n_samples,).
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, allow_nd=True, dtype=np.float64, reset=False)
+        if X.shape[1:] != self._image_shape:
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
+                f"shape {self._image_shape}."
+            )
+        values = smallest_margins(self.svc_, self._scaled(X.reshape(len(X), -1)))
+        return values if len(self.classes_) > 2 else values[:, 1]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probabilities of the classes, shape (n_samples, n_classes)."""
+        values = self.decision_function(X)
+        values = values if values.ndim == 2 else np.column_stack([-values, values])
+        return softmax(values / self.temperature_, axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable classes, shape (n_samples,)."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def _distinct(self, X: Array, y: Any, sample_weight: Any) -> tuple[Array, Labels, Any]:
+        """Return the distinct samples, the numbers of their classes, and their weights."""
+        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
+                f"{self.classes_.tolist()}."
+            )
+        factors = compute_class_weight(
+            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
+        )
+        weight = weight * factors[codes]
+        rows = np.column_stack([codes, X]) + 0.0  # no negative zeros: rows are compared as bytes
+        rows = rows.view(f"V{rows[0].nbytes}").ravel()
+        _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+        return X[first], codes[first], np.bincount(group, weight)
+
+    def _scaled(self, X: Array) -> Array:
+        return (X - self.mean_) / self.scale_
+
+    def _machine(self) -> SVC:
+        gamma = "auto" if self.gamma == "scale" else self.gamma  # both 1 / n_pixels at unit scale
+        return SVC(C=self.C, gamma=gamma, decision_function_shape="ovo")
+
+    def _temperature(self, X: Array, y: Labels, weight: Array) -> float:
+        folds = min(MAX_FOLDS, np.bincount(y).min())
+        if folds < 2:
+            return 1.0
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
+        held_out = np.empty((len(y), len(self.classes_)))
+        for train, test in splitter.split(X, y):
+            machine = self._machine().fit(X[train], y[train], sample_weight=weight[train])
+            held_out[test] = smallest_margins(machine, X[test])
+        best = minimize_scalar(
+            lambda log_t: log_loss(y, softmax(held_out / np.exp(log_t), 1), sample_weight=weight),
+            bounds=np.log(TEMPERATURES),
+        )
+        return float(np.exp(best.x))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def smallest_margins(machine: SVC, X: Array) -> Array:
+    """Return the smallest margin of every class over any other, shape (n_samples, n_classes)."""
+    n_classes = len(machine.classes_)
+    margins = machine.decision_function(X).reshape(len(X), -1)
+    if n_classes == 2:
+        margins = -margins  # of two classes, scikit-learn gives the margin of the second
+    smallest = np.full((len(X), n_classes), np.inf)
+    for margin, (i, j) in zip(margins.T, combinations(range(n_classes), 2), strict=True):
+        smallest[:, i] = np.minimum(smallest[:, i], margin)
+        smallest[:, j] = np.minimum(smallest[:, j], -margin)
+    return smallest

@@ -1,0 +1,32 @@
+"""Structured deep networks with a scikit-learn interface.
+
+Estimators of every installed plugin are importable from here by their class names, and are
+imported when first asked for: ``from sklstruct import RFNNClassifier``.
+"""
+
+import importlib
+from typing import Any
+
+from .hookspecs import hookimpl as hookimpl
+
+__version__ = "0.1.0"
+
+ROOMS = ("estimators", "frames", "inspection", "io", "layers", "plugins", "studies", "testing")
+
+
+def __getattr__(name: str) -> Any:
+    if name in ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if not name.startswith("_"):
+        from .plugins import entries
+
+        for entry in entries("estimator").values():
+            if entry.attribute == name:
+                return entry.load()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from .plugins import entries
+
+    return sorted({*globals(), *ROOMS, *(e.attribute for e in entries("estimator").values())})

@@ -1,0 +1,152 @@
+"""Classes in, probabilities out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_class_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from .base import NetworkEstimator
+from .training import Samples
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):
+    """Train a network whose outputs are logits of classes."""
+
+    class_weight: dict[Any, float] | str | None = None
+    label_smoothing: float = 0.1
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **NetworkEstimator._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
+        """Train on samples and their classes.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            See ``sklstruct.estimators.samples`` for how a sample is read.
+        y : array-like, shape (n,)
+            Labels of any type.
+        sample_weight : array-like, shape (n,), default=None
+        X_val, y_val : array-like, default=None
+            Samples to watch the loss on; with ``early_stopping``, to stop by.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; the message says which and why.
+        """
+        self._validate_params()
+        warm = self._is_warm()
+        X, y = self._read(X, y, reset=not warm, min_samples=2)
+        check_classification_targets(y)
+        weight = self._check_weight(sample_weight, X)
+        classes = np.unique(y if weight is None else y[weight > 0])
+        if warm and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"With warm_start, y must have the classes {self.classes_}, got {classes}."
+            )
+        if len(classes) < 2:
+            raise ValueError(f"y must have at least two classes, got one class: {classes[0]!r}.")
+        self.classes_ = classes
+        validation = None if X_val is None else self._read_validation(X_val, y_val)
+        X, y, weight = self._weigh(X, y, weight)
+        return self._fit(X, y, weight, validation)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch, on from the present weights.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as for ``fit``
+        classes : array-like, shape (n_classes,), default=None
+            All labels that may ever come; needed in the first call.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        first = not hasattr(self, "net_")
+        X, y = self._read(X, y, reset=first, min_samples=2)
+        check_classification_targets(y)
+        if first:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = np.unique(classes)
+        return self._partial_fit(*self._weigh(X, y, self._check_weight(sample_weight, X)))
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return logits, shape (n, n_classes); for two classes their difference, (n,)."""
+        logits = self._outputs(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return class probabilities, shape (n, n_classes)."""
+        return softmax(self._outputs(X), axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return class labels, shape (n,)."""
+        check_is_fitted(self)
+        return self.classes_[self._outputs(X).argmax(axis=1)]
+
+    def _criterion(self) -> nn.Module:
+        smoothing = self._setting("label_smoothing", n_samples=1)
+        return nn.CrossEntropyLoss(reduction="none", label_smoothing=smoothing)
+
+    def _n_outputs(self) -> int:
+        return len(self.classes_)
+
+    def _stratify(self, samples: Samples) -> NDArray[Any]:
+        return samples.y.numpy()
+
+    def _encode(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the numbers of classes, or raise ValueError for an unknown label."""
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y has labels {unknown.tolist()} that are not among the classes "
+                f"{self.classes_.tolist()}."
+            )
+        return np.searchsorted(self.classes_, y).astype(np.int64)
+
+    def _weigh(
+        self, X: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+        """Leave out samples of no weight, and join the weights of samples and classes."""
+        if weight is not None and not weight.all():
+            X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        numbers = self._encode(y)
+        if self.class_weight is not None:
+            present = np.unique(y)
+            per_class = compute_class_weight(self.class_weight, classes=present, y=y)
+            of_sample = per_class[np.searchsorted(present, y)]
+            weight = of_sample if weight is None else weight * of_sample
+        return X, numbers, weight
+
+    def _read_validation(self, X: Any, y: Any) -> Any:
+        if y is None:
+            raise ValueError("X_val was given without y_val.")
+        X, y = self._read(X, y, reset=False)
+        return X, self._encode(y)

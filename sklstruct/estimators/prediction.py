@@ -1,0 +1,58 @@
+"""Apply a fitted network to samples, such that no prediction depends on its company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .training import limited_threads
+
+PIECE_VALUES = {"cpu": 1 << 14, "other": 1 << 22}  # of the input; small pieces stay in the cache
+LARGEST_PIECE = {"cpu": 64, "other": 1024}  # samples
+
+
+def run_in_pieces(
+    function: Callable[[Tensor], Tensor],
+    X: NDArray[Any],
+    prepare: Callable[[NDArray[Any]], Tensor],
+    device: Any,
+    n_threads: int | None,
+) -> NDArray[Any]:
+    """Return ``function(prepare(X))``, computed for a few samples at a time.
+
+    All pieces have one size, the last is filled up: a library picks its algorithm by the shape
+    of a batch, and with another one a sample's last digits would depend on how many others are
+    predicted along with it.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a tensor (n, ...) on the device to a tensor (n, ...).
+    X : ndarray, shape (n, channels, *spatial)
+    prepare : callable
+        Maps some samples to a tensor.
+    device : torch device
+    n_threads : int or None
+
+    Returns
+    -------
+    out : ndarray, shape (n, ...)
+    """
+    kind = "cpu" if torch.device(device).type == "cpu" else "other"
+    size = min(LARGEST_PIECE[kind], max(1, PIECE_VALUES[kind] // prod(X.shape[1:])))
+    pieces = []
+    with limited_threads(n_threads), torch.inference_mode():
+        for start in range(0, len(X), size):
+            piece = X[start : start + size]
+            missing = size - len(piece)
+            if missing:
+                piece = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)])
+            out = function(prepare(piece).to(device))
+            pieces.append(out[: size - missing].cpu())
+    return torch.cat(pieces).numpy()

@@ -1,0 +1,132 @@
+"""What a row of X is: one documented rule from any array to (n, channels, *spatial).
+
+===============  ======================================  ===========================
+shape of X       condition                               read as (``layout``)
+===============  ======================================  ===========================
+(n, a)           ``image_shape`` is None                 signal, "L"
+(n, a)           ``image_shape`` is given                reshaped, then as below
+(n, a, b)        always                                  grey image, "HW"
+(n, a, b, c)     a <= 4                                  image, "CHW"
+(n, a, b, c)     a > 4 and c <= 4                        image, "HWC"
+(n, a, b, c)     a > 4 and c > 4                         volume, "DHW"
+(n, a, b, c, d)  a <= 4 or d > 4                         volume with channels, "CDHW"
+(n, a, b, c, d)  a > 4 and d <= 4                        volume with channels, "DHWC"
+===============  ======================================  ===========================
+
+The parameter ``layout`` overrides the rule, and the fitted attribute ``layout_`` tells what was
+decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
+MOST_CHANNELS = 4  # grey, colour, colour with alpha; more are not taken for channels
+
+
+def decide_layout(shape: tuple[int, ...], layout: str | None = None) -> str:
+    """Return the layout of samples of this shape, by the rule above unless it is given.
+
+    Raises
+    ------
+    ValueError
+        If the layout is unknown or does not fit the number of axes, or no rule covers the shape.
+    """
+    if layout is not None:
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {LAYOUTS} or None, got {layout!r}.")
+        if len(layout) != len(shape):
+            raise ValueError(
+                f"layout={layout!r} has {len(layout)} axes, but samples have shape {shape}."
+            )
+        return layout
+    channels_last = len(shape) > 2 and shape[0] > MOST_CHANNELS >= shape[-1]
+    if len(shape) == 1:
+        return "L"
+    if len(shape) == 2:
+        return "HW"
+    if len(shape) == 3:
+        return "HWC" if channels_last else "CHW" if shape[0] <= MOST_CHANNELS else "DHW"
+    if len(shape) == 4:
+        return "DHWC" if channels_last else "CDHW"
+    raise ValueError(
+        f"X must have 2 to 5 axes (samples first; see the parameter layout), "
+        f"but its samples have shape {shape}."
+    )
+
+
+def image_shape_of(shape: tuple[int, ...], image_shape: Any) -> tuple[int, ...]:
+    """Return the shape of samples after flat rows have been folded into images.
+
+    Raises
+    ------
+    ValueError
+        If ``image_shape`` is no shape, or has another number of values than a row.
+    """
+    if image_shape is None:
+        return shape
+    try:
+        wanted = tuple(int(extent) for extent in image_shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"image_shape must be a tuple of int, got {image_shape!r}.") from None
+    if len(shape) > 1:
+        if shape != wanted:
+            raise ValueError(
+                f"image_shape={wanted} is for flat rows or for samples of that shape, "
+                f"but X has samples of shape {shape}."
+            )
+    elif prod(wanted) != shape[0]:
+        raise ValueError(
+            f"image_shape={wanted} needs rows of {prod(wanted)} values, but X has {shape[0]}."
+        )
+    return wanted
+
+
+def channels_first(X: NDArray[Any], layout: str) -> NDArray[Any]:
+    """Return X, shape (n, *axes of layout), as (n, channels, *spatial)."""
+    if "C" not in layout:
+        return X[:, np.newaxis]
+    return np.moveaxis(X, 1 + layout.index("C"), 1)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SampleReader(BaseEstimator):
+    """Read X as samples (n, channels, *spatial), the same way in training and after it."""
+
+    image_shape: tuple[int, ...] | None = None
+    layout: str | None = None
+    dtype: str = "float32"
+
+    def _read(
+        self, X: Any, y: Any = "no_validation", *, reset: bool, min_samples: int = 1, **checks: Any
+    ) -> Any:
+        """Return X as an array (n, channels, *spatial) of the dtype, or (X, y) if y is given."""
+        X = X.detach().cpu().numpy() if hasattr(X, "detach") else X
+        if not reset and hasattr(X, "shape"):
+            self._check_sample_shape(tuple(X.shape[1:]))
+        checks.update(dtype=self.dtype, allow_nd=True, ensure_min_samples=min_samples)
+        checked = validate_data(self, X, y, reset=reset, **checks)
+        X, *targets = checked if isinstance(checked, tuple) else (checked,)
+        shape = image_shape_of(X.shape[1:], self.image_shape)
+        if reset:
+            self.sample_shape_ = X.shape[1:]
+            self.layout_ = decide_layout(shape, self.layout)
+        X = channels_first(X.reshape(len(X), *shape), self.layout_)
+        return (X, *targets) if targets else X
+
+    def _check_sample_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError unless samples have the shape that the estimator was fitted with."""
+        flat_rows = len(shape) <= 1 and len(self.sample_shape_) == 1  # scikit-learn checks these
+        if shape != self.sample_shape_ and not flat_rows:
+            raise ValueError(
+                f"X has samples of shape {shape}, but {type(self).__name__} was fitted with "
+                f"samples of shape {self.sample_shape_}."
+            )

@@ -1,0 +1,214 @@
+"""The training of a network: data in batches, loss, optimiser, schedule, device and threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from torch import Tensor, nn
+
+_INITIALISATION = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Samples(torch.utils.data.Dataset[Any]):
+    """Samples, targets and weights as tensors of equal length.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, channels, *spatial)
+    y : Tensor, shape (n,) of class numbers or (n, n_outputs) of values
+    weight : Tensor, shape (n,)
+        With mean one.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.x[index], (self.y[index], self.weight[index])
+
+    def take(self, index: Tensor) -> Samples:
+        """Return some of the samples."""
+        return Samples(self.x[index], self.y[index], self.weight[index])
+
+
+class Batches:
+    """Iterate over samples in batches of (nearly) equal size.
+
+    Whole batches are taken from the tensors at once, which is twice as fast as collecting
+    single samples; and no batch is much smaller than another, which batch norm would not like.
+
+    Parameters
+    ----------
+    dataset : Samples
+    batch_size : int
+        Largest size of a batch.
+    generator : torch.Generator, default=None
+        Shuffles the samples and drives the augmentation; if None, they come in order.
+    augment : callable, default=None
+        Maps (batch, generator) to a batch.
+    device : str, default="cpu"
+        Where batches are wanted.
+    """
+
+    def __init__(
+        self,
+        dataset: Samples,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.dataset, self.generator, self.augment = dataset, generator, augment
+        self.device = device
+        self.n_batches = -(-len(dataset) // min(batch_size, len(dataset)))
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.dataset)
+        order = torch.arange(n)
+        if self.generator is not None:
+            order = torch.randperm(n, generator=self.generator)
+        for index in order.tensor_split(self.n_batches):
+            x, targets = self.dataset[index]
+            x = x.to(self.device)
+            if self.augment is not None and self.generator is not None:
+                x = self.augment(x, self.generator)
+            yield x, targets
+
+
+class Net(NeuralNet):
+    """A skorch net whose loss is the weighted mean over the samples of a batch."""
+
+    def get_loss(self, y_pred: Tensor, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the mean of weight times loss; weights have mean one over all samples."""
+        y, weight = (part.to(y_pred.device) for part in y_true)
+        loss = self.criterion_(y_pred, y)
+        if loss.ndim > 1:
+            loss = loss.mean(dim=1)
+        return (loss * weight).mean()
+
+
+def make_optimizer(groups: Any, *, name: str, weight_decay: float, **params: Any) -> Any:
+    """Return an optimiser that decays weights, but neither biases nor norms.
+
+    Parameters
+    ----------
+    groups : list of dict
+        As skorch passes the parameters of a module.
+    name : {"adamw", "adam", "sgd", "adadelta"}
+    weight_decay : float
+    **params
+        Learning rate ``lr`` and whatever else the optimiser takes.
+    """
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    parts = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    make, defaults = OPTIMIZERS[name]
+    return make([part for part in parts if part["params"]], **{**defaults, **params})
+
+
+OPTIMIZERS: dict[str, Any] = {
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+    "adam": (torch.optim.Adam, {"fused": True}),
+    "sgd": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    "adadelta": (torch.optim.Adadelta, {"rho": 0.95, "eps": 1e-6}),
+}
+
+
+SCHEDULES = ("one-cycle", "cosine", "linear", "constant")
+
+
+def make_schedule(name: str, optimizer: Any, lr: float, n_steps: int) -> tuple[Any, dict[str, Any]]:
+    """Return a torch scheduler class and its parameters for so many steps.
+
+    Parameters
+    ----------
+    name : {"one-cycle", "cosine", "linear"}
+        Up and down again, down as half a cosine, or straight down to zero.
+    optimizer : torch.optim.Optimizer
+    lr : float
+        The highest learning rate.
+    n_steps : int
+    """
+    schedulers = torch.optim.lr_scheduler
+    if name == "one-cycle":
+        momentum = any(key in optimizer.defaults for key in ("momentum", "betas"))
+        # The scheduler is asked once more after the last step, for a rate that is not used.
+        params = {"max_lr": lr, "total_steps": n_steps + 1, "cycle_momentum": momentum}
+        return schedulers.OneCycleLR, params
+    if name == "cosine":
+        return schedulers.CosineAnnealingLR, {"T_max": n_steps}
+    params = {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n_steps}
+    return schedulers.LinearLR, params
+
+
+def resolve_device(device: str) -> str:
+    """Return the torch device for a name; "auto" is CUDA, then MPS, then the CPU.
+
+    The environment variable ``SKLSTRUCT_DEVICE`` decides in place of "auto".
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device, or this machine does not have it.
+    """
+    if device == "auto":
+        device = os.environ.get("SKLSTRUCT_DEVICE") or best_device()
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={device!r} cannot be used here: {reason}") from error
+    return device
+
+
+def best_device() -> str:
+    """Return "cuda", "mps" or "cpu", the first that this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Let torch's global generator, borrowed for a moment, start from a seed.
+
+    Layers draw their first weights from it.  It belongs to the process, so networks that are
+    built in threads side by side have to wait for each other here; all later randomness has
+    generators of its own.
+    """
+    with _INITIALISATION, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def limited_threads(n_threads: int | None) -> Iterator[None]:
+    """Let torch use so many threads for one operation; None leaves it alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

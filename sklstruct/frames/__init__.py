@@ -1,0 +1,27 @@
+"""Filter banks as data.  Pure NumPy: this room knows nothing of torch or scikit-learn."""
+
+from typing import Any
+
+from ..hookspecs import hookimpl
+from .frame import Frame as Frame
+from .frame import FrameFamily as FrameFamily
+from .frame import Steering as Steering
+from .framelet import Framelets as Framelets
+from .gaussian import GaussianDerivatives as GaussianDerivatives
+from .morlet import Gabor as Gabor
+from .morlet import Morlet as Morlet
+from .naive import Monomials as Monomials
+from .pixel import Pixels as Pixels
+
+
+@hookimpl
+def register_frames() -> dict[str, Any]:
+    """Provide the frames of the suite."""
+    return {
+        "gaussian": GaussianDerivatives,
+        "pixel": Pixels,
+        "framelet": Framelets,
+        "naive": Monomials,
+        "gabor": Gabor,
+        "morlet": Morlet,
+    }

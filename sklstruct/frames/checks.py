@@ -1,0 +1,55 @@
+"""Checks of the parameters that several families share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check_ndim(ndim: Any) -> int:
+    """Return ndim, or raise ValueError unless it is 1, 2 or 3."""
+    if ndim not in (1, 2, 3):
+        raise ValueError(f"ndim must be 1, 2 or 3, got {ndim!r}.")
+    return int(ndim)
+
+
+def check_integer(name: str, value: Any, minimum: int) -> int:
+    """Return an integer of at least ``minimum``, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
+    return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return a positive finite number, or raise ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf:
+        raise ValueError(f"{name} must be a positive number, got {value!r}.")
+    return float(value)
+
+
+def check_scales(scales: Any) -> tuple[float, ...]:
+    """Return one or several positive scales in ascending order, or raise ValueError."""
+    values = scales if isinstance(scales, (Sequence, np.ndarray)) else [scales]
+    if len(values) == 0 or isinstance(values, str):
+        raise ValueError(f"scales must hold at least one positive number, got {scales!r}.")
+    checked = sorted(check_positive("Each of scales", scale) for scale in values)
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"scales must differ from one another, got {scales!r}.")
+    return tuple(checked)
+
+
+def check_size(size: Any) -> int:
+    """Return an odd extent of at least 1, or raise ValueError."""
+    if check_integer("size", size, 1) % 2 == 0:
+        raise ValueError(f"size must be odd, so that a support has a centre, got {size!r}.")
+    return int(size)
+
+
+def support_size(size: Any, scale: float, truncate: Any) -> int:
+    """Return ``size``, or what covers ``truncate`` standard deviations to each side."""
+    if size is not None:
+        return check_size(size)
+    return 2 * int(np.ceil(check_positive("truncate", truncate) * scale)) + 1

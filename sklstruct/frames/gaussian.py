@@ -1,0 +1,125 @@
+"""Gaussian-derivative frames: the local jet of Koenderink and van Doorn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermeval
+
+from .checks import check_integer, check_ndim, check_scales, support_size
+from .frame import Array, Frame, FrameFamily, centred_grid
+
+AXES = "xyz"
+
+
+@dataclass
+class GaussianDerivatives(FrameFamily):
+    r"""Scale-normalised derivatives of a Gaussian, up to a total order, at one or more scales.
+
+    .. math::
+        \psi_{\alpha,\sigma}(x) = \sigma^{|\alpha|} \, \partial^\alpha g_\sigma(x)
+        = \prod_i (-1)^{\alpha_i} \mathrm{He}_{\alpha_i}(x_i / \sigma) \, g_\sigma(x_i),
+        \qquad |\alpha| \le \text{order}
+
+    with the Hermite polynomials :math:`\mathrm{He}_n` and a Gaussian whose samples sum to one.
+    The zero-order atom stands only at the lowest scale.
+
+    Parameters
+    ----------
+    order : int, default=3
+        Highest total order of differentiation.
+    scales : sequence of float, default=(1.0,)
+        Standard deviations of the Gaussian, in samples.
+    size : int, default=None
+        Extent of the atoms along every axis, odd.  If None, it follows from ``truncate``.
+    truncate : float, default=3.0
+        Half the automatic extent, in standard deviations of the largest scale.
+
+    References
+    ----------
+    J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
+    in CNNs. CVPR, 2016, section 3 (eq. 20 of chapter 3 of the first author's thesis).
+    """
+
+    order: int = 3
+    scales: Sequence[float] = (1.0,)
+    size: int | None = None
+    truncate: float = 3.0
+
+    def build(self, ndim: int) -> Frame:
+        """Return the frame: (order + ndim choose ndim) atoms, less one at each higher scale.
+
+        Parameters
+        ----------
+        ndim : int
+            Number of spatial dimensions, 1 to 3.
+
+        Returns
+        -------
+        frame : Frame
+            Steerable by every rotation.
+        """
+        ndim = check_ndim(ndim)
+        order = check_integer("order", self.order, 0)
+        scales = check_scales(self.scales)
+        size = support_size(self.size, scales[-1], self.truncate)
+        atoms = [
+            (index, scale)
+            for scale in scales
+            for index in multi_indices(ndim, order)
+            if sum(index) > 0 or scale == scales[0]
+        ]
+        if len(atoms) > size**ndim:
+            raise ValueError(
+                f"{len(atoms)} atoms of order {order} do not fit a support of {size**ndim} "
+                f"samples: raise size (now {size}) or lower order."
+            )
+        functions = partial(evaluate_jet, atoms=tuple(atoms), size=size)
+        values = functions(centred_grid((size,) * ndim))
+        return Frame(
+            "gaussian",
+            values.reshape(len(atoms), *(size,) * ndim),
+            labels=tuple(jet_label(index, scale, scales) for index, scale in atoms),
+            orders=[sum(index) for index, _ in atoms],
+            scales=[scale for _, scale in atoms],
+            functions=functions,
+        )
+
+
+def multi_indices(ndim: int, order: int) -> list[tuple[int, ...]]:
+    """Return the multi-indices of total order 0, 1, ..., order, sorted by total order."""
+    grid = product(range(order + 1), repeat=ndim)
+    return sorted((index for index in grid if sum(index) <= order), key=lambda i: (sum(i), i))
+
+
+def evaluate_jet(points: Array, atoms: Any, size: int) -> Array:
+    """Return Gaussian derivatives at points, shape (n_atoms, n_points).
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_points, ndim)
+    atoms : sequence of (multi-index, scale)
+    size : int
+        Extent of the grid on which the samples of the Gaussian sum to one.
+    """
+    radius = np.arange(size) - size // 2
+    values = np.empty((len(atoms), len(points)))
+    for row, (index, scale) in enumerate(atoms):
+        x = points / scale
+        total = np.exp(-((radius / scale) ** 2) / 2).sum() ** len(index)
+        values[row] = np.exp(-(x**2).sum(axis=1) / 2) / total
+        for axis, n in enumerate(index):
+            values[row] *= (-1) ** n * hermeval(x[:, axis], np.eye(n + 1)[n])
+    return values
+
+
+def jet_label(index: tuple[int, ...], scale: float, scales: Sequence[float]) -> str:
+    """Return a name such as ``g_xxy``; the last axis of the array is x, as in pictures."""
+    letters = "".join(AXES[axis] * n for axis, n in enumerate(reversed(index)))
+    name = f"g_{letters}" if letters else "g"
+    return name if len(scales) == 1 else f"{name} @{scale:g}"

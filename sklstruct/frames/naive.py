@@ -1,0 +1,53 @@
+"""The naive frame: monomials, a structured basis without any wish for good behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import numpy as np
+
+from .checks import check_integer, check_ndim, check_size
+from .frame import Array, Frame, FrameFamily, centred_grid
+
+
+@dataclass
+class Monomials(FrameFamily):
+    r"""Monomials :math:`\psi_{pq}(x, y) = x^p y^q` on the square :math:`[-1, 1]^2`.
+
+    Parameters
+    ----------
+    order : int, default=2
+        Highest power along every axis, below ``size``.
+    size : int, default=3
+        Extent of the support along every axis, odd.
+
+    References
+    ----------
+    J.-H. Jacobsen. Structured deep networks (thesis), section 4.4.1.
+    """
+
+    order: int = 2
+    size: int = 3
+
+    def build(self, ndim: int) -> Frame:
+        """Return the frame of (order + 1)**ndim atoms."""
+        order, size = check_integer("order", self.order, 0), check_size(self.size)
+        if order >= size:
+            raise ValueError(f"order must be below size = {size}, got {order}.")
+        indices = sorted(product(range(order + 1), repeat=check_ndim(ndim)), key=sum)
+        functions = partial(evaluate_monomials, indices=tuple(indices), radius=max(size // 2, 1))
+        support = (size,) * ndim
+        return Frame(
+            "naive",
+            functions(centred_grid(support)).reshape(len(indices), *support),
+            labels=tuple("x" + "".join(map(str, reversed(index))) for index in indices),
+            orders=[sum(index) for index in indices],
+            functions=functions,
+        )
+
+
+def evaluate_monomials(points: Array, indices: tuple[tuple[int, ...], ...], radius: int) -> Array:
+    """Return monomials of points / radius, shape (n_atoms, n_points)."""
+    return np.stack([np.prod((points / radius) ** np.array(index), axis=1) for index in indices])

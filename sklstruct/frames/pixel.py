@@ -1,0 +1,33 @@
+"""The pixel basis: one atom for each sample, the unstructured reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .checks import check_ndim, check_size
+from .frame import Frame, FrameFamily
+
+
+@dataclass
+class Pixels(FrameFamily):
+    r"""The canonical basis :math:`\psi_k(x) = \delta(x - x_k)` of the patches.
+
+    A convolution on this frame is exactly the ordinary convolution, so it makes the
+    unstructured twin of every frame network.
+
+    Parameters
+    ----------
+    size : int, default=7
+        Extent of the support along every axis, odd; the default is the extent of
+        ``GaussianDerivatives()``.
+    """
+
+    size: int = 7
+
+    def build(self, ndim: int) -> Frame:
+        """Return the orthonormal frame of size**ndim atoms."""
+        support = (check_size(self.size),) * check_ndim(ndim)
+        n = int(np.prod(support))
+        return Frame("pixel", np.eye(n).reshape(n, *support))

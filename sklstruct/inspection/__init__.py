@@ -1,0 +1,10 @@
+"""Pictures and numbers about frames, kernels, coefficients and studies.
+
+Every display holds its numbers as attributes; ``plot`` draws them and ``save`` writes the
+picture.  matplotlib is imported when the first picture is drawn.
+"""
+
+from .coefficient import CoefficientDisplay as CoefficientDisplay
+from .frame import FrameDisplay as FrameDisplay
+from .kernel import KernelDisplay as KernelDisplay
+from .study import StudyDisplay as StudyDisplay

@@ -1,0 +1,168 @@
+"""How large the coefficients of a trained network are, atom by atom and layer by layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..frames import Frame
+from .display import Display
+from .drawing import FAINT, INK, LARGE, SMALL, Sheet, order_colour, pretty, scale_runs
+from .frame_layers import frame_layers, unit_coefficients
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .display import AnyFigure
+
+NARROWEST, ATOM, PANEL = 5.0, 0.2, 1.3  # inches
+MARGIN, HEAD, NAME, FOOT, LEFT = 0.25, 0.85, 0.4, 0.4, 0.6
+UPRIGHT = 16  # atoms whose labels fit side by side
+
+
+class CoefficientDisplay(Display):
+    r"""Mean and spread of the coefficients over all effective kernels of each layer.
+
+    For an atom :math:`k` of a layer, over its output channels :math:`o` and input channels
+    :math:`i`, the mean and the standard deviation of :math:`c_{oik} \|\psi_k\|`.
+
+    That is the coefficient of the atom of unit norm, which has a kernel's own scale; so orders
+    and scales compare, while the atoms as sampled differ in norm by powers of the scale.
+    Layers differ by their number of input channels too, and have an axis each.
+
+    Parameters
+    ----------
+    coefficients : dict from str to ndarray, shape (out_channels, in_channels, n_atoms)
+        Coefficients of the atoms of unit norm, by layer.
+    frames : dict from str to Frame
+        Frame of every layer.
+    absolute : bool, default=False
+        Whether to take the magnitudes of the coefficients.
+
+    Attributes
+    ----------
+    coefficients, frames, absolute
+        As given.
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (n_layers,)
+
+    References
+    ----------
+    J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
+    in CNNs. CVPR, 2016, figure 5.
+    """
+
+    def __init__(
+        self,
+        coefficients: dict[str, NDArray[Any]],
+        frames: dict[str, Frame],
+        *,
+        absolute: bool = False,
+    ) -> None:
+        self.coefficients, self.frames, self.absolute = coefficients, frames, absolute
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, absolute: bool = False) -> Self:
+        """Take the coefficients from all frame layers of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            With a network in ``net_``.
+        absolute : bool, default=False
+            Whether to take the magnitudes of the coefficients: their mean shows how much an
+            atom is used, where signs would cancel.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has no frame layers.
+        """
+        layers = frame_layers(estimator)
+        return cls(
+            {name: unit_coefficients(layer) for name, layer in layers.items()},
+            {name: layer.frame for name, layer in layers.items()},
+            absolute=absolute,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers, one row for each atom of each layer.
+
+        Returns
+        -------
+        table : DataFrame
+            With the columns layer, atom, order, scale, mean and std.
+        """
+        return pd.concat([self._table(name) for name in self.coefficients], ignore_index=True)
+
+    def plot(self, figure: AnyFigure | None = None) -> Self:
+        """Draw a panel for each layer: a dot at the mean, a line of one deviation to each side.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        inner = max(NARROWEST, ATOM * max(map(len, self.frames.values())))
+        step = NAME + PANEL + FOOT
+        height = HEAD + step * len(self.frames) + MARGIN
+        sheet = Sheet(LEFT + inner + MARGIN, height, figure)
+        self._write_head(sheet)
+        axes = []
+        for row, name in enumerate(self.frames):
+            top = HEAD + row * step
+            sheet.text(LEFT, top + 0.12, name, weight="bold")
+            axes.append(sheet.axes(LEFT, top + NAME, inner, PANEL))
+            self._draw_layer(axes[-1], name)
+        self.figure_, self.axes_ = sheet.figure, np.array(axes)
+        return self
+
+    def _table(self, name: str) -> pd.DataFrame:
+        frame = self.frames[name]
+        values = self.coefficients[name].reshape(-1, len(frame))
+        values = np.abs(values) if self.absolute else values
+        columns = {
+            "layer": name,
+            "atom": frame.labels,
+            "order": frame.orders,
+            "scale": frame.scales,
+            "mean": values.mean(axis=0),
+            "std": values.std(axis=0),
+        }
+        return pd.DataFrame(columns)
+
+    def _write_head(self, sheet: Sheet) -> None:
+        what = "Magnitudes of coefficients" if self.absolute else "Coefficients"
+        sheet.text(LEFT, 0.25, f"{what} over all kernels", fontsize=LARGE, weight="bold")
+        sheet.text(LEFT, 0.47, "mean ± one standard deviation, of the atoms of unit norm")
+        orders = sorted({int(order) for frame in self.frames.values() for order in frame.orders})
+        for place, order in enumerate(orders if len(orders) > 1 else []):
+            style = {"color": order_colour(order), "weight": "bold"}
+            sheet.text(LEFT + 0.6 * place, 0.67, f"order {order}", **style)
+
+    def _draw_layer(self, ax: Axes, name: str) -> None:
+        frame, table = self.frames[name], self._table(name)
+        ax.axhline(0, color=FAINT, linewidth=0.8)
+        for order, part in table.groupby("order"):
+            style = {"color": order_colour(order), "markersize": 4}
+            ax.errorbar(part.index, part["mean"], part["std"], fmt="o", **style)
+        for start, stop, scale in scale_runs(frame):
+            ax.axvline(stop - 0.5, color=FAINT, linewidth=0.5, linestyle=":")
+            place = {"xy": ((start + stop - 1) / 2, 1.03), "xycoords": ("data", "axes fraction")}
+            ax.annotate(f"σ = {scale:g}", **place, ha="center", fontsize=SMALL, color=INK)
+        rotation = 90 if len(frame) > UPRIGHT else 0
+        ax.set_xticks(range(len(frame)), [*map(pretty, frame.labels)], rotation=rotation)
+        ax.set_xlim(-0.5, len(frame) - 0.5)
+        ax.locator_params(axis="y", nbins=5)
+        ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+        ax.spines[["top", "right", "bottom"]].set_visible(False)
+        ax.spines["left"].set_color(FAINT)

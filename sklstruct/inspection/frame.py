@@ -1,0 +1,206 @@
+"""The atoms of a frame, and its numbers."""
+
+from __future__ import annotations
+
+import copy
+from itertools import accumulate
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import plugins
+from ..frames import Frame
+from .display import Display
+from .drawing import INK, LARGE, PLANES, SMALL, Sheet, draw_filter, pretty
+
+if TYPE_CHECKING:
+    from .display import AnyFigure
+
+WIDEST = {1: 10, 2: 16, 3: 6}  # atoms in a line
+CELL = {1: (1.0, 0.7), 2: (0.8, 0.8), 3: (1.8, 0.6)}  # largest picture of an atom, in inches
+PAGE, NARROWEST = 8.0, 5.6  # inches
+MARGIN, GAP, CAPTION, HEAD, NAME = 0.2, 0.12, 0.22, 0.7, 0.085  # NAME: a letter
+
+
+class Line(NamedTuple):
+    """A line of the picture: a name, and atoms at columns."""
+
+    name: str
+    atoms: list[int]
+    columns: list[float]
+
+
+class FrameDisplay(Display):
+    """Atoms of a frame, by order and scale, under its derived numbers.
+
+    Parameters
+    ----------
+    frame : Frame
+
+    Attributes
+    ----------
+    frame : Frame
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (n_atoms,)
+
+    Raises
+    ------
+    TypeError
+        If ``frame`` is no ``Frame``.
+
+    Examples
+    --------
+    >>> from sklstruct.inspection import FrameDisplay
+    >>> display = FrameDisplay.from_family("gaussian", order=2)
+    >>> display.numbers["atoms"], display.numbers["tight"]
+    (6, False)
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        if not isinstance(frame, Frame):
+            raise TypeError(f"frame must be a Frame, got {frame!r}; see FrameDisplay.from_family.")
+        self.frame = frame
+
+    @classmethod
+    def from_family(cls, family: Any, ndim: int | None = None, **params: Any) -> Self:
+        """Build the frame of a family, and return its display.
+
+        Parameters
+        ----------
+        family : str, frame family or Frame
+            A registered name, or the object itself, which is left as it is.
+        ndim : int, default=None
+            Number of spatial dimensions; if None, 2, or those of the ``Frame``.
+        **params
+            Parameters of the family, such as ``order=3``.
+
+        Raises
+        ------
+        ValueError
+            If a name, a parameter or its value is unknown to the family, or if a ``Frame`` has
+            other dimensions.
+        TypeError
+            If parameters are given for something without parameters.
+        """
+        family = copy.copy(plugins.make_frame(family))
+        if params and not hasattr(family, "set_params"):
+            raise TypeError(f"{family!r} has no parameters, but {sorted(params)} were given.")
+        if params:
+            family.set_params(**params)
+        return cls(family.build(ndim or getattr(family, "ndim", 2)))
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The derived numbers: atoms, rank, bounds A and B, condition, redundancy, tight."""
+        frame = self.frame
+        lower, upper = frame.bounds
+        return {
+            "atoms": len(frame),
+            "support": frame.support,
+            "rank": frame.rank,
+            "lower_bound": lower,
+            "upper_bound": upper,
+            "condition_number": frame.condition_number,
+            "redundancy": frame.redundancy,
+            "tight": frame.is_tight,
+        }
+
+    def plot(self, figure: AnyFigure | None = None) -> Self:
+        """Draw every atom, each with colours from minus to plus its largest magnitude.
+
+        A line holds a scale, or an order where there is one scale; volumes are shown by three
+        planes.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        lines = arrange(self.frame)
+        wide, high = CELL[self.frame.ndim]
+        left = MARGIN + max(NAME * len(line.name) for line in lines)
+        columns = max(line.columns[-1] for line in lines) + 1
+        shrink = min(1, (PAGE - left - MARGIN) / columns / (wide + GAP))
+        wide, high, step = wide * shrink, high * shrink, (wide + GAP) * shrink
+        height = HEAD + len(lines) * (high + CAPTION) + MARGIN
+        sheet = Sheet(max(left + columns * step + MARGIN, NARROWEST), height, figure)
+        self._write_head(sheet)
+        axes = {}
+        for row, line in enumerate(lines):
+            top = HEAD + row * (high + CAPTION) + CAPTION
+            sheet.text(MARGIN, top + high / 2, line.name)
+            for atom, column in zip(line.atoms, line.columns, strict=True):
+                axes[atom] = sheet.axes(left + column * step, top, wide, high)
+        for atom, ax in axes.items():
+            draw_filter(ax, self.frame.atoms[atom])
+            ax.set_title(pretty(self.frame.labels[atom]), fontsize=SMALL, color=INK, pad=2)
+        self.figure_, self.axes_ = sheet.figure, np.array([axes[atom] for atom in sorted(axes)])
+        return self
+
+    def _write_head(self, sheet: Sheet) -> None:
+        frame, numbers = self.frame, self.numbers
+        extents = " × ".join(map(str, frame.support))
+        head = f"{frame.name}, {frame.ndim}D: {len(frame)} atoms on {extents} samples"
+        line = (
+            f"rank {numbers['rank']},  A = {numbers['lower_bound']:.3g},  "
+            f"B = {numbers['upper_bound']:.3g},  B/A = {numbers['condition_number']:.3g},  "
+            f"redundancy {numbers['redundancy']:.3g},  {'' if numbers['tight'] else 'not '}tight"
+        )
+        sheet.text(MARGIN, 0.25, head, fontsize=LARGE, weight="bold")
+        sheet.text(MARGIN, 0.47, line)
+        if frame.ndim == 3:
+            sheet.text(MARGIN, 0.64, PLANES, fontsize=SMALL)
+
+
+def arrange(frame: Frame) -> list[Line]:
+    """Return the lines of the picture: scales with aligned orders, or else order by order."""
+    groups: dict[tuple[float, int], list[int]] = {}
+    for atom in np.lexsort((frame.orders, np.nan_to_num(frame.scales))):
+        key = float(np.nan_to_num(frame.scales[atom])), int(frame.orders[atom])
+        groups.setdefault(key, []).append(int(atom))
+    widths = {
+        order: max(len(atoms) for (_, other), atoms in groups.items() if other == order)
+        for order in sorted({order for _, order in groups})
+    }
+    several_scales = len({scale for scale, _ in groups}) > 1
+    one_each = max(widths.values()) == 1
+    if (several_scales or one_each) and sum(widths.values()) <= WIDEST[frame.ndim]:
+        return scale_lines(groups, widths)
+    return order_lines(groups, WIDEST[frame.ndim])
+
+
+def scale_lines(groups: dict[tuple[float, int], list[int]], widths: dict[int, int]) -> list[Line]:
+    """Return a line for each scale, in which equal orders stand below one another."""
+    gap = 0.25 if max(widths.values()) > 1 else 0  # between orders
+    starts = [start + gap * i for i, start in enumerate(accumulate(widths.values(), initial=0))]
+    start_of = dict(zip(widths, starts, strict=False))
+    lines: dict[float, Line] = {}
+    for (scale, order), atoms in groups.items():
+        line = lines.setdefault(scale, Line(f"σ = {scale:g}" if scale else "", [], []))
+        line.atoms.extend(atoms)
+        line.columns.extend(start_of[order] + rank for rank in range(len(atoms)))
+    return list(lines.values())
+
+
+def order_lines(groups: dict[tuple[float, int], list[int]], widest: int) -> list[Line]:
+    """Return centred lines for each order of each scale, broken where they are too long."""
+    several_scales = len({scale for scale, _ in groups}) > 1
+    lines = []
+    for (scale, order), atoms in groups.items():
+        parts = [f"σ = {scale:g}"] * several_scales + [f"order {order}"] * (len(groups) > 1)
+        if len(atoms) > widest and len(groups) == 1:
+            widest = min(widest, ceil(sqrt(len(atoms))))
+        length = ceil(len(atoms) / ceil(len(atoms) / widest))
+        for start in range(0, len(atoms), length):
+            name = "" if start else ", ".join(parts)
+            lines.append(Line(name, atoms[start : start + length], []))
+    longest = max(len(line.atoms) for line in lines)
+    for line in lines:
+        shift = (longest - len(line.atoms)) / 2
+        line.columns.extend(shift + rank for rank in range(len(line.atoms)))
+    return lines

@@ -1,0 +1,189 @@
+"""Effective kernels beside the atoms that they are made of."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frame
+from .display import Display
+from .drawing import (
+    FAINT,
+    INK,
+    LARGE,
+    NEGATIVE,
+    PLANES,
+    POSITIVE,
+    SMALL,
+    Sheet,
+    draw_filter,
+    pretty,
+    scale_runs,
+)
+from .frame_layers import frame_layers, pick_layer, to_numpy, unit_coefficients
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .display import AnyFigure
+
+KERNEL = {1: (1.0, 0.6), 2: (0.7, 0.7), 3: (1.8, 0.6)}  # picture of a kernel, in inches
+ATOM = {1: 0.6, 2: 1.0, 3: 3.0}  # height of an atom as a share of its width
+BARS, NARROWEST_ATOM, WIDEST_ATOM, UPRIGHT = 6.0, 0.2, 0.6, 0.35  # widths, in inches
+MARGIN, GAP, HEAD, CAPTION, NUMBER, TICKS, NARROWEST = 0.25, 0.15, 0.75, 0.4, 0.3, 0.55, 5.5
+
+
+class KernelDisplay(Display):
+    r"""Effective kernels of a frame layer, and their coefficients under the atoms.
+
+    .. math::
+        w = \sum_k c_k \, \psi_k / \|\psi_k\|
+
+    Coefficients are those of the atoms of unit norm: a bar shows how much of a kernel an atom
+    makes, whatever its order and scale.
+
+    Parameters
+    ----------
+    frame : Frame
+    kernels : ndarray, shape (n_kernels, *support)
+    coefficients : ndarray, shape (n_kernels, n_atoms)
+    layer : str, default=""
+        Name of the layer.
+    input_channel : int, default=0
+        Input channel that the kernels are applied to.
+
+    Attributes
+    ----------
+    frame, kernels, coefficients, layer, input_channel
+        As given.
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes
+        First those of the atoms, then those of a kernel and its bars, for each kernel.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        kernels: NDArray[Any],
+        coefficients: NDArray[Any],
+        *,
+        layer: str = "",
+        input_channel: int = 0,
+    ) -> None:
+        self.frame, self.kernels, self.coefficients = frame, kernels, coefficients
+        self.layer, self.input_channel = layer, input_channel
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        layer: str | int | None = None,
+        n_kernels: int = 8,
+        input_channel: int = 0,
+    ) -> Self:
+        """Take the kernels from a layer of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            With a network in ``net_``.
+        layer : str or int, default=None
+            Name of a frame layer in ``net_.module_``, or its index among the frame layers; the
+            first one if None.
+        n_kernels : int, default=8
+            Largest number of kernels, those of the first output channels.
+        input_channel : int, default=0
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has no frame layers, or not the layer, channel or number asked for.
+        """
+        layers = frame_layers(estimator)
+        name = pick_layer(layers, layer)
+        kernels, weights = to_numpy(layers[name].kernel), unit_coefficients(layers[name])
+        check_integer("n_kernels", n_kernels, 1, np.inf)
+        check_integer("input_channel", input_channel, 0, kernels.shape[1] - 1)
+        picked = slice(n_kernels), input_channel
+        return cls(
+            layers[name].frame,
+            kernels[picked],
+            weights[picked],
+            layer=name,
+            input_channel=input_channel,
+        )
+
+    def plot(self, figure: AnyFigure | None = None) -> Self:
+        """Draw the atoms on top, and a line for each kernel: the kernel, and its coefficients.
+
+        All kernels share their colours, and all coefficients their axis; every atom has colours
+        of its own.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        wide, high = KERNEL[self.frame.ndim]
+        step = float(np.clip(BARS / len(self.frame), NARROWEST_ATOM, WIDEST_ATOM))
+        left = MARGIN + NUMBER + wide + GAP  # of the bars
+        top = HEAD + CAPTION + step * ATOM[self.frame.ndim] + GAP  # of the kernels
+        width = max(left + step * len(self.frame) + TICKS, NARROWEST)
+        sheet = Sheet(width, top + len(self.kernels) * (high + GAP) + MARGIN, figure)
+        self._write_head(sheet, left, step)
+        axes = self._draw_atoms(sheet, left, step)
+        for row in range(len(self.kernels)):
+            y = top + row * (high + GAP)
+            sheet.text(MARGIN, y + high / 2, str(row))
+            axes.append(sheet.axes(MARGIN + NUMBER, y, wide, high))
+            draw_filter(axes[-1], self.kernels[row], limit=np.abs(self.kernels).max())
+            axes.append(sheet.axes(left, y, step * len(self.frame), high))
+            self._draw_bars(axes[-1], row)
+        self.figure_, self.axes_ = sheet.figure, np.array(axes)
+        return self
+
+    def _write_head(self, sheet: Sheet, left: float, step: float) -> None:
+        head = f"Kernels of {self.layer}" if self.layer else "Kernels"
+        line = f"input channel {self.input_channel}, frame {self.frame.name}"
+        if self.frame.ndim == 3:
+            line += f"; {PLANES}"
+        sheet.text(MARGIN, 0.25, head, fontsize=LARGE, weight="bold")
+        sheet.text(MARGIN, 0.47, f"{line}; bars: coefficients of the atoms of unit norm")
+        for start, stop, scale in scale_runs(self.frame):
+            middle = left + step * (start + stop) / 2
+            sheet.text(middle, HEAD, f"σ = {scale:g}", ha="center", fontsize=SMALL)
+
+    def _draw_atoms(self, sheet: Sheet, left: float, step: float) -> list[Axes]:
+        rotation = 90 if step < UPRIGHT else 0
+        axes = []
+        for k, (atom, label) in enumerate(zip(self.frame.atoms, self.frame.labels, strict=True)):
+            place = left + (k + 0.05) * step, HEAD + CAPTION
+            axes.append(sheet.axes(*place, 0.9 * step, 0.9 * step * ATOM[self.frame.ndim]))
+            draw_filter(axes[-1], atom, stacked=True)
+            axes[-1].set_title(pretty(label), fontsize=SMALL, color=INK, pad=2, rotation=rotation)
+        return axes
+
+    def _draw_bars(self, ax: Axes, row: int) -> None:
+        values, limit = self.coefficients[row], 1.1 * np.abs(self.coefficients).max() or 1.0
+        ax.bar(np.arange(len(values)), values, 0.7, color=np.where(values < 0, NEGATIVE, POSITIVE))
+        ax.axhline(0, color=INK, linewidth=0.5)
+        ax.set(xlim=(-0.5, len(values) - 0.5), ylim=(-limit, limit), xticks=[])
+        ax.yaxis.tick_right()
+        ax.locator_params(axis="y", nbins=3)
+        ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+        ax.spines[:].set_visible(False)
+
+
+def check_integer(name: str, value: Any, lowest: int, highest: float) -> None:
+    """Raise ValueError unless a value is an integer in a range."""
+    if not isinstance(value, Integral) or not lowest <= value <= highest:
+        raise ValueError(f"{name} must be an integer from {lowest} to {highest}, got {value!r}.")

@@ -1,0 +1,220 @@
+"""Learning curves of a limited-data study."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
+
+from .display import Display
+from .drawing import COLOURS, FAINT, INK, MEDIUM, Sheet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KEYS = ("estimator", "size", "draw")
+SHARES_CORRECT = {"accuracy": "error (%)", "balanced_accuracy": "balanced error (%)"}
+NAMES = {
+    "log_loss": "log loss",
+    "fit_seconds": "time to fit (s)",
+    "predict_seconds": "time to predict (s)",
+    "n_parameters": "parameters",
+}
+MARKERS = "osD^vP*"
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LABEL, LETTER = 5.0, 3.6, 0.7, 0.25, 0.6, 0.4, 0.08  # inches
+LABEL_GAP, TICK_GAP = 0.055, 0.07  # least distances as shares of an axis
+
+
+class StudyDisplay(Display):
+    """Learning curves: a metric over the number of training samples, for each estimator.
+
+    Accuracies are drawn as errors in percent on a logarithmic axis, where 2 % against 1 % is as
+    far as 40 % against 20 %.
+
+    Parameters
+    ----------
+    results : DataFrame
+        One row for each estimator, size and draw, with these columns and the metric.
+    metric : str, default="accuracy"
+        Name of a column of numbers.
+
+    Attributes
+    ----------
+    results : DataFrame
+        Rows in which the metric has a value.
+    metric : str
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (1,)
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, the metric is no column of numbers, or no row has a value.
+    """
+
+    def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy") -> None:
+        check_columns(results, metric)
+        self.results, self.metric = results.dropna(subset=[*KEYS, metric]), metric
+        if self.results.empty:
+            raise ValueError(f"The results have no row with a value of {metric!r}.")
+
+    @classmethod
+    def from_results(
+        cls, results: pd.DataFrame | str | PathLike[str], metric: str = "accuracy"
+    ) -> Self:
+        """Take the results of a study from a table or a file.
+
+        Parameters
+        ----------
+        results : DataFrame or path-like
+            A path is that of the CSV file which a study writes.
+        metric : str, default="accuracy"
+            Name of a column of numbers.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, the metric is no column of numbers, or no row has a value.
+        OSError
+            If the file cannot be read.
+        """
+        if isinstance(results, pd.DataFrame):
+            return cls(results, metric=metric)
+        try:
+            return cls(pd.read_csv(results), metric=metric)
+        except ValueError as error:  # pandas' errors about the file are some too
+            raise ValueError(f"{results}: {error}") from error
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return mean and standard deviation over the draws.
+
+        Returns
+        -------
+        table : DataFrame
+            With the columns estimator, size, mean, std (nan for a single draw) and n_draws.
+        """
+        groups = self.results.groupby(["estimator", "size"], sort=False)[self.metric]
+        return groups.agg(mean="mean", std="std", n_draws="size").reset_index()
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw a line through the means, a band of one deviation, and a dot for each draw.
+
+        The axis of the metric is logarithmic where all values are positive.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on; those of a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        names = self.results["estimator"].astype(str)
+        if ax is None:
+            width = LEFT + WIDTH + LABEL + LETTER * names.str.len().max()
+            ax = Sheet(width, TOP + HEIGHT + BOTTOM).axes(LEFT, TOP, WIDTH, HEIGHT)
+        values, label = self._drawn()
+        ax.set(xscale="log", yscale="log" if values.min() > 0 else "linear")
+        for number, (name, part) in enumerate(values.groupby(names, sort=False)):
+            draw_curve(ax, part, self.results["size"][part.index], str(name), number)
+        finish_axes(ax, np.unique(self.results["size"]), label)
+        label_ends(ax)
+        self.figure_, self.axes_ = ax.figure, np.array([ax])
+        return self
+
+    def _drawn(self) -> tuple[pd.Series[float], str]:
+        """Return the values as they are drawn, and the name of their axis."""
+        values = self.results[self.metric].astype(float)
+        if self.metric in SHARES_CORRECT:
+            return 100 * (1 - values), SHARES_CORRECT[self.metric]
+        return values, NAMES.get(self.metric, self.metric)
+
+
+def check_columns(results: pd.DataFrame, metric: str) -> None:
+    """Raise ValueError unless the results have what the display needs."""
+    missing = [column for column in KEYS if column not in results]
+    if missing:
+        raise ValueError(f"The results lack the columns {missing}; they have {list(results)}.")
+    known = [c for c in results if c not in KEYS and is_numeric_dtype(results[c])]
+    if metric not in known:
+        raise ValueError(f"metric must be a column of numbers, one of {known}, got {metric!r}.")
+
+
+def draw_curve(ax: Axes, values: pd.Series[float], sizes: pd.Series[int], name: str, number: int) -> None:
+    """Draw the curve of one estimator, in the colour and with the marker of its number."""
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    by_size = values.groupby(sizes)
+    mean, std = by_size.mean(), by_size.std().fillna(0)
+    lower = mean - std
+    if ax.get_yscale() == "log":  # where a band has no lower end
+        lower = lower.where(lower > 0, by_size.min())
+    ax.fill_between(mean.index, lower, mean + std, color=colour, alpha=0.15, linewidth=0)
+    ax.scatter(sizes, values, s=6, color=colour, alpha=0.35, linewidth=0)
+    style = {"marker": marker, "markersize": 5, "linewidth": 1.5, "label": name}
+    ax.plot(mean.index, mean, color=colour, **style)
+
+
+def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
+    """Put the sizes and plain numbers to the axes, and take away what nobody reads."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+    ax.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
+    ax.set_xticks(sizes, legible(sizes))
+    ax.minorticks_off()
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "log":
+        wide = high > 5 * low
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set_xlabel("training samples", fontsize=MEDIUM, color=INK)
+    ax.set_ylabel(label, fontsize=MEDIUM, color=INK)
+    ax.tick_params(labelsize=MEDIUM, length=3, color=FAINT, labelcolor=INK)
+    ax.grid(axis="y", color=FAINT, linewidth=0.4)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(FAINT)
+
+
+def legible(sizes: NDArray[Any]) -> list[str]:
+    """Return labels of ascending ticks on a logarithmic axis, empty where there is no room."""
+    places = np.log(sizes / sizes[0]) / (np.log(sizes[-1] / sizes[0]) or 1)
+    labels, last = [], -np.inf
+    for size, place in zip(sizes, places, strict=True):
+        fits = place - last > TICK_GAP
+        labels.append(f"{size:g}" if fits else "")
+        last = place if fits else last
+    return labels
+
+
+def label_ends(ax: Axes) -> None:
+    """Write the name of every line to the right of its end, with no two names overlapping."""
+    lines = ax.get_lines()
+    ends = np.array([[line.get_xdata()[-1], line.get_ydata()[-1]] for line in lines])
+    heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
+    for line, end, height in zip(lines, ends, spread(heights, LABEL_GAP), strict=True):
+        colour = line.get_color()
+        ax.annotate(
+            line.get_label(),
+            end,
+            (1.04, height),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            fontsize=MEDIUM,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 4},
+        )
+
+
+def spread(places: NDArray[Any], gap: float) -> NDArray[Any]:
+    """Return the nearest places (least squares) in the same order that lie a gap apart."""
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(places, kind="stable")
+    steps = gap * np.arange(len(places))
+    out = np.empty(len(places))
+    out[order] = isotonic_regression(places[order] - steps).x + steps
+    return out

@@ -1,0 +1,236 @@
+"""Convolution with kernels in the span of a frame, in one to three dimensions."""
+
+from __future__ import annotations
+
+import copy
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..frames import Frame
+from .filtering import SeparableFilter
+
+CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+METHODS = ("auto", "compose", "filter")
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class FrameConv(nn.Module):
+    r"""Convolution whose kernels are learned in the span of a frame.
+
+    .. math::
+        w_{oi} = \sum_k c_{oik} \, \psi_k / \|\psi_k\|
+
+    The learned weights :math:`c` are those of the atoms of unit norm, so that every atom learns
+    at the same rate; ``coefficients`` are those of the atoms as the frame has them.  With the
+    pixel frame this is exactly ``nn.Conv{1,2,3}d``.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    frame : Frame or frame family
+        A family is built for ``ndim`` dimensions.
+    ndim : int, default=2
+        Number of spatial dimensions; a ``Frame`` brings its own.
+    stride : int, default=1
+    padding : {"same", "full", "valid"} or int, default="same"
+        Samples added to each side: half the support, all of it but one sample, none, or a
+        number.  With "same" and stride 1 the output is as large as the input, however small
+        the input is.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default="zeros"
+    bias : bool, default=True
+        Whether to add a learned bias to every output channel.
+    method : {"auto", "compose", "filter"}, default="auto"
+        "compose" builds the kernels and convolves once; "filter" correlates the input with
+        the atoms, axis by axis (they must be separable), and mixes the responses.  Both give
+        the same function.  "auto" takes the cheaper one for the shape at hand, by a model of
+        the cost and not by a stopwatch, so that equal seeds keep giving equal results.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is none of the above.
+
+    References
+    ----------
+    J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
+    in CNNs. CVPR, 2016, section 3.3 (eq. 23 of the first author's thesis).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        frame: Any,
+        *,
+        ndim: int | None = None,
+        stride: int = 1,
+        padding: str | int = "same",
+        padding_mode: str = "zeros",
+        bias: bool = True,
+        method: str = "auto",
+    ) -> None:
+        super().__init__()
+        check_options(in_channels, out_channels, stride, padding_mode, method)
+        self.frame: Frame = frame.build(ndim or (frame.ndim if isinstance(frame, Frame) else 2))
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        self.padding = padding_samples(padding, self.frame.support)
+        self.padding_mode, self.method = padding_mode, method
+        self.bank = self._make_bank()
+        norms = np.linalg.norm(self.frame.flat, axis=1)
+        basis = self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim)
+        dtype = torch.get_default_dtype()
+        self.register_buffer("norms", torch.tensor(norms, dtype=dtype), persistent=False)
+        self.register_buffer("basis", torch.tensor(basis, dtype=dtype), persistent=False)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(self.frame)))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draw kernels that are white in the span of the atoms and keep the signal's variance.
+
+        :math:`c = G^{+1/2} z` with the Gram matrix :math:`G` of the unit atoms and
+        :math:`z \sim N(0, 2 / (r n_{in}))`, :math:`r` the rank of the frame.  Then
+        :math:`E[w w^T] = 2 / (r n_{in}) \, P` with the projection :math:`P` on the span: white
+        noise keeps its variance through the layer and a rectifier (He's rule), and no direction
+        of the span starts out larger than another, however correlated the atoms are.
+        """
+        unit = Frame("unit", self.basis.double().cpu().numpy())
+        mixing = torch.tensor(unit.whitening).to(self.weight)
+        std = (2 / (self.in_channels * unit.rank)) ** 0.5
+        with torch.no_grad():
+            self.weight.copy_(torch.randn_like(self.weight) @ mixing * std)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    @property
+    def coefficients(self) -> Tensor:
+        """Coefficients of the frame's atoms, shape (out_channels, in_channels, n_atoms)."""
+        return self.weight / self.norms
+
+    @property
+    def kernel(self) -> Tensor:
+        """The effective kernel, shape (out_channels, in_channels, *support)."""
+        return torch.tensordot(self.weight, self.basis, dims=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in_channels, *spatial) to (n, out_channels, *spatial_out)."""
+        if x.ndim != self.frame.ndim + 2 or x.shape[1] != self.in_channels:
+            wanted = ", ".join(["n", str(self.in_channels)] + ["extent"] * self.frame.ndim)
+            raise ValueError(f"FrameConv wants input of shape ({wanted}), got {tuple(x.shape)}.")
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = self._pad(x), (0,) * self.frame.ndim
+        if self.method_for(tuple(x.shape)) == "filter":
+            return self._filter(x)
+        convolve = CONVOLVE[self.frame.ndim]
+        return convolve(x, self.kernel, self.bias, stride=self.stride, padding=padding)
+
+    def method_for(self, shape: tuple[int, ...]) -> str:
+        """Return the way of computing, "compose" or "filter", for an input of this shape."""
+        if self.method != "auto":
+            return self.method
+        if self.bank is None:
+            return "compose"
+        filtered = self.bank.cost(shape, self.out_channels)
+        composed = self.bank.dense_cost(shape, self.out_channels)
+        return "filter" if filtered < composed else "compose"
+
+    def to_dense(self) -> nn.Module:
+        """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
+        conv = CONV[self.frame.ndim](
+            self.in_channels,
+            self.out_channels,
+            self.frame.support,
+            stride=self.stride,
+            padding=self.padding,
+            padding_mode=self.padding_mode,
+            bias=self.bias is not None,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        with torch.no_grad():
+            conv.weight.copy_(self.kernel)
+            if self.bias is not None:
+                conv.bias.copy_(self.bias)
+        return conv.train(self.training)
+
+    def extra_repr(self) -> str:
+        """Return what ``print`` shows between the parentheses."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, {self.frame!r}, stride={self.stride}, "
+            f"padding={self.padding}"
+        )
+
+    def _make_bank(self) -> SeparableFilter | None:
+        if self.frame.factors is None:
+            if self.method == "filter":
+                raise ValueError(
+                    f"method='filter' needs separable atoms, but those of the frame "
+                    f"{self.frame.name!r} are not; use 'compose' or 'auto'."
+                )
+            return None
+        padding = self.padding if self.padding_mode == "zeros" else (0,) * self.frame.ndim
+        return SeparableFilter(self.frame, self.stride, padding)
+
+    def _filter(self, x: Tensor) -> Tensor:
+        assert self.bank is not None
+        out = self.bank(x, self.coefficients)
+        return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        limit = {"reflect": -1, "circular": 0, "replicate": prod(x.shape)}[self.padding_mode]
+        if any(p > s + limit for p, s in zip(self.padding, x.shape[2:], strict=True)):
+            raise ValueError(
+                f"Padding {self.padding} in mode {self.padding_mode!r} is too wide for spatial "
+                f"shape {tuple(x.shape[2:])}; 'zeros' and 'replicate' pad images of any size."
+            )
+        return F.pad(x, [p for p in reversed(self.padding) for _ in "lr"], mode=self.padding_mode)
+
+
+def check_options(
+    in_channels: int, out_channels: int, stride: int, padding_mode: str, method: str
+) -> None:
+    """Raise ValueError unless the options of a ``FrameConv`` make sense."""
+    counts = {"in_channels": in_channels, "out_channels": out_channels, "stride": stride}
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {METHODS}, got {method!r}.")
+    if padding_mode not in PADDING_MODES:
+        raise ValueError(f"padding_mode must be one of {PADDING_MODES}, got {padding_mode!r}.")
+
+
+def padding_samples(padding: str | int, support: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the number of samples to add to each side, for every axis."""
+    if isinstance(padding, int) and padding >= 0:
+        return (padding,) * len(support)
+    named = {
+        "same": tuple(extent // 2 for extent in support),
+        "full": tuple(extent - 1 for extent in support),
+        "valid": (0,) * len(support),
+    }
+    if not isinstance(padding, str) or padding not in named:
+        raise ValueError(f"padding must be one of {tuple(named)} or an int >= 0, got {padding!r}.")
+    return named[padding]
+
+
+def to_dense(network: nn.Module) -> nn.Module:
+    """Return a copy of a network in which every ``FrameConv`` is a plain ``nn.ConvNd``.
+
+    The copy gives the same output, and needs this package only where other layers of it do.
+    """
+    if isinstance(network, FrameConv):
+        return network.to_dense()
+    dense = copy.deepcopy(network)
+    for parent in list(dense.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, FrameConv):
+                setattr(parent, name, child.to_dense())
+    return dense

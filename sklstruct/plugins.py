@@ -1,0 +1,187 @@
+"""The registry: what the installed plugins provide, by kind and by name.
+
+Everything comes in through the entry-point group ``sklstruct``, the built-in parts too.  A
+plugin is any importable object with implementations of the hooks in ``hookspecs``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+import threading
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any
+
+import pluggy
+
+from . import hookspecs
+
+KINDS = ("frame", "architecture", "estimator", "dataset")
+RUN_TIME = "registered at run time"
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that a plugin provides.
+
+    Parameters
+    ----------
+    kind : {"frame", "architecture", "estimator", "dataset"}
+    name : str
+        The name it is looked up by.
+    target : object
+        The object itself, or a reference ``"module:object"`` to it.
+    source : str
+        The distribution it comes from, with its version.
+    """
+
+    kind: str
+    name: str
+    target: Any
+    source: str
+
+    @property
+    def attribute(self) -> str:
+        """Name of the object in its module, known without importing it."""
+        if isinstance(self.target, str):
+            return self.target.rpartition(":")[2]
+        return getattr(self.target, "__name__", self.name)
+
+    def load(self) -> Any:
+        """Return the object, imported if necessary."""
+        return pkgutil.resolve_name(self.target) if isinstance(self.target, str) else self.target
+
+
+@cache
+def manager() -> pluggy.PluginManager:
+    """Return the plugin manager, with every installed plugin registered."""
+    pm = pluggy.PluginManager("sklstruct")
+    pm.add_hookspecs(hookspecs)
+    for entry_point in metadata.entry_points(group="sklstruct"):
+        dist = entry_point.dist
+        source = f"{dist.name} {dist.version}" if dist else "unknown distribution"
+        try:
+            plugin = entry_point.load()
+        except Exception as error:  # a stranger's broken plugin must not break the rest
+            warnings.warn(
+                f"The plugin {entry_point.name!r} of {source} cannot be loaded and is left out: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+        else:
+            if not pm.is_registered(plugin):
+                pm.register(plugin, f"{source}/{entry_point.name}")
+    pm.check_pending()
+    return pm
+
+
+def entries(kind: str) -> dict[str, Entry]:
+    """Return what is registered of one kind, by name.
+
+    Parameters
+    ----------
+    kind : {"frame", "architecture", "estimator", "dataset"}
+
+    Raises
+    ------
+    ValueError
+        If two plugins register the same name.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
+    found: dict[str, Entry] = {}
+    with _LOCK:
+        implementations = getattr(manager().hook, f"register_{kind}s").get_hookimpls()
+        for implementation in implementations:
+            source = implementation.plugin_name.partition("/")[0]
+            for name, target in implementation.function().items():
+                if name in found:
+                    raise ValueError(
+                        f"Two plugins register the {kind} {name!r}: {found[name].source} and "
+                        f"{source}. Uninstall one of them, or ask for another name."
+                    )
+                found[name] = Entry(kind, name, target, source)
+    return dict(sorted(found.items()))
+
+
+def lookup(kind: str, name: str) -> Any:
+    """Return the object that is registered under a name.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message gives the close matches and all known names.
+    """
+    known = entries(kind)
+    if name in known:
+        return known[name].load()
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+
+
+def make_frame(frame: Any) -> Any:
+    """Return a frame family, for a registered name or for a family (or a ``Frame``) itself.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    TypeError
+        If ``frame`` is neither a name nor something with a method ``build(ndim)``.
+    """
+    if isinstance(frame, str):
+        return lookup("frame", frame)()
+    if isinstance(frame, type) or not callable(getattr(frame, "build", None)):
+        raise TypeError(
+            "frame must be the name of a registered frame or an object with a method "
+            f"build(ndim), such as GaussianDerivatives(order=3), got {frame!r}."
+        )
+    return frame
+
+
+def register(kind: str, name: str, target: Any) -> None:
+    """Register something at run time, in a notebook say, under a name of its own.
+
+    Estimators that use the name carry its object along when they are pickled, so that it is
+    known in worker processes too.
+
+    Parameters
+    ----------
+    kind : {"frame", "architecture", "estimator", "dataset"}
+    name : str
+    target : object
+        What the hook of that kind asks for.
+
+    Raises
+    ------
+    ValueError
+        If an installed plugin has the name.  A name registered at run time is replaced.
+    """
+    with _LOCK:
+        before = entries(kind).get(name)
+        if before is not None and before.source != RUN_TIME:
+            raise ValueError(f"The {kind} name {name!r} is taken by {before.source}.")
+        plugin_name = f"{RUN_TIME}/{kind}-{name}"
+        if before is not None:
+            manager().unregister(name=plugin_name)
+        hook = hookspecs.hookimpl(specname=f"register_{kind}s")(lambda: {name: target})
+        manager().register(SimpleNamespace(hook=hook), plugin_name)
+
+
+def unregister(kind: str, name: str) -> None:
+    """Forget something that was registered at run time."""
+    plugin_name = f"{RUN_TIME}/{kind}-{name}"
+    if manager().get_plugin(plugin_name) is None:
+        raise ValueError(f"No {kind} {name!r} was registered at run time.")
+    manager().unregister(name=plugin_name)
+
+
+def run_time_entries() -> list[Entry]:
+    """Return everything that was registered at run time."""
+    return [e for kind in KINDS for e in entries(kind).values() if e.source == RUN_TIME]

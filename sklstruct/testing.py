@@ -1,0 +1,366 @@
+"""Conformance checks: what every frame and every architecture must satisfy.
+
+A plugin's own test file needs three lines for each::
+
+    from sklstruct.testing import parametrize_frames
+
+    @parametrize_frames("dct")
+    def test_frame(check, family, ndim):
+        check(family, ndim)
+
+    from sklstruct.testing import parametrize_architectures
+
+    @parametrize_architectures("tiny")
+    def test_architecture(check, build, in_shape):
+        check(build, in_shape)
+
+Without names they run over everything that is registered.  What a plugin refuses with a
+``ValueError``, a number of dimensions say, is skipped, as long as it accepts something.  Only
+the decorators need pytest: a check is a plain function that raises where it is not satisfied.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial, reduce, wraps
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from .frames import Frame
+from .layers import FrameConv, to_dense
+from .plugins import entries, lookup, make_frame
+
+NDIMS = (1, 2, 3)
+SHAPES = ((1, 5), (3, 40), (1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 12, 12, 12), (3, 8, 9, 10))
+N_OUTPUTS = 3
+
+Build = Callable[..., nn.Module]
+Check = Callable[[Any, Any], None]
+
+
+def parametrize_frames(*frames: Any) -> Any:
+    """Return a decorator that runs every check of a frame in one, two and three dimensions.
+
+    Parameters
+    ----------
+    *frames : str or frame family
+        Registered names, or families with parameters of your choice; everything registered
+        if there are none.
+
+    Returns
+    -------
+    decorator : pytest.MarkDecorator
+        For a test function of ``check``, ``family`` and ``ndim``.
+    """
+    families = [(_label(frame), make_frame(frame)) for frame in frames or entries("frame")]
+    return _parametrize("family, ndim", FRAME_CHECKS, families, NDIMS, lambda f, n: f.build(n))
+
+
+def parametrize_architectures(*architectures: str | Build) -> Any:
+    """Return a decorator that runs every check of an architecture on many shapes of samples.
+
+    Parameters
+    ----------
+    *architectures : str or callable
+        Registered names, or functions ``(in_shape, n_outputs) -> Module``; everything
+        registered if there are none.
+
+    Returns
+    -------
+    decorator : pytest.MarkDecorator
+        For a test function of ``check``, ``build`` and ``in_shape``.
+    """
+    builds = [(_label(a), partial(_build, a)) for a in architectures or entries("architecture")]
+    return _parametrize(
+        "build, in_shape", ARCHITECTURE_CHECKS, builds, SHAPES, lambda b, shape: b(shape, N_OUTPUTS)
+    )
+
+
+# --- frames ---------------------------------------------------------------------------------
+
+
+def check_frame_builds(family: Any, ndim: int) -> None:
+    """Check that a family builds a frame of that many dimensions, each atom with its label."""
+    frame = family.build(ndim)
+    assert isinstance(frame, Frame), f"build({ndim}) must return a Frame, got {type(frame)}."
+    assert frame.ndim == ndim, f"build({ndim}) returns a frame of {frame.ndim} dimensions."
+    assert len(set(frame.labels)) == len(frame), f"The labels are not distinct: {frame.labels}."
+
+
+def check_frame_repeats(family: Any, ndim: int) -> None:
+    """Check that equal parameters give equal atoms: built again, cloned, set or pickled."""
+    params, frame = family.get_params(), family.build(ndim)
+    made = type(family)
+    for copy in (family, clone(family), made(**params), made().set_params(**params)):
+        assert repr(copy.get_params()) == repr(params)
+        np.testing.assert_array_equal(copy.build(ndim).atoms, frame.atoms)
+    for original in (family, frame):
+        copy = pickle.loads(pickle.dumps(original)).build(ndim)
+        np.testing.assert_array_equal(copy.evaluate(copy.grid), frame.evaluate(frame.grid))
+
+
+def check_frame_refuses_unknown_parameters(family: Any, ndim: int) -> None:
+    """Check that a parameter that does not exist raises ValueError, and is no silent no-op."""
+    try:
+        clone(family).set_params(no_such_parameter=ndim)
+    except ValueError:
+        return
+    raise AssertionError(f"{family!r} takes a parameter that does not exist.")
+
+
+def check_frame_bounds(family: Any, ndim: int) -> None:
+    """Check that the frame bounds hold for patches of the span, and are attained."""
+    frame = family.build(ndim)
+    lower, upper = frame.bounds
+    patches = _noise(50, len(frame)) @ frame.flat
+    energies = ((patches @ frame.flat.T) ** 2).sum(axis=1) / (patches**2).sum(axis=1)
+    rounding = 1e-12 * upper
+    assert energies.min() >= lower - rounding, f"Lower bound {lower}, seen {energies.min()}."
+    assert energies.max() <= upper + rounding, f"Upper bound {upper}, seen {energies.max()}."
+    extremes = np.linalg.svd(frame.flat, full_matrices=False)[2][[frame.rank - 1, 0]]
+    attained = ((extremes @ frame.flat.T) ** 2).sum(axis=1)
+    np.testing.assert_allclose(attained, frame.bounds, rtol=0, atol=rounding)
+
+
+def check_frame_whitening(family: Any, ndim: int) -> None:
+    """Check that the whitened atoms have both frame bounds 1, and span the same kernels."""
+    frame = family.build(ndim)
+    tight = frame.whitening @ frame.flat
+    rounding = 1e-14 * frame.condition_number + 1e-12
+    eigenvalues = np.linalg.eigvalsh(tight @ tight.T)
+    expected = np.repeat([0.0, 1.0], [len(frame) - frame.rank, frame.rank])
+    np.testing.assert_allclose(eigenvalues, expected, atol=rounding)
+    synthesis = frame.flat @ tight.T @ tight
+    np.testing.assert_allclose(synthesis, frame.flat, atol=rounding * abs(frame.flat).max())
+
+
+def check_frame_factors(family: Any, ndim: int) -> None:
+    """Check that factors, where a frame has them, multiply to the atoms."""
+    frame = family.build(ndim)
+    if frame.factors is not None:
+        products = [reduce(np.multiply.outer, one) for one in zip(*frame.factors, strict=True)]
+        np.testing.assert_allclose(products, frame.atoms, atol=1e-9 * abs(frame.atoms).max())
+
+
+def check_frame_steers(family: Any, ndim: int) -> None:
+    """Check that steering by a symmetry of the grid is the best mix, and states its errors."""
+    frame = family.build(ndim)
+    inverse = np.linalg.pinv(frame.flat)
+    for matrix, moved in grid_symmetries(frame):
+        steering = frame.steering(matrix)
+        nearest = moved @ inverse @ frame.flat
+        errors = np.linalg.norm(nearest - moved, axis=1) / np.linalg.norm(moved, axis=1)
+        mixed = steering.matrix @ frame.flat
+        np.testing.assert_allclose(mixed, nearest, atol=1e-9 * abs(moved).max())
+        np.testing.assert_allclose(steering.errors, errors, atol=1e-9)
+
+
+def check_frame_convolves(family: Any, ndim: int) -> None:
+    """Check ``FrameConv`` and its gradients against a plain convolution with its kernel."""
+    frame = family.build(ndim)
+    for method in ("compose",) if frame.factors is None else ("compose", "filter"):
+        with _double_precision():
+            conv = FrameConv(2, 3, frame, method=method)
+        x = torch.from_numpy(_noise(2, 2, *(9, 8, 7)[:ndim])).requires_grad_()
+        dense = conv.to_dense()
+        parameters: dict[str, Any] = {"weight": conv.kernel, "bias": conv.bias}
+        plain = functional_call(dense, parameters, x)
+        probe = torch.from_numpy(_noise(*plain.shape))
+        wanted = plain, *torch.autograd.grad(plain, [x, *conv.parameters()], probe)
+        out = conv(x)
+        seen = out, *torch.autograd.grad(out, [x, *conv.parameters()], probe)
+        for one, other in zip((*seen, dense(x)), (*wanted, plain), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+FRAME_CHECKS = (
+    check_frame_builds,
+    check_frame_repeats,
+    check_frame_refuses_unknown_parameters,
+    check_frame_bounds,
+    check_frame_whitening,
+    check_frame_factors,
+    check_frame_steers,
+    check_frame_convolves,
+)
+
+
+def grid_symmetries(frame: Frame) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield every rotation and mirror of the grid, and the atoms moved by it sample by sample.
+
+    Yields
+    ------
+    matrix : ndarray, shape (ndim, ndim)
+        A signed permutation of the axes.
+    moved : ndarray, shape (n_atoms, n_samples)
+    """
+    for order in permutations(range(frame.ndim)):
+        atoms = frame.atoms.transpose(0, *(axis + 1 for axis in order))
+        if atoms.shape != frame.atoms.shape:
+            continue
+        for signs in product((1, -1), repeat=frame.ndim):
+            mirrored = tuple(axis + 1 for axis, sign in enumerate(signs) if sign < 0)
+            matrix = np.diag(signs) @ np.eye(frame.ndim)[list(order)]
+            yield matrix, np.flip(atoms, mirrored).reshape(len(frame), -1)
+
+
+# --- architectures --------------------------------------------------------------------------
+
+
+def check_architecture_gives_outputs(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that outputs have shape (n, n_outputs), whatever the other samples are."""
+    x = _samples(4, in_shape)
+    for n_outputs in (1, N_OUTPUTS):
+        network = build(in_shape, n_outputs).eval()
+        outputs = network(x)
+        wanted = 4, n_outputs
+        assert outputs.shape == wanted, f"Outputs have shape {outputs.shape}, wanted {wanted}."
+        _assert_same(network(x[:1]), outputs[:1])
+
+
+def check_architecture_follows_dtype(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that a network that is cast to float64 computes in float64."""
+    network = build(in_shape, N_OUTPUTS).double().eval()
+    assert network(_samples(2, in_shape).double()).dtype == torch.float64
+
+
+def check_architecture_learns_everywhere(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that every parameter gets a gradient, and that all are finite."""
+    network = build(in_shape, N_OUTPUTS).train()
+    network(_samples(8, in_shape)).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{name} gets no gradient."
+            assert torch.isfinite(parameter.grad).all(), f"{name} gets a gradient of nan or inf."
+
+
+def check_architecture_is_seeded(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that the seed of torch alone decides the parameters."""
+    states = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        states.append(build(in_shape, N_OUTPUTS).state_dict())
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), f"{name} differs for equal seeds."
+
+
+def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that a pickled copy, and a new network given the state, have the same outputs."""
+    network, x = build(in_shape, N_OUTPUTS).train(), _samples(4, in_shape)
+    network(x)  # so that running statistics are not those of a new network
+    loaded = build(in_shape, N_OUTPUTS)
+    loaded.load_state_dict(network.state_dict())
+    expected = network.eval()(x)
+    for copy in (loaded, pickle.loads(pickle.dumps(network))):
+        assert torch.equal(copy.eval()(x), expected)
+
+
+def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that ``to_dense`` leaves no ``FrameConv``, and the outputs as they are."""
+    network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
+    dense = to_dense(network)
+    assert not any(isinstance(module, FrameConv) for module in dense.modules())
+    _assert_same(dense(x), network(x))
+
+
+ARCHITECTURE_CHECKS = (
+    check_architecture_gives_outputs,
+    check_architecture_follows_dtype,
+    check_architecture_learns_everywhere,
+    check_architecture_is_seeded,
+    check_architecture_is_kept,
+    check_architecture_becomes_dense,
+)
+
+
+# --- what they share ------------------------------------------------------------------------
+
+
+def _parametrize(
+    arguments: str,
+    checks: Iterable[Check],
+    subjects: Iterable[tuple[str, Any]],
+    cases: Sequence[Any],
+    attempt: Callable[[Any, Any], Any],
+) -> Any:
+    import pytest
+
+    params = [
+        pytest.param(
+            _unless_refused(check, attempt, cases),
+            subject,
+            case,
+            id=f"{label}-{case}-{check.__name__.removeprefix('check_')}",
+        )
+        for (label, subject), case, check in product(subjects, cases, checks)
+    ]
+    return pytest.mark.parametrize(f"check, {arguments}", params)
+
+
+def _unless_refused(
+    check: Check, attempt: Callable[[Any, Any], Any], cases: Sequence[Any]
+) -> Check:
+    """Return the check, skipped for a case that is refused while another is accepted."""
+    import pytest
+
+    def refusal(subject: Any, case: Any) -> str | None:
+        try:
+            attempt(subject, case)
+        except ValueError as error:
+            return f"refused: {error}"
+        return None
+
+    @wraps(check)
+    def run(subject: Any, case: Any) -> None:
+        reason = refusal(subject, case)
+        if reason and not all(refusal(subject, other) for other in cases):
+            pytest.skip(reason)
+        check(subject, case)
+
+    return run
+
+
+def _label(subject: Any) -> str:
+    return (
+        subject
+        if isinstance(subject, str)
+        else getattr(subject, "__name__", type(subject).__name__)
+    )
+
+
+def _build(architecture: str | Build, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    build = lookup("architecture", architecture) if isinstance(architecture, str) else architecture
+    return build(in_shape, n_outputs)
+
+
+def _noise(*shape: int) -> NDArray[np.float64]:
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def _samples(n: int, in_shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(_noise(n, *in_shape)).float()
+
+
+def _assert_same(seen: Tensor, wanted: Tensor) -> None:
+    """Raise AssertionError unless outputs agree in single precision."""
+    atol = 1e-5 * max(1.0, float(wanted.detach().abs().max()))
+    torch.testing.assert_close(seen, wanted, rtol=0, atol=atol)
+
+
+@contextmanager
+def _double_precision() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
