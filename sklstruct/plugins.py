@@ -63,21 +63,28 @@ def manager() -> pluggy.PluginManager:
     pm = pluggy.PluginManager("sklstruct")
     pm.add_hookspecs(hookspecs)
     for entry_point in metadata.entry_points(group="sklstruct"):
-        dist = entry_point.dist
-        source = f"{dist.name} {dist.version}" if dist else "unknown distribution"
-        try:
-            plugin = entry_point.load()
-        except Exception as error:  # a stranger's broken plugin must not break the rest
-            warnings.warn(
-                f"The plugin {entry_point.name!r} of {source} cannot be loaded and is left out: "
-                f"{type(error).__name__}: {error}",
-                stacklevel=2,
-            )
-        else:
-            if not pm.is_registered(plugin):
-                pm.register(plugin, f"{source}/{entry_point.name}")
-    pm.check_pending()
+        _admit(entry_point, pm)
     return pm
+
+
+def _admit(entry_point: metadata.EntryPoint, pm: pluggy.PluginManager) -> None:
+    """Register the plugin of an entry point, or warn: a broken one must not break the rest."""
+    dist = entry_point.dist
+    source = f"{dist.name} {dist.version}" if dist else "unknown distribution"
+    name = f"{source}/{entry_point.name}"
+    try:
+        plugin = entry_point.load()
+        if not pm.is_registered(plugin):
+            pm.register(plugin, name)
+            pm.check_pending()
+    except Exception as error:
+        if pm.has_plugin(name):
+            pm.unregister(name=name)
+        warnings.warn(
+            f"The plugin {entry_point.name!r} of {source} cannot be loaded and is left out: "
+            f"{type(error).__name__}: {error}",
+            stacklevel=2,
+        )
 
 
 def entries(kind: str) -> dict[str, Entry]:

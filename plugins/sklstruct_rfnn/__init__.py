@@ -1,16 +1,18 @@
 """Receptive field networks (Jacobsen, van Gemert, Lou and Smeulders, CVPR 2016)."""
 
+from typing import Any
+
 from sklstruct import hookimpl
 
 
 @hookimpl
-def register_architectures():
+def register_architectures() -> dict[str, Any]:
     """Provide the network."""
     return {"rfnn": "sklstruct_rfnn.network:RFNN"}
 
 
 @hookimpl
-def register_estimators():
+def register_estimators() -> dict[str, Any]:
     """Provide its classifier and its regressor."""
     return {
         "rfnn": "sklstruct_rfnn.estimator:RFNNClassifier",

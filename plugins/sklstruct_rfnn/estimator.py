@@ -84,6 +84,7 @@ class RFNNParameters(NetworkEstimator):
     schedule: str | None = None  # type: ignore[assignment]
     weight_decay: float | None = None  # type: ignore[assignment]
 
+    _presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **NetworkEstimator._parameter_constraints,
         "preset": [StrOptions(set(PRESETS))],
@@ -104,13 +105,13 @@ class RFNNParameters(NetworkEstimator):
     def _setting(self, name: str, n_samples: int = 1) -> Any:
         value = getattr(self, name)
         if value is None:
-            value = PRESETS[self.preset][name]
+            value = self._presets[self.preset][name]
             if name == "max_epochs" and isinstance(value, tuple):
                 value = epochs_for(n_samples, value)
         return value
 
     def _build_network(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        as_published = {}
+        as_published: dict[str, Any] = {}
         frame = self.frame
         if self.preset == "paper":
             as_published = {"norm": "crossmap", "padding": ("same", "full", "full")}
@@ -184,6 +185,8 @@ class RFNNClassifier(RFNNParameters, NetworkClassifier):
 class RFNNRegressor(RFNNParameters, NetworkRegressor):
     """Regressor with a receptive field network: kernels learned in the span of a frame.
 
+    Values suffer from heavy dropout, so it is 0 and 0.2 here in the "modern" preset.
+
     Parameters
     ----------
     {rfnn}
@@ -199,6 +202,11 @@ class RFNNRegressor(RFNNParameters, NetworkRegressor):
     J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
     in CNNs. CVPR, 2016.
     """
+
+    _presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "modern": {**MODERN, "dropout": 0.0, "head_dropout": 0.2},
+        "paper": PAPER,
+    }
 
 
 def epochs_for(n_samples: int, table: tuple[tuple[int, int], ...]) -> int:

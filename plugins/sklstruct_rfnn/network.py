@@ -70,11 +70,20 @@ class RFNN(nn.Module):
         if norm not in ("batch", "crossmap"):
             raise ValueError(f"norm must be 'batch' or 'crossmap', got {norm!r}.")
         n_stages = len(widths)
+        if n_stages == 0:
+            raise ValueError("widths must hold the channels of at least one stage, got none.")
         frames = one_for_each("frame", frame, n_stages)
         paddings = one_for_each("padding", padding, n_stages)
-        shape, stages = in_shape, []
+        shape, stages = in_shape, nn.Sequential()
         for width, family, pad in zip(widths, frames, paddings, strict=True):
-            conv = FrameConv(shape[0], width, make_frame(family), ndim=len(shape) - 1, padding=pad)
+            conv = FrameConv(
+                shape[0],
+                width,
+                make_frame(family),
+                ndim=len(shape) - 1,
+                padding=pad,
+                bias=norm != "batch",  # batch norm has its own
+            )
             if init == "uniform":
                 set_uniform(conv)
             stage = [conv, *self._after(conv, norm, pooled=max(shape[1:]) > SMALL)]
@@ -82,7 +91,7 @@ class RFNN(nn.Module):
                 stage.append(Dropout(dropout))
             stages.append(nn.Sequential(*stage))
             shape = output_shape(stages[-1], shape)
-        self.stages = nn.Sequential(*stages)
+        self.stages = stages
         self.flatten = nn.Flatten()
         self.dropout = Dropout(head_dropout)
         self.head = nn.Linear(torch.Size(shape).numel(), n_outputs)

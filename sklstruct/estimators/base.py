@@ -219,22 +219,15 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         module = self.net_.module_
         seen: list[Tensor] = []
         if self.feature_layer is None:
-            layer = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
-            handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+            last = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
+            handle = last.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
         else:
-            layer = self._named_layer(module, self.feature_layer)
+            layer = named_layer(module, self.feature_layer)
             handle = layer.register_forward_hook(lambda _, args, output: seen.append(output))
         try:
             return self._run(X, lambda x: (module(x), seen.pop())[1])
         finally:
             handle.remove()
-
-    def _named_layer(self, module: nn.Module, name: str) -> nn.Module:
-        layers = dict(module.named_modules())
-        if name not in layers or name == "":
-            known = ", ".join(filter(None, layers))
-            raise ValueError(f"feature_layer={name!r} is no layer of the network: {known}.")
-        return layers[name]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -250,7 +243,8 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
             self._start(X, y, weight, seed=init)
         training = self._samples(X, y, weight)
         if validation is not None:
-            validation = self._samples(*validation, weight=None)
+            X_val, y_val = validation
+            validation = self._samples(X_val, y_val, None)
         elif self.early_stopping:
             training, validation = self._hold_out(training, seed=split)
         schedule = self._setting("schedule", len(X))
@@ -278,18 +272,22 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         with seeded_initialisation(int(seed)):
             module = self._build_network(self.in_shape_, self._n_outputs())
         self.n_parameters_ = count_parameters(module)
-        self.net_ = Net(
+        self.net_ = self._make_net(module, resolve_device(self.device), len(X))
+
+    def _make_net(self, module: nn.Module, device: str, n_samples: int = 1) -> Net:
+        """Return the net that trains a network on so many samples, ready to start."""
+        return Net(
             module.to(getattr(torch, self.dtype)),
             criterion=self._criterion(),
             optimizer=make_optimizer,
-            optimizer__name=self._setting("optimizer", len(X)),
-            optimizer__weight_decay=self._setting("weight_decay", len(X)),
-            lr=self._setting("lr", len(X)),
-            batch_size=self._setting("batch_size", len(X)),
+            optimizer__name=self._setting("optimizer", n_samples),
+            optimizer__weight_decay=self._setting("weight_decay", n_samples),
+            lr=self._setting("lr", n_samples),
+            batch_size=self._setting("batch_size", n_samples),
             iterator_train=Batches,
             iterator_valid=Batches,
             train_split=None,
-            device=resolve_device(self.device),
+            device=device,
             verbose=self.verbose,
         ).initialize()
 
@@ -341,7 +339,7 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
             with limited_threads(self.n_threads):
                 net.partial_fit(training, epochs=epochs)
         finally:  # nothing of the training stays in what is pickled
-            adopt_dropout(net.module_, None)
+            adopt_dropout(net.module_.eval(), None)
             net.callbacks = net.train_split = net.iterator_train__generator = None
             net.initialize_callbacks()
         self.n_iter_ = len(net.history)
@@ -353,7 +351,7 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         callbacks = list(self.callbacks or [])
         if schedule != "constant":
             policy, params = make_schedule(schedule, self.net_.optimizer_, lr, n_steps)
-            callbacks.append(("schedule", LRScheduler(policy, step_every="batch", **params)))
+            callbacks.append(("schedule", LRScheduler(policy, step_every="batch", last_epoch=-1, **params)))
         if self.early_stopping and validated:
             stopping = EarlyStopping(
                 patience=self.n_iter_no_change,
@@ -367,12 +365,18 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         """Return weights, shape (n,), or None where there are none."""
         if sample_weight is None:
             return None
-        weight = _check_sample_weight(
+        return _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-        if not weight.any():
-            raise ValueError("All sample weights are zero: at least one must be positive.")
-        return weight
+
+
+def named_layer(module: nn.Module, name: str) -> nn.Module:
+    """Return the layer of that name, or raise ValueError with the names that there are."""
+    layers = dict(module.named_modules())
+    if not name or name not in layers:
+        known = ", ".join(filter(None, layers))
+        raise ValueError(f"feature_layer={name!r} is no layer of the network: {known}.")
+    return layers[name]
 
 
 def channel_scaling(X: NDArray[Any], weight: Any) -> tuple[NDArray[Any], NDArray[Any]]:

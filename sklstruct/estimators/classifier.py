@@ -69,7 +69,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         if len(classes) < 2:
             raise ValueError(f"y must have at least two classes, got one class: {classes[0]!r}.")
-        self.classes_ = classes
+        self.classes_: NDArray[Any] = classes
         validation = None if X_val is None else self._read_validation(X_val, y_val)
         X, y, weight = self._weigh(X, y, weight)
         return self._fit(X, y, weight, validation)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import plugins
 from ..layers import FrameConv
@@ -122,15 +122,16 @@ class FrameTransformer(TransformerMixin, NamedParameters, SampleReader):
     def _cells(self) -> tuple[int, ...]:
         return tuple(min(self.pool or extent, extent) for extent in self.in_shape_[1:])
 
-    def _layer(self) -> nn.Module:
+    def _layer(self) -> FrameConv:
         """Return a frame layer that gives out the response to every atom."""
         layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
         with torch.no_grad():
             layer.weight.copy_(torch.diag(layer.norms)[:, None])
         return layer.to(getattr(torch, self.dtype)).eval()
 
-    def _features(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def _features(self, layer: FrameConv, x: Tensor) -> Tensor:
         responses = layer(x.flatten(0, 1)[:, None])
         positive = NONLINEARITIES[self.nonlinearity](responses)
-        pooled = POOL[len(self._cells())](positive, self._cells())
+        pool: Any = POOL[len(self._cells())]
+        pooled = pool(positive, self._cells())
         return pooled.reshape(len(x), prod(pooled.shape[1:]) * x.shape[1])

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 
 from ..frames import Frame
 from .display import Display
-from .drawing import FAINT, INK, LARGE, SMALL, Sheet, order_colour, pretty, scale_runs
+from .drawing import (
+    FAINT,
+    INK,
+    LEADING,
+    SMALL,
+    Sheet,
+    heading_size,
+    order_colour,
+    pretty,
+    scale_name,
+    scale_runs,
+)
 from .frame_layers import frame_layers, unit_coefficients
 
 if TYPE_CHECKING:
@@ -18,8 +29,8 @@ if TYPE_CHECKING:
 
     from .display import AnyFigure
 
-NARROWEST, ATOM, PANEL = 5.0, 0.2, 1.3  # inches
-MARGIN, HEAD, NAME, FOOT, LEFT = 0.25, 0.85, 0.4, 0.4, 0.6
+NARROWEST, ATOM, PANEL, LEFT, MARGIN = 5.0, 0.2, 1.3, 0.6, 0.2  # inches
+NAME, SCALES, FOOT = 0.28, 0.12, 0.4
 UPRIGHT = 16  # atoms whose labels fit side by side
 
 
@@ -113,16 +124,18 @@ class CoefficientDisplay(Display):
         self
         """
         inner = max(NARROWEST, ATOM * max(map(len, self.frames.values())))
-        step = NAME + PANEL + FOOT
-        height = HEAD + step * len(self.frames) + MARGIN
-        sheet = Sheet(LEFT + inner + MARGIN, height, figure)
-        self._write_head(sheet)
+        head = heading_size(self._heading())[1] + LEADING
+        name = NAME + SCALES * any(map(scale_runs, self.frames.values()))
+        step = name + PANEL + FOOT
+        sheet = Sheet(LEFT + inner + MARGIN, head + step * len(self.frames) + MARGIN, figure)
+        sheet.heading(LEFT, self._heading())
+        self._write_orders(sheet, head - LEADING)
         axes = []
-        for row, name in enumerate(self.frames):
-            top = HEAD + row * step
-            sheet.text(LEFT, top + 0.12, name, weight="bold")
-            axes.append(sheet.axes(LEFT, top + NAME, inner, PANEL))
-            self._draw_layer(axes[-1], name)
+        for row, layer in enumerate(self.frames):
+            top = head + row * step
+            sheet.text(LEFT, top + 0.12, layer, weight="bold")
+            axes.append(sheet.axes(LEFT, top + name, inner, PANEL))
+            self._draw_layer(axes[-1], layer)
         self.figure_, self.axes_ = sheet.figure, np.array(axes)
         return self
 
@@ -140,25 +153,27 @@ class CoefficientDisplay(Display):
         }
         return pd.DataFrame(columns)
 
-    def _write_head(self, sheet: Sheet) -> None:
+    def _heading(self) -> list[str]:
         what = "Magnitudes of coefficients" if self.absolute else "Coefficients"
-        sheet.text(LEFT, 0.25, f"{what} over all kernels", fontsize=LARGE, weight="bold")
-        sheet.text(LEFT, 0.47, "mean ± one standard deviation, of the atoms of unit norm")
-        orders = sorted({int(order) for frame in self.frames.values() for order in frame.orders})
+        line = "mean ± one standard deviation, of the atoms of unit norm"
+        return [f"{what} over all kernels", line]
+
+    def _write_orders(self, sheet: Sheet, top: float) -> None:
+        orders = np.unique(np.concatenate([frame.orders for frame in self.frames.values()]))
         for place, order in enumerate(orders if len(orders) > 1 else []):
             style = {"color": order_colour(order), "weight": "bold"}
-            sheet.text(LEFT + 0.6 * place, 0.67, f"order {order}", **style)
+            sheet.text(LEFT + 0.6 * place, top, f"order {order}", **style)
 
     def _draw_layer(self, ax: Axes, name: str) -> None:
         frame, table = self.frames[name], self._table(name)
         ax.axhline(0, color=FAINT, linewidth=0.8)
-        for order, part in table.groupby("order"):
-            style = {"color": order_colour(order), "markersize": 4}
-            ax.errorbar(part.index, part["mean"], part["std"], fmt="o", **style)
+        for order in np.unique(frame.orders):
+            part, colour = table[table["order"] == order], order_colour(order)
+            ax.errorbar(part.index, part["mean"], part["std"], fmt="o", markersize=4, color=colour)
         for start, stop, scale in scale_runs(frame):
             ax.axvline(stop - 0.5, color=FAINT, linewidth=0.5, linestyle=":")
-            place = {"xy": ((start + stop - 1) / 2, 1.03), "xycoords": ("data", "axes fraction")}
-            ax.annotate(f"σ = {scale:g}", **place, ha="center", fontsize=SMALL, color=INK)
+            place, style = (start + stop - 1) / 2, {"ha": "center", "fontsize": SMALL, "color": INK}
+            ax.text(place, 1.03, scale_name(scale), style, transform=ax.get_xaxis_transform())
         rotation = 90 if len(frame) > UPRIGHT else 0
         ax.set_xticks(range(len(frame)), [*map(pretty, frame.labels)], rotation=rotation)
         ax.set_xlim(-0.5, len(frame) - 0.5)

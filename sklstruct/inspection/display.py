@@ -58,7 +58,7 @@ class Display:
             If the file cannot be written.
         """
         content = self._render(Path(path).suffix.removeprefix(".") or "png", dpi)
-        with atomic_write(path) as file:
+        with atomic_write(path, "wb") as file:
             file.write(content)
         return self
 

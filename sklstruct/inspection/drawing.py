@@ -21,6 +21,7 @@ POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
 INK, FAINT = "#333333", "#bbbbbb"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SMALL, MEDIUM, LARGE = 7, 8, 10  # points
+LETTER, LEADING = 0.065, 0.22  # width and distance of lines of medium text, in inches
 PLANES = "planes yx, zx, zy through the sample of largest magnitude"
 
 
@@ -44,26 +45,36 @@ def draw_filter(ax: Axes, values: NDArray[Any], limit: float = 0, stacked: bool 
         ax.plot(x, values, color=COLOURS[0], linewidth=1, marker=".", markersize=3)
         ax.set_ylim(-1.15 * limit, 1.15 * limit)
     else:
-        image = values if values.ndim == 2 else planes(values, stacked)
-        ax.imshow(image, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
+        draw_planes(ax, [values] if values.ndim == 2 else peak_planes(values), limit, stacked)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(color=FAINT, linewidth=0.5)
-    ax.spines[:].set_visible(values.ndim < 3)
+    ax.spines[:].set_visible(values.ndim == 1)
 
 
-def planes(volume: NDArray[Any], stacked: bool = False) -> NDArray[Any]:
-    """Return the planes yx, zx and zy through the sample of largest magnitude, as one image.
+def draw_planes(ax: Axes, planes: list[NDArray[Any]], limit: float, stacked: bool) -> None:
+    """Draw images in one axes, each in a thin frame of its own."""
+    from matplotlib.patches import Rectangle
 
-    Planes through the centre would be blank for odd filters.  Gaps between planes are nan.
+    step = 1.1 * max(max(plane.shape) for plane in planes)
+    for place, plane in enumerate(planes):
+        height, width = plane.shape
+        left, top = (0, place * step) if stacked else (place * step, 0)
+        extent = left, left + width, top + height, top
+        ax.imshow(plane, DIVERGING, vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
+        edge: dict[str, Any] = {"edgecolor": FAINT, "linewidth": 0.5, "clip_on": False}
+        ax.add_patch(Rectangle((left, top), width, height, fill=False, **edge))
+    ax.set(xlim=(0, left + width), ylim=(top + height, 0))
+
+
+def peak_planes(volume: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the planes yx, zx and zy through the sample of largest magnitude.
+
+    Planes through the centre would be blank for odd filters.
     """
     magnitude = np.abs(volume) / (np.abs(volume).max() or 1)
     peak = magnitude.round(9).argmax()  # of equal samples the first, whatever rounding did
     z, y, x = np.unravel_index(peak, volume.shape)
-    extent = max(volume.shape)
-    tiles = np.full((3, extent + stacked, extent + (not stacked)), np.nan)
-    for tile, plane in zip(tiles, (volume[z], volume[:, y], volume[:, :, x]), strict=True):
-        tile[: plane.shape[0], : plane.shape[1]] = plane
-    return np.concatenate(list(tiles), axis=0 if stacked else 1)
+    return [volume[z], volume[:, y], volume[:, :, x]]
 
 
 def pretty(label: str) -> str:
@@ -72,9 +83,14 @@ def pretty(label: str) -> str:
     return re.sub(r"^([A-Za-z])_([xyz]+)$", r"$\1_{\2}$", name)
 
 
+def scale_name(scale: float) -> str:
+    """Return what stands beside atoms of a scale."""
+    return f"\N{GREEK SMALL LETTER SIGMA} = {scale:g}"
+
+
 def order_colour(order: int) -> str:
     """Return the colour of an order."""
-    return COLOURS[order % len(COLOURS)]
+    return COLOURS[int(order) % len(COLOURS)]
 
 
 def scale_runs(frame: Frame) -> list[tuple[int, int, float]]:
@@ -84,6 +100,12 @@ def scale_runs(frame: Frame) -> list[tuple[int, int, float]]:
     edges = np.flatnonzero(np.diff(frame.scales)) + 1
     bounds = [0, *edges.tolist(), len(frame)]
     return [(a, b, float(frame.scales[a])) for a, b in pairwise(bounds)]
+
+
+def heading_size(lines: list[str]) -> tuple[float, float]:
+    """Return width and height, in inches, that ``Sheet.heading`` needs."""
+    letters = max(1.45 * len(lines[0]), *map(len, lines))  # bold and large ones are wider
+    return LETTER * letters, LEADING * (len(lines) + 0.8)
 
 
 class Sheet:
@@ -108,7 +130,13 @@ class Sheet:
         w, h = self.width, self.height
         return self.figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
 
+    def heading(self, left: float, lines: list[str]) -> None:
+        """Write lines at the top, the first one bold."""
+        for place, line in enumerate(lines):
+            style: dict[str, Any] = {} if place else {"fontsize": LARGE, "weight": "bold"}
+            self.text(left, LEADING * (place + 1), line, **style)
+
     def text(self, left: float, top: float, text: str, **style: Any) -> None:
         """Write text at a place; its style is that of ``Figure.text``."""
-        style = {"fontsize": MEDIUM, "color": INK, "va": "center"} | style
-        self.figure.text(left / self.width, 1 - top / self.height, text, **style)
+        defaults = {"fontsize": MEDIUM, "color": INK, "va": "center"}
+        self.figure.text(left / self.width, 1 - top / self.height, text, defaults | style)

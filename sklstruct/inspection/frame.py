@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import accumulate
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -12,15 +12,25 @@ import numpy as np
 from .. import plugins
 from ..frames import Frame
 from .display import Display
-from .drawing import INK, LARGE, PLANES, SMALL, Sheet, draw_filter, pretty
+from .drawing import (
+    INK,
+    LETTER,
+    PLANES,
+    SMALL,
+    Sheet,
+    draw_filter,
+    heading_size,
+    pretty,
+    scale_name,
+)
 
 if TYPE_CHECKING:
     from .display import AnyFigure
 
 WIDEST = {1: 10, 2: 16, 3: 6}  # atoms in a line
 CELL = {1: (1.0, 0.7), 2: (0.8, 0.8), 3: (1.8, 0.6)}  # largest picture of an atom, in inches
-PAGE, NARROWEST = 8.0, 5.6  # inches
-MARGIN, GAP, CAPTION, HEAD, NAME = 0.2, 0.12, 0.22, 0.7, 0.085  # NAME: a letter
+GAP = {1: 0.12, 2: 0.12, 3: 0.3}
+MARGIN, CAPTION, PAGE = 0.2, 0.22, 8.0
 
 
 class Line(NamedTuple):
@@ -88,7 +98,7 @@ class FrameDisplay(Display):
             raise TypeError(f"{family!r} has no parameters, but {sorted(params)} were given.")
         if params:
             family.set_params(**params)
-        return cls(family.build(ndim or getattr(family, "ndim", 2)))
+        return cls(family.build(getattr(family, "ndim", 2) if ndim is None else ndim))
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -121,18 +131,19 @@ class FrameDisplay(Display):
         -------
         self
         """
-        lines = arrange(self.frame)
-        wide, high = CELL[self.frame.ndim]
-        left = MARGIN + max(NAME * len(line.name) for line in lines)
+        lines, heading = arrange(self.frame), self._heading()
+        (wide, high), gap = CELL[self.frame.ndim], GAP[self.frame.ndim]
+        left = MARGIN + 1.3 * LETTER * max(len(line.name) for line in lines)
         columns = max(line.columns[-1] for line in lines) + 1
-        shrink = min(1, (PAGE - left - MARGIN) / columns / (wide + GAP))
-        wide, high, step = wide * shrink, high * shrink, (wide + GAP) * shrink
-        height = HEAD + len(lines) * (high + CAPTION) + MARGIN
-        sheet = Sheet(max(left + columns * step + MARGIN, NARROWEST), height, figure)
-        self._write_head(sheet)
+        shrink = min(1, (PAGE - left - MARGIN) / columns / (wide + gap))
+        wide, high, step = wide * shrink, high * shrink, (wide + gap) * shrink
+        text, head = heading_size(heading)
+        width = max(left + columns * step, MARGIN + text) + MARGIN
+        sheet = Sheet(width, head + len(lines) * (high + CAPTION) + MARGIN, figure)
+        sheet.heading(MARGIN, heading)
         axes = {}
         for row, line in enumerate(lines):
-            top = HEAD + row * (high + CAPTION) + CAPTION
+            top = head + row * (high + CAPTION) + CAPTION
             sheet.text(MARGIN, top + high / 2, line.name)
             for atom, column in zip(line.atoms, line.columns, strict=True):
                 axes[atom] = sheet.axes(left + column * step, top, wide, high)
@@ -142,19 +153,18 @@ class FrameDisplay(Display):
         self.figure_, self.axes_ = sheet.figure, np.array([axes[atom] for atom in sorted(axes)])
         return self
 
-    def _write_head(self, sheet: Sheet) -> None:
+    def _heading(self) -> list[str]:
         frame, numbers = self.frame, self.numbers
-        extents = " × ".join(map(str, frame.support))
-        head = f"{frame.name}, {frame.ndim}D: {len(frame)} atoms on {extents} samples"
-        line = (
-            f"rank {numbers['rank']},  A = {numbers['lower_bound']:.3g},  "
-            f"B = {numbers['upper_bound']:.3g},  B/A = {numbers['condition_number']:.3g},  "
-            f"redundancy {numbers['redundancy']:.3g},  {'' if numbers['tight'] else 'not '}tight"
-        )
-        sheet.text(MARGIN, 0.25, head, fontsize=LARGE, weight="bold")
-        sheet.text(MARGIN, 0.47, line)
-        if frame.ndim == 3:
-            sheet.text(MARGIN, 0.64, PLANES, fontsize=SMALL)
+        extents = "x".join(map(str, frame.support))
+        atoms = f"{len(frame)} atoms" if len(frame) > 1 else "one atom"
+        return [
+            f"{frame.name}, {frame.ndim}D: {atoms} on {extents} samples",
+            f"rank {numbers['rank']} of {prod(frame.support)},  bounds A = "
+            f"{numbers['lower_bound']:.3g}, B = {numbers['upper_bound']:.3g},  "
+            f"B/A = {numbers['condition_number']:.3g},  redundancy {numbers['redundancy']:.3g},  "
+            f"{'' if numbers['tight'] else 'not '}tight",
+            *[PLANES] * (frame.ndim == 3),
+        ]
 
 
 def arrange(frame: Frame) -> list[Line]:
@@ -181,7 +191,7 @@ def scale_lines(groups: dict[tuple[float, int], list[int]], widths: dict[int, in
     start_of = dict(zip(widths, starts, strict=False))
     lines: dict[float, Line] = {}
     for (scale, order), atoms in groups.items():
-        line = lines.setdefault(scale, Line(f"σ = {scale:g}" if scale else "", [], []))
+        line = lines.setdefault(scale, Line(scale_name(scale) if scale else "", [], []))
         line.atoms.extend(atoms)
         line.columns.extend(start_of[order] + rank for rank in range(len(atoms)))
     return list(lines.values())
@@ -192,7 +202,7 @@ def order_lines(groups: dict[tuple[float, int], list[int]], widest: int) -> list
     several_scales = len({scale for scale, _ in groups}) > 1
     lines = []
     for (scale, order), atoms in groups.items():
-        parts = [f"σ = {scale:g}"] * several_scales + [f"order {order}"] * (len(groups) > 1)
+        parts = [scale_name(scale)] * several_scales + [f"order {order}"] * (len(groups) > 1)
         if len(atoms) > widest and len(groups) == 1:
             widest = min(widest, ceil(sqrt(len(atoms))))
         length = ceil(len(atoms) / ceil(len(atoms) / widest))

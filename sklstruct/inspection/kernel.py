@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frame
+from ..frames.checks import check_integer
 from .display import Display
 from .drawing import (
     FAINT,
     INK,
-    LARGE,
     NEGATIVE,
     PLANES,
     POSITIVE,
     SMALL,
     Sheet,
     draw_filter,
+    heading_size,
     pretty,
+    scale_name,
     scale_runs,
 )
 from .frame_layers import frame_layers, pick_layer, to_numpy, unit_coefficients
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 KERNEL = {1: (1.0, 0.6), 2: (0.7, 0.7), 3: (1.8, 0.6)}  # picture of a kernel, in inches
 ATOM = {1: 0.6, 2: 1.0, 3: 3.0}  # height of an atom as a share of its width
 BARS, NARROWEST_ATOM, WIDEST_ATOM, UPRIGHT = 6.0, 0.2, 0.6, 0.35  # widths, in inches
-MARGIN, GAP, HEAD, CAPTION, NUMBER, TICKS, NARROWEST = 0.25, 0.15, 0.75, 0.4, 0.3, 0.55, 5.5
+MARGIN, GAP, NUMBER, TICKS = 0.25, 0.15, 0.3, 0.55
+SCALES, LEVEL, SIDEWAYS = 0.2, 0.17, 0.32  # heights of scales and labels above the atoms
 
 
 class KernelDisplay(Display):
@@ -106,14 +108,17 @@ class KernelDisplay(Display):
         """
         layers = frame_layers(estimator)
         name = pick_layer(layers, layer)
-        kernels, weights = to_numpy(layers[name].kernel), unit_coefficients(layers[name])
-        check_integer("n_kernels", n_kernels, 1, np.inf)
-        check_integer("input_channel", input_channel, 0, kernels.shape[1] - 1)
-        picked = slice(n_kernels), input_channel
+        picked = slice(check_integer("n_kernels", n_kernels, 1)), input_channel
+        kernels, coefficients = to_numpy(layers[name].kernel), unit_coefficients(layers[name])
+        if check_integer("input_channel", input_channel, 0) >= kernels.shape[1]:
+            raise ValueError(
+                f"input_channel must be below {kernels.shape[1]}, the number of input channels of "
+                f"{name}, got {input_channel}."
+            )
         return cls(
             layers[name].frame,
             kernels[picked],
-            weights[picked],
+            coefficients[picked],
             layer=name,
             input_channel=input_channel,
         )
@@ -135,12 +140,14 @@ class KernelDisplay(Display):
         """
         wide, high = KERNEL[self.frame.ndim]
         step = float(np.clip(BARS / len(self.frame), NARROWEST_ATOM, WIDEST_ATOM))
+        text, head = heading_size(self._heading())
+        head += SCALES * bool(scale_runs(self.frame)) + (SIDEWAYS if step < UPRIGHT else LEVEL)
         left = MARGIN + NUMBER + wide + GAP  # of the bars
-        top = HEAD + CAPTION + step * ATOM[self.frame.ndim] + GAP  # of the kernels
-        width = max(left + step * len(self.frame) + TICKS, NARROWEST)
+        top = head + step * ATOM[self.frame.ndim] + GAP  # of the kernels
+        width = max(left + step * len(self.frame) + TICKS, MARGIN + text + MARGIN)
         sheet = Sheet(width, top + len(self.kernels) * (high + GAP) + MARGIN, figure)
-        self._write_head(sheet, left, step)
-        axes = self._draw_atoms(sheet, left, step)
+        sheet.heading(MARGIN, self._heading())
+        axes = self._draw_atoms(sheet, left, head, step)
         for row in range(len(self.kernels)):
             y = top + row * (high + GAP)
             sheet.text(MARGIN, y + high / 2, str(row))
@@ -151,23 +158,24 @@ class KernelDisplay(Display):
         self.figure_, self.axes_ = sheet.figure, np.array(axes)
         return self
 
-    def _write_head(self, sheet: Sheet, left: float, step: float) -> None:
-        head = f"Kernels of {self.layer}" if self.layer else "Kernels"
-        line = f"input channel {self.input_channel}, frame {self.frame.name}"
-        if self.frame.ndim == 3:
-            line += f"; {PLANES}"
-        sheet.text(MARGIN, 0.25, head, fontsize=LARGE, weight="bold")
-        sheet.text(MARGIN, 0.47, f"{line}; bars: coefficients of the atoms of unit norm")
-        for start, stop, scale in scale_runs(self.frame):
-            middle = left + step * (start + stop) / 2
-            sheet.text(middle, HEAD, f"σ = {scale:g}", ha="center", fontsize=SMALL)
+    def _heading(self) -> list[str]:
+        of_layer = f" of {self.layer}" if self.layer else ""
+        return [
+            f"Kernels{of_layer} for input channel {self.input_channel}",
+            f"frame {self.frame.name}, bars: coefficients of the atoms of unit norm",
+            *[PLANES] * (self.frame.ndim == 3),
+        ]
 
-    def _draw_atoms(self, sheet: Sheet, left: float, step: float) -> list[Axes]:
+    def _draw_atoms(self, sheet: Sheet, left: float, top: float, step: float) -> list[Axes]:
         rotation = 90 if step < UPRIGHT else 0
+        for start, stop, scale in scale_runs(self.frame):
+            y = heading_size(self._heading())[1] + SCALES / 2
+            x = left + step * (start + stop) / 2
+            sheet.text(x, y, scale_name(scale), ha="center", fontsize=SMALL)
         axes = []
         for k, (atom, label) in enumerate(zip(self.frame.atoms, self.frame.labels, strict=True)):
-            place = left + (k + 0.05) * step, HEAD + CAPTION
-            axes.append(sheet.axes(*place, 0.9 * step, 0.9 * step * ATOM[self.frame.ndim]))
+            size = 0.9 * step, 0.9 * step * ATOM[self.frame.ndim]
+            axes.append(sheet.axes(left + (k + 0.05) * step, top, *size))
             draw_filter(axes[-1], atom, stacked=True)
             axes[-1].set_title(pretty(label), fontsize=SMALL, color=INK, pad=2, rotation=rotation)
         return axes
@@ -181,9 +189,3 @@ class KernelDisplay(Display):
         ax.locator_params(axis="y", nbins=3)
         ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
         ax.spines[:].set_visible(False)
-
-
-def check_integer(name: str, value: Any, lowest: int, highest: float) -> None:
-    """Raise ValueError unless a value is an integer in a range."""
-    if not isinstance(value, Integral) or not lowest <= value <= highest:
-        raise ValueError(f"{name} must be an integer from {lowest} to {highest}, got {value!r}.")

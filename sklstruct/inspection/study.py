@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from .display import Display
-from .drawing import COLOURS, FAINT, INK, MEDIUM, Sheet
+from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 KEYS = ("estimator", "size", "draw")
 SHARES_CORRECT = {"accuracy": "error (%)", "balanced_accuracy": "balanced error (%)"}
@@ -24,9 +25,10 @@ NAMES = {
     "predict_seconds": "time to predict (s)",
     "n_parameters": "parameters",
 }
+LEADER = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
 MARKERS = "osD^vP*"
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LABEL, LETTER = 5.0, 3.6, 0.7, 0.25, 0.6, 0.4, 0.08  # inches
-LABEL_GAP, TICK_GAP = 0.055, 0.07  # least distances as shares of an axis
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LABEL, LINE = 5.0, 3.6, 0.7, 0.25, 0.6, 0.4, 0.2  # inches
+TICK_GAP = 0.07  # least distance of labels as a share of their axis
 
 
 class StudyDisplay(Display):
@@ -58,7 +60,8 @@ class StudyDisplay(Display):
 
     def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy") -> None:
         check_columns(results, metric)
-        self.results, self.metric = results.dropna(subset=[*KEYS, metric]), metric
+        self.results = results.dropna(subset=[*KEYS, metric], ignore_index=True)
+        self.metric = metric
         if self.results.empty:
             raise ValueError(f"The results have no row with a value of {metric!r}.")
 
@@ -108,7 +111,7 @@ class StudyDisplay(Display):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            What to draw on; those of a new figure if None.
+            What to draw on, with room for the names to the right; those of a new figure if None.
 
         Returns
         -------
@@ -117,13 +120,17 @@ class StudyDisplay(Display):
         names = self.results["estimator"].astype(str)
         if ax is None:
             width = LEFT + WIDTH + LABEL + LETTER * names.str.len().max()
-            ax = Sheet(width, TOP + HEIGHT + BOTTOM).axes(LEFT, TOP, WIDTH, HEIGHT)
+            height = max(HEIGHT, LINE * names.nunique())
+            ax = Sheet(width, TOP + height + BOTTOM).axes(LEFT, TOP, WIDTH, height)
         values, label = self._drawn()
         ax.set(xscale="log", yscale="log" if values.min() > 0 else "linear")
-        for number, (name, part) in enumerate(values.groupby(names, sort=False)):
-            draw_curve(ax, part, self.results["size"][part.index], str(name), number)
-        finish_axes(ax, np.unique(self.results["size"]), label)
-        label_ends(ax)
+        sizes = self.results["size"]
+        lines = {
+            str(name): draw_curve(ax, part, sizes[part.index], number)
+            for number, (name, part) in enumerate(values.groupby(names, sort=False))
+        }
+        finish_axes(ax, np.unique(sizes), label)
+        label_ends(ax, lines)
         self.figure_, self.axes_ = ax.figure, np.array([ax])
         return self
 
@@ -143,10 +150,14 @@ def check_columns(results: pd.DataFrame, metric: str) -> None:
     known = [c for c in results if c not in KEYS and is_numeric_dtype(results[c])]
     if metric not in known:
         raise ValueError(f"metric must be a column of numbers, one of {known}, got {metric!r}.")
+    if not is_numeric_dtype(results["size"]) or (results["size"] <= 0).any():
+        raise ValueError("The column 'size' must hold positive numbers.")
+    if np.isinf(results[metric]).any():
+        raise ValueError(f"The column {metric!r} holds infinite values.")
 
 
-def draw_curve(ax: Axes, values: pd.Series[float], sizes: pd.Series[int], name: str, number: int) -> None:
-    """Draw the curve of one estimator, in the colour and with the marker of its number."""
+def draw_curve(ax: Axes, values: pd.Series[float], sizes: pd.Series[int], number: int) -> Line2D:
+    """Draw the curve of one estimator, and return the line through its means."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     by_size = values.groupby(sizes)
     mean, std = by_size.mean(), by_size.std().fillna(0)
@@ -155,8 +166,7 @@ def draw_curve(ax: Axes, values: pd.Series[float], sizes: pd.Series[int], name: 
         lower = lower.where(lower > 0, by_size.min())
     ax.fill_between(mean.index, lower, mean + std, color=colour, alpha=0.15, linewidth=0)
     ax.scatter(sizes, values, s=6, color=colour, alpha=0.35, linewidth=0)
-    style = {"marker": marker, "markersize": 5, "linewidth": 1.5, "label": name}
-    ax.plot(mean.index, mean, color=colour, **style)
+    return ax.plot(mean.index, mean, color=colour, marker=marker, markersize=5, linewidth=1.5)[0]
 
 
 def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
@@ -168,8 +178,9 @@ def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
     ax.minorticks_off()
     low, high = ax.get_ylim()
     if ax.get_yscale() == "log":
-        wide = high > 5 * low
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
+        wide, steps = high > 10 * low, (1, 2, 5, 10)
+        locator = LogLocator(subs=steps[:3]) if wide else MaxNLocator(6, steps=steps)
+        ax.yaxis.set_major_locator(locator)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set_xlabel("training samples", fontsize=MEDIUM, color=INK)
     ax.set_ylabel(label, fontsize=MEDIUM, color=INK)
@@ -190,23 +201,19 @@ def legible(sizes: NDArray[Any]) -> list[str]:
     return labels
 
 
-def label_ends(ax: Axes) -> None:
+def label_ends(ax: Axes, lines: dict[str, Line2D]) -> None:
     """Write the name of every line to the right of its end, with no two names overlapping."""
-    lines = ax.get_lines()
-    ends = np.array([[line.get_xdata()[-1], line.get_ydata()[-1]] for line in lines])
+    ends = np.array([np.asarray(line.get_xydata())[-1] for line in lines.values()])
     heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
-    for line, end, height in zip(lines, ends, spread(heights, LABEL_GAP), strict=True):
-        colour = line.get_color()
-        ax.annotate(
-            line.get_label(),
-            end,
-            (1.04, height),
-            textcoords="axes fraction",
-            va="center",
-            color=colour,
-            fontsize=MEDIUM,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 4},
-        )
+    axis_inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted()).height
+    heights = spread(heights, LINE / axis_inches)
+    heights -= min(heights.min(), 0)
+    heights -= max(heights.max() - 1, 0)
+    for (name, line), end, height in zip(lines.items(), ends, heights, strict=True):
+        style: dict[str, Any] = {"color": line.get_color(), "fontsize": MEDIUM, "va": "center"}
+        style["arrowprops"] = LEADER | {"color": line.get_color()}
+        place = 1.04, height
+        ax.annotate(name, end, place, textcoords="axes fraction", parse_math=False, **style)
 
 
 def spread(places: NDArray[Any], gap: float) -> NDArray[Any]:

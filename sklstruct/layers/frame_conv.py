@@ -17,6 +17,7 @@ from .filtering import SeparableFilter
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 METHODS = ("auto", "compose", "filter")
+WEAKEST_DIRECTION = 1e-3  # share of the largest eigenvalue of the Gram matrix
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -62,6 +63,9 @@ class FrameConv(nn.Module):
     in CNNs. CVPR, 2016, section 3.3 (eq. 23 of the first author's thesis).
     """
 
+    norms: Tensor
+    basis: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -94,17 +98,23 @@ class FrameConv(nn.Module):
     def reset_parameters(self) -> None:
         r"""Draw kernels that are white in the span of the atoms and keep the signal's variance.
 
-        :math:`c = G^{+1/2} z` with the Gram matrix :math:`G` of the unit atoms and
+        :math:`c = G^{-1/2} z` with the Gram matrix :math:`G` of the unit atoms and
         :math:`z \sim N(0, 2 / (r n_{in}))`, :math:`r` the rank of the frame.  Then
         :math:`E[w w^T] = 2 / (r n_{in}) \, P` with the projection :math:`P` on the span: white
         noise keeps its variance through the layer and a rectifier (He's rule), and no direction
         of the span starts out larger than another, however correlated the atoms are.
+
+        Eigenvalues of :math:`G` below a thousandth of the largest are raised to that, lest
+        atoms that hardly differ start with huge weights that cancel one another.
         """
-        unit = Frame("unit", self.basis.double().cpu().numpy())
-        mixing = torch.tensor(unit.whitening).to(self.weight)
-        std = (2 / (self.in_channels * unit.rank)) ** 0.5
+        unit = self.basis.double().flatten(1)
+        values, vectors = torch.linalg.eigh(unit @ unit.T)
+        floored = values.clamp_min(WEAKEST_DIRECTION * values[-1])
+        mixing = (vectors / floored.sqrt()) @ vectors.T
+        energy = self.in_channels * (values.clamp_min(0) / floored).sum()
         with torch.no_grad():
-            self.weight.copy_(torch.randn_like(self.weight) @ mixing * std)
+            draws = torch.randn_like(self.weight)
+            self.weight.copy_(draws @ (mixing * (2 / energy).sqrt()).to(draws))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
@@ -143,7 +153,8 @@ class FrameConv(nn.Module):
 
     def to_dense(self) -> nn.Module:
         """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
-        conv = CONV[self.frame.ndim](
+        make: Any = CONV[self.frame.ndim]
+        conv = make(
             self.in_channels,
             self.out_channels,
             self.frame.support,

@@ -1,0 +1,89 @@
+"""The command line: ``sklstruct list | show | study | fit | predict | score``.
+
+Whatever takes long to import is imported by the command that needs it, so that ``list`` and
+``--help`` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from .. import __version__
+from . import listing, models, show, study
+
+BAD_INPUT = ValueError, TypeError, OSError, ImportError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        The arguments; those of the process if None.
+
+    Returns
+    -------
+    status : int
+        0 if all went well, 1 after an error, 2 for wrong usage, 130 after an interruption.
+    """
+    try:
+        args = parse(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    with warnings.catch_warnings():
+        warnings.showwarning = print_warning
+        try:
+            args.run(args)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            print(f"sklstruct: interrupted{args.when_interrupted}", file=sys.stderr)
+            return 130
+        except Exception as error:
+            if args.debug:
+                raise
+            print(f"sklstruct: error: {in_one_line(error)}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of a command; those it does not know are there for ``show frame``."""
+    parser = make_parser()
+    args, args.unknown = parser.parse_known_args(argv)
+    if args.unknown and not args.takes_unknown:
+        parser.error(f"unrecognized arguments: {' '.join(args.unknown)}")
+    return args
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser("sklstruct", description="Structured deep networks.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(takes_unknown=False, when_interrupted="")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for group in (listing, show, study, models):
+        group.add_commands(commands)
+    return parser
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what there is to say about an error; more for those that should not occur."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    if not isinstance(error, BAD_INPUT):
+        text = f"{type(error).__name__}: {text} (run with --debug to see where)"
+    return " ".join(" ".join([text, *getattr(error, "__notes__", [])]).split())
+
+
+def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning without the line of code that it comes from."""
+    print(f"sklstruct: warning: {message}", file=sys.stderr)

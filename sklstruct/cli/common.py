@@ -1,0 +1,68 @@
+"""What the commands share: their parsers, their tables and their files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+Commands = Any  # what ``add_subparsers`` returns, which argparse keeps private
+Run = Callable[[argparse.Namespace], None]
+
+
+def add_command(
+    commands: Commands, name: str, run: Run, purpose: str, example: str, **options: Any
+) -> argparse.ArgumentParser:
+    """Add a command with its help, which ends with an example, and return its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def aligned(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as lines of aligned columns; numbers below a heading go to the right."""
+    texts = [[cell_text(cell) for cell in row] for row in rows]
+    lines = [""] * len(rows)
+    for column in range(len(rows[0])):
+        width = max(len(row[column]) for row in texts)
+        right = isinstance(rows[-1][column], (int, float))
+        for line, row in enumerate(texts):
+            text = row[column].rjust(width) if right else row[column].ljust(width)
+            lines[line] += text + "  "
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def cell_text(cell: Any) -> str:
+    """Return the text of a cell: four digits of a number, yes or no, "-" for nan."""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float):
+        return "-" if cell != cell else f"{cell:.4g}"
+    return str(cell)
+
+
+def by_x(extents: Sequence[int]) -> str:
+    """Return a shape such as 3x32x32."""
+    return "x".join(map(str, extents))
+
+
+class Unwritten(Exception):
+    """Leaves the writing of a file that is not to be written."""
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError unless a file can be written there, and leave everything as it is."""
+    from ..io import atomic_write
+
+    with suppress(Unwritten), atomic_write(path):
+        raise Unwritten

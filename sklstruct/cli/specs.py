@@ -1,0 +1,162 @@
+"""Estimators as they are written on a command line.
+
+``rfnn``, ``rfnn:frame=pixel`` and ``twin=rfnn:frame=pixel:frame__size=5`` are a registered name
+or a class name, with parameters after colons and a label in front.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from argparse import ArgumentTypeError
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .. import plugins
+
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An estimator by its name, with parameters of its own."""
+
+    label: str
+    name: str
+    params: Params
+
+    def make(self, **common: Any) -> Any:
+        """Return the estimator; its own parameters come before common ones.
+
+        Raises
+        ------
+        ValueError
+            If the name or a parameter is unknown.
+        """
+        estimator = make_estimator(self.name)
+        params = {**common, **self.params}
+        check_names(params, [estimator])
+        return estimator.set_params(**params)
+
+    def taken(self, settings: Params) -> Params:
+        """Return those settings that the estimator has parameters for."""
+        taken: Params = {}
+        for name in sorted(settings, key=lambda name: name.count("__")):  # frame, then frame__order
+            with suppress(ValueError):
+                self.make(**taken, **{name: settings[name]})
+                taken[name] = settings[name]
+        return taken
+
+
+def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
+    """Return estimators by label, with the settings set on all that have such a parameter.
+
+    Raises
+    ------
+    ValueError
+        If a label is there twice, a name is unknown, a parameter has no estimator, or a value
+        is not valid.
+    """
+    estimators: dict[str, Any] = {}
+    left = dict(settings)
+    for spec in specs:
+        if spec.label in estimators:
+            raise ValueError(
+                f"Two estimators have the label {spec.label!r}: write a label of its own in front "
+                f"of one, such as other={spec.label}."
+            )
+        spec.make()  # what is wrong with its own parameters comes first
+        taken = spec.taken(settings)
+        estimators[spec.label] = checked(spec.make(**taken))
+        left = {name: value for name, value in left.items() if name not in taken}
+    check_names(left, list(estimators.values()))
+    for name, value in left.items():  # the parameter is there, but has none such itself
+        for estimator in estimators.values():
+            if head(name) in estimator.get_params(deep=False):
+                estimator.set_params(**{name: value})
+    return estimators
+
+
+def make_estimator(name: str) -> Any:
+    """Return an estimator for its registered name or the name of its class."""
+    entries = plugins.entries("estimator")
+    by_class = {entry.attribute: entry.name for entry in entries.values()}
+    return plugins.lookup("estimator", by_class.get(name, name) if name not in entries else name)()
+
+
+def checked(estimator: Any) -> Any:
+    """Return the estimator, or raise ValueError as its fit would for a value of no use."""
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+    return estimator
+
+
+def check_names(params: Iterable[str], estimators: list[Any]) -> None:
+    """Raise ValueError if none of the estimators has a parameter."""
+    known = {name for e in estimators for name in e.get_params(deep=False)}
+    for name in params:
+        if head(name) not in known:
+            close = difflib.get_close_matches(head(name), known, n=3)
+            hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+            names = " or ".join(dict.fromkeys(type(e).__name__ for e in estimators))
+            raise ValueError(f"There is no parameter {head(name)!r} of {names}.{hint}")
+
+
+def head(name: str) -> str:
+    """Return the parameter in front, such as ``frame`` of ``frame__order``."""
+    return name.partition("__")[0]
+
+
+# From text ----------------------------------------------------------------------------------
+
+
+def parse_specs(text: str) -> list[Spec]:
+    """Return the estimators of a text such as ``rfnn,twin=rfnn:frame=pixel,svm``."""
+    return [parse_spec(part) for part in split(text, ",")]
+
+
+def parse_spec(text: str) -> Spec:
+    """Return the estimator of a text such as ``twin=rfnn:frame=pixel:widths=(8,8)``."""
+    first, *settings = split(text.strip(), ":")
+    label, equals, name = first.rpartition("=")
+    label = label if equals else text.strip()
+    if not label or not name:
+        raise ArgumentTypeError(f"{text!r} is no estimator such as rfnn or twin=rfnn:frame=pixel")
+    return Spec(label, name, dict(map(parse_setting, settings)))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return name and value of a text such as ``max_epochs=5``."""
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise ArgumentTypeError(f"{text!r} must read PARAM=VALUE; put quotes around colons")
+    return name, parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """Return the Python literal that a text is, or else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Return the parts of a text; separators in brackets or quotes do not count."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+        if character == separator and not quote and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if quote or depth:
+        raise ArgumentTypeError(f"{text!r} has a bracket or a quote without its other half")
+    return parts

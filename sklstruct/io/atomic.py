@@ -1,0 +1,54 @@
+"""Files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+from uuid import uuid4
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that takes its place when all is written.
+
+    What is written goes to a temporary file beside ``path``, which replaces ``path`` at the
+    end of the with-block.  If the block raises, the temporary file is removed and ``path`` is
+    as it was before.
+
+    Parameters
+    ----------
+    path : str or path-like
+    mode : {"w", "wb"}, default="w"
+        For text, in UTF-8 and with line ends as they are written, or for bytes.
+
+    Yields
+    ------
+    stream : file object
+
+    Raises
+    ------
+    OSError
+        The subclass that says why the place cannot be written to; its message names ``path``.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        stream: IO[Any] = open(temporary, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115
+    except OSError as error:  # it names the temporary file, which the caller does not know
+        raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
+    try:
+        with stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,97 @@
+"""Data sets from folders with one subfolder of images a class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from .dataset import Dataset, check_samples
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+GREY_MODES = {"1": "L", "LA": "L"}
+NUMBER_MODES = {"L", "I", "I;16", "F"}  # one number a pixel; everything else is read as colour
+
+
+def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
+    """Return the data set in a folder that has one subfolder a class.
+
+    The names of the subfolders are the labels.  Grey images become arrays (height, width),
+    colour images arrays (height, width, 3); transparency is dropped.  Arrays in ``.npy`` files
+    are taken as they are, never unpickled.  Other files and hidden ones are passed over.
+
+    Parameters
+    ----------
+    path : str or path-like
+    name : str, default=None
+        Name of the data set; that of the folder if left out.
+
+    Returns
+    -------
+    dataset : Dataset
+        Classes and files in alphabetical order.
+
+    Raises
+    ------
+    OSError
+        If the folder is not there or may not be read.
+    ValueError
+        If there are fewer than two classes, or a class has no image, or an image cannot be
+        read, is not finite or has another shape than the first one.
+    """
+    path = Path(path)
+    classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and is_shown(entry))
+    if len(classes) < 2:
+        raise ValueError(
+            f"{path} must have a subfolder of images for each of at least 2 classes, got "
+            f"{len(classes)} subfolders."
+        )
+    files = [file for folder in classes for file in images_in(folder)]
+    images = [read_image(file) for file in files]
+    for file, image in zip(files, images, strict=True):
+        if image.shape != images[0].shape:
+            raise ValueError(
+                f"{file} must have the shape {images[0].shape} of {files[0]}, got {image.shape}."
+            )
+    labels = np.array([file.parent.name for file in files])
+    return Dataset(name or path.resolve().name, np.stack(images), labels)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the image files of one class, at least one, in alphabetical order."""
+    known = {*SUFFIXES, ".npy"}
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in known and is_shown(f))
+    if not files:
+        raise ValueError(f"{folder} must hold images ({', '.join(sorted(known))}), got none.")
+    return files
+
+
+def is_shown(path: Path) -> bool:
+    """Whether a file or folder is not hidden."""
+    return not path.name.startswith(".")
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Return one image as an array of finite numbers."""
+    with open(path, "rb") as stream:
+        try:
+            if path.suffix.lower() == ".npy":
+                image = np.lib.format.read_array(stream, allow_pickle=False)
+            else:
+                image = np.asarray(plain(Image.open(stream)))
+            check_samples("an image", image[None])
+        except Exception as error:  # every format fails in its own ways
+            raise ValueError(f"{path} is not a sound image: {error}") from error
+    return image
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Return an image upright, with one number or three colours a pixel."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in NUMBER_MODES:
+        return image
+    return image.convert(GREY_MODES.get(image.mode, "RGB"))

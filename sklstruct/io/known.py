@@ -1,0 +1,65 @@
+"""The data sets that are known by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .dataset import Dataset
+from .npz import read_npz
+
+VARIABLE = "SKLSTRUCT_DATA"
+
+
+def load_digits() -> Dataset:
+    """Return the 1797 handwritten digits that come with scikit-learn, 8x8, scaled to 0..1."""
+    from sklearn import datasets  # takes a second that other data sets do without
+
+    digits = datasets.load_digits()
+    return Dataset("digits", (digits.images / 16).astype(np.float32), digits.target)
+
+
+def load_mnist() -> Dataset:
+    """Return the MNIST digits from ``mnist.npz`` in the data folder."""
+    return load_file("mnist")
+
+
+def load_cifar10() -> Dataset:
+    """Return the CIFAR-10 images from ``cifar10.npz`` in the data folder."""
+    return load_file("cifar10")
+
+
+def load_gtsrb() -> Dataset:
+    """Return the German traffic signs from ``gtsrb.npz`` in the data folder."""
+    return load_file("gtsrb")
+
+
+def data_folder() -> Path | None:
+    """Return the folder that the environment variable SKLSTRUCT_DATA names, if it does."""
+    folder = os.environ.get(VARIABLE)
+    return Path(folder).expanduser() if folder else None
+
+
+def load_file(name: str) -> Dataset:
+    """Return the data set ``NAME.npz`` of the data folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the environment variable is not set, or the file is not in the folder.
+    """
+    folder = data_folder()
+    if folder is None:
+        raise FileNotFoundError(
+            f"The data set {name!r} is read from a file: set the environment variable {VARIABLE} "
+            f"to the folder that holds {name}.npz."
+        )
+    path = folder / f"{name}.npz"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no file {path}: put {name}.npz into the folder, or set the environment "
+            f"variable {VARIABLE} to the folder that holds it."
+        )
+    return read_npz(path, name)

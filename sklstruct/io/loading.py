@@ -1,0 +1,74 @@
+"""From what a user writes to a data set: a name, a file or a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..plugins import entries, lookup
+from .dataset import Dataset
+from .image_folder import read_image_folder
+from .known import VARIABLE, data_folder
+from .npz import read_npz
+
+
+def load_dataset(
+    source: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> Dataset:
+    """Return a data set for a name, a file or a folder.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A registered name; or the name of a file ``NAME.npz`` in the data folder; or the path
+        to an ``.npz`` file (see ``read_npz``) or to a folder with one subfolder of images a
+        class (see ``read_image_folder``).  A registered name comes first: write ``./digits``
+        for a folder of that name.
+    root : str or path-like, default=None
+        A data folder that comes before the registered names.  If None, the one that the
+        environment variable SKLSTRUCT_DATA names, after them.
+
+    Returns
+    -------
+    dataset : Dataset
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at a path, or not the file of a registered data set.
+    ValueError
+        If a name is unknown, with the close matches; or if the data cannot be used.
+    """
+    path = Path(source).expanduser()
+    if isinstance(source, str) and path.name == source and path.suffix != ".npz":
+        return load_named(source, root)
+    return load_path(path)
+
+
+def load_named(name: str, root: str | os.PathLike[str] | None) -> Dataset:
+    """Return the data set of a name that is no path."""
+    if (file := find_file(name, root)) is not None:
+        return load_path(file)
+    try:
+        load = lookup("dataset", name)
+    except ValueError as error:
+        searched = root or data_folder() or f"the folder that {VARIABLE} would name"
+        raise ValueError(f"{error} There is no {name}.npz in {searched} either.") from None
+    return load()
+
+
+def find_file(name: str, root: str | os.PathLike[str] | None) -> Path | None:
+    """Return the file or folder that a name stands for, or None if it is to be looked up."""
+    if root is not None and (file := Path(root) / f"{name}.npz").is_file():
+        return file
+    if name in entries("dataset"):
+        return None
+    folder = data_folder()
+    if folder is not None and (file := folder / f"{name}.npz").is_file():
+        return file
+    return path if (path := Path(name)).exists() else None
+
+
+def load_path(path: Path) -> Dataset:
+    """Return the data set of an ``.npz`` file or of a folder of images."""
+    return read_image_folder(path) if path.is_dir() else read_npz(path)

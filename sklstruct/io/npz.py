@@ -1,0 +1,61 @@
+"""Data sets from NumPy files, which are read but never unpickled."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from .dataset import Dataset
+
+KEYS = (("X", "y"), ("X_train", "y_train"))
+
+
+def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
+    """Return the data set in an ``.npz`` file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File with the keys X and y, or X_train and y_train, and perhaps X_test and y_test.
+        Other keys are not read.
+    name : str, default=None
+        Name of the data set; that of the file if left out.
+
+    Returns
+    -------
+    dataset : Dataset
+
+    Raises
+    ------
+    OSError
+        If the file is not there or may not be read.
+    ValueError
+        If it is damaged, holds pickled objects or other keys, or no data set.
+    """
+    path = Path(path)
+    arrays = read_arrays(path, {key for keys in (*KEYS, ("X_test", "y_test")) for key in keys})
+    found = [keys for keys in KEYS if set(keys) <= arrays.keys()]
+    if len(found) != 1:
+        raise ValueError(
+            f"{path} must hold either the keys X and y or the keys X_train and y_train, got "
+            f"{', '.join(sorted(arrays)) or 'none of them'}."
+        )
+    X, y = (arrays[key] for key in found[0])
+    try:
+        return Dataset(name or path.stem, X, y, arrays.get("X_test"), arrays.get("y_test"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_arrays(path: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
+    """Return those arrays of an ``.npz`` file that have one of the keys."""
+    with open(path, "rb") as stream:
+        try:
+            archive = NpzFile(stream, allow_pickle=False)
+            return {key: archive[key] for key in archive.files if key in keys}
+        except Exception as error:  # zip, decompressors and headers fail in their own ways
+            raise ValueError(f"{path} is not a sound .npz file of plain arrays: {error}") from error

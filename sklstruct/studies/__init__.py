@@ -1,0 +1,6 @@
+"""Comparisons of estimators on little data.  This room takes estimators and knows none."""
+
+from .limited_data import limited_data as limited_data
+from .summary import format_summary as format_summary
+from .summary import paired_differences as paired_differences
+from .summary import summarise as summarise

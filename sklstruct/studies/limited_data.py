@@ -1,0 +1,222 @@
+"""How well estimators learn from little data."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from numbers import Integral
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score, log_loss, recall_score
+from sklearn.utils import check_scalar
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from tqdm import tqdm
+
+from .data import StudyData
+from .draws import estimator_seed
+from .record import Cell, Record, Row, describe, is_random_state
+
+SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
+
+
+def limited_data(
+    estimators: Mapping[str, Any],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    X_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    sizes: Iterable[int],
+    n_draws: int = 5,
+    test_size: float | int | None = None,
+    random_state: int = 0,
+    n_jobs: int | None = 1,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Fit estimators on small training sets of several sizes and test each fit.
+
+    Every estimator gets the same training sets.  They are stratified, hold every class, and
+    those of one draw are nested; they depend on the data, ``random_state`` and the number of
+    the draw, and on nothing else.
+
+    With a folder ``out``, every finished fit is written to ``results.csv`` there.  A study that
+    was stopped, by whatever means, is continued by the same call and repeats nothing.  Sizes,
+    draws and estimators can be added in later calls.
+
+    Parameters
+    ----------
+    estimators : dict
+        Classifiers by label.  Every fit takes a clone; its parameters ``random_state``, also
+        nested ones, are set to a seed that depends on ``random_state``, size and draw.
+    X : array-like, shape (n_samples, ...)
+        Samples to draw training sets from.
+    y : array-like, shape (n_samples,)
+        Labels of any type.
+    X_test : array-like, shape (n_test, ...), default=None
+        What every fit is tested on.  If None, every draw holds out samples of X.
+    y_test : array-like, shape (n_test,), default=None
+    sizes : iterable of int
+        Numbers of training samples.
+    n_draws : int, default=5
+        Number of training sets of each size.
+    test_size : int, float or None, default=None
+        Number or share of the samples to hold out, stratified, where no test samples are
+        given; None is a third.  It does not depend on the sizes, so that sizes can be added.
+    random_state : int, default=0
+    n_jobs : int or None, default=1
+        Number of fits at a time, as in joblib.  BLAS takes one thread in each fit, so that
+        the scores are the same for any number.
+    out : path-like, default=None
+        Folder for ``results.csv`` and for ``study.json``, which describes the study.
+    progress : bool, default=True
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    results : DataFrame
+        One row for each estimator, size and draw, in this order, with the columns estimator,
+        size, draw, accuracy, balanced_accuracy (mean recall of the classes that are tested),
+        log_loss (natural; nan without ``predict_proba``), fit_seconds, predict_seconds (of
+        all test samples), n_parameters (the attribute ``n_parameters_``; NA without it), n_test
+        and seed.
+
+    Raises
+    ------
+    ValueError
+        If parameters or data do not fit together; or if ``out`` holds another study or is
+        damaged, which is then left as it is.
+    OSError
+        If ``out`` cannot be written to.
+    """
+    data = StudyData.checked(X, y, X_test, y_test, test_size)
+    check_estimators(estimators)
+    sizes = check_sizes(sizes, data)
+    check_scalar(n_draws, "n_draws", Integral, min_val=1)
+    check_scalar(random_state, "random_state", Integral, min_val=0)
+    description = describe(data.describe(), estimators, sizes, int(n_draws), int(random_state))
+    record = Record(out, description)
+    by_draw = product(range(n_draws), sizes, estimators)
+    cells = [Cell(label, size, draw) for draw, size, label in by_draw]
+    missing = [cell for cell in cells if cell not in record.rows]
+    fits = (delayed(evaluate)(estimators[c.estimator], c, data, random_state) for c in missing)
+    with progress_bar(len(cells), len(cells) - len(missing), progress) as bar:
+        for row in Parallel(n_jobs, return_as="generator_unordered")(fits):
+            record.add(row)
+            bar.update()
+    return record.table(Cell(*cell) for cell in product(estimators, sizes, range(n_draws)))
+
+
+def check_estimators(estimators: Mapping[str, Any]) -> None:
+    """Raise unless there are classifiers with labels that a table can hold."""
+    if not isinstance(estimators, Mapping) or not estimators:
+        raise ValueError(f"estimators must be a dict with estimators by label, got {estimators!r}.")
+    for label, estimator in estimators.items():
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
+        if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+            raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
+
+
+def check_sizes(sizes: Iterable[int], data: StudyData) -> list[int]:
+    """Return the sizes in ascending order, or raise if there cannot be such training sets."""
+    sizes = list(sizes)
+    if not sizes or len({*sizes}) < len(sizes):
+        raise ValueError(f"sizes must be numbers of samples, each once, got {sizes}.")
+    for size in sizes:
+        check_scalar(size, "sizes", Integral)
+        if size < len(data.classes):
+            raise ValueError(
+                f"sizes must be at least {len(data.classes)}, one sample a class, got {size}."
+            )
+        if size > data.n_available:
+            raise ValueError(
+                f"sizes must be at most {data.n_available}, got {size}: there are {len(data.y)} "
+                f"samples, of which {len(data.y) - data.n_available} are held out for testing."
+            )
+    return sorted(map(int, sizes))
+
+
+def progress_bar(total: int, done: int, progress: bool) -> tqdm:
+    """Return a progress bar over all fits, some of which may be done already."""
+    seconds = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES
+    return tqdm(
+        desc="study",
+        total=total,
+        initial=done,
+        unit="fit",
+        mininterval=seconds,
+        miniters=1,
+        disable=not progress,
+    )
+
+
+def evaluate(estimator: Any, cell: Cell, data: StudyData, random_state: int) -> Row:
+    """Fit an estimator on one training set, test it, and return the row of results."""
+    seed = estimator_seed(random_state, cell.size, cell.draw)
+    X_train, y_train, X_test, y_test = data.split(cell.size, cell.draw, random_state)
+    with noting(cell), threadpool_limits(1, user_api="blas"):
+        model = seeded(clone(estimator), seed)
+        _, fit_seconds = timed(model.fit, X_train, y_train)
+        predicted, predict_seconds = timed(model.predict, X_test)
+        scores = score(model, X_test, y_test, predicted, data.classes)
+    return {
+        **cell._asdict(),
+        **scores,
+        "fit_seconds": fit_seconds,
+        "predict_seconds": predict_seconds,
+        "n_parameters": getattr(model, "n_parameters_", None),
+        "n_test": len(y_test),
+        "seed": seed,
+    }
+
+
+@contextmanager
+def noting(cell: Cell) -> Iterator[None]:
+    """Add to an error which fit it comes from."""
+    try:
+        yield
+    except Exception as error:
+        label, size, draw = cell
+        error.add_note(f"Raised by the estimator {label!r} on {size} samples, draw {draw}.")
+        raise
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """Return the estimator with all its random states set to a seed."""
+    names = filter(is_random_state, estimator.get_params(deep=True))
+    return estimator.set_params(**dict.fromkeys(names, seed))
+
+
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    """Return what a function returns, and the seconds that it took."""
+    start = perf_counter()
+    result = function(*args)
+    return result, perf_counter() - start
+
+
+def score(
+    model: Any,
+    X_test: NDArray[Any],
+    y_test: NDArray[Any],
+    predicted: NDArray[Any],
+    classes: NDArray[Any],
+) -> dict[str, float]:
+    """Return the accuracy, the balanced accuracy and the log loss of a fitted classifier."""
+    tested = np.unique(y_test)  # recall means nothing for a class that is not tested
+    recall = recall_score(y_test, predicted, labels=tested, average="macro", zero_division=0)
+    scores = {"accuracy": accuracy_score(y_test, predicted), "balanced_accuracy": recall}
+    if not hasattr(model, "predict_proba"):
+        return {**scores, "log_loss": np.nan}
+    proba = np.asarray(model.predict_proba(X_test), dtype=np.float64)
+    proba /= proba.sum(axis=1, keepdims=True)  # exactly one, also where they came in float32
+    return {**scores, "log_loss": log_loss(y_test, proba, labels=classes)}

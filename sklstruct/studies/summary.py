@@ -1,0 +1,162 @@
+"""From the results of a study to the numbers of a paper."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+SHARES = {"accuracy", "balanced_accuracy"}  # are shown in percent
+ABSENT = "-"
+
+
+def summarise(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+    """Return the mean and the standard deviation of a metric over the draws.
+
+    Parameters
+    ----------
+    results : DataFrame
+        What ``limited_data`` returns, or its ``results.csv``.
+    metric : str, default="accuracy"
+        Name of a column of numbers.
+
+    Returns
+    -------
+    summary : DataFrame
+        One row for each estimator and size, in their order in the results, with the columns
+        estimator, size, mean, std (with n - 1 in the denominator; nan for one draw) and
+        n_draws.
+
+    Raises
+    ------
+    ValueError
+        If the results are empty or lack a column.
+    """
+    check_columns(results, metric)
+    values = results.astype({metric: float}).groupby(["estimator", "size"], sort=False)[metric]
+    return values.agg(mean="mean", std="std", n_draws="size").reset_index()
+
+
+def format_summary(results: pd.DataFrame, metric: str = "accuracy") -> str:
+    """Return a plain-text table of mean ± standard deviation over the draws.
+
+    Parameters
+    ----------
+    results : DataFrame
+        What ``limited_data`` returns, or its ``results.csv``.
+    metric : str, default="accuracy"
+        Accuracies are given in percent with one decimal, anything else with three digits.
+
+    Returns
+    -------
+    table : str
+        A line for each estimator, a column for each size; no ± where there is one draw.
+    """
+    summary = summarise(results, metric)
+    summary["text"] = [
+        format_cell(mean, std, metric)
+        for mean, std in zip(summary["mean"], summary["std"], strict=True)
+    ]
+    labels = list(dict.fromkeys(summary["estimator"]))
+    sizes = sorted(summary["size"].unique())
+    texts = summary.set_index(["estimator", "size"])["text"]
+    rows = [["", *map(str, sizes)]]
+    rows += [[label, *(texts.get((label, size), ABSENT) for size in sizes)] for label in labels]
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows
+    )
+
+
+def format_cell(mean: float, std: float, metric: str) -> str:
+    """Return "95.3 ± 1.2" for a share, three significant digits for anything else."""
+    if isnan(mean):
+        return ABSENT
+    scale, style = (100, ".1f") if metric in SHARES else (1, ".3g")
+    spread = "" if isnan(std) else f" ± {scale * std:{style}}"
+    return f"{scale * mean:{style}}{spread}"
+
+
+def paired_differences(
+    results: pd.DataFrame,
+    reference: str,
+    metric: str = "accuracy",
+    *,
+    confidence: float = 0.95,
+    corrected: bool = False,
+) -> pd.DataFrame:
+    r"""Compare every estimator with a reference over the same draws.
+
+    With the differences :math:`d_1, \dots, d_J` of J draws and their variance :math:`s^2` the
+    standard error of their mean is :math:`s \sqrt{1/J}`, and the interval is that of the
+    paired t-test with J - 1 degrees of freedom.  It covers what comes from the draw of the
+    training sets, for the given samples.  Draws that share much of their training data, as
+    where sizes come near the number of samples, are not independent: ``corrected`` then takes
+    :math:`s \sqrt{1/J + n_\mathrm{test} / n_\mathrm{train}}` for splits of the same data into
+    both parts.  That is far too cautious where few of many samples are drawn.
+
+    Parameters
+    ----------
+    results : DataFrame
+        What ``limited_data`` returns, or its ``results.csv``.
+    reference : str
+        Label of the estimator to compare with.
+    metric : str, default="accuracy"
+    confidence : float, default=0.95
+        Of the interval, between 0 and 1.
+    corrected : bool, default=False
+        Whether to correct the variance for resampling.
+
+    Returns
+    -------
+    differences : DataFrame
+        One row for each other estimator and size, with the columns estimator, size, n_draws,
+        difference (estimator minus reference), standard_error, low and high; the last three
+        are nan for a single draw.
+
+    Raises
+    ------
+    ValueError
+        If the reference or a column is not in the results.
+
+    References
+    ----------
+    C. Nadeau and Y. Bengio. Inference for the generalization error. Machine Learning, 2003.
+    """
+    check_columns(results, metric, "draw", "n_test")
+    if reference not in set(results["estimator"]):
+        known = ", ".join(map(repr, dict.fromkeys(results["estimator"])))
+        raise ValueError(f"reference must be one of the estimators {known}, got {reference!r}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
+    results = results.astype({metric: float})
+    mine = results["estimator"] == reference
+    pairs = results[~mine].merge(
+        results.loc[mine, ["size", "draw", metric]], on=["size", "draw"], suffixes=("", "_ref")
+    )
+    pairs["difference"] = pairs[metric] - pairs[f"{metric}_ref"]
+    groups = pairs.groupby(["estimator", "size"], sort=False)
+    table = groups.agg(
+        n_draws=("difference", "size"),
+        difference=("difference", "mean"),
+        std=("difference", "std"),
+        n_test=("n_test", "first"),
+    ).reset_index()
+    ratio = table["n_test"] / table["size"] if corrected else 0.0
+    table["standard_error"] = table["std"] * np.sqrt(1 / table["n_draws"] + ratio)
+    quantile = student.ppf((1 + confidence) / 2, table["n_draws"] - 1)
+    table["low"] = table["difference"] - quantile * table["standard_error"]
+    table["high"] = table["difference"] + quantile * table["standard_error"]
+    return table.drop(columns=["std", "n_test"])
+
+
+def check_columns(results: pd.DataFrame, *names: str) -> None:
+    """Raise a ValueError unless results have rows and all the columns."""
+    absent = {"estimator", "size", *names} - {*results.columns}
+    if absent or results.empty:
+        raise ValueError(
+            f"results must have rows and the columns {', '.join(sorted(absent)) or 'of a study'}, "
+            f"got {len(results)} rows with the columns {', '.join(map(str, results.columns))}."
+        )

@@ -1,0 +1,577 @@
+"""The estimators as a scikit-learn user meets them."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
+
+import sklstruct
+from sklstruct import plugins
+from sklstruct.estimators import Augment
+from sklstruct.estimators.samples import decide_layout
+from sklstruct.frames import GaussianDerivatives, Pixels
+from sklstruct.layers import FrameConv, to_dense
+
+RFNNClassifier, RFNNRegressor = sklstruct.RFNNClassifier, sklstruct.RFNNRegressor
+StructuredClassifier = sklstruct.StructuredClassifier
+SMALL = {"widths": (8, 8), "max_epochs": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return (X[:120] / 16).reshape(-1, 8, 8).astype(np.float32), y[:120]
+
+
+def small(cls):
+    """Return an estimator that learns the toy problems of the checks in little time."""
+    names = cls().get_params()
+    params = {"max_epochs": 30, "widths": (16, 16), "params": small_network(cls)}
+    return cls(**{name: value for name, value in params.items() if name in names})
+
+
+def small_network(cls):
+    regression = issubclass(cls, sklstruct.StructuredRegressor)
+    return {"widths": (16, 16), **({"dropout": 0.0, "head_dropout": 0.2} if regression else {})}
+
+
+def estimator_classes():
+    return [entry.load() for entry in plugins.entries("estimator").values()]
+
+
+# scikit-learn's own checks -----------------------------------------------------------------------
+
+
+def expected_failures(estimator):
+    if isinstance(estimator, sklstruct.estimators.base.NetworkEstimator):
+        reason = (
+            "a repeated sample meets other companions in its batch, in batch norm and under "
+            "dropout than a weighted one does; the two agree where none of these is at work, "
+            "see test_weights_are_repetitions"
+        )
+        return {"check_sample_weight_equivalence_on_dense_data": reason}
+    return {}
+
+
+@parametrize_with_checks(
+    [small(cls) for cls in estimator_classes() if cls.__module__ != "sklstruct_baselines.svm"],
+    expected_failed_checks=expected_failures,
+)
+@pytest.mark.filterwarnings("ignore")  # the checks feed warnings on purpose
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+# parameters --------------------------------------------------------------------------------------
+
+OTHER_VALUES = {
+    str: "other",
+    bool: None,
+    int: 7,
+    float: 0.37,
+    type(None): 3,
+    tuple: (1, 2),
+}
+
+
+@pytest.mark.parametrize("cls", estimator_classes(), ids=lambda cls: cls.__name__)
+def test_setting_a_parameter_is_constructing_with_it(cls):
+    for name, value in cls().get_params(deep=False).items():
+        other = not value if isinstance(value, bool) else OTHER_VALUES[type(value)]
+        assert cls().set_params(**{name: other}).get_params() == cls(**{name: other}).get_params()
+
+
+@pytest.mark.parametrize("frame", ["gaussian", GaussianDerivatives()], ids=["name", "object"])
+def test_nested_parameters_reach_the_kernels(digits, frame):
+    model = RFNNClassifier(frame=frame, **SMALL).set_params(frame__order=1, frame__scales=(1.5,))
+    assert model.frame == GaussianDerivatives(order=1, scales=(1.5,))
+    layer = model.fit(*digits).net_.module_.stages[0][0]
+    assert (len(layer.frame), layer.frame.support) == (3, (11, 11))
+
+
+def test_nested_parameters_of_an_augmentation_name():
+    model = RFNNClassifier(augment="digits").set_params(augment__rotation=3.0)
+    assert isinstance(model.augment, Augment)
+    assert model.augment.rotation == 3.0
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"frame__ordr": 2}, "ordr"),
+        ({"augment__rotation": 2}, "augment=None has none"),
+        ({"widths__0": 2}, "widths"),
+        ({"nonsense": 2}, "nonsense"),
+        ({"nonsense__order": 2}, "nonsense"),
+    ],
+)
+def test_a_parameter_that_does_not_exist_is_never_ignored(params, message):
+    with pytest.raises(ValueError, match=message):
+        RFNNClassifier().set_params(**params)
+
+
+def test_a_sequence_of_frames_has_no_parameters_of_its_own():
+    model = RFNNClassifier(frame=(GaussianDerivatives(), Pixels()))
+    with pytest.raises(ValueError, match="frame"):
+        model.set_params(frame__order=2)
+
+
+def test_grid_search_over_order_and_scale(digits):
+    grid = {"frame__order": [0, 1, 2], "frame__scales": [(1.0,), (1.5,)]}
+    search = GridSearchCV(RFNNClassifier(**SMALL), grid, cv=2).fit(*digits)
+    results = pd.DataFrame(search.cv_results_)
+    for order, scales, score in results[
+        ["param_frame__order", "param_frame__scales", "mean_test_score"]
+    ].itertuples(index=False):
+        frame = GaussianDerivatives(order=order, scales=scales)
+        by_hand = cross_val_score(RFNNClassifier(frame=frame, **SMALL), *digits, cv=2)
+        assert score == by_hand.mean()
+    assert search.best_estimator_.frame == GaussianDerivatives(
+        order=search.best_params_["frame__order"], scales=search.best_params_["frame__scales"]
+    )
+
+
+# how samples are read ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape, layout",
+    [
+        ((64,), "L"),
+        ((28, 28), "HW"),
+        ((1, 28, 28), "CHW"),
+        ((3, 32, 32), "CHW"),
+        ((32, 32, 3), "HWC"),
+        ((3, 32, 3), "CHW"),
+        ((31, 40, 24), "DHW"),
+        ((2, 31, 40, 24), "CDHW"),
+        ((31, 40, 24, 2), "DHWC"),
+        ((5, 31, 40, 24), "CDHW"),
+    ],
+)
+def test_the_rule_of_layouts(shape, layout):
+    assert decide_layout(shape) == layout
+
+
+@pytest.mark.parametrize(
+    "as_given",
+    [
+        lambda X: (X.reshape(len(X), -1), {"image_shape": (8, 8)}),
+        lambda X: (X.reshape(len(X), -1), {"image_shape": (1, 8, 8)}),
+        lambda X: (X[:, None], {}),
+        lambda X: (X[..., None], {}),
+        lambda X: (X[:, :, None, :], {"layout": "HWC", "image_shape": None, "swap": True}),
+        lambda X: (torch.tensor(X), {}),
+        lambda X: (pd.DataFrame(X.reshape(len(X), -1)).add_prefix("p"), {"image_shape": (8, 8)}),
+        lambda X: (X.astype(np.float64), {}),
+        lambda X: (np.asfortranarray(X), {}),
+    ],
+    ids=["rows", "rows-c", "nchw", "nhwc", "layout", "tensor", "frame", "float64", "fortran"],
+)
+def test_one_image_many_ways(digits, as_given):
+    X, y = digits
+    expected = RFNNClassifier(**SMALL).fit(X, y).predict_proba(X)
+    given, params = as_given(X)
+    if params.pop("swap", False):
+        given = given.swapaxes(2, 3)
+    model = RFNNClassifier(**SMALL, **params).fit(given, y)
+    assert np.array_equal(model.predict_proba(given), expected)
+
+
+def test_read_only_memory_maps(digits, tmp_path):
+    X, y = digits
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    expected = RFNNClassifier(**SMALL).fit(X, y).predict(X)
+    assert np.array_equal(RFNNClassifier(**SMALL).fit(mapped, y).predict(mapped), expected)
+
+
+@pytest.mark.parametrize("shape", [(24,), (2, 6, 5), (9, 8, 3), (6, 5, 7), (2, 6, 5, 4)])
+def test_signals_images_and_volumes(shape):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(12, *shape)), np.repeat(["a", "b"], 6)
+    model = RFNNClassifier(**SMALL | {"widths": (2, 2)}).fit(X, y)
+    assert model.predict_proba(X).shape == (12, 2)
+    assert set(model.predict(X)) <= {"a", "b"}
+
+
+@pytest.mark.parametrize("y", ["abcdefghij", np.arange(10) - 3, np.arange(10.0), np.arange(10) * 9])
+def test_any_labels(digits, y):
+    X, numbers = digits
+    labels = np.array(list(y))[numbers]
+    model = RFNNClassifier(**SMALL).fit(X, labels)
+    assert np.array_equal(model.classes_, np.unique(labels))
+    reference = RFNNClassifier(**SMALL).fit(X, numbers).predict_proba(X)
+    order = np.argsort(np.array(list(y)))
+    assert np.array_equal(model.predict(X), model.classes_[model.predict_proba(X).argmax(1)])
+    if np.array_equal(order, np.arange(10)):
+        assert np.array_equal(model.predict_proba(X), reference)
+
+
+# what training promises --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [RFNNClassifier, RFNNRegressor])
+def test_equal_seeds_give_equal_bits(digits, cls):
+    outputs = [cls(**SMALL, augment="digits").fit(*digits)._outputs(digits[0]) for _ in range(2)]
+    assert np.array_equal(*outputs)
+    other = cls(**SMALL | {"random_state": 1}, augment="digits").fit(*digits)
+    assert not np.array_equal(outputs[0], other._outputs(digits[0]))
+
+
+def test_the_global_generators_are_left_alone(digits):
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    RFNNClassifier(**SMALL, augment="digits").fit(*digits)
+    states = torch.rand(1), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    assert states == (torch.rand(1), np.random.rand())  # noqa: NPY002
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_parallel_fits_equal_serial_ones(digits, backend):
+    models = [
+        RFNNClassifier(**SMALL | {"random_state": seed}, augment="digits") for seed in range(4)
+    ]
+    serial = [clone(model).fit(*digits).predict_proba(digits[0]) for model in models]
+    jobs = (delayed(fit_predict)(model, *digits) for model in models)
+    parallel = Parallel(n_jobs=2, backend=backend)(jobs)
+    assert all(map(np.array_equal, serial, parallel))
+
+
+def fit_predict(model, X, y):
+    return model.fit(X, y).predict_proba(X)
+
+
+def test_a_sample_without_weight_is_a_sample_left_out(digits):
+    X, y = digits
+    weight = np.arange(len(X)) % 3 > 0
+    weighted = RFNNClassifier(**SMALL).fit(X, y, sample_weight=weight.astype(float))
+    assert np.array_equal(
+        weighted.predict_proba(X),
+        RFNNClassifier(**SMALL).fit(X[weight], y[weight]).predict_proba(X),
+    )
+
+
+class Linear(nn.Sequential):
+    """The smallest architecture: no batch norm, no dropout."""
+
+    def __init__(self, in_shape, n_outputs):
+        super().__init__(nn.Flatten(), nn.Linear(int(np.prod(in_shape)), n_outputs))
+
+
+def test_weights_are_repetitions(digits):
+    X, y = digits[0].astype(float), digits[1]
+    weight = np.arange(len(X)) % 3 + 1
+    model = StructuredClassifier(
+        architecture=Linear, batch_size=1000, optimizer="sgd", dtype="float64", max_epochs=20
+    ).set_params(random_state=0)
+    weighted = clone(model).fit(X, y, sample_weight=weight)
+    repeated = clone(model).fit(X.repeat(weight, axis=0), y.repeat(weight))
+    np.testing.assert_allclose(
+        weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_class_weights_are_sample_weights(digits):
+    X, y = digits
+    per_class = {label: 1.0 + label for label in range(10)}
+    by_class = RFNNClassifier(**SMALL, class_weight=per_class).fit(X, y)
+    by_sample = RFNNClassifier(**SMALL).fit(X, y, sample_weight=1.0 + y)
+    assert np.array_equal(by_class.predict_proba(X), by_sample.predict_proba(X))
+
+
+def test_early_stopping_returns_to_the_best_epoch(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL | {"max_epochs": 60}, early_stopping=True, n_iter_no_change=2)
+    model.set_params(schedule="constant", lr=0.05).fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
+    losses = model.net_.history[:, "valid_loss"]
+    assert len(losses) < 60
+    assert np.argmin(losses) == len(losses) - 1 - 2
+    probabilities = model.predict_proba(X[80:])
+    smoothed = 0.9 * np.eye(10)[y[80:]] + 0.01
+    loss = -(smoothed * np.log(probabilities)).sum(axis=1).mean()
+    assert loss == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_early_stopping_sets_its_own_samples_aside(digits):
+    model = RFNNClassifier(**SMALL, early_stopping=True, validation_fraction=0.3).fit(*digits)
+    assert model.net_.history[-1, "batches", :, "valid_batch_size"] is not None
+    held = sum(row["valid_batch_size"] for row in model.net_.history[-1]["batches"][-2:])
+    assert held == 36
+
+
+def test_early_stopping_needs_enough_samples():
+    X, y = np.zeros((3, 8, 8)), [0, 0, 1]
+    with pytest.raises(ValueError, match="early_stopping"):
+        RFNNClassifier(**SMALL, early_stopping=True).fit(X, y)
+
+
+def test_warm_start_goes_on(digits):
+    X, y = digits
+    cold = RFNNClassifier(**SMALL).fit(X, y)
+    warm = RFNNClassifier(**SMALL, warm_start=True).fit(X, y)
+    assert np.array_equal(cold.predict_proba(X), warm.predict_proba(X))
+    assert warm.fit(X, y).n_iter_ == 6
+    assert warm.loss_curve_[3] < warm.loss_curve_[0]
+    with pytest.raises(ValueError, match="warm_start"):
+        warm.fit(X[y < 5], y[y < 5])
+
+
+def test_partial_fit_learns_epoch_by_epoch(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL, lr=0.003)
+    with pytest.raises(ValueError, match="classes"):
+        model.partial_fit(X[:20], y[:20])
+    for _ in range(30):
+        model.partial_fit(X, y, classes=range(10))
+    assert model.n_iter_ == 30
+    assert model.score(X, y) > 0.9
+    with pytest.raises(ValueError, match="11"):
+        model.partial_fit(X[:2], [0, 11])
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "linear", "constant"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "adadelta"])
+def test_schedules_reach_the_optimizer(digits, schedule, optimizer):
+    model = RFNNClassifier(**SMALL, schedule=schedule, optimizer=optimizer, lr=0.02).fit(*digits)
+    last = model.net_.optimizer_.param_groups[0]["lr"]
+    if schedule == "constant":
+        assert last == 0.02
+    else:
+        assert last < 0.02 * 0.05
+
+
+def test_callbacks_are_called_and_not_kept(digits):
+    from skorch.callbacks import Callback
+
+    class Count(Callback):
+        epochs = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            Count.epochs += 1
+
+    model = RFNNClassifier(**SMALL, callbacks=[Count()]).fit(*digits)
+    assert Count.epochs == 3
+    assert not any(isinstance(callback, Count) for _, callback in model.net_.callbacks_)
+
+
+def test_progress_is_printed_on_request(digits, capsys):
+    RFNNClassifier(**SMALL).fit(*digits)
+    assert capsys.readouterr().out == ""
+    RFNNClassifier(**SMALL, verbose=1).fit(*digits)
+    assert "train_loss" in capsys.readouterr().out
+
+
+def test_standardisation_makes_the_unit_of_x_irrelevant(digits):
+    X, y = digits
+    expected = RFNNClassifier(**SMALL).fit(X, y).predict(X)
+    scaled = RFNNClassifier(**SMALL).fit(1000 * X - 7, y).predict(1000 * X - 7)
+    assert np.mean(expected == scaled) > 0.98
+    raw = RFNNClassifier(**SMALL, standardize=False).fit(X, y)
+    assert (raw.mean_, raw.scale_) == (0, 1)
+
+
+def test_a_diverging_fit_says_so(digits):
+    with pytest.raises(ValueError, match="lower lr"):
+        RFNNClassifier(**SMALL, lr=1e30, optimizer="sgd").fit(*digits)
+
+
+def test_regression_learns_and_keeps_the_units():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 6, 6))
+    y = np.stack([1000 + 50 * X[:, 2:4, 2:4].mean((1, 2)), X[:, 0, 0]], axis=1)
+    model = RFNNRegressor(widths=(16,), max_epochs=60, random_state=0).fit(X, y)
+    assert model.predict(X).shape == (200, 2)
+    assert model.predict(X).dtype == np.float64
+    assert model.score(X, y) > 0.8
+    one = RFNNRegressor(widths=(8,), max_epochs=2, random_state=0).fit(X, y[:, 0])
+    assert one.predict(X).shape == (200,)
+
+
+def test_the_paper_preset_is_the_published_network(digits):
+    model = RFNNClassifier(preset="paper", max_epochs=1, random_state=0)
+    X = np.random.default_rng(0).normal(size=(20, 28, 28))
+    network = model.fit(X, digits[1][:20]).net_.module_
+    convs = [stage[0] for stage in network.stages]
+    assert [(len(c.frame), c.frame.support[0]) for c in convs] == [(10, 11), (6, 7), (6, 7)]
+    assert [c.padding[0] for c in convs] == [5, 6, 6]
+    assert network.head.in_features == 3136
+    assert model._setting("max_epochs", 300) == 1
+    settings = RFNNClassifier(preset="paper")
+    assert [settings._setting("max_epochs", n) for n in (300, 1000, 60000)] == [1000, 300, 100]
+    twin = RFNNClassifier(preset="paper", frame="pixel", max_epochs=1).fit(X, digits[1][:20])
+    assert [s[0].frame.support[0] for s in twin.net_.module_.stages] == [11, 7, 7]
+
+
+# what can be looked into -------------------------------------------------------------------------
+
+
+def test_features_of_a_layer(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL).fit(X, y)
+    features = model.transform(X)
+    head = model.net_.module_.head
+    logits = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(logits, model.decision_function(X), rtol=1e-4, atol=1e-5)
+    model.set_params(feature_layer="stages.0").set_output(transform="pandas")
+    table = model.transform(X)
+    assert table.shape == (120, 8 * 4 * 4)
+    assert table.columns[-1] == "stages.0[7,3,3]"
+    with pytest.raises(ValueError, match=r"stages\.9.*stages\.1"):
+        model.set_params(feature_layer="stages.9").transform(X)
+
+
+def test_a_network_feeds_a_pipeline(digits):
+    model = make_pipeline(RFNNClassifier(**SMALL | {"max_epochs": 20}), LinearSVC())
+    assert model.fit(*digits).score(*digits) > 0.9
+
+
+def test_frame_features_are_the_responses_of_the_atoms(digits):
+    from scipy.ndimage import correlate
+
+    X, _ = digits
+    transformer = sklstruct.FrameTransformer(frame=GaussianDerivatives(order=1), pool=2).fit(X)
+    features = transformer.set_output(transform="pandas").transform(X[:1])
+    atom = GaussianDerivatives(order=1).build(2).atoms[1]
+    response = np.abs(correlate(X[0].astype(float), atom, mode="constant"))
+    assert features.loc[0, "c0 g_x (0,1)"] == pytest.approx(response[:4, 4:].mean(), rel=1e-5)
+
+
+def test_the_network_leaves_without_us(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL).fit(X, y)
+    dense = to_dense(model.net_.module_)
+    assert not any(isinstance(module, FrameConv) for module in dense.modules())
+    x = torch.from_numpy((X[:, None] - model.mean_.item()) / model.scale_.item()).float()
+    with torch.no_grad():
+        logits = dense(x).numpy()
+    np.testing.assert_allclose(logits, model.decision_function(X), rtol=1e-3, atol=1e-4)
+
+
+def test_pickles_are_complete_and_hold_no_training(digits):
+    model = RFNNClassifier(**SMALL, augment="digits").fit(*digits)
+    copy = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(copy.predict_proba(digits[0]), model.predict_proba(digits[0]))
+    assert copy.net_.train_split is None
+    assert copy.net_.iterator_train__generator is None
+
+
+# plugins and devices -----------------------------------------------------------------------------
+
+
+class Coarse(GaussianDerivatives):
+    """A frame that only this process knows."""
+
+    def build(self, ndim):
+        return GaussianDerivatives(order=1, scales=(2.0,)).build(ndim)
+
+
+@pytest.fixture
+def coarse():
+    plugins.register("frame", "coarse", Coarse)
+    yield
+    plugins.unregister("frame", "coarse")
+
+
+def test_names_of_this_process_are_known_in_others(digits, coarse):
+    model = RFNNClassifier(frame="coarse", **SMALL)
+    serial = fit_predict(clone(model), *digits)
+    (parallel,) = Parallel(n_jobs=2, backend="loky")([delayed(fit_predict)(model, *digits)])
+    assert np.array_equal(serial, parallel)
+
+
+def test_a_carried_name_does_not_replace_a_known_one(coarse):
+    text = pickle.dumps(RFNNClassifier(frame="coarse"))
+    plugins.register("frame", "coarse", Pixels)
+    pickle.loads(text)
+    assert plugins.lookup("frame", "coarse") is Pixels
+
+
+def test_the_environment_chooses_the_device(digits, monkeypatch):
+    monkeypatch.setenv("SKLSTRUCT_DEVICE", "nonsense")
+    with pytest.raises(ValueError, match="nonsense"):
+        RFNNClassifier(**SMALL).fit(*digits)
+    RFNNClassifier(**SMALL, device="cpu").fit(*digits)
+
+
+# what is refused ---------------------------------------------------------------------------------
+
+X, Y = np.zeros((10, 8, 8)), np.arange(10) % 2
+
+
+@pytest.mark.parametrize(
+    "params, data, message",
+    [
+        ({"lr": -1}, (X, Y), "lr"),
+        ({"max_epochs": 0}, (X, Y), "max_epochs"),
+        ({"batch_size": 2.5}, (X, Y), "batch_size"),
+        ({"optimizer": "adamm"}, (X, Y), "optimizer"),
+        ({"frame": "gausian"}, (X, Y), "Did you mean 'gaussian'"),
+        ({"frame": 3}, (X, Y), "frame"),
+        ({"frame": GaussianDerivatives(order=-1)}, (X, Y), "order"),
+        ({"frame": ("gaussian",) * 3}, (X, Y), "3 entries for 2 stages"),
+        ({"augment": "digit"}, (X, Y), "digit"),
+        ({"device": "cuda:99"}, (X, Y), "cuda:99"),
+        ({"layout": "WH"}, (X, Y), "layout"),
+        ({"layout": "CHW"}, (X, Y), "layout='CHW'"),
+        ({"image_shape": (7, 7)}, (X.reshape(10, -1), Y), "49 values"),
+        ({"image_shape": 8}, (X.reshape(10, -1), Y), "image_shape"),
+        ({"label_smoothing": 1}, (X, Y), "label_smoothing"),
+        ({}, (np.where(X == 0, np.nan, X), Y), "NaN"),
+        ({}, (np.where(X == 0, np.inf, X), Y), "infinity"),
+        ({}, (X[:, 0, 0], Y), "1D"),
+        ({}, (X[None, None, None], Y[:1]), "2 to 5 axes|minimum of 2"),
+        ({}, (X[:0], Y[:0]), "0 sample"),
+        ({}, (X, Y[:9]), "inconsistent"),
+        ({}, (X, None), "y"),
+        ({}, (X, Y * 0), "one class"),
+        ({}, (X, Y + 0.5), "Unknown label type"),
+        ({}, (X, Y, -np.ones(10)), "sample_weight"),
+        ({}, (X, Y, np.zeros(10)), "non-zero"),
+        ({"preset": "papr"}, (X, Y), "preset"),
+        ({"widths": ()}, (X, Y), "widths"),
+        ({"class_weight": "balancd"}, (X, Y), "class_weight"),
+    ],
+)
+def test_bad_input_is_named(params, data, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        RFNNClassifier(**SMALL | params).fit(*data)
+
+
+def test_other_samples_than_in_training_are_refused(digits):
+    images, labels = digits
+    model = RFNNClassifier(**SMALL)
+    with pytest.raises(NotFittedError):
+        model.predict(images)
+    model.fit(images, labels)
+    for other in (images[:, :7], images[:, None], images.reshape(120, -1)):
+        with pytest.raises(ValueError, match=r"samples of shape .*\(8, 8\)"):
+            model.predict(other)
+    with pytest.raises(ValueError, match="99"):
+        model.set_params(early_stopping=True).fit(images, labels, X_val=images[:1], y_val=[99])
+    with pytest.raises(ValueError, match="y_val"):
+        model.fit(images, labels, X_val=images)
+
+
+def test_unknown_architectures_are_refused(digits):
+    with pytest.raises(ValueError, match="Did you mean 'rfnn'"):
+        StructuredClassifier(architecture="rfn").fit(*digits)
+    with pytest.raises(TypeError, match="architecture"):
+        StructuredClassifier(architecture=3).fit(*digits)
+
+
+def test_estimators_of_the_core_are_estimators():
+    assert all(issubclass(cls, BaseEstimator) for cls in estimator_classes())

@@ -1,0 +1,457 @@
+"""Numbers before pictures: what displays hold, and that what they draw can be read."""
+
+import subprocess
+import sys
+from io import BytesIO
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap
+from matplotlib.text import Text
+from PIL import Image
+from sklearn.exceptions import NotFittedError
+from sklearn.svm import SVC
+
+from sklstruct import RFNNClassifier
+from sklstruct.frames import Frame, GaussianDerivatives, Pixels
+from sklstruct.inspection import CoefficientDisplay, FrameDisplay, KernelDisplay, StudyDisplay
+from sklstruct.inspection.study import legible, spread
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted(frame="gaussian")
+
+
+@pytest.fixture(scope="module")
+def results():
+    rng = np.random.default_rng(0)
+    grid = [
+        {"estimator": name, "size": size, "draw": draw, "accuracy": 1 - base / size**0.5}
+        for name, base in {"RFNNClassifier": 1.0, "its pixel twin": 2.0, "SVC": 2.1}.items()
+        for size in (50, 100, 300, 1000)
+        for draw in range(3)
+    ]
+    table = pd.DataFrame(grid)
+    table["accuracy"] -= rng.uniform(0, 0.02, len(table))
+    return table.assign(log_loss=1 - table["accuracy"], fit_seconds=table["size"] / 100)
+
+
+def fitted(shape=(8, 8), **params):
+    rng = np.random.default_rng(0)
+    model = RFNNClassifier(widths=(3, 2), max_epochs=1, random_state=0, **params)
+    return model.fit(rng.normal(size=(8, *shape)), [0, 1] * 4)
+
+
+def layer_of(model, name="stages.0.0"):
+    return dict(model.net_.module_.named_modules())[name]
+
+
+def is_drawn(text, figure):
+    """Whether a text is visible, and not the label of a tick beyond the ends of its axis."""
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in axis.get_major_ticks():
+            if text in (tick.label1, tick.label2) and not low <= tick.get_loc() <= high:
+                return False
+    return text.get_visible()
+
+
+def assert_legible(figure):
+    """Nothing is written over the edge, and no two texts lie over one another."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_text() and is_drawn(text, figure)]
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in texts]  # no arrows
+    (left, bottom), (right, top) = figure.bbox.get_points()
+    for text, box in zip(texts, boxes, strict=True):
+        inside = left <= box.x0 and box.x1 <= right and bottom <= box.y0 and box.y1 <= top
+        assert inside, f"{text.get_text()!r} is cut off"
+    for (one, a), (other, b) in combinations(zip(texts, boxes, strict=True), 2):
+        apart = a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
+        assert apart, f"{one.get_text()!r} lies over {other.get_text()!r}"
+
+
+def image_of(content):
+    image = Image.open(BytesIO(content))
+    image.load()  # raises if the file is cut short
+    return np.asarray(image.convert("RGB"))
+
+
+# Frames -------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_a_frame_are_those_of_its_gram_matrix():
+    frame = GaussianDerivatives(order=2).build(2)
+    values = np.linalg.eigvalsh(frame.gram)
+    numbers = FrameDisplay(frame).numbers
+    assert (numbers["atoms"], numbers["support"], numbers["rank"]) == (6, (7, 7), 6)
+    np.testing.assert_allclose(numbers["lower_bound"], values[0])
+    np.testing.assert_allclose(numbers["upper_bound"], values[-1])
+    np.testing.assert_allclose(numbers["condition_number"], values[-1] / values[0])
+    assert not numbers["tight"]
+    assert FrameDisplay(Pixels(3).build(2)).numbers["tight"]
+
+
+def test_a_family_is_built_with_parameters_and_left_as_it_was():
+    family = GaussianDerivatives(order=3)
+    display = FrameDisplay.from_family(family, ndim=1, order=1, scales=(1, 2))
+    assert display.frame.labels == ("g @1", "g_x @1", "g_x @2")
+    assert family == GaussianDerivatives(order=3)
+    assert FrameDisplay.from_family(display.frame).frame.ndim == 1  # it brings its own
+    assert FrameDisplay.from_family("pixel", size=3).frame.atoms.shape == (9, 3, 3)
+
+
+FRAMES = {
+    "order 3": ("gaussian", {}),
+    "order 0": ("gaussian", {"order": 0}),
+    "four scales": ("gaussian", {"scales": (1, 2, 4, 8)}),
+    "57 atoms": ("gaussian", {"order": 4, "scales": (1, 1.5, 2, 3)}),
+    "49 pixels": ("pixel", {}),
+    "framelets": ("framelet", {}),
+    "gabor": ("gabor", {}),
+    "morlet, two scales": ("morlet", {"n_orientations": 8, "scales": (1.5, 3)}),
+    "curves": ("gaussian", {"ndim": 1, "scales": (1, 2)}),
+    "pixels of a line": ("pixel", {"ndim": 1}),
+    "volumes": ("gaussian", {"ndim": 3}),
+    "volumes, two scales": ("gaussian", {"ndim": 3, "order": 2, "scales": (1, 2)}),
+}
+
+
+@pytest.mark.parametrize("family, params", FRAMES.values(), ids=FRAMES)
+def test_every_atom_has_a_place_of_its_own_and_all_can_be_read(family, params):
+    display = FrameDisplay.from_family(family, **params).plot()
+    assert len(display.axes_) == len(display.frame)
+    places = [ax.get_position(original=True) for ax in display.axes_]
+    assert all(p.min.min() >= 0 and p.max.max() <= 1 for p in places)
+    assert not any(a.overlaps(b) for a, b in combinations(places, 2))
+    assert display.figure_.get_figwidth() <= 8.5
+    assert_legible(display.figure_)
+
+
+def test_orders_stand_in_lines_and_scales_below_one_another():
+    def rows(display):
+        tops = [round(ax.get_position(original=True).y1, 6) for ax in display.plot().axes_]
+        return (
+            np.unique(tops, return_inverse=True)[1].max() - np.unique(tops, return_inverse=True)[1]
+        )
+
+    by_order = FrameDisplay.from_family("gaussian", order=3)
+    np.testing.assert_array_equal(rows(by_order), by_order.frame.orders)
+    by_scale = FrameDisplay.from_family("gaussian", order=2, scales=(1, 2))
+    np.testing.assert_array_equal(rows(by_scale), np.asarray(by_scale.frame.scales) - 1)
+    left = [ax.get_position(original=True).x0 for ax in by_scale.axes_]
+    np.testing.assert_allclose(left[1:6], left[6:])  # equal derivatives, one column
+
+
+def test_zero_is_in_the_middle_of_the_colours():
+    display = FrameDisplay.from_family("gaussian", order=1).plot()
+    for ax, atom in zip(display.axes_, display.frame.atoms, strict=True):
+        (image,) = ax.images
+        np.testing.assert_array_equal(image.get_array(), atom)
+        assert image.get_clim() == (-np.abs(atom).max(), np.abs(atom).max())
+        assert isinstance(image.cmap, Colormap)
+        assert min(image.cmap(0.5)[:3]) > 0.95
+
+
+def test_curves_are_drawn_over_a_centred_axis():
+    display = FrameDisplay.from_family("gaussian", ndim=1, order=1).plot()
+    curve = display.axes_[1].get_lines()[-1]
+    np.testing.assert_array_equal(curve.get_xdata(), np.arange(-3, 4))
+    np.testing.assert_array_equal(curve.get_ydata(), display.frame.atoms[1])
+
+
+def test_no_plane_of_a_volume_is_blank_be_its_atom_odd():
+    display = FrameDisplay.from_family("gaussian", ndim=3, order=3).plot()
+    for ax, atom in zip(display.axes_, display.frame.atoms, strict=True):
+        assert len(ax.images) == 3
+        for image in ax.images:
+            assert np.abs(image.get_array()).max() == pytest.approx(np.abs(atom).max())
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: FrameDisplay("gaussian"), TypeError, "from_family"),
+        (lambda: FrameDisplay.from_family("gausian"), ValueError, "gaussian"),
+        (lambda: FrameDisplay.from_family("pixel", order=3), ValueError, "order"),
+        (lambda: FrameDisplay.from_family("pixel", ndim=0), ValueError, "ndim"),
+        (lambda: FrameDisplay.from_family(Pixels(3).build(2), ndim=3), ValueError, "3 are needed"),
+        (lambda: FrameDisplay.from_family(Pixels(3).build(2), size=5), TypeError, "size"),
+    ],
+)
+def test_a_frame_that_cannot_be_shown_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# Kernels and coefficients -------------------------------------------------------------------
+
+
+def test_a_kernel_is_its_coefficients_times_the_unit_atoms(model):
+    display = KernelDisplay.from_estimator(model, "stages.1.0", n_kernels=9, input_channel=2)
+    layer = layer_of(model, "stages.1.0")
+    unit = display.frame.flat / np.linalg.norm(display.frame.flat, axis=1, keepdims=True)
+    made = (display.coefficients @ unit).reshape(display.kernels.shape)
+    np.testing.assert_allclose(made, display.kernels, atol=1e-6)
+    np.testing.assert_array_equal(display.kernels, layer.kernel[:, 2].detach().numpy())
+    np.testing.assert_allclose(display.coefficients, layer.weight[:, 2].detach(), rtol=1e-6)
+    assert display.kernels.shape == (2, 7, 7)  # no more than there are
+
+
+def test_kernels_stand_beside_bars_under_the_atoms(model):
+    display = KernelDisplay.from_estimator(model, n_kernels=2).plot()
+    assert display.layer == "stages.0.0"
+    atoms, rest = np.split(display.axes_, [10])
+    np.testing.assert_array_equal(atoms[4].images[0].get_array(), display.frame.atoms[4])
+    assert len(rest) == 4
+    limits = {ax.images[0].get_clim() for ax in rest[::2]}
+    assert limits == {(-np.abs(display.kernels).max(), np.abs(display.kernels).max())}
+    for ax, coefficients in zip(rest[1::2], display.coefficients, strict=True):
+        np.testing.assert_allclose([bar.get_height() for bar in ax.patches], coefficients)
+        for k, atom in enumerate(atoms):  # every bar is centred below its atom
+            x = ax.transData.transform((k, 0))[0]
+            assert x == pytest.approx(atom.bbox.x0 / 2 + atom.bbox.x1 / 2, abs=1)
+
+
+@pytest.mark.parametrize(
+    "shape, params",
+    [
+        ((8, 8), {}),
+        ((8, 8), {"frame": GaussianDerivatives(order=3, scales=(1, 2, 3))}),
+        ((8, 8), {"frame": "pixel"}),
+        ((8, 8), {"frame": ("framelet", "gabor")}),
+        ((9,), {"layout": "L"}),
+        ((5, 5, 5), {"layout": "DHW", "frame": GaussianDerivatives(order=1)}),
+    ],
+    ids=["10 atoms", "three scales", "pixels", "mixed", "curves", "volumes"],
+)
+def test_kernels_and_coefficients_can_be_read(shape, params):
+    model = fitted(shape, **params)
+    assert_legible(KernelDisplay.from_estimator(model, -1).plot().figure_)
+    assert_legible(CoefficientDisplay.from_estimator(model).plot().figure_)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_mean_and_spread_are_those_over_all_kernels(model, absolute):
+    display = CoefficientDisplay.from_estimator(model, absolute=absolute)
+    table = display.to_frame()
+    assert list(table) == ["layer", "atom", "order", "scale", "mean", "std"]
+    assert list(table["layer"].unique()) == ["stages.0.0", "stages.1.0"]
+    part = table[table["layer"] == "stages.1.0"]
+    weights = layer_of(model, "stages.1.0").weight.detach().numpy().astype(float)
+    weights = abs(weights) if absolute else weights
+    np.testing.assert_allclose(part["mean"], weights.mean(axis=(0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(part["std"], weights.std(axis=(0, 1)), rtol=1e-5)
+    assert list(part["atom"]) == list(layer_of(model).frame.labels)
+    assert list(part["order"]) == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3]
+
+
+def test_every_layer_has_a_panel_with_all_its_atoms(model):
+    display = CoefficientDisplay.from_estimator(model).plot()
+    assert len(display.axes_) == 2
+    table = display.to_frame()
+    for ax, (_, part) in zip(display.axes_, table.groupby("layer"), strict=True):
+        drawn = [point for bars in ax.containers for point in bars.lines[0].get_xydata()]
+        np.testing.assert_allclose(sorted(drawn, key=lambda p: p[0]), [*enumerate(part["mean"])])
+        ends = [line for bars in ax.containers for line in bars.lines[2][0].get_segments()]
+        np.testing.assert_allclose(
+            [end[1, 1] - end[0, 1] for end in sorted(ends, key=lambda e: e[0, 0])], 2 * part["std"]
+        )
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"layer": "head"}, "stages.0.0, stages.1.0, got 'head'"),
+        ({"layer": 2}, "below 2"),
+        ({"layer": 0.5}, "stages.0.0"),
+        ({"n_kernels": 0}, "n_kernels"),
+        ({"input_channel": 1}, "below 1"),
+        ({"input_channel": -1}, "input_channel"),
+    ],
+)
+def test_an_unknown_layer_or_channel_is_refused(model, params, message):
+    with pytest.raises(ValueError, match=message):
+        KernelDisplay.from_estimator(model, **params)
+
+
+@pytest.mark.parametrize("display", [KernelDisplay, CoefficientDisplay])
+def test_estimators_without_frame_layers_are_refused(display):
+    with pytest.raises(NotFittedError):
+        display.from_estimator(RFNNClassifier())
+    with pytest.raises(ValueError, match="SVC has no frame layers"):
+        display.from_estimator(SVC().fit([[0], [1]], [0, 1]))
+
+
+# Studies ------------------------------------------------------------------------------------
+
+
+def test_a_study_is_summed_up_over_draws(results):
+    table = StudyDisplay.from_results(results).to_frame()
+    assert list(table["estimator"].unique()) == ["RFNNClassifier", "its pixel twin", "SVC"]
+    row = table.iloc[0]
+    draws = results["accuracy"][:3]
+    assert (row["size"], row["n_draws"]) == (50, 3)
+    assert row["mean"] == pytest.approx(draws.sum() / 3)
+    assert row["std"] == pytest.approx((((draws - draws.mean()) ** 2).sum() / 2) ** 0.5)
+
+
+def test_accuracies_are_drawn_as_errors_on_logarithmic_axes(results):
+    display = StudyDisplay.from_results(results).plot()
+    (ax,) = display.axes_
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "log", "error (%)")
+    np.testing.assert_array_equal(ax.get_xticks(), [50, 100, 300, 1000])
+    assert len(ax.get_lines()) == 3
+    mean = display.to_frame().query("estimator == 'SVC'")["mean"]
+    np.testing.assert_allclose(ax.get_lines()[2].get_ydata(), 100 * (1 - mean))
+    dots = ax.collections[-1].get_offsets()
+    expected = results.query("estimator == 'SVC'")
+    np.testing.assert_allclose(dots[:, 1], 100 * (1 - expected["accuracy"]))
+    assert_legible(display.figure_)
+
+
+def test_names_stand_in_the_colours_of_their_lines_however_close_the_ends(results):
+    many = pd.concat(
+        [results.query("estimator == 'SVC'").assign(estimator=f"${i}_") for i in range(25)]
+    )
+    display = StudyDisplay.from_results(many, "log_loss").plot()
+    (ax,) = display.axes_
+    assert {t.get_text(): t.get_color() for t in ax.texts} == {
+        name: line.get_color()
+        for name, line in zip(many["estimator"].unique(), ax.get_lines(), strict=True)
+    }
+    assert_legible(display.figure_)
+
+
+def test_a_perfect_score_and_a_single_draw_are_drawn_too(results):
+    perfect = results.query("draw == 0").assign(accuracy=1.0)
+    (ax,) = StudyDisplay.from_results(perfect).plot().axes_
+    assert ax.get_yscale() == "linear"
+    assert all((line.get_ydata() == 0).all() for line in ax.get_lines())
+
+
+def test_a_file_and_a_table_show_the_same(results, tmp_path):
+    results.to_csv(tmp_path / "results.csv", index=False)
+    display = StudyDisplay.from_results(tmp_path / "results.csv", metric="fit_seconds")
+    pd.testing.assert_frame_equal(
+        display.to_frame(), StudyDisplay(results, metric="fit_seconds").to_frame()
+    )
+
+
+def test_rows_without_a_value_are_left_out(results):
+    holed = results.assign(log_loss=results["log_loss"].where(results["estimator"] != "SVC"))
+    display = StudyDisplay.from_results(holed, "log_loss").plot()
+    assert len(display.axes_[0].get_lines()) == 2
+    with pytest.raises(ValueError, match="no row with a value of 'log_loss'"):
+        StudyDisplay.from_results(results.assign(log_loss=np.nan), "log_loss")
+
+
+@pytest.mark.parametrize(
+    "change, metric, message",
+    [
+        (lambda r: r.drop(columns=["size", "draw"]), "accuracy", r"lack .*\['size', 'draw'\]"),
+        (lambda r: r, "acuracy", r"\['accuracy', 'log_loss', 'fit_seconds'\], got 'acuracy'"),
+        (lambda r: r, "estimator", "column of numbers"),
+        (lambda r: r.assign(size=0), "accuracy", "'size' must hold positive"),
+        (lambda r: r.assign(log_loss=np.inf), "log_loss", "'log_loss' holds infinite"),
+        (lambda r: r.iloc[:0], "accuracy", "no row"),
+    ],
+)
+def test_results_that_cannot_be_drawn_are_refused(results, change, metric, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        StudyDisplay.from_results(change(results), metric)
+    change(results).to_csv(tmp_path / "broken.csv", index=False)
+    with pytest.raises(ValueError, match=r"broken\.csv: "):
+        StudyDisplay.from_results(tmp_path / "broken.csv", metric)
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path):
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(ValueError, match=r"empty\.csv"):
+        StudyDisplay.from_results(tmp_path / "empty.csv")
+    with pytest.raises(FileNotFoundError, match=r"missing\.csv"):
+        StudyDisplay.from_results(tmp_path / "missing.csv")
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.01, 0.2))
+def test_names_are_spread_no_more_than_needed(places, gap):
+    places = np.array(places)
+    out = spread(places, gap)
+    order = np.argsort(places, kind="stable")
+    assert (np.diff(out[order]) >= gap - 1e-9).all()
+    assert out.mean() == pytest.approx(places.mean())
+    np.testing.assert_allclose(spread(out, gap), out, atol=1e-9)
+
+
+def test_sizes_that_are_too_close_have_ticks_without_labels():
+    assert legible(np.array([50, 100, 300, 1000])) == ["50", "100", "300", "1000"]
+    assert legible(np.array([100, 105, 1000])) == ["100", "", "1000"]
+    assert legible(np.array([300])) == ["300"]
+
+
+# What all displays share --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg", ""])
+def test_a_saved_picture_is_whole(suffix, tmp_path):
+    path = tmp_path / f"atoms{suffix}"
+    display = FrameDisplay.from_family("gaussian", order=1).save(path, dpi=50)
+    content = path.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    if suffix in (".png", ""):
+        image = image_of(content)
+        width, height = display.figure_.get_size_inches() * 50
+        assert image.shape[:2] == (int(height), int(width))
+        assert image.std() > 1
+    else:
+        assert content.rstrip().endswith({".pdf": b"%%EOF", ".svg": b"</svg>"}[suffix])
+
+
+def test_a_picture_that_cannot_be_saved_leaves_everything_as_it_was(tmp_path):
+    path = tmp_path / "atoms.xyz"
+    path.write_text("before")
+    display = FrameDisplay.from_family("pixel", size=1)
+    with pytest.raises(ValueError, match="xyz"):
+        display.save(path)
+    assert path.read_text() == "before"
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(OSError, match="nowhere"):
+        display.save(tmp_path / "nowhere" / "atoms.png")
+
+
+def test_figures_are_unknown_to_pyplot_unless_they_come_from_there(results):
+    display = StudyDisplay(results).plot()
+    assert plt.get_fignums() == []
+    assert image_of(display._repr_png_()).std() > 1
+    figure, ax = plt.subplots()
+    try:
+        assert display.plot(ax).axes_[0] is ax
+        assert display.figure_ is figure
+        assert display._repr_png_() is None  # lest a notebook show it twice
+    finally:
+        plt.close(figure)
+
+
+def test_displays_share_a_figure(model, tmp_path):
+    figure = plt.matplotlib.figure.Figure(figsize=(12, 6))
+    left, right = figure.subfigures(1, 2)
+    FrameDisplay(Frame("own", np.eye(9).reshape(9, 3, 3), labels=["a_b_c$"] * 9)).plot(left)
+    display = KernelDisplay.from_estimator(model, n_kernels=2).plot(right)
+    assert len(left.axes) == 9
+    display.save(tmp_path / "both.png", dpi=50)
+    assert image_of((tmp_path / "both.png").read_bytes()).shape[:2] == (300, 600)
+
+
+def test_the_room_is_imported_without_torch_and_matplotlib():
+    code = (
+        "import sys, sklstruct.inspection\n"
+        "sys.exit(', '.join({'torch', 'skorch', 'matplotlib'} & set(sys.modules)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
