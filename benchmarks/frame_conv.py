@@ -1,4 +1,4 @@
-"""How fast is FrameConv against nn.ConvNd of equal support?
+"""Time FrameConv against nn.ConvNd of equal support.
 
 Forward and backward, in turn in one process, medians; the ratio is printed and appended to
 frame_conv.csv.  ``ways`` also times the two ways of computing, which is what the model of the

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 from common import HERE, machine
+from sklstruct_baselines.svm import PixelSVC
 
 from sklstruct import RFNNClassifier
 from sklstruct.frames import Pixels
 from sklstruct.io import load_dataset
-from sklstruct.studies import format_summary, limited_data, summarise
-from sklstruct_baselines.svm import PixelSVC
+from sklstruct.studies import format_summary, limited_data
 
 PLAIN = {
     "RFNN": RFNNClassifier(),
@@ -58,7 +58,7 @@ def main():
         n_jobs=args.n_jobs,
         out=args.work,
     )
-    print(format_summary(summarise(results)))
+    print(format_summary(results))
     path = Path(HERE / "mnist.csv")
     results = results.assign(error=100 * (1 - results["accuracy"]), **machine())
     if path.exists():

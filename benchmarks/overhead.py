@@ -1,4 +1,4 @@
-"""How much slower is RFNNClassifier.fit than a hand-written torch loop that takes the same steps?
+"""Time RFNNClassifier.fit against a hand-written torch loop that takes the same steps.
 
 Both train the same network from the same weights on the same batches, in turn, in one process;
 the ratio of the medians is printed and appended to overhead.csv.

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "frames": {"hookspecs", "params"},
     "layers": {"frames"},
     "inspection": {"frames", "plugins", "io"},
-    "estimators": {"hookspecs", "params", "plugins", "frames", "layers"},
+    "estimators": {"hookspecs", "params", "plugins", "frames", "layers", "io"},
     "testing": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},
     "cli": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},
 }

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklstruct.studies import format_summary, limited_data, paired_differences, summarise
 from sklstruct.studies.draws import estimator_seed, stratified_order
+from sklstruct.studies.limited_data import score
 
 SIZES = [6, 12, 24]
 TIMES = ["fit_seconds", "predict_seconds"]
@@ -100,6 +101,12 @@ def test_heads_and_tails_of_the_order_are_stratified(counts, seed, data):
         assert np.all(np.abs(found - length * shares) <= 1 + len(counts) * shares)
 
 
+def test_a_rare_class_is_in_every_head_and_tail():
+    classes = np.repeat(range(3), [2, 50, 50])
+    order = classes[stratified_order(classes, np.random.default_rng(0))]
+    assert set(order[:3]) == set(order[-3:]) == {0, 1, 2}
+
+
 def test_equal_classes_are_drawn_equally():
     classes = np.repeat(range(5), 12)
     order = stratified_order(classes, np.random.default_rng(0))
@@ -167,6 +174,39 @@ def test_results_are_the_same_for_any_number_of_jobs(tmp_path):
     pd.testing.assert_frame_equal(
         read.drop(columns="n_parameters"), together.drop(columns="n_parameters")
     )
+
+
+class Picky(ClassifierMixin, BaseEstimator):
+    """Takes plain arrays that it may write to, and nothing else."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        self.predict(X)
+        assert type(y) is np.ndarray
+        return self
+
+    def predict(self, X):
+        assert type(X) is np.ndarray
+        X += 1
+        return np.full(len(X), self.classes_[0])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_estimators_get_plain_arrays_of_their_own(n_jobs):
+    X = np.zeros((20, 10_000))  # large enough to come into a worker as a memory map
+    y = np.arange(20) % 2
+    limited_data(
+        {"a": Picky(), "b": Picky()},
+        X,
+        y,
+        X_test=X,
+        y_test=y,
+        sizes=[4, 20],
+        n_draws=1,
+        n_jobs=n_jobs,
+        progress=False,
+    )
+    assert not X.any()
 
 
 # ------------------------------------------------------------------------------- stopping
@@ -390,6 +430,14 @@ def test_the_scores_of_one_fit(data, diary):
     assert np.isnan(witness["log_loss"])
     assert pd.isna(results["n_parameters"]).tolist() == [False, True]
     assert set(results["n_test"]) == {5}
+
+
+def test_classes_that_are_not_tested_do_not_count():
+    model = Frequencies().fit(None, np.array(["x", "y", "z"]))  # a third each, inexact in float32
+    scores = score(model, [0, 1, 2], ["x", "x", "y"], ["x", "z", "y"], model.classes_)
+    assert scores["accuracy"] == 2 / 3
+    assert scores["balanced_accuracy"] == (1 / 2 + 1) / 2
+    assert scores["log_loss"] == pytest.approx(np.log(3), rel=1e-15)
 
 
 def table(**accuracies):

@@ -38,34 +38,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     with warnings.catch_warnings():
         warnings.showwarning = print_warning
-        try:
-            args.run(args)
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except KeyboardInterrupt:
-            print(f"sklstruct: interrupted{args.when_interrupted}", file=sys.stderr)
-            return 130
-        except Exception as error:
-            if args.debug:
-                raise
-            print(f"sklstruct: error: {in_one_line(error)}", file=sys.stderr)
-            return 1
+        return run(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a command, say in one line what stops it, and return its exit status."""
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print(f"sklstruct: interrupted{args.when_interrupted}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        print(f"sklstruct: error: {in_one_line(error)}", file=sys.stderr)
+        return 1
     return 0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments of a command; those it does not know are there for ``show frame``."""
     parser = make_parser()
-    args, args.unknown = parser.parse_known_args(argv)
-    if args.unknown and not args.takes_unknown:
-        parser.error(f"unrecognized arguments: {' '.join(args.unknown)}")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and not args.takes_unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args.unknown = unknown
     return args
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser("sklstruct", description="Structured deep networks.")
+    parser = argparse.ArgumentParser(
+        "sklstruct",
+        description="Structured deep networks for learning from little data.",
+        epilog="sklstruct COMMAND --help shows an example of each command",
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(takes_unknown=False, when_interrupted="")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from .specs import parse_setting, parse_value
+
 Commands = Any  # what ``add_subparsers`` returns, which argparse keeps private
 Run = Callable[[argparse.Namespace], None]
 
@@ -27,6 +29,30 @@ def add_command(
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_set(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the option that sets parameters."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=parse_setting,
+        metavar="PARAM=VALUE",
+        help=purpose,
+    )
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Return a type of arguments, the integers from a minimum."""
+
+    def integer(text: str) -> int:
+        value = parse_value(text)
+        if type(value) is not int or value < minimum:
+            raise argparse.ArgumentTypeError(f"must be an integer from {minimum}, got {text!r}")
+        return value
+
+    return integer
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> str:

@@ -18,7 +18,12 @@ def add_commands(commands: Commands) -> None:
         "sklstruct list frame",
     )
     parser.add_argument(
-        "kind", nargs="?", choices=plugins.KINDS, metavar="KIND", help=", ".join(plugins.KINDS)
+        "kind",
+        nargs="?",
+        type=lambda text: text.removesuffix("s"),
+        choices=plugins.KINDS,
+        metavar="KIND",
+        help=", ".join(plugins.KINDS),
     )
 
 

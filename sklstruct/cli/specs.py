@@ -10,7 +10,6 @@ import ast
 import difflib
 from argparse import ArgumentTypeError
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +39,17 @@ class Spec:
         check_names(params, [estimator])
         return estimator.set_params(**params)
 
-    def taken(self, settings: Params) -> Params:
-        """Return those settings that the estimator has parameters for."""
+    def taken(self, settings: Params) -> tuple[Params, dict[str, ValueError]]:
+        """Return the settings that the estimator takes, and why it does not take the others."""
         taken: Params = {}
+        refused = {}
         for name in sorted(settings, key=lambda name: name.count("__")):  # frame, then frame__order
-            with suppress(ValueError):
+            try:
                 self.make(**taken, **{name: settings[name]})
                 taken[name] = settings[name]
-        return taken
+            except ValueError as error:
+                refused[name] = error
+        return taken, refused
 
 
 def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
@@ -56,11 +58,12 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a label is there twice, a name is unknown, a parameter has no estimator, or a value
-        is not valid.
+        If a label is there twice, a name is unknown, a setting fits no estimator, or a value is
+        not valid.
     """
     estimators: dict[str, Any] = {}
-    left = dict(settings)
+    taken_by_some: set[str] = set()
+    refused: dict[str, ValueError] = {}
     for spec in specs:
         if spec.label in estimators:
             raise ValueError(
@@ -68,40 +71,50 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
                 f"of one, such as other={spec.label}."
             )
         spec.make()  # what is wrong with its own parameters comes first
-        taken = spec.taken(settings)
+        taken, errors = spec.taken(settings)
         estimators[spec.label] = checked(spec.make(**taken))
-        left = {name: value for name, value in left.items() if name not in taken}
-    check_names(left, list(estimators.values()))
-    for name, value in left.items():  # the parameter is there, but has none such itself
-        for estimator in estimators.values():
-            if head(name) in estimator.get_params(deep=False):
-                estimator.set_params(**{name: value})
+        taken_by_some |= taken.keys()
+        refused |= {n: e for n, e in errors.items() if has_parameter(estimators[spec.label], n)}
+    for name in settings:
+        if name not in taken_by_some:
+            check_names([name], list(estimators.values()))
+            raise refused[name]
     return estimators
 
 
 def make_estimator(name: str) -> Any:
     """Return an estimator for its registered name or the name of its class."""
     entries = plugins.entries("estimator")
-    by_class = {entry.attribute: entry.name for entry in entries.values()}
-    return plugins.lookup("estimator", by_class.get(name, name) if name not in entries else name)()
+    if name not in entries:
+        by_class = {entry.attribute: entry.name for entry in entries.values()}
+        name = by_class.get(name, name)
+    return plugins.lookup("estimator", name)()
 
 
 def checked(estimator: Any) -> Any:
-    """Return the estimator, or raise ValueError as its fit would for a value of no use."""
+    """Return the estimator, or raise as its fit would for a value that it cannot use."""
     if hasattr(estimator, "_parameter_constraints"):
         estimator._validate_params()
+    for name, resolve in getattr(estimator, "_resolve", {}).items():
+        if isinstance(value := getattr(estimator, name, None), str):
+            resolve(value)
     return estimator
 
 
 def check_names(params: Iterable[str], estimators: list[Any]) -> None:
-    """Raise ValueError if none of the estimators has a parameter."""
-    known = {name for e in estimators for name in e.get_params(deep=False)}
+    """Raise ValueError if there is a parameter that none of the estimators has."""
     for name in params:
-        if head(name) not in known:
+        if not any(has_parameter(estimator, name) for estimator in estimators):
+            known = {known for e in estimators for known in e.get_params(deep=False)}
             close = difflib.get_close_matches(head(name), known, n=3)
             hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-            names = " or ".join(dict.fromkeys(type(e).__name__ for e in estimators))
-            raise ValueError(f"There is no parameter {head(name)!r} of {names}.{hint}")
+            owners = " or ".join(dict.fromkeys(type(e).__name__ for e in estimators))
+            raise ValueError(f"There is no parameter {head(name)!r} of {owners}.{hint}")
+
+
+def has_parameter(estimator: Any, name: str) -> bool:
+    """Whether an estimator has a parameter, or the one in front of a nested parameter."""
+    return head(name) in estimator.get_params(deep=False)
 
 
 def head(name: str) -> str:
@@ -131,7 +144,9 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """Return name and value of a text such as ``max_epochs=5``."""
     name, equals, value = text.partition("=")
     if not name.isidentifier() or not equals:
-        raise ArgumentTypeError(f"{text!r} must read PARAM=VALUE; put quotes around colons")
+        raise ArgumentTypeError(
+            f"{text!r} must read PARAM=VALUE, with quotes around a value with colons"
+        )
     return name, parse_value(value)
 
 

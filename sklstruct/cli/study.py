@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import Commands, add_command
-from .specs import make_estimators, parse_setting, parse_specs, parse_value
+from .common import Commands, add_command, add_set, at_least
+from .specs import make_estimators, parse_specs, parse_value
 
 
 def add_commands(commands: Commands) -> None:
@@ -31,9 +31,11 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--sizes", required=True, type=integers, metavar="N,N", help="numbers of training samples"
     )
-    parser.add_argument("--draws", type=int, default=5, metavar="N", help="training sets of a size")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides all draws")
-    add_set(parser)
+    parser.add_argument(
+        "--draws", type=at_least(1), default=5, metavar="N", help="training sets a size"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of all draws")
+    add_set(parser, "set a parameter on every estimator that has it; may be repeated")
     parser.add_argument(
         "--test-size",
         type=number,
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
         if not is_classifier(estimator):
             raise ValueError(f"A study compares classifiers, and {label} is none.")
     data = load_dataset(args.dataset)
+    if args.test_size is not None and data.X_test is not None:
+        raise ValueError(f"{args.dataset} has test samples of its own: leave out --test-size.")
     limited_data(
         estimators,
         data.X,
@@ -84,18 +88,6 @@ def report(folder: str) -> None:
     print(format_summary(display.results))
     display.save(picture)
     print(f"written to {results} and {picture}")
-
-
-def add_set(parser: argparse.ArgumentParser) -> None:
-    """Add the option that sets a parameter."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=parse_setting,
-        metavar="PARAM=VALUE",
-        help="set a parameter, on every estimator that has it; may be repeated",
-    )
 
 
 def integers(text: str) -> list[int]:

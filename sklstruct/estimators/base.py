@@ -351,7 +351,9 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         callbacks = list(self.callbacks or [])
         if schedule != "constant":
             policy, params = make_schedule(schedule, self.net_.optimizer_, lr, n_steps)
-            callbacks.append(("schedule", LRScheduler(policy, step_every="batch", last_epoch=-1, **params)))
+            callbacks.append(
+                ("schedule", LRScheduler(policy, step_every="batch", last_epoch=-1, **params))
+            )
         if self.early_stopping and validated:
             stopping = EarlyStopping(
                 patience=self.n_iter_no_change,

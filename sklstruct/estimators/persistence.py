@@ -108,7 +108,10 @@ def load_model(path: str | os.PathLike[str]) -> Any:
         try:
             return restore(header, archive)
         except Exception as error:
-            raise ValueError(f"The model in {path} cannot be restored: {error}") from error
+            needs = f"{header.get('estimator')} of {header.get('source')}"
+            raise ValueError(
+                f"{path} holds a model ({needs}) that is damaged or cannot be built here: {error}"
+            ) from error
 
 
 def describe(estimator: Any, arrays: Arrays) -> dict[str, Any]:

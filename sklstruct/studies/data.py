@@ -92,8 +92,9 @@ class StudyData:
         if self.X_test is None or self.y_test is None:
             test = order[self.n_available :]
             return Split(self.X[train], self.y[train], self.X[test], self.y[test])
-        # copies, because arrays that came into a worker process may be read-only
-        return Split(self.X[train], self.y[train], self.X_test.copy(), self.y_test.copy())
+        # copies, because what comes into a worker process may be a read-only memory map
+        X_test, y_test = np.array(self.X_test), np.array(self.y_test)
+        return Split(self.X[train], self.y[train], X_test, y_test)
 
     def describe(self) -> dict[str, Any]:
         """Return the shape of the data and a fingerprint of its values."""

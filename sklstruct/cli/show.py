@@ -1,0 +1,261 @@
+"""``sklstruct show``: a frame, an architecture, an estimator, a model or a study in numbers."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from math import radians
+from typing import Any
+
+from .. import plugins
+from .common import Commands, add_command, add_set, aligned, at_least, by_x, check_writable
+from .models import add_allow_pickle, read_model
+from .specs import make_estimator, parse_value
+from .study import report
+
+ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command with its own commands."""
+    purpose = "show a frame, an architecture, an estimator, a model or a study"
+    parser = commands.add_parser(
+        "show",
+        help=purpose,
+        description=f"{purpose.capitalize()}.",
+        epilog="example:\n  sklstruct show frame gaussian --order 3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    things = parser.add_subparsers(metavar="THING", required=True)
+    add_frame(things)
+    add_architecture(things)
+
+    parser = add_command(
+        things,
+        "estimator",
+        show_estimator,
+        "show the parameters of an estimator and their defaults",
+        "sklstruct show estimator rfnn",
+    )
+    parser.add_argument("name", metavar="NAME", help="see sklstruct list estimator")
+
+    parser = add_command(
+        things,
+        "model",
+        show_model,
+        "show what a model file holds, and draw its kernels",
+        "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png",
+    )
+    parser.add_argument("file", metavar="FILE", help="what sklstruct fit has written")
+    parser.add_argument("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
+    parser.add_argument("--coefficients", metavar="PNG", help="draw coefficients of all layers")
+    add_allow_pickle(parser, "load a pickle, which can do anything")
+
+    parser = add_command(
+        things,
+        "study",
+        lambda args: report(args.folder),
+        "show the results of a study, and draw its learning curves anew",
+        "sklstruct show study results",
+    )
+    parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")
+
+
+# Frames -------------------------------------------------------------------------------------
+
+
+def add_frame(things: Commands) -> None:
+    """Add the command for frames."""
+    parser = add_command(
+        things,
+        "frame",
+        show_frame,
+        "show the atoms of a frame and the numbers that follow from them",
+        "sklstruct show frame gaussian --order 3 --scales 1,2 --out atoms.png",
+        usage="%(prog)s NAME [--PARAM VALUE ...] [--ndim N] [--out FILE]",
+        allow_abbrev=False,
+    )
+    parser.add_argument_group("frame", "NAME, and --PARAM VALUE for any parameter that it has")
+    parser.add_argument("--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions")
+    parser.add_argument("--out", metavar="FILE", help="draw the atoms, as .png, .pdf or .svg")
+    parser.set_defaults(takes_unknown=True)
+
+
+def show_frame(args: argparse.Namespace) -> None:
+    """Print the numbers and the atoms of a frame."""
+    from ..inspection import FrameDisplay
+
+    if args.out:
+        check_writable(args.out)
+    name, params = name_and_settings(args.unknown)
+    family = plugins.make_frame(name)
+    display = FrameDisplay.from_family(family, ndim=args.ndim, **params)
+    frame = display.frame
+    numbers = {
+        **{name.replace("_", " "): value for name, value in display.numbers.items()},
+        "support": by_x(frame.support),
+        "complete": frame.is_complete,
+        "separable": frame.factors is not None,
+        **steering_errors(frame),
+    }
+    params = {**getattr(family, "get_params", dict)(), **params}
+    listed = ", ".join(f"{param}={value!r}" for param, value in params.items())
+    print(f"{name} in {args.ndim}D: {listed}\n")
+    print(aligned(list(numbers.items())), end="\n\n")
+    norms = [float((atom**2).sum() ** 0.5) for atom in frame.flat]
+    columns = frame.labels, map(int, frame.orders), map(float, frame.scales), norms
+    print(aligned([("ATOM", "ORDER", "SCALE", "NORM"), *zip(*columns, strict=True)]))
+    if args.out:
+        display.save(args.out)
+        print(f"\nwritten to {args.out}")
+
+
+def name_and_settings(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the parameters in ``NAME --order 3 --scales=1,2``, in any order."""
+    names, settings, left = [], {}, iter(arguments)
+    for argument in left:
+        if not argument.startswith("--"):
+            names.append(argument)
+            continue
+        param, equals, text = argument.removeprefix("--").partition("=")
+        value = text if equals else next(left, None)
+        if value is None:
+            raise ValueError(f"{argument} must be followed by a value.")
+        settings[param.replace("-", "_")] = parse_value(value)
+    if len(names) != 1:
+        raise ValueError(f"One frame must be named, got {names}; see sklstruct list frame.")
+    return names[0], settings
+
+
+def steering_errors(frame: Any) -> dict[str, Any]:
+    """Return how far a frame is from being steered by rotations in the plane of its last axes."""
+    import numpy as np
+
+    errors = {}
+    for angle in ANGLES if frame.ndim > 1 else ():
+        rotation = np.eye(frame.ndim)
+        c, s = np.cos(radians(angle)), np.sin(radians(angle))
+        rotation[-2:, -2:] = [[c, -s], [s, c]]
+        try:
+            errors[f"steering error, {angle} degrees"] = frame.steering(rotation).error
+        except ValueError:  # it has no values there
+            errors[f"steering error, {angle} degrees"] = "on the grid only"
+    return errors
+
+
+# Architectures ------------------------------------------------------------------------------
+
+
+def add_architecture(things: Commands) -> None:
+    """Add the command for architectures."""
+    parser = add_command(
+        things,
+        "architecture",
+        show_architecture,
+        "show the layers of an architecture",
+        "sklstruct show architecture rfnn --shape 3,32,32 --set frame=pixel",
+    )
+    parser.add_argument("name", metavar="NAME", help="see sklstruct list architecture")
+    parser.add_argument(
+        "--shape", type=shape, default=(1, 28, 28), metavar="C,H,W", help="channels and extents"
+    )
+    parser.add_argument(
+        "--outputs", type=at_least(1), default=10, metavar="N", help="number of outputs"
+    )
+    add_set(parser, "set a parameter; may be repeated")
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Return a shape for a text such as ``1,28,28``."""
+    extents = parse_value(text)
+    if not isinstance(extents, tuple) or not all(type(e) is int and e > 0 for e in extents):
+        raise argparse.ArgumentTypeError(f"{text!r} must be channels and extents such as 1,28,28")
+    return extents
+
+
+def show_architecture(args: argparse.Namespace) -> None:
+    """Print the layers of an architecture, with their outputs and parameters."""
+    build = plugins.lookup("architecture", args.name)
+    module = build(args.shape, args.outputs, **dict(args.set))
+    rows = layer_rows(module, args.shape)
+    total = sum(parameter.numel() for parameter in module.parameters())
+    print(aligned([("LAYER", "TYPE", "OUTPUT", "PARAMETERS"), *rows]))
+    print(f"\n{total} parameters for inputs of {by_x(args.shape)} and {args.outputs} outputs")
+
+
+def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """Return name, type, shape of the output and number of parameters of every layer."""
+    import torch
+
+    shapes: dict[Any, str] = {}
+    layers = dict(layers_of(module))
+    for layer in layers.values():
+        layer.register_forward_hook(
+            lambda layer, _, output: shapes.update({layer: by_x(getattr(output, "shape", ())[1:])})
+        )
+    with torch.no_grad():
+        module.eval()(torch.zeros(1, *in_shape))
+    return [
+        (
+            name,
+            type_of(layer),
+            shapes.get(layer, "-"),
+            sum(parameter.numel() for parameter in layer.parameters()),
+        )
+        for name, layer in layers.items()
+    ]
+
+
+def layers_of(module: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the modules that have parameters of their own or no modules inside."""
+    children = list(module.named_children())
+    if not children or any(True for _ in module.parameters(recurse=False)):
+        yield name, module
+        return
+    for child, inside in children:
+        yield from layers_of(inside, f"{name}.{child}" if name else child)
+
+
+def type_of(layer: Any) -> str:
+    """Return the type of a layer, with its frame if it has one."""
+    frame = getattr(layer, "frame", None)
+    return type(layer).__name__ + (f" of {frame!r}" if frame is not None else "")
+
+
+# Estimators ---------------------------------------------------------------------------------
+
+
+def show_estimator(args: argparse.Namespace) -> None:
+    """Print the parameters of an estimator with their defaults."""
+    estimator = make_estimator(args.name)
+    print(f"{type(estimator).__name__}: {(type(estimator).__doc__ or '').splitlines()[0]}\n")
+    params = estimator.get_params(deep=False)
+    rows = [(name, repr(value)) for name, value in params.items()]
+    print(aligned([("PARAMETER", "DEFAULT"), *rows]))
+
+
+def show_model(args: argparse.Namespace) -> None:
+    """Print what a model file holds, and draw what is asked for."""
+    from ..inspection import CoefficientDisplay, KernelDisplay
+
+    wanted = (args.kernels, KernelDisplay), (args.coefficients, CoefficientDisplay)
+    pictures: list[tuple[str, Any]] = [(path, display) for path, display in wanted if path]
+    for path, _ in pictures:
+        check_writable(path)
+    model = read_model(args.file, args.allow_pickle)
+    print(f"{model!r}\n")
+    print(aligned([(name, repr(value)) for name, value in fitted_numbers(model)]))
+    for path, display in pictures:
+        display.from_estimator(model).save(path)
+        print(f"written to {path}")
+
+
+def fitted_numbers(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fitted attributes that fit into a line."""
+    for name, value in vars(model).items():
+        if name.endswith("_") and isinstance(value, (str, int, float, tuple)):
+            yield name, value
+    if hasattr(model, "classes_"):
+        yield "classes_", model.classes_.tolist()
+    if getattr(model, "loss_curve_", None):
+        yield "loss_curve_[-1]", float(model.loss_curve_[-1])

@@ -1,0 +1,604 @@
+"""The command line, as it is typed and read."""
+
+import argparse
+import csv
+import io
+import pickle
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sklstruct import RFNNClassifier, cli, plugins
+from sklstruct.cli.specs import Spec, make_estimators, parse_setting, parse_specs
+from sklstruct.estimators.persistence import load_model, save_model
+from sklstruct.estimators.training import Net
+from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
+from sklstruct.io import load_dataset
+
+TINY = ["--set", "max_epochs=1", "--set", "widths=4,"]
+SVM_STUDY = ["study", "--dataset", "digits", "--sizes", "20,30", "--draws", "2"]
+STUDY = [*SVM_STUDY, *TINY]
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Run every test in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs a command and returns its status and what it prints."""
+
+    def run(*arguments):
+        status = cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def succeed(run):
+    """Return a function that runs a command which must succeed, and returns its output."""
+
+    def succeed(*arguments):
+        status, out, err = run(*arguments)
+        assert status == 0, err
+        return out
+
+    return succeed
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    X, y = digits.X[:200], digits.y[:200]
+    return RFNNClassifier(widths=(8,), max_epochs=8, random_state=0).fit(X, y)
+
+
+@pytest.fixture
+def model(fitted):
+    """Return a fitted estimator, which is in the file ``model.skl`` too."""
+    save_model(fitted, "model.skl")
+    return fitted
+
+
+def table_of(text):
+    """Return the rows of aligned columns as lists of cells."""
+    return [re.split(r"\s{2,}", line) for line in text.strip().splitlines()]
+
+
+def files():
+    return sorted(path.name for path in Path().rglob("*"))
+
+
+# study --------------------------------------------------------------------------------------
+
+
+def test_a_study_leaves_one_table_and_one_picture(succeed):
+    specs = "rfnn,twin=rfnn:frame=pixel:frame__size=3,svm"
+    out = succeed(*STUDY, "--estimators", specs, "--out", "results")
+    assert files() == ["learning_curve.png", "results", "results.csv", "study.json"]
+    assert Path("results/learning_curve.png").read_bytes().startswith(PNG)
+    results = pd.read_csv("results/results.csv")
+    cells = results[["estimator", "size", "draw"]].itertuples(index=False, name=None)
+    labels = ["rfnn", "twin", "svm"]
+    assert list(cells) == [(e, s, d) for e in labels for s in (20, 30) for d in (0, 1)]
+    mean, std = 100 * results["accuracy"][-2:].mean(), 100 * results["accuracy"][-2:].std()
+    assert f"{mean:.1f} ± {std:.1f}" in out
+    assert "results/results.csv" in out
+    Path("results/learning_curve.png").unlink()
+    assert succeed("show", "study", "results") == out
+    assert Path("results/learning_curve.png").exists()
+
+
+def test_a_study_goes_on_where_it_stopped_and_repeats_nothing(run, succeed, monkeypatch):
+    command = [*STUDY, "--estimators", "svm,rfnn", "--out", "results"]
+    with monkeypatch.context() as patch:
+        patch.setattr(RFNNClassifier, "fit", interrupt)
+        status, _, err = run(*command)
+    assert status == 130
+    assert err.splitlines()[-1] == "sklstruct: interrupted; the same command goes on from here"
+    done = pd.read_csv("results/results.csv")
+    assert set(done["estimator"]) == {"svm"}
+    out = succeed(*command)
+    results = pd.read_csv("results/results.csv")
+    assert len(results) == 8
+    seconds = results.set_index(["estimator", "size", "draw"])["fit_seconds"]
+    before = done.set_index(["estimator", "size", "draw"])["fit_seconds"]
+    assert (seconds[before.index] == before).all(), "what was done has been done again"
+    monkeypatch.setattr(RFNNClassifier, "fit", interrupt)
+    assert succeed(*command) == out
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_study_in_the_folder_of_another_one_is_refused(run, succeed):
+    succeed(*SVM_STUDY, "--estimators", "svm", "--out", "results")
+    before = Path("results/results.csv").read_bytes()
+    for changes in (["--estimators", "svm=svm:C=3"], ["--estimators", "svm", "--seed", "1"]):
+        status, _, err = run(*SVM_STUDY, *changes, "--out", "results")
+        assert status == 1
+        assert err.startswith("sklstruct: error: results/study.json describes another study")
+    assert Path("results/results.csv").read_bytes() == before
+
+
+def test_a_study_takes_data_with_a_test_set(succeed, run, digits):
+    X, y = digits.X, digits.y
+    np.savez("own.npz", X_train=X[:100], y_train=y[:100], X_test=X[100:140], y_test=y[100:140])
+    command = ["study", "--dataset", "own.npz", "--sizes", "20", "--estimators", "svm"]
+    succeed(*command, "--out", "results")
+    assert set(pd.read_csv("results/results.csv")["n_test"]) == {40}
+    status, _, err = run(*command, "--out", "results", "--test-size", "0.5")
+    assert (status, "leave out --test-size" in err) == (1, True)
+
+
+# fit, predict, score ------------------------------------------------------------------------
+
+
+def test_a_model_goes_through_its_file_bit_by_bit(succeed, digits):
+    out = succeed(
+        *("fit", "--estimator", "rfnn:frame=pixel", "--dataset", "digits", "--size", "50", *TINY),
+        *("--seed", "3", "--out", "model.skl"),
+    )
+    assert "50 of digits, 8x8" in out
+    model = load_model("model.skl")
+    assert (model.frame, model.random_state) == ("pixel", 3)
+    out = succeed("predict", "--model", "model.skl", "--data", "digits", "--proba")
+    table = pd.read_csv(io.StringIO(out))
+    np.testing.assert_array_equal(table["sample"], np.arange(len(digits.y)))
+    np.testing.assert_array_equal(table["prediction"], model.predict(digits.X))
+    columns = [f"p_{digit}" for digit in range(10)]
+    np.testing.assert_array_equal(
+        table[columns].to_numpy(np.float32), model.predict_proba(digits.X)
+    )
+    succeed("predict", "--model", "model.skl", "--data", "digits", "--proba", "--out", "out.csv")
+    assert Path("out.csv").read_text() == out
+
+
+def test_the_training_samples_are_those_of_the_first_draw_of_a_study(succeed):
+    succeed("study", "--dataset", "digits", "--sizes", "30", "--draws", "1",
+            "--estimators", "svm", "--seed", "5", "--out", "results")  # fmt: skip
+    succeed("fit", "--estimator", "svm", "--dataset", "digits", "--size", "30", "--seed", "5",
+            "--allow-pickle", "--out", "model.pkl")  # fmt: skip
+    expected = pd.read_csv("results/results.csv")["n_parameters"][0]
+    assert joblib.load("model.pkl").n_parameters_ == expected
+
+
+def test_the_score_is_that_of_the_part_that_is_asked_for(succeed, model, digits):
+    X, y = digits.X, digits.y
+    np.savez("own.npz", X=X[:50], y=y[:50], X_test=X[50:80], y_test=y[50:80])
+    for part, samples in {"train": slice(50), "test": slice(50, 80), None: slice(50, 80)}.items():
+        chosen = ["--part", part] if part else []
+        rows = dict(
+            table_of(succeed("score", "--model", "model.skl", "--data", "own.npz", *chosen))
+        )
+        assert rows["accuracy"] == f"{100 * model.score(X[samples], y[samples]):.2f} %"
+        assert rows["data"] == f"{len(y[samples])} {part or 'test'} samples of own.npz, 8x8"
+        proba = model.predict_proba(X[samples])[np.arange(len(y[samples])), y[samples]]
+        assert float(rows["log loss"]) == pytest.approx(-np.log(proba).mean(), rel=1e-3)
+
+
+def test_a_regressor_is_scored_as_such(succeed, digits):
+    np.savez("own.npz", X=digits.X[:50], y=np.linspace(-1, 1, 50))
+    succeed(*("fit", "--estimator", "rfnn_regressor", "--dataset", "own.npz", "--size", "30"),
+            *TINY, "--out", "model.skl")  # fmt: skip
+    out = succeed("score", "--model", "model.skl", "--data", "own.npz")
+    assert "R2" in out
+    assert "accuracy" not in out
+
+
+def test_samples_without_labels_are_predicted_by_name(succeed, model, digits):
+    np.savez("own.npz", X=digits.X[:4])
+    Path("images/a").mkdir(parents=True)
+    Path("images/b").mkdir()
+    for number, name in enumerate(["a/0.png", "a/1.png", "b/2.png"]):
+        pixels = np.uint8(255 * digits.X[number])
+        Image.fromarray(pixels).save(Path("images", name))
+    expected = [str(label) for label in model.predict(digits.X[:4])]
+
+    def predictions(data):
+        out = succeed("predict", "--model", "model.skl", "--data", data)
+        header, *rows = csv.reader(io.StringIO(out))
+        assert header == ["sample", "prediction"]
+        return dict(rows)
+
+    assert predictions("own.npz") == dict(zip("0123", expected, strict=True))
+    assert list(predictions("images")) == ["a/0.png", "a/1.png", "b/2.png"]
+    assert list(predictions("images/a")) == ["0.png", "1.png"]
+    assert list(predictions("images/b/2.png")) == ["2.png"]
+
+
+def test_pickles_are_written_and_read_only_where_that_is_allowed(run, succeed):
+    command = ["fit", "--estimator", "svm", "--dataset", "digits", "--size", "50", "--out", "m.pkl"]
+    assert run(*command)[0] == 1
+    assert files() == []
+    succeed(*command, "--allow-pickle")
+    score = ["score", "--model", "m.pkl", "--data", "digits"]
+    status, _, err = run(*score)
+    assert status == 1
+    assert "m.pkl is no sound model file (a pickle needs --allow-pickle)" in err
+    assert "accuracy" in succeed(*score, "--allow-pickle")
+    assert "PixelSVC(random_state=0)" in succeed("show", "model", "m.pkl", "--allow-pickle")
+
+
+@pytest.mark.parametrize("command", ["predict", "score", "show"])
+def test_a_pickle_of_a_stranger_is_not_executed(command, run):
+    Path("model.skl").write_bytes(pickle.dumps(Evil()))
+    data = ["model", "model.skl"] if command == "show" else ["--model", "model.skl"]
+    data += [] if command == "show" else ["--data", "digits"]
+    status, _, err = run(command, *data)
+    assert (status, "model.skl" in err, files()) == (1, True, ["model.skl"])
+
+
+class Evil:
+    """Creates a file when it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("touched"),)
+
+
+# show and list ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["gaussian --order 2 --scales 1,2", "--order=2 --scales 1,2 gaussian"],
+)
+def test_a_frame_is_shown_with_its_numbers_and_its_picture(arguments, succeed):
+    out = succeed("show", "frame", *arguments.split(), "--ndim", "2", "--out", "atoms.png")
+    frame = GaussianDerivatives(order=2, scales=(1, 2)).build(2)
+    heading, numbers, atoms, _ = out.split("\n\n")
+    assert heading == "gaussian in 2D: order=2, scales=(1, 2), size=None, truncate=3.0"
+    numbers = dict(table_of(numbers))
+    assert (numbers["atoms"], numbers["support"], numbers["tight"]) == ("11", "13x13", "no")
+    assert float(numbers["condition number"]) == pytest.approx(frame.condition_number, rel=1e-3)
+    assert float(numbers["steering error, 30 degrees"]) < 1e-10
+    header, *rows = table_of(atoms)
+    assert header == ["ATOM", "ORDER", "SCALE", "NORM"]
+    assert [row[0] for row in rows] == list(frame.labels)
+    assert [int(row[1]) for row in rows] == list(frame.orders)
+    assert Path("atoms.png").read_bytes().startswith(PNG)
+
+
+def test_steering_of_a_frame_that_exists_on_the_grid_only(succeed):
+    numbers = dict(table_of(succeed("show", "frame", "pixel", "--size", "3").split("\n\n")[1]))
+    assert numbers["steering error, 45 degrees"] == "on the grid only"
+    assert float(numbers["steering error, 90 degrees"]) < 1e-10
+
+
+def test_an_architecture_is_shown_layer_by_layer(succeed):
+    out = succeed("show", "architecture", "rfnn", "--shape", "3,16,16", "--outputs", "5",
+                  "--set", "widths=4,6", "--set", "frame=pixel")  # fmt: skip
+    network = plugins.lookup("architecture", "rfnn")((3, 16, 16), 5, widths=(4, 6), frame="pixel")
+    total = sum(p.numel() for p in network.parameters())
+    layers, summary = out.split("\n\n")
+    _, *rows = table_of(layers)
+    assert sum(int(row[-1]) for row in rows) == total
+    assert summary.startswith(f"{total} parameters for inputs of 3x16x16")
+    layer = "FrameConv of Frame('pixel', 49 atoms on 7x7)"
+    assert rows[0] == ["stages.0.0", layer, "4x16x16", str(3 * 4 * 49)]
+    assert rows[-1][1:3] == ["Linear", "5"]
+
+
+@pytest.mark.parametrize("name", ["rfnn", "RFNNClassifier"])
+def test_an_estimator_is_shown_with_its_defaults(name, succeed):
+    heading, table = succeed("show", "estimator", name).split("\n\n")
+    assert heading.startswith("RFNNClassifier: Classifier with a receptive field network")
+    _, *rows = table_of(table)
+    params = RFNNClassifier().get_params(deep=False)
+    assert dict(rows) == {n: repr(v) for n, v in params.items()}
+
+
+def test_a_model_is_shown_with_its_pictures(succeed, model):
+    pictures = ["--kernels", "kernels.png", "--coefficients", "coefficients.png"]
+    out = succeed("show", "model", "model.skl", *pictures)
+    assert out.startswith("RFNNClassifier(max_epochs=8, random_state=0, widths=(8,))")
+    assert ["n_parameters_", str(model.n_parameters_)] in table_of(out)
+    for name in ("kernels.png", "coefficients.png"):
+        assert Path(name).read_bytes().startswith(PNG)
+
+
+def test_the_list_has_everything_in_aligned_columns(succeed):
+    out = succeed("list")
+    header, *rows = table_of(out)
+    assert header == ["KIND", "NAME", "TARGET", "DISTRIBUTION"]
+    entries = [entry for kind in plugins.KINDS for entry in plugins.entries(kind).values()]
+    assert [row[:2] for row in rows] == [[entry.kind, entry.name] for entry in entries]
+    assert all(row[3].startswith("sklstruct ") for row in rows)
+    starts = {line.index(cell) for line, (_, _, cell, _) in zip(out.splitlines(), table_of(out))}  # noqa: B905
+    assert len(starts) == 1
+    only = succeed("list", "frames")
+    assert {row[0] for row in table_of(only)[1:]} == {"frame"}
+
+
+@pytest.mark.parametrize("arguments", ["list", "--help", "study --help", "show frame --help"])
+def test_listing_and_help_load_nothing_heavy(arguments):
+    script = f"""
+import sys
+from sklstruct.cli import main
+assert main({arguments.split()!r}) == 0
+loaded = {{name.partition(".")[0] for name in sys.modules}}
+print(*loaded & {{"torch", "skorch", "sklearn", "scipy", "pandas", "matplotlib"}}, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    script = "import sys; from sklstruct.cli import main; sys.exit(main(['list']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 0)
+    process.stderr.close()
+
+
+# help ---------------------------------------------------------------------------------------
+
+
+def leaves(parser):
+    """Return the parsers of all commands by their names."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return [leaf for inside in action.choices.values() for leaf in leaves(inside)]
+    return [parser]
+
+
+@pytest.mark.parametrize("parser", leaves(cli.make_parser()), ids=lambda parser: parser.prog)
+def test_the_help_of_every_command_ends_with_an_example_that_can_be_typed(parser):
+    text = parser.format_help()
+    example = shlex.split(text.partition("example:\n")[2].replace("\\\n", ""))
+    assert " ".join(example).startswith(parser.prog)
+    assert cli.parse(example[1:]).run
+
+
+def test_every_option_is_explained():
+    for parser in leaves(cli.make_parser()):
+        assert all(action.help for action in parser._actions), parser.prog
+
+
+# errors -------------------------------------------------------------------------------------
+
+FIT = f"fit --dataset digits --size 20 {' '.join(TINY)} --out model.out"
+PREDICT = "predict --model model.skl --data"
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        (f"{FIT} --estimator rfn", "Unknown estimator 'rfn'. Did you mean 'rfnn'?"),
+        (f"{FIT} --estimator rfnn:lrr=1", "no parameter 'lrr' of RFNNClassifier. Did you mean"),
+        (f"{FIT} --estimator rfnn --set dropot=0", "'dropot' .* Did you mean 'dropout'"),
+        (f"{FIT} --estimator rfnn:frame__ordr=1", "Invalid parameter 'ordr' for GaussianDer"),
+        (f"{FIT} --estimator rfnn --set lr=fast", "'lr' parameter .* Got 'fast'"),
+        (f"{FIT} --estimator rfnn:frame=pixl", "Unknown frame 'pixl'. Did you mean 'pixel'"),
+        (f"{FIT} --estimator rfnn:widths=(0,)", "out_channels must be at least 1, got 0"),
+        (f"{FIT} --estimator rfnn:device=abacus", "device='abacus' cannot be used here"),
+        (
+            "fit --estimator frame_features --dataset digits --out m",
+            "FrameTransformer predicts nothing",
+        ),
+        ("fit --estimator svm --dataset digits --out m.skl", "PixelSVC is no network"),
+        (f"{FIT} --estimator rfnn --dataset digts", "Unknown dataset 'digts'. Did you mean"),
+        (f"{FIT} --estimator rfnn --dataset mnist", "SKLSTRUCT_DATA"),
+        (f"{FIT} --estimator rfnn --dataset nothing.npz", "nothing.npz: No such file"),
+        (f"{FIT} --estimator rfnn --dataset damaged.npz", "damaged.npz is not a sound"),
+        (f"{FIT} --estimator rfnn --dataset objects.npz", "objects.npz is not a sound .* Object"),
+        (f"{FIT} --estimator rfnn --dataset nan.npz", "nan.npz: X must be finite"),
+        (f"{FIT} --estimator rfnn --size 5", "--size must be from 10, .* to 1797, got 5"),
+        (f"{FIT} --estimator rfnn --size 5000", "to 1797, got 5000"),
+        (f"{FIT} --estimator rfnn --out nowhere/model.out", "nowhere/model.out: Cannot write"),
+        (f"{FIT} --estimator rfnn --out nan.npz/model.out", "nan.npz/model.out: Cannot write"),
+        (f"{PREDICT} nothing.npz", "nothing.npz: No such file"),
+        (f"{PREDICT} wide.npz", r"shape \(9, 9\), .* fitted with samples of shape \(8, 8\)"),
+        (f"{PREDICT} digits --part test", "digits has no test samples"),
+        (f"{PREDICT} digits --out nowhere/out.csv", "nowhere/out.csv: Cannot write"),
+        ("predict --model damaged.skl --data digits", "damaged.skl is no sound model file"),
+        ("predict --model nothing.skl --data digits", "nothing.skl: No such file"),
+        ("predict --model wide.npz --data digits", "wide.npz is not a sound model file"),
+        ("score --model model.skl --data unknown.npz", r"labels \[10, 11\] .* the classes"),
+        ("score --model model.skl --data wide.npz", "wide.npz must hold either the keys"),
+        (f"{' '.join(STUDY)} --estimators rfnn,rfnn --out r", "Two estimators have .* 'rfnn'"),
+        (f"{' '.join(STUDY)} --estimators rfnn,rfn --out r", "Unknown estimator 'rfn'"),
+        (f"{' '.join(STUDY)} --estimators svm --out r", "no parameter '.*' of PixelSVC"),
+        (f"{' '.join(STUDY)} --estimators rfnn_regressor --out r", "rfnn_regressor is none"),
+        (f"{' '.join(STUDY)} --estimators rfnn --sizes 5 --out r", "sizes .* at least 10"),
+        (f"{' '.join(STUDY)} --estimators rfnn --sizes 2000 --out r", "sizes .* got 2000"),
+        (f"{' '.join(STUDY)} --estimators rfnn --out nan.npz", "nan.npz: File exists"),
+        ("show frame gausian", "Unknown frame 'gausian'. Did you mean 'gaussian'"),
+        ("show frame gaussian --ordr 3", "Invalid parameter 'ordr'"),
+        ("show frame gaussian --size 4", "size must be odd, .* got 4"),
+        ("show frame gaussian --order", "--order must be followed by a value"),
+        ("show frame", r"One frame must be named, got \[\]"),
+        ("show frame gaussian --out nowhere/a.png", "nowhere/a.png: Cannot write"),
+        ("show architecture rfn", "Unknown architecture 'rfn'"),
+        ("show architecture rfnn --set frame=pixl", "Unknown frame 'pixl'"),
+        ("show estimator RFNClassifier", "Unknown estimator 'RFNClassifier'"),
+        ("show model damaged.skl", "damaged.skl is no sound model file"),
+        ("show study nowhere", "nowhere/results.csv: No such file"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing_behind(command, message, run, model, digits):
+    X, y = digits.X[:20], digits.y[:20]
+    np.savez("objects.npz", X=X, y=np.array([{}] * len(X)))
+    np.savez("nan.npz", X=X * np.nan, y=y)
+    np.savez("wide.npz", X=np.zeros((3, 9, 9)))
+    for sound, damaged in {"wide.npz": "damaged.npz", "model.skl": "damaged.skl"}.items():
+        Path(damaged).write_bytes(Path(sound).read_bytes()[:-100])
+    np.savez("unknown.npz", X=X, y=10 + y % 2)
+    before = files()
+    status, out, err = run(*command.split())
+    assert (status, out) == (1, "")
+    (line,) = err.splitlines()
+    assert re.match(rf"sklstruct: error: .*{message}", line)
+    assert files() == before
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        ("", "arguments are required: COMMAND"),
+        ("lst", "invalid choice: 'lst'"),
+        ("list colours", "invalid choice: 'colour'"),
+        ("list frame --nonsense", "unrecognized arguments: --nonsense"),
+        ("show frame gaussian --ndim 4", "--ndim: invalid choice: 4"),
+        ("show architecture rfnn --shape 28", "--shape: '28' must be channels and extents"),
+        (f"{' '.join(STUDY)} --out r", "arguments are required: --estimators"),
+        (f"{' '.join(STUDY)} --estimators rfnn --out r --sizes a", "--sizes: 'a' must be integers"),
+        (f"{' '.join(STUDY)} --estimators rfnn --out r --draws 0", "--draws: .* from 1, got '0'"),
+        (f"{' '.join(STUDY)} --estimators rfnn:lr --out r", "'lr' must read PARAM=VALUE"),
+        (f"{' '.join(STUDY)} --estimators rfnn:( --out r", "without its other half"),
+        (f"{' '.join(STUDY)} --estimators rfnn,,svm --out r", "'' is no estimator"),
+        (f"{' '.join(STUDY)} --estimators rfnn --out r --test-size a", "'a' must be a number"),
+        (f"{FIT} --estimator rfnn,svm", "'rfnn,svm' must be one estimator, got 2"),
+    ],
+)
+def test_wrong_usage_is_explained(command, message, run):
+    status, out, err = run(*command.split())
+    assert (status, out) == (2, "")
+    assert re.search(f"error: .*{message}", err.splitlines()[-1])
+    assert files() == []
+
+
+def test_an_unexpected_error_says_how_to_find_it_and_debug_shows_where(run, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(plugins, "entries", fail)
+    status, _, err = run("list")
+    message = "ZeroDivisionError: two lines (run with --debug to see where)"
+    assert (status, err) == (1, f"sklstruct: error: {message}\n")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["list", "--debug"])
+
+
+def test_an_interrupted_fit_leaves_no_model(run, monkeypatch):
+    monkeypatch.setattr(RFNNClassifier, "fit", interrupt)
+    status, _, err = run(*FIT.split(), "--estimator", "rfnn")
+    assert (status, err, files()) == (130, "sklstruct: interrupted\n", [])
+
+
+@pytest.mark.xfail(reason="skorch takes an interruption for the end of a training", strict=True)
+def test_an_interruption_in_the_midst_of_training_is_not_taken_for_its_end(run, monkeypatch):
+    losses = iter([Net.get_loss, Net.get_loss])
+
+    def get_loss(*args, **kwargs):
+        return next(losses, interrupt)(*args, **kwargs)
+
+    monkeypatch.setattr(Net, "get_loss", get_loss)
+    command = [*FIT.split(), "--estimator", "rfnn", "--set", "max_epochs=9"]
+    assert run(*command)[0] == 130
+    assert files() == []
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line(run, monkeypatch):
+    import warnings
+
+    monkeypatch.setattr(plugins, "entries", lambda kind: warnings.warn(kind, stacklevel=1) or {})
+    assert run("list", "frame")[2] == "sklstruct: warning: frame\n"
+
+
+# estimators in a line -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, specs",
+    [
+        ("rfnn", [Spec("rfnn", "rfnn", {})]),
+        ("rfnn,svm", [Spec("rfnn", "rfnn", {}), Spec("svm", "svm", {})]),
+        (
+            "twin=rfnn:frame=pixel:frame__size=5,svm:C=3.0",
+            [
+                Spec("twin", "rfnn", {"frame": "pixel", "frame__size": 5}),
+                Spec("svm:C=3.0", "svm", {"C": 3.0}),
+            ],
+        ),
+        (
+            "a=rfnn:widths=(8, 8):class_weight={0: 1, 1: 2}:device='cuda:0',b=svm",
+            [
+                Spec(
+                    "a",
+                    "rfnn",
+                    {"widths": (8, 8), "class_weight": {0: 1, 1: 2}, "device": "cuda:0"},
+                ),
+                Spec("b", "svm", {}),
+            ],
+        ),
+    ],
+)
+def test_estimators_are_read_as_they_are_written(text, specs):
+    assert parse_specs(text) == specs
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("a=3", 3),
+        ("a=1e-3", 1e-3),
+        ("a=8,8", (8, 8)),
+        ("a=None", None),
+        ("a=True", True),
+        ("a=one-cycle", "one-cycle"),
+        ("a='3'", "3"),
+        ("a=", ""),
+        ("a=b=c", "b=c"),
+        ("a=" + "(" * 5000, "(" * 5000),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_values_are_literals_or_else_text(text, value):
+    assert parse_setting(text) == ("a", value)
+
+
+def test_settings_reach_every_estimator_that_has_them():
+    specs = parse_specs("rfnn,RFNNClassifier:frame=pixel,own=rfnn:max_epochs=3,svm")
+    made = make_estimators(specs, {"max_epochs": 5, "C": 2.0, "frame__order": 1})
+    rfnn, twin, own, svm = made.values()
+    assert list(made) == ["rfnn", "RFNNClassifier:frame=pixel", "own", "svm"]
+    assert (rfnn.max_epochs, twin.max_epochs, own.max_epochs, svm.C) == (5, 5, 3, 2.0)
+    assert rfnn.frame == own.frame == GaussianDerivatives(order=1)
+    assert twin.frame == "pixel"
+
+
+def test_nested_settings_apply_to_the_frame_that_is_set_beside_them():
+    for settings in (["frame__slant=0.5", "frame=morlet"], ["frame=morlet", "frame__slant=0.5"]):
+        made = make_estimators(parse_specs("rfnn"), dict(map(parse_setting, settings)))
+        assert made["rfnn"].frame == Morlet(slant=0.5)
+
+
+@pytest.mark.parametrize(
+    "spec, settings, message",
+    [
+        ("rfnn:frame__order=2", {"frame": "morlet"}, "'order' for Morlet"),
+        ("rfnn:frame=pixel", {"frame__order": 2}, "'order' for Pixels"),
+        ("rfnn,svm", {"kernel": "rbf"}, "no parameter 'kernel' of RFNNClassifier or PixelSVC"),
+    ],
+)
+def test_a_setting_that_fits_nowhere_is_never_ignored(spec, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_estimators(parse_specs(spec), settings)
+
+
+def test_own_parameters_come_before_common_ones():
+    made = make_estimators(parse_specs("rfnn:frame=pixel:frame__size=3"), {"frame__size": 5})
+    assert made.popitem()[1].frame == Pixels(size=3)

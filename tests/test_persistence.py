@@ -1,0 +1,268 @@
+"""Model files: what comes out is what went in, and a file can do nothing but be read."""
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from skorch.callbacks import Callback
+
+from sklstruct import RFNNClassifier, RFNNRegressor, StructuredClassifier, plugins
+from sklstruct.estimators import Augment
+from sklstruct.estimators.persistence import load_model, save_model
+from sklstruct.frames import GaussianDerivatives, Pixels
+
+TINY = {"widths": (4,), "max_epochs": 1, "random_state": 0}
+FRAME = Pixels(size=3).build(2)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return (X[:60] / 16).reshape(-1, 8, 8), y[:60]
+
+
+@pytest.fixture
+def saved(digits, tmp_path):
+    """Return a fitted model and the file that it is in."""
+    model, path = RFNNClassifier(**TINY).fit(*digits), tmp_path / "model.skl"
+    save_model(model, path)
+    return model, path
+
+
+def rewrite(path, **members):
+    """Replace members of a model file, given without their suffixes."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    suffixes = {name.partition(".")[0]: name for name in content}
+    content |= {suffixes[stem]: value for stem, value in members.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+
+
+def header(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("model.json"))
+
+
+class Evil:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+# what goes in comes out ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RFNNClassifier(**TINY),
+        RFNNClassifier(**TINY, frame=GaussianDerivatives(order=2, scales=(1.0, 1.5))),
+        RFNNClassifier(**TINY, frame=("pixel",), augment=Augment(shift=0.1, flip=(0,))),
+        RFNNClassifier(**TINY, frame=FRAME, dtype="float64", standardize=False),
+        RFNNClassifier(**TINY, class_weight={digit: 1.0 + digit for digit in range(10)}),
+        RFNNClassifier(**{**TINY, "random_state": np.int64(3), "lr": np.float32(0.1)}),
+        RFNNClassifier(**TINY, early_stopping=True, validation_fraction=0.3),
+        StructuredClassifier(frame="naive", params={"widths": (4, 4)}, max_epochs=1),
+        RFNNRegressor(**TINY),
+    ],
+    ids=str,
+)
+def test_a_model_survives_bit_by_bit(model, digits, tmp_path):
+    X, y = digits
+    save_model(model.fit(X, y), tmp_path / "model.skl")
+    loaded = load_model(tmp_path / "model.skl")
+    assert type(loaded) is type(model)
+    assert repr(loaded.get_params()) == repr(model.get_params())
+    assert vars(loaded).keys() == vars(model).keys()
+    assert loaded.loss_curve_ == model.loss_curve_
+    np.testing.assert_array_equal(loaded._outputs(X), model._outputs(X))
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["even", "odd"]),
+        np.array(["even", "odd"], dtype=object),
+        np.array([False, True]),
+        np.array([-1.0, 2.0]),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_any_type_survive(labels, digits, tmp_path):
+    X, y = digits
+    model = RFNNClassifier(**TINY).fit(X, labels[y % 2])
+    save_model(model, tmp_path / "model.skl")
+    loaded = load_model(tmp_path / "model.skl")
+    assert loaded.classes_.dtype == model.classes_.dtype
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_names_of_features_and_outputs_survive(digits, tmp_path):
+    X, y = digits
+    X = pd.DataFrame(X.reshape(len(X), -1)).add_prefix("pixel")
+    model = RFNNClassifier(**TINY, image_shape=(8, 8)).set_output(transform="pandas").fit(X, y)
+    save_model(model, tmp_path / "model.skl")
+    pd.testing.assert_frame_equal(
+        load_model(tmp_path / "model.skl").transform(X), model.transform(X)
+    )
+
+
+def test_targets_of_a_regressor_keep_their_shape(digits, tmp_path):
+    X, y = digits
+    model = RFNNRegressor(**TINY).fit(X, np.stack([y, -y], axis=1))
+    save_model(model, tmp_path / "model.skl")
+    np.testing.assert_array_equal(load_model(tmp_path / "model.skl").predict(X), model.predict(X))
+
+
+def test_training_goes_on_from_a_loaded_model(saved, digits):
+    loaded = load_model(saved[1]).partial_fit(*digits)
+    assert len(loaded.loss_curve_) == 2
+    assert loaded.loss_curve_[0] == saved[0].loss_curve_[0]
+
+
+def test_loading_draws_nothing_from_the_random_numbers_of_the_process(saved):
+    before = torch.get_rng_state()
+    load_model(saved[1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# what cannot go in --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"callbacks": [Callback()]}, "parameter 'callbacks' cannot be stored .*Callback"),
+        ({"augment": lambda x, generator: x}, "parameter 'augment' cannot be stored .*<lambda>"),
+        ({"random_state": np.random.RandomState(0)}, "parameter 'random_state' .*RandomState"),
+        ({"frame": GaussianDerivatives().build(2)}, "parameter 'frame' .*Frame"),
+    ],
+    ids=lambda params: next(iter(params)) if isinstance(params, dict) else "",
+)
+def test_what_cannot_be_stored_is_named_and_an_earlier_file_left_alone(
+    params, message, digits, saved
+):
+    before = saved[1].read_bytes()
+    with pytest.raises(ValueError, match=message):
+        save_model(RFNNClassifier(**{**TINY, **params}).fit(*digits), saved[1])
+    assert saved[1].read_bytes() == before
+    assert [saved[1]] == list(saved[1].parent.iterdir())
+
+
+def test_only_registered_networks_that_are_fitted_can_be_stored(tmp_path):
+    class Own(RFNNClassifier):
+        pass
+
+    path = tmp_path / "model.skl"
+    with pytest.raises(NotFittedError):
+        save_model(RFNNClassifier(), path)
+    with pytest.raises(ValueError, match="registered estimators only, Own is none"):
+        save_model(Own(), path)
+    with pytest.raises(TypeError, match="network estimators only, PixelSVC is none"):
+        save_model(plugins.lookup("estimator", "svm")(), path)
+    assert not path.exists()
+
+
+def test_a_frame_that_is_no_longer_registered_is_named(digits, tmp_path):
+    path = tmp_path / "model.skl"
+    plugins.register("frame", "coarse", lambda: Pixels(size=3))
+    try:
+        save_model(RFNNClassifier(**TINY, frame="coarse").fit(*digits), path)
+        load_model(path)
+    finally:
+        plugins.unregister("frame", "coarse")
+    with pytest.raises(ValueError, match=r"model\.skl holds a model .* Unknown frame 'coarse'"):
+        load_model(path)
+
+
+# what comes from strangers ------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_refused_or_does_no_harm(saved, digits):
+    model, path = saved
+    sound, expected = path.read_bytes(), model.predict_proba(digits[0])
+    for place in np.linspace(0, len(sound) - 1, 60, dtype=int):
+        damaged = bytearray(sound)
+        damaged[place] ^= 0b101
+        for content in (damaged, sound[:place]):
+            path.write_bytes(content)
+            outputs = outputs_or_refusal(path, digits[0])
+            if isinstance(outputs, ValueError):
+                assert str(path) in str(outputs)
+            else:
+                assert len(content) == len(sound), "a truncated file was taken for a sound one"
+                np.testing.assert_array_equal(outputs, expected)
+
+
+def outputs_or_refusal(path, X):
+    try:
+        return load_model(path).predict_proba(X)
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"version": 2}, "format 1 to be read by this version of sklstruct, got format 2"),
+        ({"format": "something else"}, "format 1 .* got format None"),
+        ({"estimator": "nonsense"}, "nonsense of sklstruct .* Unknown estimator 'nonsense'"),
+        ({"estimator": "svm"}, "'svm' is no network estimator"),
+        ({"params": {"nonsense": 1}}, "nonsense"),
+        ({"params": {"widths": [5]}}, "size mismatch"),
+        ({"fitted": {}}, "damaged or cannot be built"),
+        ({"net": {"weights": {"array": 99}}}, "99.npy"),
+        ({"params": {"frame": {"object": "os:system"}}}, "damaged or cannot be built"),
+    ],
+    ids=str,
+)
+def test_a_header_that_does_not_fit_is_refused(changes, message, saved):
+    path = saved[1]
+    rewrite(path, model=json.dumps({**header(path), **changes}))
+    with pytest.raises(ValueError, match=rf"(?s)model\.skl .*{message}"):
+        load_model(path)
+
+
+def test_a_header_that_is_no_header_is_refused(saved):
+    for content in ("", "[]", "{}", "null", "\x00"):
+        rewrite(saved[1], model=content)
+        with pytest.raises(ValueError, match=r"model\.skl is not a sound model file"):
+            load_model(saved[1])
+
+
+def test_nothing_is_ever_unpickled(saved, tmp_path):
+    path, touched = saved[1], tmp_path / "touched"
+    evil = pickle.dumps(Evil(touched))
+    objects = io.BytesIO()
+    np.save(objects, np.array([Evil(touched)], dtype=object))
+    for content in (evil, objects.getvalue()):
+        for member in header(path)["net"]["weights"]["dict"][0][1].values():
+            rewrite(path, **{str(member): content})
+        with pytest.raises(ValueError, match=r"model\.skl"):
+            load_model(path)
+    path.write_bytes(evil)
+    with pytest.raises(ValueError, match=r"model\.skl"):
+        load_model(path)
+    assert not touched.exists()
+    pickle.loads(evil)
+    assert touched.exists(), "what was not executed would have left no trace"
+
+
+def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.skl"):
+        load_model(tmp_path / "nothing.skl")
