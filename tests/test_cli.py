@@ -497,7 +497,6 @@ def test_an_interrupted_fit_leaves_no_model(run, monkeypatch):
     assert (status, err, files()) == (130, "sklstruct: interrupted\n", [])
 
 
-@pytest.mark.xfail(reason="skorch takes an interruption for the end of a training", strict=True)
 def test_an_interruption_in_the_midst_of_training_is_not_taken_for_its_end(run, monkeypatch):
     losses = iter([Net.get_loss, Net.get_loss])
 

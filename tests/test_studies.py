@@ -512,3 +512,14 @@ def test_progress_is_on_standard_error_and_can_be_off(diary, data, capsys):
     assert out == ""
     assert "4/4" in err
     assert err.count("/4") == 2  # the beginning and the end: a file is not flooded
+
+
+def test_an_estimator_that_never_finished_binds_nobody(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    study = {"sizes": [6], "n_draws": 1, "out": tmp_path, "progress": False}
+    limited_data({"good": LogisticRegression()}, X, y, **study)
+    with pytest.raises(ValueError, match="penalty|C"):
+        limited_data({"bad": LogisticRegression(C=-1.0)}, X, y, **study)
+    limited_data({"bad": LogisticRegression(C=2.0)}, X, y, **study)
+    with pytest.raises(ValueError, match="another study"):
+        limited_data({"good": LogisticRegression(C=2.0)}, X, y, **study)

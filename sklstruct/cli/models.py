@@ -17,6 +17,13 @@ UNSAFE = "also {} estimators that are no networks, by pickle: {}"
 
 def add_commands(commands: Commands) -> None:
     """Add the commands."""
+    add_fit(commands)
+    add_predict(commands)
+    add_score(commands)
+
+
+def add_fit(commands: Commands) -> None:
+    """Add the command that trains."""
     parser = add_command(
         commands,
         "fit",
@@ -37,12 +44,19 @@ def add_commands(commands: Commands) -> None:
         "--size", type=at_least(1), metavar="N", help="number of training samples, drawn stratified"
     )
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="N", help="of the draw and the training"
+        "--seed",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="decides the draw and the training, 0 if left out",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="file for the model")
     add_allow_pickle(parser, UNSAFE.format("write", "nobody should load such a file of a stranger"))
     parser.add_argument("-v", "--verbose", action="store_true", help="print a line an epoch")
 
+
+def add_predict(commands: Commands) -> None:
+    """Add the command that predicts."""
     parser = add_command(
         commands,
         "predict",
@@ -54,6 +68,9 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--proba", action="store_true", help="add the probabilities of the classes")
     parser.add_argument("--out", metavar="FILE", help="CSV file; standard output if left out")
 
+
+def add_score(commands: Commands) -> None:
+    """Add the command that scores."""
     parser = add_command(
         commands,
         "score",

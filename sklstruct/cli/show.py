@@ -29,36 +29,9 @@ def add_commands(commands: Commands) -> None:
     things = parser.add_subparsers(metavar="THING", required=True)
     add_frame(things)
     add_architecture(things)
-
-    parser = add_command(
-        things,
-        "estimator",
-        show_estimator,
-        "show the parameters of an estimator and their defaults",
-        "sklstruct show estimator rfnn",
-    )
-    parser.add_argument("name", metavar="NAME", help="see sklstruct list estimator")
-
-    parser = add_command(
-        things,
-        "model",
-        show_model,
-        "show what a model file holds, and draw its kernels",
-        "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png",
-    )
-    parser.add_argument("file", metavar="FILE", help="what sklstruct fit has written")
-    parser.add_argument("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
-    parser.add_argument("--coefficients", metavar="PNG", help="draw coefficients of all layers")
-    add_allow_pickle(parser, "load a pickle, which can do anything")
-
-    parser = add_command(
-        things,
-        "study",
-        lambda args: report(args.folder),
-        "show the results of a study, and draw its learning curves anew",
-        "sklstruct show study results",
-    )
-    parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")
+    add_estimator(things)
+    add_model(things)
+    add_study(things)
 
 
 # Frames -------------------------------------------------------------------------------------
@@ -76,7 +49,9 @@ def add_frame(things: Commands) -> None:
         allow_abbrev=False,
     )
     parser.add_argument_group("frame", "NAME, and --PARAM VALUE for any parameter that it has")
-    parser.add_argument("--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions")
+    parser.add_argument(
+        "--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions, 2 if left out"
+    )
     parser.add_argument("--out", metavar="FILE", help="draw the atoms, as .png, .pdf or .svg")
     parser.set_defaults(takes_unknown=True)
 
@@ -157,10 +132,18 @@ def add_architecture(things: Commands) -> None:
     )
     parser.add_argument("name", metavar="NAME", help="see sklstruct list architecture")
     parser.add_argument(
-        "--shape", type=shape, default=(1, 28, 28), metavar="C,H,W", help="channels and extents"
+        "--shape",
+        type=shape,
+        default=(1, 28, 28),
+        metavar="C,H,W",
+        help="of an input, 1,28,28 if left out",
     )
     parser.add_argument(
-        "--outputs", type=at_least(1), default=10, metavar="N", help="number of outputs"
+        "--outputs",
+        type=at_least(1),
+        default=10,
+        metavar="N",
+        help="number of outputs, 10 if left out",
     )
     add_set(parser, "set a parameter; may be repeated")
 
@@ -225,13 +208,44 @@ def type_of(layer: Any) -> str:
 # Estimators ---------------------------------------------------------------------------------
 
 
+def add_estimator(things: Commands) -> None:
+    """Add the command for estimators."""
+    parser = add_command(
+        things,
+        "estimator",
+        show_estimator,
+        "show the parameters of an estimator and their defaults",
+        "sklstruct show estimator rfnn",
+    )
+    parser.add_argument("name", metavar="NAME", help="see sklstruct list estimator")
+
+
 def show_estimator(args: argparse.Namespace) -> None:
     """Print the parameters of an estimator with their defaults."""
     estimator = make_estimator(args.name)
-    print(f"{type(estimator).__name__}: {(type(estimator).__doc__ or '').splitlines()[0]}\n")
+    purpose = (type(estimator).__doc__ or "undocumented").strip().splitlines()[0]
+    print(f"{type(estimator).__name__}: {purpose}\n")
     params = estimator.get_params(deep=False)
     rows = [(name, repr(value)) for name, value in params.items()]
     print(aligned([("PARAMETER", "DEFAULT"), *rows]))
+
+
+# Files --------------------------------------------------------------------------------------
+
+
+def add_model(things: Commands) -> None:
+    """Add the command for models."""
+    parser = add_command(
+        things,
+        "model",
+        show_model,
+        "show what a model file holds, and draw its kernels",
+        "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png",
+    )
+    parser.add_argument("file", metavar="FILE", help="what sklstruct fit has written")
+    parser.add_argument("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
+    parser.add_argument("--coefficients", metavar="PNG", help="draw coefficients of all layers")
+    add_allow_pickle(parser, "load a pickle, which can do anything")
 
 
 def show_model(args: argparse.Namespace) -> None:
@@ -259,3 +273,15 @@ def fitted_numbers(model: Any) -> Iterator[tuple[str, Any]]:
         yield "classes_", model.classes_.tolist()
     if getattr(model, "loss_curve_", None):
         yield "loss_curve_[-1]", float(model.loss_curve_[-1])
+
+
+def add_study(things: Commands) -> None:
+    """Add the command for studies."""
+    parser = add_command(
+        things,
+        "study",
+        lambda args: report(args.folder),
+        "show the results of a study, and draw its learning curves anew",
+        "sklstruct show study results",
+    )
+    parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")

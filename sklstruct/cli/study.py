@@ -32,9 +32,19 @@ def add_commands(commands: Commands) -> None:
         "--sizes", required=True, type=integers, metavar="N,N", help="numbers of training samples"
     )
     parser.add_argument(
-        "--draws", type=at_least(1), default=5, metavar="N", help="training sets a size"
+        "--draws",
+        type=at_least(1),
+        default=5,
+        metavar="N",
+        help="training sets of each size, 5 if left out",
     )
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of all draws")
+    parser.add_argument(
+        "--seed",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="decides draws and fits, 0 if left out",
+    )
     add_set(parser, "set a parameter on every estimator that has it; may be repeated")
     parser.add_argument(
         "--test-size",
@@ -42,7 +52,9 @@ def add_commands(commands: Commands) -> None:
         metavar="N",
         help="number or share of the samples to test on, where the data has no test set",
     )
-    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="fits at a time")
+    parser.add_argument(
+        "--n-jobs", type=int, default=1, metavar="N", help="fits at a time, 1 if left out"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     parser.set_defaults(when_interrupted="; the same command goes on from here")
 

@@ -10,6 +10,8 @@ _HOMES = {
     "StructuredRegressor": "generic",
     "FrameTransformer": "frame_transformer",
     "Augment": "augment",
+    "load_model": "persistence",
+    "save_model": "persistence",
 }
 
 

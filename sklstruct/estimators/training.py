@@ -91,7 +91,14 @@ class Batches:
 
 
 class Net(NeuralNet):
-    """A skorch net whose loss is the weighted mean over the samples of a batch."""
+    """A skorch net with a weighted loss, and with interruptions that interrupt."""
+
+    def partial_fit(self, X: Any, y: Any = None, epochs: int = 1) -> Net:
+        """Train for some epochs; other than skorch's, do not take Ctrl-C for the end of them."""
+        self.notify("on_train_begin", X=X, y=y)
+        self.fit_loop(X, y, epochs=epochs)
+        self.notify("on_train_end", X=X, y=y)
+        return self
 
     def get_loss(self, y_pred: Tensor, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return the mean of weight times loss; weights have mean one over all samples."""

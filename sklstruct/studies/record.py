@@ -75,12 +75,12 @@ class Record:
 
     def _open(self, results: Path, study: Path) -> None:
         results.parent.mkdir(parents=True, exist_ok=True)
-        if study.exists():
-            self.description = merge(read_description(study), self.description, study)
-        elif results.exists():
+        if results.exists() and not study.exists():
             raise ValueError(f"{results} is there, but no {study.name} that says what it is.")
         if results.exists():
-            self.rows = read_rows(results, self.description)
+            old = read_description(study)
+            self.rows = read_rows(results, old)
+            self.description = merge(without_empty(old, self.rows), self.description, study)
         with atomic_write(study) as stream:
             stream.write(json.dumps(self.description, indent=2) + "\n")
 
@@ -174,6 +174,13 @@ def merge(old: Description, new: Description, path: Path) -> Description:
         "n_draws": max(old["n_draws"], new["n_draws"]),
         "environments": environments + [e for e in new["environments"] if e not in environments],
     }
+
+
+def without_empty(description: Description, rows: Iterable[Cell]) -> Description:
+    """Return a description without the estimators that have no rows: they bind nobody."""
+    labels = {cell.estimator for cell in rows}
+    estimators = {k: v for k, v in description["estimators"].items() if k in labels}
+    return {**description, "estimators": estimators}
 
 
 def must_agree(description: Description, labels: list[str]) -> dict[str, Any]:
