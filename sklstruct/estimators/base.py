@@ -14,12 +14,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
-    _check_feature_names_in,
     _check_sample_weight,
     check_is_fitted,
 )
@@ -29,9 +27,9 @@ from torch import Tensor, nn
 
 from ..layers import adopt_dropout
 from .augment import augmentation
+from .features import LayerFeatures
 from .named import NamedParameters
 from .prediction import run_in_pieces
-from .samples import SampleReader
 from .training import (
     OPTIMIZERS,
     SCHEDULES,
@@ -95,7 +93,7 @@ MAX_SEED = np.iinfo(np.int32).max
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
+class NetworkEstimator(NamedParameters, LayerFeatures):
     """Train a network that maps samples to outputs.
 
     A subclass defines ``_build_network``; ``NetworkClassifier`` and ``NetworkRegressor`` say
@@ -115,7 +113,6 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
     n_iter_no_change: int = 10
     warm_start: bool = False
     callbacks: list[Any] | None = None
-    feature_layer: str | None = None
     device: str = "auto"
     n_threads: int | None = 1
     random_state: int | np.random.RandomState | None = None
@@ -134,7 +131,7 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "callbacks": [list, None],
-        "feature_layer": [str, None],
+        **LayerFeatures._parameter_constraints,
         "device": [str],
         "dtype": [StrOptions({"float32", "float64"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -188,51 +185,8 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         out = (X - self.mean_.reshape(shape)) / self.scale_.reshape(shape)
         return torch.from_numpy(np.ascontiguousarray(out, dtype=self.dtype))
 
-    # Features -------------------------------------------------------------------------------
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """Return the features of a layer, see ``feature_layer``.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, ...)
-
-        Returns
-        -------
-        features : ndarray, shape (n, n_features_out)
-        """
-        check_is_fitted(self)
-        features = self._features(self._read(X, reset=False))
-        return features.reshape(len(features), -1)
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return a name such as ``stages.2[5,0,3]`` for every feature of ``transform``."""
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
-        shape = self._features(np.zeros((1, *self.in_shape_), self.dtype)).shape[1:]
-        layer = self.feature_layer or "features"
-        places = (",".join(map(str, index)) for index in np.ndindex(shape))
-        return np.array([f"{layer}[{place}]" for place in places], dtype=object)
-
-    def _features(self, X: NDArray[Any]) -> NDArray[Any]:
-        """Return what passes the feature layer, in the shape it has there."""
-        module = self.net_.module_
-        seen: list[Tensor] = []
-        if self.feature_layer is None:
-            last = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
-            handle = last.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-        else:
-            layer = named_layer(module, self.feature_layer)
-            handle = layer.register_forward_hook(lambda _, args, output: seen.append(output))
-        try:
-            return self._run(X, lambda x: (module(x), seen.pop())[1])
-        finally:
-            handle.remove()
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = [self.dtype]
-        return tags
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
 
     # Training -------------------------------------------------------------------------------
 
@@ -370,15 +324,6 @@ class NetworkEstimator(TransformerMixin, NamedParameters, SampleReader):
         return _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-
-
-def named_layer(module: nn.Module, name: str) -> nn.Module:
-    """Return the layer of that name, or raise ValueError with the names that there are."""
-    layers = dict(module.named_modules())
-    if not name or name not in layers:
-        known = ", ".join(filter(None, layers))
-        raise ValueError(f"feature_layer={name!r} is no layer of the network: {known}.")
-    return layers[name]
 
 
 def channel_scaling(X: NDArray[Any], weight: Any) -> tuple[NDArray[Any], NDArray[Any]]:

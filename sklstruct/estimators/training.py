@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,15 +90,31 @@ class Batches:
             yield x, targets
 
 
+class TrainingEnded(Exception):
+    """Raised where a callback ends a training before its time."""
+
+
 class Net(NeuralNet):
-    """A skorch net with a weighted loss, and with interruptions that interrupt."""
+    """A skorch net with a weighted loss, and with interruptions that interrupt.
+
+    Callbacks of skorch end a training by raising KeyboardInterrupt; skorch therefore takes
+    Ctrl-C for such an end too, and would pass off half a training as a whole one.
+    """
 
     def partial_fit(self, X: Any, y: Any = None, epochs: int = 1) -> Net:
-        """Train for some epochs; other than skorch's, do not take Ctrl-C for the end of them."""
+        """Train for some epochs, or until a callback ends it."""
         self.notify("on_train_begin", X=X, y=y)
-        self.fit_loop(X, y, epochs=epochs)
+        with suppress(TrainingEnded):
+            self.fit_loop(X, y, epochs=epochs)
         self.notify("on_train_end", X=X, y=y)
         return self
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call a method of every callback."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as end:
+            raise TrainingEnded from end
 
     def get_loss(self, y_pred: Tensor, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return the mean of weight times loss; weights have mean one over all samples."""
