@@ -14,7 +14,6 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from torch import nn
 
 import sklstruct
 from sklstruct import plugins
@@ -36,14 +35,7 @@ def digits():
 
 def small(cls):
     """Return an estimator that learns the toy problems of the checks in little time."""
-    names = cls().get_params()
-    params = {"max_epochs": 30, "widths": (16, 16), "params": small_network(cls)}
-    return cls(**{name: value for name, value in params.items() if name in names})
-
-
-def small_network(cls):
-    regression = issubclass(cls, sklstruct.StructuredRegressor)
-    return {"widths": (16, 16), **({"dropout": 0.0, "head_dropout": 0.2} if regression else {})}
+    return cls(widths=(16, 16), max_epochs=30) if "widths" in cls().get_params() else cls()
 
 
 def estimator_classes():
@@ -265,19 +257,12 @@ def test_a_sample_without_weight_is_a_sample_left_out(digits):
     )
 
 
-class Linear(nn.Sequential):
-    """The smallest architecture: no batch norm, no dropout."""
-
-    def __init__(self, in_shape, n_outputs):
-        super().__init__(nn.Flatten(), nn.Linear(int(np.prod(in_shape)), n_outputs))
-
-
 def test_weights_are_repetitions(digits):
     X, y = digits[0].astype(float), digits[1]
     weight = np.arange(len(X)) % 3 + 1
     model = StructuredClassifier(
-        architecture=Linear, batch_size=1000, optimizer="sgd", dtype="float64", max_epochs=20
-    ).set_params(random_state=0)
+        batch_size=1000, optimizer="sgd", dtype="float64", max_epochs=20, random_state=0
+    )
     weighted = clone(model).fit(X, y, sample_weight=weight)
     repeated = clone(model).fit(X.repeat(weight, axis=0), y.repeat(weight))
     np.testing.assert_allclose(

@@ -76,7 +76,11 @@ class Evil:
         RFNNClassifier(**TINY, class_weight={digit: 1.0 + digit for digit in range(10)}),
         RFNNClassifier(**{**TINY, "random_state": np.int64(3), "lr": np.float32(0.1)}),
         RFNNClassifier(**TINY, early_stopping=True, validation_fraction=0.3),
-        StructuredClassifier(frame="naive", params={"widths": (4, 4)}, max_epochs=1),
+        StructuredClassifier(
+            architecture="rfnn", frame="naive", params={"widths": (4, 4)}, max_epochs=1
+        ),
+            architecture="rfnn", frame="naive", params={"widths": (4, 4)}, max_epochs=1
+        ),
         RFNNRegressor(**TINY),
     ],
     ids=str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -18,12 +19,12 @@ from .regressor import NetworkRegressor
 class AnyArchitecture(NetworkEstimator):
     """The parameters that choose an architecture."""
 
-    architecture: str | Callable[..., nn.Module] = "rfnn"
+    architecture: str | Callable[..., nn.Module] | None = None
     frame: Any = None
     params: dict[str, Any] | None = None
 
     def _build_network(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        build = self.architecture
+        build = linear if self.architecture is None else self.architecture
         if isinstance(build, str):
             build = plugins.lookup("architecture", build)
         if not callable(build):
@@ -41,9 +42,10 @@ class StructuredClassifier(AnyArchitecture, NetworkClassifier):
 
     Parameters
     ----------
-    architecture : str or callable, default="rfnn"
+    architecture : str or callable, default=None
         A registered name, see ``sklstruct list``, or a function
-        ``(in_shape, n_outputs, **params) -> Module``.
+        ``(in_shape, n_outputs, **params) -> Module``; None is one linear layer, the network
+        without structure.
     frame : str, frame family or sequence of these, default=None
         Passed to architectures that are built on a frame; None leaves it to the architecture.
     params : dict, default=None
@@ -86,9 +88,10 @@ class StructuredRegressor(AnyArchitecture, NetworkRegressor):
 
     Parameters
     ----------
-    architecture : str or callable, default="rfnn"
+    architecture : str or callable, default=None
         A registered name, see ``sklstruct list``, or a function
-        ``(in_shape, n_outputs, **params) -> Module``.
+        ``(in_shape, n_outputs, **params) -> Module``; None is one linear layer, the network
+        without structure.
     frame : str, frame family or sequence of these, default=None
         Passed to architectures that are built on a frame; None leaves it to the architecture.
     params : dict, default=None
@@ -100,3 +103,8 @@ class StructuredRegressor(AnyArchitecture, NetworkRegressor):
     net_, layout_, in_shape_, n_parameters_, loss_curve_
         As of ``StructuredClassifier``.
     """
+
+
+def linear(in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+    """Return a network of one linear layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(prod(in_shape), n_outputs))
