@@ -79,8 +79,6 @@ class Evil:
         StructuredClassifier(
             architecture="rfnn", frame="naive", params={"widths": (4, 4)}, max_epochs=1
         ),
-            architecture="rfnn", frame="naive", params={"widths": (4, 4)}, max_epochs=1
-        ),
         RFNNRegressor(**TINY),
     ],
     ids=str,
