@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
 
 import sklstruct
 from sklstruct import plugins
@@ -339,6 +340,36 @@ def test_schedules_reach_the_optimizer(digits, schedule, optimizer):
         assert last < 0.02 * 0.05
 
 
+def test_parameters_set_between_fits_are_followed_or_refused(digits):
+    model = RFNNClassifier(**SMALL, warm_start=True).fit(*digits)
+    model.set_params(batch_size=60, weight_decay=0.5, label_smoothing=0.3, lr=0.02).fit(*digits)
+    group, other = model.net_.optimizer_.param_groups
+    assert (group["weight_decay"], other["weight_decay"]) == (0.5, 0)
+    assert model.net_.criterion_.label_smoothing == 0.3
+    assert len(model.net_.history[-1]["batches"]) == 2
+    for change in ({"optimizer": "sgd"}, {"dtype": "float64"}):
+        with pytest.raises(ValueError, match=f"{next(iter(change))} was"):
+            clone(model).fit(*digits).set_params(**change).fit(*digits)
+
+
+def test_partial_fit_takes_class_weights_for_classes_that_are_not_there(digits):
+    X, y = digits
+    weights = dict.fromkeys(range(10), 2.0)
+    model = RFNNClassifier(**SMALL, class_weight=weights)
+    model.partial_fit(X[y < 2], y[y < 2], classes=range(10))
+    with pytest.raises(ValueError, match="balanced"):
+        model.set_params(class_weight="balanced").partial_fit(X, y)
+
+
+def test_channel_dropout_of_a_stranger_is_seeded_too(digits):
+    def build(in_shape, n_outputs):
+        layers = nn.Conv2d(1, 8, 3), nn.Dropout2d(0.5), nn.Flatten(), nn.Linear(8 * 36, n_outputs)
+        return nn.Sequential(*layers)
+
+    model = StructuredClassifier(architecture=build, max_epochs=2, random_state=0)
+    assert np.array_equal(fit_predict(clone(model), *digits), fit_predict(clone(model), *digits))
+
+
 def test_callbacks_are_called_and_not_kept(digits):
     from skorch.callbacks import Callback
 
@@ -369,9 +400,12 @@ def test_standardisation_makes_the_unit_of_x_irrelevant(digits):
     assert (raw.mean_, raw.scale_) == (0, 1)
 
 
-def test_a_diverging_fit_says_so(digits):
+def test_a_diverging_fit_says_so_and_is_no_fit(digits):
+    model = RFNNClassifier(**SMALL, lr=1e30, optimizer="sgd")
     with pytest.raises(ValueError, match="lower lr"):
-        RFNNClassifier(**SMALL, lr=1e30, optimizer="sgd").fit(*digits)
+        model.fit(*digits)
+    with pytest.raises(NotFittedError):
+        model.predict(digits[0])
 
 
 def test_regression_learns_and_keeps_the_units():
@@ -399,6 +433,8 @@ def test_the_paper_preset_is_the_published_network(digits):
     assert [settings._setting("max_epochs", n) for n in (300, 1000, 60000)] == [1000, 300, 100]
     twin = RFNNClassifier(preset="paper", frame="pixel", max_epochs=1).fit(X, digits[1][:20])
     assert [s[0].frame.support[0] for s in twin.net_.module_.stages] == [11, 7, 7]
+    with pytest.raises(ValueError, match="another frame in each"):
+        model.set_params(frame__order=2)
 
 
 # what can be looked into -------------------------------------------------------------------------
@@ -478,11 +514,13 @@ def test_names_of_this_process_are_known_in_others(digits, coarse):
     assert np.array_equal(serial, parallel)
 
 
-def test_a_carried_name_does_not_replace_a_known_one(coarse):
-    text = pickle.dumps(RFNNClassifier(frame="coarse"))
+def test_what_a_name_stands_for_follows_a_new_registration(digits, coarse):
+    """Workers live on between calls: they must not remember the frame of an earlier one."""
+    model = RFNNClassifier(frame="coarse", **SMALL)
+    Parallel(n_jobs=2, backend="loky")([delayed(fit_predict)(model, *digits)] * 2)
     plugins.register("frame", "coarse", Pixels)
-    pickle.loads(text)
-    assert plugins.lookup("frame", "coarse") is Pixels
+    parallel = Parallel(n_jobs=2, backend="loky")([delayed(fit_predict)(model, *digits)] * 2)
+    assert np.array_equal(parallel[0], fit_predict(clone(model), *digits))
 
 
 def test_the_environment_chooses_the_device(digits, monkeypatch):
@@ -542,13 +580,18 @@ def test_other_samples_than_in_training_are_refused(digits):
     with pytest.raises(NotFittedError):
         model.predict(images)
     model.fit(images, labels)
-    for other in (images[:, :7], images[:, None], images.reshape(120, -1)):
+    narrow = images[:, :, :7]
+    for other in (images[:, :7], images[:, None], images.reshape(120, -1), narrow.tolist()):
         with pytest.raises(ValueError, match=r"samples of shape .*\(8, 8\)"):
             model.predict(other)
     with pytest.raises(ValueError, match="99"):
         model.set_params(early_stopping=True).fit(images, labels, X_val=images[:1], y_val=[99])
-    with pytest.raises(ValueError, match="y_val"):
+    with pytest.raises(ValueError, match="without y_val"):
         model.fit(images, labels, X_val=images)
+    with pytest.raises(ValueError, match="without X_val"):
+        model.fit(images, labels, y_val=labels)
+    with pytest.raises(ValueError, match=r"labels \[100"):
+        model.score(images, labels + 100)
 
 
 def test_unknown_architectures_are_refused(digits):

@@ -27,6 +27,7 @@ FAMILIES = [
     Gabor(n_orientations=2, scales=(1.0,)),
     Pixels(size=3),
 ]
+TWICE = np.concatenate([Pixels(size=3).build(2).atoms] * 2)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -92,6 +93,34 @@ def test_both_ways_are_one_function(family, ndim, piece, monkeypatch):
         np.testing.assert_allclose(
             composed.detach(), filtered.detach(), rtol=1e-6, atol=1e-6 * composed.abs().max().item()
         )
+
+
+@pytest.mark.parametrize("scale", [1, 1e-12, 1e12])
+@pytest.mark.parametrize(
+    "atoms", [TWICE, GaussianDerivatives().build(2).atoms], ids=["twice", "jet"]
+)
+def test_equal_and_tiny_atoms_are_filtered_too(atoms, scale):
+    frame = Frame("odd", scale * atoms)
+    layers = [FrameConv(1, 2, frame, method=method) for method in ("compose", "filter")]
+    layers[1].load_state_dict(layers[0].state_dict())
+    signal = torch.randn(2, 1, 6, 5)
+    grads = []
+    for layer in layers:
+        x = signal.clone().requires_grad_()
+        out = layer(x)
+        out.sin().sum().backward()
+        grads.append([out, x.grad, layer.weight.grad])
+    for composed, filtered in zip(*grads, strict=True):
+        torch.testing.assert_close(composed, filtered, rtol=1e-3, atol=1e-4)
+
+
+def test_autocast_reaches_both_ways():
+    x = torch.randn(1, 1, 6, 5)
+    for method in ("compose", "filter"):
+        layer = FrameConv(1, 2, GaussianDerivatives(), method=method)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = layer(x)
+        torch.testing.assert_close(out.float(), layer(x), rtol=0.05, atol=0.05)
 
 
 def test_gradients_are_gradients():
@@ -171,6 +200,12 @@ def test_wrong_inputs_are_named():
         layer(torch.zeros(1, 3, 8, 8))
     with pytest.raises(ValueError, match="too wide"):
         layer(torch.zeros(1, 2, 3, 3))
+    for method in ("auto", "compose", "filter"):
+        layer = FrameConv(1, 1, "gaussian", padding="valid", method=method)
+        with pytest.raises(ValueError, match="smaller than the support"):
+            layer(torch.zeros(1, 1, 9, 6))
+    with pytest.raises(TypeError, match="frame must be"):
+        FrameConv(1, 1, 3)
 
 
 def test_coefficients_are_those_of_the_atoms():
@@ -191,8 +226,7 @@ def test_copies_are_complete():
 
 
 def test_redundant_frames_are_no_obstacle():
-    atoms = np.concatenate([Pixels(size=3).build(2).atoms] * 2)
-    layer = FrameConv(1, 2000, Frame("twice", atoms))
+    layer = FrameConv(1, 2000, Frame("twice", TWICE))
     assert layer.kernel.std().item() == pytest.approx(np.sqrt(2 / 9), rel=0.05)
 
 

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "plugins": {"hookspecs"},
     "__init__": {"hookspecs", "plugins"},
     "frames": {"hookspecs", "params"},
-    "layers": {"frames"},
+    "layers": {"frames", "plugins"},
     "inspection": {"frames", "plugins", "io"},
     "estimators": {"hookspecs", "params", "plugins", "frames", "layers", "io"},
     "testing": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},

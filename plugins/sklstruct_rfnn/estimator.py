@@ -30,6 +30,8 @@ MODERN = {
     "weight_decay": 0.01,
     "label_smoothing": 0.1,
 }
+# A cycle that is cut off ends where the learning rate is highest.
+STOPPED_EARLY = {"lr": 0.003, "schedule": "constant"}
 PAPER = {
     **MODERN,
     "max_epochs": ((300, 1000), (1000, 300), (2000, 200), (5000, 150), (10000, 100)),
@@ -62,10 +64,11 @@ RFNN_PARAMETERS = """frame : str, frame family, or sequence of these, default="g
     widths : sequence of int, default=None
         Channels of each stage; (64, 64, 64) in both presets.
     dropout, head_dropout : float, default=None
-        After every stage but the last, and before the linear layer; 0.2 and 0.7.
+        After every stage but the last, and before the linear layer; 0.2 and 0.7 (regressors in
+        "modern": 0 and 0.2, as values suffer from heavy dropout).
     max_epochs, batch_size, lr, optimizer, schedule, weight_decay : default=None
-        100, 25, 0.01, "adamw", "one-cycle" and 0.01 in "modern"; by samples, 25, 5.0, "adadelta",
-        "linear" and 0 in "paper"."""
+        100, 25, 0.01, "adamw", "one-cycle" and 0.01 in "modern", with ``early_stopping`` a
+        constant 0.003; by samples, 25, 5.0, "adadelta", "linear" and 0 in "paper"."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -102,8 +105,18 @@ class RFNNParameters(NetworkEstimator):
             cls.__doc__ = cls.__doc__.replace("{rfnn}", RFNN_PARAMETERS)
         super().__init_subclass__(**kwargs)
 
+    def _make_settable(self, head: str) -> None:
+        if head == "frame" and self.preset == "paper" and isinstance(self.frame, str):
+            raise ValueError(
+                f"With preset='paper', frame={self.frame!r} stands for another frame in each "
+                "stage: give frame an object before you set parameters of it."
+            )
+        super()._make_settable(head)
+
     def _setting(self, name: str, n_samples: int = 1) -> Any:
         value = getattr(self, name)
+        if value is None and self.early_stopping and self.preset == "modern":
+            value = STOPPED_EARLY.get(name)
         if value is None:
             value = self._presets[self.preset][name]
             if name == "max_epochs" and isinstance(value, tuple):
@@ -115,7 +128,7 @@ class RFNNParameters(NetworkEstimator):
         frame = self.frame
         if self.preset == "paper":
             as_published = {"norm": "crossmap", "padding": ("same", "full", "full")}
-            as_published["init"] = "white" if frame == "pixel" else "uniform"
+            as_published["init"] = "uniform"
             frame = PAPER_FRAMES.get(frame, frame) if isinstance(frame, str) else frame
         return RFNN(
             in_shape,
@@ -184,8 +197,6 @@ class RFNNClassifier(RFNNParameters, NetworkClassifier):
 @dataclass(kw_only=True, eq=False, repr=False)
 class RFNNRegressor(RFNNParameters, NetworkRegressor):
     """Regressor with a receptive field network: kernels learned in the span of a frame.
-
-    Values suffer from heavy dropout, so it is 0 and 0.2 here in the "modern" preset.
 
     Parameters
     ----------

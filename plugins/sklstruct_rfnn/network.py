@@ -84,7 +84,7 @@ class RFNN(nn.Module):
                 padding=pad,
                 bias=norm != "batch",  # batch norm has its own
             )
-            if init == "uniform":
+            if init == "uniform" and conv.frame.name != "pixel":  # free kernels start as ever
                 set_uniform(conv)
             stage = [conv, *self._after(conv, norm, pooled=max(shape[1:]) > SMALL)]
             if len(stages) < n_stages - 1:

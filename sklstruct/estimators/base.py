@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -42,6 +42,7 @@ from .training import (
     make_schedule,
     resolve_device,
     seeded_initialisation,
+    set_rates,
 )
 
 TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
@@ -89,6 +90,7 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
     verbose : int, default=0
         1 prints a line an epoch."""
 
+STANDARDISED_AT_ONCE = 64  # samples: copies in double precision stay small
 MAX_SEED = np.iinfo(np.int32).max
 
 
@@ -181,9 +183,12 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
 
     def _to_tensor(self, X: NDArray[Any]) -> Tensor:
         """Return samples as a standardised tensor with memory of its own."""
-        shape = 1, -1, *(1,) * (X.ndim - 2)
-        out = (X - self.mean_.reshape(shape)) / self.scale_.reshape(shape)
-        return torch.from_numpy(np.ascontiguousarray(out, dtype=self.dtype))
+        shape = -1, *(1,) * (X.ndim - 2)
+        mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
+        out = np.empty(X.shape, self.dtype)
+        for rows in gen_batches(len(X), STANDARDISED_AT_ONCE):
+            out[rows] = (X[rows] - mean) / scale
+        return torch.from_numpy(out)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -278,10 +283,9 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         """Let the net run over the training samples for some epochs."""
         net, n = self.net_, len(training)
         generator = torch.Generator().manual_seed(int(seed))
-        n_steps = epochs * len(Batches(training, net.batch_size))
+        self._renew_settings(n)
         lr = self._setting("lr", n)
-        for group in net.optimizer_.param_groups:
-            group["lr"] = lr  # a schedule may have left another one
+        n_steps = epochs * len(Batches(training, net.batch_size))
         adopt_dropout(net.module_, generator)
         net.callbacks = self._make_callbacks(schedule, lr, n_steps, validation is not None)
         net.train_split = None if validation is None else predefined_split(validation)
@@ -299,7 +303,23 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
         if not np.isfinite(self.loss_curve_[-1]):
+            del self.net_
             raise ValueError(f"The training loss became {self.loss_curve_[-1]}: lower lr={lr}.")
+
+    def _renew_settings(self, n_samples: int) -> None:
+        """Let a net that goes on follow parameters that were set since, or say that it cannot."""
+        net = self.net_
+        for name, now in (("optimizer", net.optimizer__name), ("dtype", self._net_dtype())):
+            if self._setting(name, n_samples) != now:
+                raise ValueError(f"{name} was {now!r} when training began and cannot change.")
+        net.batch_size = self._setting("batch_size", n_samples)
+        net.verbose = self.verbose
+        net.criterion_ = self._criterion().to(net.device)
+        lr, decay = (self._setting(name, n_samples) for name in ("lr", "weight_decay"))
+        set_rates(net.optimizer_, lr, decay)
+
+    def _net_dtype(self) -> str:
+        return str(next(self.net_.module_.parameters()).dtype).removeprefix("torch.")
 
     def _make_callbacks(self, schedule: str, lr: float, n_steps: int, validated: bool) -> list[Any]:
         callbacks = list(self.callbacks or [])
@@ -329,10 +349,20 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
 def channel_scaling(X: NDArray[Any], weight: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return (weighted) mean and standard deviation of every channel, each (channels,)."""
     spatial = tuple(range(2, X.ndim))
-    mean = np.average(X.mean(axis=spatial, dtype=np.float64), axis=0, weights=weight)
-    centred = X - mean.reshape(1, -1, *(1,) * len(spatial))
-    variance = np.average((centred**2).mean(axis=spatial), axis=0, weights=weight)
+    means = X.mean(axis=spatial, dtype=np.float64)
+    mean = np.average(means, axis=0, weights=weight)
+    squares = np.empty_like(means)
+    for rows in gen_batches(len(X), STANDARDISED_AT_ONCE):
+        squares[rows] = ((X[rows] - mean.reshape(-1, *(1,) * len(spatial))) ** 2).mean(axis=spatial)
+    variance = np.average(squares, axis=0, weights=weight)
     return mean, np.sqrt(np.where(variance > 0, variance, 1))
+
+
+def check_both_or_none(X_val: Any, y_val: Any) -> None:
+    """Raise ValueError if only one of them is given."""
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}.")
 
 
 def silent(message: str) -> None:

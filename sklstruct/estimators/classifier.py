@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .base import NetworkEstimator
+from .base import NetworkEstimator, check_both_or_none
 from .training import Samples
 
 
@@ -68,9 +68,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 f"With warm_start, y must have the classes {self.classes_}, got {classes}."
             )
         if len(classes) < 2:
-            raise ValueError(f"y must have at least two classes, got one class: {classes[0]!r}.")
+            raise ValueError(f"y must have at least two classes, got one class: {classes[0]}.")
         self.classes_: NDArray[Any] = classes
-        validation = None if X_val is None else self._read_validation(X_val, y_val)
+        validation = self._read_validation(X_val, y_val)
         X, y, weight = self._weigh(X, y, weight)
         return self._fit(X, y, weight, validation)
 
@@ -88,6 +88,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         self
         """
         self._validate_params()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' has no meaning for partial_fit, which does not know all "
+                "samples: give a dict."
+            )
         first = not hasattr(self, "net_")
         X, y = self._read(X, y, reset=first, min_samples=2)
         check_classification_targets(y)
@@ -110,6 +115,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """Return class labels, shape (n,)."""
         check_is_fitted(self)
         return self.classes_[self._outputs(X).argmax(axis=1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on samples and their labels.
+
+        Raises
+        ------
+        ValueError
+            If y has a label that was not there in training.
+        """
+        check_is_fitted(self)
+        self._encode(np.asarray(y))
+        return super().score(X, y, sample_weight)
 
     def _criterion(self) -> nn.Module:
         smoothing = self._setting("label_smoothing", n_samples=1)
@@ -139,14 +156,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
         numbers = self._encode(y)
         if self.class_weight is not None:
-            present = np.unique(y)
-            per_class = compute_class_weight(self.class_weight, classes=present, y=y)
-            of_sample = per_class[np.searchsorted(present, y)]
+            if isinstance(self.class_weight, dict):  # y need not hold every class
+                every = np.concatenate([self.classes_, y])
+                per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=every)
+            else:
+                per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            of_sample = per_class[numbers]
             weight = of_sample if weight is None else weight * of_sample
         return X, numbers, weight
 
     def _read_validation(self, X: Any, y: Any) -> Any:
-        if y is None:
-            raise ValueError("X_val was given without y_val.")
+        check_both_or_none(X, y)
+        if X is None:
+            return None
         X, y = self._read(X, y, reset=False)
         return X, self._encode(y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,15 +50,20 @@ class LayerFeatures(TransformerMixin, SampleReader):
     def _features(self: Any, X: NDArray[Any]) -> NDArray[Any]:
         """Return what passes the feature layer, in the shape it has there."""
         module = self.net_.module_
-        seen: list[Tensor] = []
+        seen: dict[int, Tensor] = {}  # by thread: others may run the same network
+
+        def before(layer: nn.Module, args: Any) -> None:
+            seen[get_ident()] = args[0]
+
+        def after(layer: nn.Module, args: Any, output: Tensor) -> None:
+            seen[get_ident()] = output
+
         if self.feature_layer is None:
-            last = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
-            handle = last.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+            handle = last_linear(module).register_forward_pre_hook(before)
         else:
-            layer = named_layer(module, self.feature_layer)
-            handle = layer.register_forward_hook(lambda _, args, output: seen.append(output))
+            handle = named_layer(module, self.feature_layer).register_forward_hook(after)
         try:
-            return self._run(X, lambda x: (module(x), seen.pop())[1])
+            return self._run(X, lambda x: (module(x), seen.pop(get_ident()))[1])
         finally:
             handle.remove()
 
@@ -65,6 +71,14 @@ class LayerFeatures(TransformerMixin, SampleReader):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = [self.dtype]
         return tags
+
+
+def last_linear(module: nn.Module) -> nn.Module:
+    """Return the last linear layer, or raise ValueError where there is none."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        raise ValueError("The network has no linear layer: name a layer with feature_layer.")
+    return layers[-1]
 
 
 def named_layer(module: nn.Module, name: str) -> nn.Module:

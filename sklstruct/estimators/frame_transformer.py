@@ -22,7 +22,7 @@ from ..layers import FrameConv
 from .named import NamedParameters
 from .prediction import run_in_pieces
 from .samples import SampleReader
-from .training import resolve_device
+from .training import resolve_device, seeded_initialisation
 
 POOL = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 NONLINEARITIES = {"abs": torch.abs, "square": torch.square, "none": lambda responses: responses}
@@ -124,7 +124,8 @@ class FrameTransformer(TransformerMixin, NamedParameters, SampleReader):
 
     def _layer(self) -> FrameConv:
         """Return a frame layer that gives out the response to every atom."""
-        layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
+        with seeded_initialisation(0):  # which draws weights that are not used
+            layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
         with torch.no_grad():
             layer.weight.copy_(torch.diag(layer.norms)[:, None])
         return layer.to(getattr(torch, self.dtype)).eval()

@@ -50,13 +50,13 @@ class NamedParameters(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         used = set(strings_in(self.get_params(deep=False)))
-        carried = [entry for entry in plugins.run_time_entries() if entry.name in used]
+        here = plugins.run_time_entries()  # one of them may ask for another
+        carried = here if any(entry.name in used for entry in here) else []
         return {**super().__getstate__(), **({"_carried": carried} if carried else {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for entry in state.pop("_carried", []):
-            if entry.name not in plugins.entries(entry.kind):
-                plugins.register(entry.kind, entry.name, entry.target)
+            plugins.register(entry.kind, entry.name, entry.target)
         super().__setstate__(state)
 
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .base import NetworkEstimator
+from .base import NetworkEstimator, check_both_or_none
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,6 +50,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         if not warm:
             self._fit_target_scaling(y, weight)
         validation = None
+        check_both_or_none(X_val, y_val)
         if X_val is not None:
             X_val, y_val = self._read_both(X_val, y_val, reset=False)
             validation = X_val, self._scale(y_val)

@@ -109,7 +109,7 @@ class SampleReader(BaseEstimator):
         self, X: Any, y: Any = "no_validation", *, reset: bool, min_samples: int = 1, **checks: Any
     ) -> Any:
         """Return X as an array (n, channels, *spatial) of the dtype, or (X, y) if y is given."""
-        X = X.detach().cpu().numpy() if hasattr(X, "detach") else X
+        X, y = (part.detach().cpu().numpy() if hasattr(part, "detach") else part for part in (X, y))
         if not reset and hasattr(X, "shape"):
             self._check_sample_shape(tuple(X.shape[1:]))
         checks.update(dtype=self.dtype, allow_nd=True, ensure_min_samples=min_samples)
@@ -117,10 +117,16 @@ class SampleReader(BaseEstimator):
         X, *targets = checked if isinstance(checked, tuple) else (checked,)
         shape = image_shape_of(X.shape[1:], self.image_shape)
         if reset:
-            self.sample_shape_ = X.shape[1:]
             self.layout_ = decide_layout(shape, self.layout)
+            self.sample_shape_ = X.shape[1:]
+        self._check_sample_shape(X.shape[1:])  # lists had no shape before
         X = channels_first(X.reshape(len(X), *shape), self.layout_)
         return (X, *targets) if targets else X
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
 
     def _check_sample_shape(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError unless samples have the shape that the estimator was fitted with."""

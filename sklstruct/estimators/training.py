@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -114,7 +115,17 @@ class Net(NeuralNet):
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as end:
+            line = traceback.extract_tb(end.__traceback__)[-1].line or ""
+            if not line.startswith("raise"):
+                raise  # a signal that came while a callback was running
             raise TrainingEnded from end
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "module": None}  # it is module_, once is enough
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.module = self.module_
 
     def get_loss(self, y_pred: Tensor, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return the mean of weight times loss; weights have mean one over all samples."""
@@ -139,11 +150,23 @@ def make_optimizer(groups: Any, *, name: str, weight_decay: float, **params: Any
     """
     parameters = [parameter for group in groups for parameter in group["params"]]
     parts = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "decays": True},
+        {"params": [p for p in parameters if p.ndim <= 1], "decays": False},
     ]
     make, defaults = OPTIMIZERS[name]
-    return make([part for part in parts if part["params"]], **{**defaults, **params})
+    optimizer = make([part for part in parts if part["params"]], **{**defaults, **params})
+    set_rates(optimizer, params["lr"], weight_decay)
+    return optimizer
+
+
+def set_rates(optimizer: Any, lr: float, weight_decay: float) -> None:
+    """Set the rates of an optimiser, also those that a schedule has left at other values."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        group["weight_decay"] = weight_decay if group["decays"] else 0.0
+        for name in ("betas", "momentum"):
+            if name in group:
+                group[name] = optimizer.defaults[name]
 
 
 OPTIMIZERS: dict[str, Any] = {
@@ -216,9 +239,14 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
     built in threads side by side have to wait for each other here; all later randomness has
     generators of its own.
     """
-    with _INITIALISATION, torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+    generator = torch.default_generator  # networks are built on the CPU
+    with _INITIALISATION:
+        state = generator.get_state()
+        generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            generator.set_state(state)
 
 
 @contextmanager

@@ -6,6 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+# torch's layers that are replaced by ours, and whether they drop whole channels
+ADOPTED: dict[type, bool] = {
+    nn.Dropout: False,
+    nn.Dropout1d: True,
+    nn.Dropout2d: True,
+    nn.Dropout3d: True,
+}
 
 
 class Dropout(nn.Dropout):
@@ -18,7 +27,13 @@ class Dropout(nn.Dropout):
     ----------
     p : float, default=0.5
         Probability that an activation is zeroed.
+    whole_channels : bool, default=False
+        Whether channels are zeroed as a whole, as by ``nn.Dropout2d`` and its like.
     """
+
+    def __init__(self, p: float = 0.5, whole_channels: bool = False) -> None:
+        super().__init__(p)
+        self.whole_channels = whole_channels
 
     generator: torch.Generator | None = None
 
@@ -31,19 +46,27 @@ class Dropout(nn.Dropout):
         """Return x with some activations zeroed and the others scaled up, in training only."""
         if not self.training or self.p == 0:
             return x
-        if self.generator is None:
-            return super().forward(x)
-        keep = torch.empty(x.shape, dtype=x.dtype, device=self.generator.device)
+        shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if self.whole_channels else x.shape
+        device = x.device if self.generator is None else self.generator.device
+        keep = torch.empty(shape, dtype=x.dtype, device=device)
         keep = keep.bernoulli_(1 - self.p, generator=self.generator).to(x.device)
         return x * keep / (1 - self.p)
 
 
 def adopt_dropout(network: nn.Module, generator: torch.Generator | None) -> None:
-    """Let every plain dropout layer of a network draw from a generator, in place."""
+    """Let every dropout layer of a network draw from a generator, in place.
+
+    Parameters
+    ----------
+    network : nn.Module
+    generator : torch.Generator or None
+        None is torch's global one.
+    """
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.Dropout:
-                setattr(parent, name, Dropout(child.p).train(child.training))
+            if isinstance(child, _DropoutNd) and type(child) in ADOPTED:
+                ours = Dropout(child.p, whole_channels=ADOPTED[type(child)])
+                setattr(parent, name, ours.train(child.training))
     for module in network.modules():
         if isinstance(module, Dropout):
             module.generator = generator

@@ -19,8 +19,8 @@ from torch.autograd.function import once_differentiable
 from ..frames import Frame
 
 Profile: TypeAlias = tuple[float, ...]
-# What follows a profile: branches along the next axis, or the number of a finished atom.
-Tree: TypeAlias = "dict[Profile, Tree | int]"
+# What follows a profile: branches along the next axis, or the numbers of the finished atoms.
+Tree: TypeAlias = "dict[Profile, Tree | list[int]]"
 
 PIECE_BYTES = {"cpu": 1 << 20, "other": 1 << 28}  # of responses; measured on CPUs with 1 MB L2
 
@@ -53,7 +53,8 @@ class SeparableFilter:
 
     def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""
-        return FilterAndMix.apply(x, coefficients, self)
+        with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
+            return FilterAndMix.apply(x.to(coefficients.dtype), coefficients, self)
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the spatial shape of the output."""
@@ -104,7 +105,7 @@ class SeparableFilter:
             elements = prod(out[: axis + 1]) * prod(spatial[axis + 1 :])
             for branch in tree.values():
                 total += elements * spatial[axis], elements, 1
-                total += 0 if isinstance(branch, int) else walk(branch, axis + 1)
+                total += 0 if isinstance(branch, list) else walk(branch, axis + 1)
             return total
 
         products, elements, calls = walk(self.tree, 0).tolist()
@@ -119,8 +120,11 @@ class SeparableFilter:
     def _descend(self, x: Tensor, tree: Tree, axis: int, out: Tensor) -> None:
         for profile, branch in tree.items():
             band = self._band(profile, axis, x.shape[axis], x)
-            if isinstance(branch, int):  # the last axis: one plain matrix product
-                torch.mm(x.flatten(0, -2), band.T, out=out[branch].flatten(0, -2))
+            if isinstance(branch, list):  # the last axis: one plain matrix product
+                first, *same = branch
+                torch.mm(x.flatten(0, -2), band.T, out=out[first].flatten(0, -2))
+                for atom in same:
+                    out[atom] = out[first]
             else:
                 filtered = band @ x.flatten(axis + 1).flatten(0, axis - 1)
                 shape = *x.shape[:axis], len(band), *x.shape[axis + 1 :]
@@ -135,8 +139,9 @@ class SeparableFilter:
         total = r.new_zeros(shape)
         for profile, branch in tree.items():
             band = self._band(profile, axis, spatial[axis - 1], r)
-            if isinstance(branch, int):
-                total.view(-1, shape[-1]).addmm_(r[branch].flatten(0, -2), band)
+            if isinstance(branch, list):
+                for atom in branch:
+                    total.view(-1, shape[-1]).addmm_(r[atom].flatten(0, -2), band)
             else:
                 upper = self._ascend(r, branch, axis + 1, spatial)
                 inner = upper.flatten(axis + 1).flatten(0, axis - 1)
@@ -197,13 +202,16 @@ class FilterAndMix(torch.autograd.Function):
 
 
 def build_tree(factors: tuple[np.ndarray, ...]) -> Tree:
-    """Return the factors of all atoms as a tree, one level an axis, shared where they agree."""
-    rounded = [np.round(axis, 12) + 0.0 for axis in factors]
+    """Return the factors of all atoms as a tree, one level an axis, shared where they agree.
+
+    All factors but the last have a largest value of one, so they can be compared after rounding.
+    """
+    *leading, last = factors
+    leading = [np.round(axis, 12) + 0.0 for axis in leading]  # there is no -0 any more
     tree: Any = {}
-    for atom in range(len(factors[0])):
-        *path, last = [tuple(axis[atom].tolist()) for axis in rounded]
+    for atom in range(len(last)):
         branch = tree
-        for profile in path:
-            branch = branch.setdefault(profile, {})
-        branch[last] = atom
+        for axis in leading:
+            branch = branch.setdefault(tuple(axis[atom].tolist()), {})
+        branch.setdefault(tuple(last[atom].tolist()), []).append(atom)
     return tree

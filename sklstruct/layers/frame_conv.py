@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..frames import Frame
+from ..plugins import make_frame
+from .dropout import Dropout
 from .filtering import SeparableFilter
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -34,10 +36,10 @@ class FrameConv(nn.Module):
     Parameters
     ----------
     in_channels, out_channels : int
-    frame : Frame or frame family
-        A family is built for ``ndim`` dimensions.
-    ndim : int, default=2
-        Number of spatial dimensions; a ``Frame`` brings its own.
+    frame : str, frame family or Frame
+        A registered name or a family is built for ``ndim`` dimensions.
+    ndim : int, default=None
+        Number of spatial dimensions; None is that of a ``Frame``, and 2 for a family.
     stride : int, default=1
     padding : {"same", "full", "valid"} or int, default="same"
         Samples added to each side: half the support, all of it but one sample, none, or a
@@ -81,6 +83,7 @@ class FrameConv(nn.Module):
     ) -> None:
         super().__init__()
         check_options(in_channels, out_channels, stride, padding_mode, method)
+        frame = make_frame(frame)
         self.frame: Frame = frame.build(ndim or (frame.ndim if isinstance(frame, Frame) else 2))
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
         self.padding = padding_samples(padding, self.frame.support)
@@ -133,6 +136,7 @@ class FrameConv(nn.Module):
         if x.ndim != self.frame.ndim + 2 or x.shape[1] != self.in_channels:
             wanted = ", ".join(["n", str(self.in_channels)] + ["extent"] * self.frame.ndim)
             raise ValueError(f"FrameConv wants input of shape ({wanted}), got {tuple(x.shape)}.")
+        self._check_extent(x)
         padding = self.padding
         if self.padding_mode != "zeros":
             x, padding = self._pad(x), (0,) * self.frame.ndim
@@ -194,6 +198,14 @@ class FrameConv(nn.Module):
         out = self.bank(x, self.coefficients)
         return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
 
+    def _check_extent(self, x: Tensor) -> None:
+        extents = zip(x.shape[2:], self.padding, self.frame.support, strict=True)
+        if any(s + 2 * p < k for s, p, k in extents):
+            raise ValueError(
+                f"Spatial shape {tuple(x.shape[2:])} with padding {self.padding} is smaller than "
+                f"the support {self.frame.support}; padding='same' takes images of any size."
+            )
+
     def _pad(self, x: Tensor) -> Tensor:
         limit = {"reflect": -1, "circular": 0, "replicate": prod(x.shape)}[self.padding_mode]
         if any(p > s + limit for p, s in zip(self.padding, x.shape[2:], strict=True)):
@@ -235,7 +247,15 @@ def padding_samples(padding: str | int, support: tuple[int, ...]) -> tuple[int, 
 def to_dense(network: nn.Module) -> nn.Module:
     """Return a copy of a network in which every ``FrameConv`` is a plain ``nn.ConvNd``.
 
-    The copy gives the same output, and needs this package only where other layers of it do.
+    Parameters
+    ----------
+    network : nn.Module
+
+    Returns
+    -------
+    dense : nn.Module
+        With the same output.  Its layers are torch's own, where the others were so before; the
+        class of the network itself stays what it is.
     """
     if isinstance(network, FrameConv):
         return network.to_dense()
@@ -244,4 +264,6 @@ def to_dense(network: nn.Module) -> nn.Module:
         for name, child in parent.named_children():
             if isinstance(child, FrameConv):
                 setattr(parent, name, child.to_dense())
+            elif isinstance(child, Dropout):
+                setattr(parent, name, nn.Dropout(child.p).train(child.training))
     return dense
