@@ -9,9 +9,9 @@ OUT ?= demo-results
 demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, SVM
 	$(BIN)/sklstruct study --dataset digits \
 	  --estimators rfnn,rfnn:frame=pixel,svm \
-	  --sizes 50,100,300,1000 --draws 5 --seed 0 --n-jobs 2 --out $(OUT)
+	  --sizes 50,100,300,1000 --draws 5 --seed 0 --set max_epochs=40 --n-jobs 2 --out $(OUT)
 
-test: $(VENV)/.installed  ## all tests
+test: $(VENV)/.installed-test  ## all tests
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.installed-dev  ## what pre-commit checks, and the types
@@ -31,6 +31,10 @@ clean:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
 	touch $@
 

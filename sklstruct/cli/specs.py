@@ -64,6 +64,10 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
     estimators: dict[str, Any] = {}
     taken_by_some: set[str] = set()
     refused: dict[str, ValueError] = {}
+    specs = list(specs)
+    for name in [*settings, *(name for spec in specs for name in spec.params)]:
+        if name.rpartition("__")[2] == "random_state":
+            raise ValueError(f"The parameter {name!r} is what --seed sets, for all alike.")
     for spec in specs:
         if spec.label in estimators:
             raise ValueError(

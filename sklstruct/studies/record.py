@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..io.atomic import atomic_write
+from .data import fingerprint
 from .draws import estimator_seed
 
 COLUMNS = {
@@ -120,12 +121,19 @@ def describe(
 def describe_estimator(estimator: Any) -> dict[str, str]:
     """Return the class and the parameters of an estimator; its seeds are the study's."""
     parameters = {
-        name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses change with every run
+        name: describe_value(value)
         for name, value in sorted(estimator.get_params(deep=True).items())
         if not is_random_state(name)
     }
     kind = type(estimator)
     return {"class": f"{kind.__module__}.{kind.__qualname__}", **parameters}
+
+
+def describe_value(value: Any) -> str:
+    """Return a parameter as text that is the same in every run, and only for equal values."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses change with every run
+    atoms = getattr(value, "atoms", None)  # a frame prints its name and its size only
+    return text if atoms is None else f"{text} {fingerprint(atoms)}"
 
 
 def is_random_state(parameter: str) -> bool:
