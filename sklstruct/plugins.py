@@ -169,7 +169,11 @@ def register(kind: str, name: str, target: Any) -> None:
     ------
     ValueError
         If an installed plugin has the name.  A name registered at run time is replaced.
+    TypeError
+        If the name is no string.
     """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name must be a string, got {name!r}.")
     with _LOCK:
         before = entries(kind).get(name)
         if before is not None and before.source != RUN_TIME:

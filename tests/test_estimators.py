@@ -347,9 +347,23 @@ def test_parameters_set_between_fits_are_followed_or_refused(digits):
     assert (group["weight_decay"], other["weight_decay"]) == (0.5, 0)
     assert model.net_.criterion_.label_smoothing == 0.3
     assert len(model.net_.history[-1]["batches"]) == 2
-    for change in ({"optimizer": "sgd"}, {"dtype": "float64"}):
-        with pytest.raises(ValueError, match=f"{next(iter(change))} was"):
+    for change in (
+        {"optimizer": "sgd"},
+        {"dtype": "float64"},
+        {"frame__order": 1},
+        {"widths": (3,)},
+    ):
+        with pytest.raises(ValueError, match=f"{next(iter(change)).partition('__')[0]}.* was"):
             clone(model).fit(*digits).set_params(**change).fit(*digits)
+
+
+def test_a_fit_that_fails_late_is_no_fit(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="nope"):
+        model.set_params(frame="nope").fit(X, y % 3)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 def test_partial_fit_takes_class_weights_for_classes_that_are_not_there(digits):
@@ -401,9 +415,10 @@ def test_standardisation_makes_the_unit_of_x_irrelevant(digits):
 
 
 def test_a_diverging_fit_says_so_and_is_no_fit(digits):
-    model = RFNNClassifier(**SMALL, lr=1e30, optimizer="sgd")
-    with pytest.raises(ValueError, match="lower lr"):
-        model.fit(*digits)
+    for params in ({"lr": 1e30, "optimizer": "sgd"}, {"lr": 1e30, "max_epochs": 1}):
+        model = RFNNClassifier(**SMALL | params)
+        with pytest.raises(ValueError, match="lower lr"):
+            model.fit(*digits)
     with pytest.raises(NotFittedError):
         model.predict(digits[0])
 
@@ -435,6 +450,8 @@ def test_the_paper_preset_is_the_published_network(digits):
     assert [s[0].frame.support[0] for s in twin.net_.module_.stages] == [11, 7, 7]
     with pytest.raises(ValueError, match="another frame in each"):
         model.set_params(frame__order=2)
+    flat = RFNNClassifier(preset="paper", widths=(4, 4), max_epochs=1, lr=0.1)
+    assert flat.fit(X[:, :2], digits[1][:20]).predict(X[:, :2]).shape == (20,)
 
 
 # what can be looked into -------------------------------------------------------------------------
@@ -567,6 +584,9 @@ X, Y = np.zeros((10, 8, 8)), np.arange(10) % 2
         ({"preset": "papr"}, (X, Y), "preset"),
         ({"widths": ()}, (X, Y), "widths"),
         ({"class_weight": "balancd"}, (X, Y), "class_weight"),
+        ({"class_weight": {0: -1, 1: 1}}, (X, Y), "class_weight"),
+        ({"class_weight": {0: 0, 1: 0}}, (X, Y), "class_weight"),
+        ({"feature_layer": "nope"}, (X, Y), "nope"),
     ],
 )
 def test_bad_input_is_named(params, data, message):
@@ -591,7 +611,7 @@ def test_other_samples_than_in_training_are_refused(digits):
     with pytest.raises(ValueError, match="without X_val"):
         model.fit(images, labels, y_val=labels)
     with pytest.raises(ValueError, match=r"labels \[100"):
-        model.score(images, labels + 100)
+        RFNNClassifier(**SMALL).fit(images, labels).score(images, labels + 100)
 
 
 def test_unknown_architectures_are_refused(digits):

@@ -127,9 +127,11 @@ class RFNNParameters(NetworkEstimator):
         as_published: dict[str, Any] = {}
         frame = self.frame
         if self.preset == "paper":
-            as_published = {"norm": "crossmap", "padding": ("same", "full", "full")}
-            as_published["init"] = "uniform"
-            frame = PAPER_FRAMES.get(frame, frame) if isinstance(frame, str) else frame
+            n_stages = len(self._setting("widths"))
+            padding = stretched(("same", "full", "full"), n_stages)
+            as_published = {"norm": "crossmap", "padding": padding, "init": "uniform"}
+            if isinstance(frame, str) and frame in PAPER_FRAMES:
+                frame = stretched(PAPER_FRAMES[frame], n_stages)
         return RFNN(
             in_shape,
             n_outputs,
@@ -218,6 +220,11 @@ class RFNNRegressor(RFNNParameters, NetworkRegressor):
         "modern": {**MODERN, "dropout": 0.0, "head_dropout": 0.2},
         "paper": PAPER,
     }
+
+
+def stretched(published: tuple[Any, ...], n_stages: int) -> tuple[Any, ...]:
+    """Return one of the published values for each stage; the last one for further stages."""
+    return (published + published[-1:] * n_stages)[:n_stages]
 
 
 def epochs_for(n_samples: int, table: tuple[tuple[int, int], ...]) -> int:

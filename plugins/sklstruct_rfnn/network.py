@@ -86,7 +86,7 @@ class RFNN(nn.Module):
             )
             if init == "uniform" and conv.frame.name != "pixel":  # free kernels start as ever
                 set_uniform(conv)
-            stage = [conv, *self._after(conv, norm, pooled=max(shape[1:]) > SMALL)]
+            stage = [conv, *self._after(conv, norm, shape[1:])]
             if len(stages) < n_stages - 1:
                 stage.append(Dropout(dropout))
             stages.append(nn.Sequential(*stage))
@@ -97,13 +97,14 @@ class RFNN(nn.Module):
         self.head = nn.Linear(torch.Size(shape).numel(), n_outputs)
 
     @staticmethod
-    def _after(conv: FrameConv, norm: str, pooled: bool) -> list[nn.Module]:
+    def _after(conv: FrameConv, norm: str, extents: tuple[int, ...]) -> list[nn.Module]:
         """Return what follows the convolution of a stage."""
-        ndim = conv.frame.ndim
+        ndim, pooled = conv.frame.ndim, max(extents) > SMALL
         if norm == "batch":
             pool = [MAX_POOL[ndim](3, stride=2, padding=1)] if pooled else []
             return [BATCH_NORM[ndim](conv.out_channels), nn.ReLU(), *pool]
-        pool = [MAX_POOL[ndim](3, stride=2)] if pooled else []
+        padding = tuple(int(extent < 3) for extent in extents)  # the window has to fit
+        pool = [MAX_POOL[ndim](3, stride=2, padding=padding)] if pooled else []
         return [nn.ReLU(), *pool, nn.LocalResponseNorm(9, alpha=9e-4, beta=0.75, k=2)]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ..layers import adopt_dropout
 from .augment import augmentation
-from .features import LayerFeatures
+from .features import LayerFeatures, named_layer
 from .named import NamedParameters
 from .prediction import run_in_pieces
 from .training import (
@@ -73,8 +73,10 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
     n_iter_no_change : int, default=10
         Epochs without improvement before stopping.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the present weights.
+        Whether ``fit`` goes on from the present weights.  Parameters of the training may be set
+        in between, those of the network and of the reading of X may not.
     callbacks : list of skorch callbacks, default=None
+        They meet targets as pairs of y and sample weight; losses are in the history.
     feature_layer : str, default=None
         Name of the layer whose output ``transform`` returns, as in ``net_.module_``; if None,
         what enters the last linear layer.
@@ -91,6 +93,11 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
         1 prints a line an epoch."""
 
 STANDARDISED_AT_ONCE = 64  # samples: copies in double precision stay small
+MAY_CHANGE = {  # parameters that a net follows when its training goes on
+    *("max_epochs", "batch_size", "lr", "schedule", "weight_decay", "augment", "early_stopping"),
+    *("validation_fraction", "n_iter_no_change", "warm_start", "callbacks", "feature_layer"),
+    *("n_threads", "random_state", "verbose", "class_weight", "label_smoothing"),
+}
 MAX_SEED = np.iinfo(np.int32).max
 
 
@@ -185,7 +192,7 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         """Return samples as a standardised tensor with memory of its own."""
         shape = -1, *(1,) * (X.ndim - 2)
         mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
-        out = np.empty(X.shape, self.dtype)
+        out = np.empty(X.shape, self._built_dtype)
         for rows in gen_batches(len(X), STANDARDISED_AT_ONCE):
             out[rows] = (X[rows] - mean) / scale
         return torch.from_numpy(out)
@@ -198,7 +205,7 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
     def _fit(self, X: NDArray[Any], y: NDArray[Any], weight: Any, validation: Any) -> Self:
         """Train for all epochs, from the start or (warm start) from the present weights."""
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
-        if not self._is_warm():
+        if not hasattr(self, "net_"):
             self._start(X, y, weight, seed=init)
         training = self._samples(X, y, weight)
         if validation is not None:
@@ -220,7 +227,10 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         return self
 
     def _is_warm(self) -> bool:
-        return self.warm_start and hasattr(self, "net_")
+        """Whether a fit goes on; if not, forget the last one, lest a failure leave a mixture."""
+        if hasattr(self, "net_") and not self.warm_start:
+            del self.net_
+        return hasattr(self, "net_")
 
     def _start(self, X: NDArray[Any], y: NDArray[Any], weight: Any, seed: int) -> None:
         """Find the scaling of the samples, and build the network."""
@@ -230,7 +240,10 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
             self.mean_, self.scale_ = channel_scaling(X, weight)
         with seeded_initialisation(int(seed)):
             module = self._build_network(self.in_shape_, self._n_outputs())
+        if self.feature_layer is not None:
+            named_layer(module, self.feature_layer)  # known before a long training
         self.n_parameters_ = count_parameters(module)
+        self._built_with, self._built_dtype = self._fixed_parameters(), self.dtype
         self.net_ = self._make_net(module, resolve_device(self.device), len(X))
 
     def _make_net(self, module: nn.Module, device: str, n_samples: int = 1) -> Net:
@@ -302,24 +315,30 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
             net.initialize_callbacks()
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
-        if not np.isfinite(self.loss_curve_[-1]):
+        state = net.module_.state_dict().values()
+        if not all(torch.isfinite(values).all() for values in state):
             del self.net_
-            raise ValueError(f"The training loss became {self.loss_curve_[-1]}: lower lr={lr}.")
+            loss = self.loss_curve_[-1]
+            raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={lr}.")
 
     def _renew_settings(self, n_samples: int) -> None:
         """Let a net that goes on follow parameters that were set since, or say that it cannot."""
         net = self.net_
-        for name, now in (("optimizer", net.optimizer__name), ("dtype", self._net_dtype())):
-            if self._setting(name, n_samples) != now:
-                raise ValueError(f"{name} was {now!r} when training began and cannot change.")
+        before, now = self._built_with, self._fixed_parameters()
+        for name in before | now:
+            if before.get(name) != now.get(name):
+                was = before.get(name, "not there")
+                raise ValueError(f"{name} was {was} when training began and cannot change.")
         net.batch_size = self._setting("batch_size", n_samples)
         net.verbose = self.verbose
         net.criterion_ = self._criterion().to(net.device)
         lr, decay = (self._setting(name, n_samples) for name in ("lr", "weight_decay"))
         set_rates(net.optimizer_, lr, decay)
 
-    def _net_dtype(self) -> str:
-        return str(next(self.net_.module_.parameters()).dtype).removeprefix("torch.")
+    def _fixed_parameters(self) -> dict[str, str]:
+        """Return, as text, the parameters that shape the network or the reading of X."""
+        params = self.get_params(deep=True).items()
+        return {k: repr(v) for k, v in params if k.partition("__")[0] not in MAY_CHANGE}
 
     def _make_callbacks(self, schedule: str, lr: float, n_steps: int, validated: bool) -> list[Any]:
         callbacks = list(self.callbacks or [])

@@ -161,6 +161,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=every)
             else:
                 per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            if not (np.all(per_class >= 0) and np.any(per_class > 0)):
+                raise ValueError(
+                    "class_weight must hold numbers of at least 0, not all of them 0, got "
+                    f"{self.class_weight!r}."
+                )
             of_sample = per_class[numbers]
             weight = of_sample if weight is None else weight * of_sample
         return X, numbers, weight

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,8 @@ def image_shape_of(shape: tuple[int, ...], image_shape: Any) -> tuple[int, ...]:
     if image_shape is None:
         return shape
     try:
-        wanted = tuple(int(extent) for extent in image_shape)
-    except (TypeError, ValueError):
+        wanted = tuple(index(extent) for extent in image_shape)
+    except TypeError:
         raise ValueError(f"image_shape must be a tuple of int, got {image_shape!r}.") from None
     if len(shape) > 1:
         if shape != wanted:

@@ -103,6 +103,8 @@ def limited_data(
     sizes = check_sizes(sizes, data)
     check_scalar(n_draws, "n_draws", Integral, min_val=1)
     check_scalar(random_state, "random_state", Integral, min_val=0)
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
     description = describe(data.describe(), estimators, sizes, int(n_draws), int(random_state))
     record = Record(out, description)
     by_draw = product(range(n_draws), sizes, estimators)

@@ -76,6 +76,9 @@ class Record:
 
     def _open(self, results: Path, study: Path) -> None:
         results.parent.mkdir(parents=True, exist_ok=True)
+        for file in (results, study):  # a killed run may have left what it was writing
+            for part in file.parent.glob(f".{file.name}.*.part"):
+                part.unlink(missing_ok=True)
         if results.exists() and not study.exists():
             raise ValueError(f"{results} is there, but no {study.name} that says what it is.")
         if results.exists():
