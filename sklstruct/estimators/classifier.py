@@ -103,16 +103,46 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return self._partial_fit(*self._weigh(X, y, self._check_weight(sample_weight, X)))
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Return logits, shape (n, n_classes); for two classes their difference, (n,)."""
+        """Return the logits of the classes; for two classes, their difference.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        decision : ndarray, shape (n, n_classes) or (n,)
+        """
         logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return class probabilities, shape (n, n_classes)."""
+        """Return the probabilities of the classes, the softmax of the logits.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        probabilities : ndarray, shape (n, n_classes)
+        """
         return softmax(self._outputs(X), axis=1)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return class labels, shape (n,)."""
+        """Return the label of the most probable class.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        labels : ndarray, shape (n,)
+        """
         check_is_fitted(self)
         return self.classes_[self._outputs(X).argmax(axis=1)]
 

@@ -91,7 +91,17 @@ class FrameTransformer(TransformerMixin, NamedParameters, SampleReader):
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Return the features, shape (n, channels * n_atoms * n_cells)."""
+        """Return the features.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        features : ndarray, shape (n, channels * n_atoms * n_cells)
+        """
         check_is_fitted(self)
         X = self._read(X, reset=False)
         device = resolve_device(self.device)

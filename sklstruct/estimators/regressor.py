@@ -78,7 +78,17 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         return self._partial_fit(X, self._scale(y), weight)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Return values, shape (n,) or (n, n_targets) as y had it."""
+        """Return the values, in the units of y.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        values : ndarray of float64, shape (n,) or (n, n_targets) as y had it
+        """
         check_is_fitted(self)
         values = self._outputs(X) * self.y_scale_ + self.y_mean_
         return values.reshape(len(values), *self.target_shape_)
