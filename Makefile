@@ -9,7 +9,7 @@ OUT ?= demo-results
 demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, SVM
 	$(BIN)/sklstruct study --dataset digits \
 	  --estimators rfnn,rfnn:frame=pixel,svm \
-	  --sizes 50,100,300,1000 --draws 5 --seed 0 --set max_epochs=40 --n-jobs 2 --out $(OUT)
+	  --sizes 50,100,300,1000 --draws 5 --seed 0 --set max_epochs=70 --n-jobs 2 --out $(OUT)
 
 test: $(VENV)/.installed-test  ## all tests
 	$(BIN)/python -m pytest -n 2
