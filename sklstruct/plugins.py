@@ -10,6 +10,7 @@ import difflib
 import pkgutil
 import threading
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -127,9 +128,15 @@ def lookup(kind: str, name: str) -> Any:
     known = entries(kind)
     if name in known:
         return known[name].load()
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+    raise ValueError(
+        f"Unknown {kind} {name!r}.{close_matches(name, known)} Known: {', '.join(known) or 'none'}."
+    )
+
+
+def close_matches(name: str, known: Iterable[str]) -> str:
+    """Return a question with the known names that are close to a wrong one, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def make_frame(frame: Any) -> Any:

@@ -375,6 +375,18 @@ def test_partial_fit_takes_class_weights_for_classes_that_are_not_there(digits):
         model.set_params(class_weight="balanced").partial_fit(X, y)
 
 
+def one_layer(in_shape, n_outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(in_shape)), n_outputs))
+
+
+def test_training_goes_on_after_a_pickle(digits):
+    model = StructuredClassifier(architecture=one_layer, max_epochs=1).fit(*digits)
+    copy = pickle.loads(pickle.dumps(model))
+    copy.architecture = lambda *shape: one_layer(*shape)  # a function elsewhere in memory
+    copy.architecture.__qualname__ = one_layer.__qualname__
+    assert copy.partial_fit(*digits).n_iter_ == 2
+
+
 def test_channel_dropout_of_a_stranger_is_seeded_too(digits):
     def build(in_shape, n_outputs):
         layers = nn.Conv2d(1, 8, 3), nn.Dropout2d(0.5), nn.Flatten(), nn.Linear(8 * 36, n_outputs)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from sklstruct.layers import Dropout, FrameConv
-from sklstruct.plugins import make_frame
 
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -79,7 +78,7 @@ class RFNN(nn.Module):
             conv = FrameConv(
                 shape[0],
                 width,
-                make_frame(family),
+                family,
                 ndim=len(shape) - 1,
                 padding=pad,
                 bias=norm != "batch",  # batch norm has its own

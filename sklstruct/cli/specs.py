@@ -7,7 +7,6 @@ or a class name, with parameters after colons and a label in front.
 from __future__ import annotations
 
 import ast
-import difflib
 from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -110,8 +109,7 @@ def check_names(params: Iterable[str], estimators: list[Any]) -> None:
     for name in params:
         if not any(has_parameter(estimator, name) for estimator in estimators):
             known = {known for e in estimators for known in e.get_params(deep=False)}
-            close = difflib.get_close_matches(head(name), known, n=3)
-            hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+            hint = plugins.close_matches(head(name), known)
             owners = " or ".join(dict.fromkeys(type(e).__name__ for e in estimators))
             raise ValueError(f"There is no parameter {head(name)!r} of {owners}.{hint}")
 

@@ -5,6 +5,7 @@ X --read--> (n, channels, *spatial) --standardise--> tensor --network--> outputs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
@@ -337,8 +338,11 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
 
     def _fixed_parameters(self) -> dict[str, str]:
         """Return, as text, the parameters that shape the network or the reading of X."""
-        params = self.get_params(deep=True).items()
-        return {k: repr(v) for k, v in params if k.partition("__")[0] not in MAY_CHANGE}
+        return {
+            name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # a copy has other addresses
+            for name, value in self.get_params(deep=True).items()
+            if name.partition("__")[0] not in MAY_CHANGE
+        }
 
     def _make_callbacks(self, schedule: str, lr: float, n_steps: int, validated: bool) -> list[Any]:
         callbacks = list(self.callbacks or [])
