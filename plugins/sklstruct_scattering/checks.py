@@ -1,0 +1,89 @@
+"""Parameters of scattering, judged before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from .paths import PADDINGS
+
+MOST_ORDERS = 3
+
+
+def check_parameters(
+    *,
+    J: Any,
+    shape: Any,
+    L: Any,
+    Q: Any,
+    max_order: Any,
+    T: Any,
+    padding: Any,
+    average: Any,
+    learnable: Any,
+) -> tuple[int, ...]:
+    """Return the shape as a tuple of int.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid; the message names it.
+    """
+    shape = check_shape(shape)
+    check_integer("J", J, 1)
+    check_scale(J, shape, padding)
+    check_integer("L", L, 1)
+    check_integer("max_order", max_order, 0, MOST_ORDERS)
+    for q in Q if isinstance(Q, Sequence) and len(Q) == 2 else (Q,):
+        check_integer("Q", q, 1)
+    check_average_scale(T, shape)
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
+    for name, flag in {"average": average, "learnable": learnable}.items():
+        if not isinstance(flag, bool):
+            raise ValueError(f"{name} must be True or False, got {flag!r}.")
+    if learnable and len(shape) != 2:
+        raise ValueError(f"learnable=True is for two dimensions, got shape={shape}.")
+    return shape
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """Return the extents, 1 to 3 positive integers."""
+    extents = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    whole = all(isinstance(extent, Integral) and extent > 0 for extent in extents)
+    if not whole or not 1 <= len(extents) <= 3:
+        raise ValueError(f"shape must be 1 to 3 positive integers, got {shape!r}.")
+    return tuple(int(extent) for extent in extents)
+
+
+def check_integer(name: str, value: Any, low: int, high: int | None = None) -> None:
+    """Raise ValueError unless a parameter is an integer in a range."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        wanted = f"from {low} to {high}" if high is not None else f"of at least {low}"
+        raise ValueError(f"{name} must be an integer {wanted}, got {value!r}.")
+
+
+def check_scale(J: int, shape: tuple[int, ...], padding: Any) -> None:
+    """Raise ValueError where the scale does not go with the extents."""
+    if 2**J > min(shape):
+        largest = min(shape).bit_length() - 1
+        raise ValueError(
+            f"J={J} averages over {2**J} samples, but the shape is {shape}: "
+            + (f"J can be at most {largest}." if largest else "the signals are too small.")
+        )
+    if padding == "periodic" and any(extent % 2**J for extent in shape):
+        raise ValueError(
+            f"padding='periodic' needs extents that are multiples of 2**J = {2**J}, "
+            f"got shape={shape}."
+        )
+
+
+def check_average_scale(T: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless T is a scale on a line, or None."""
+    if T is None:
+        return
+    if len(shape) != 1:
+        raise ValueError(f"T={T!r} is for signals on a line, got shape={shape}.")
+    check_integer("T", T, 1, shape[0])

@@ -1,0 +1,2 @@
+def serves(module, planes): return False
+def scatter(module, planes): raise NotImplementedError

@@ -1,0 +1,316 @@
+"""The scattering transform as a torch module, in one, two and three dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil, floor, log2, prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import compiled
+from .bank import Bank, line_bank, line_support, plane_bank, space_bank
+from .checks import check_parameters
+from .learnable import LearnableMorlets
+from .paths import Axis, Branch, Path, branches, scattering_paths
+
+PIECE = {"cpu": 1 << 19, "other": 1 << 26}  # complex numbers of the largest product at a time
+
+
+class Scattering(nn.Module):
+    r"""Wavelet scattering: averages of wavelet moduli, and of wavelet moduli of these.
+
+    .. math::
+        S_0 x = x \star \phi_J, \quad
+        S_1 x = |x \star \psi_{\lambda_1}| \star \phi_J, \quad
+        S_2 x = \big| |x \star \psi_{\lambda_1}| \star \psi_{\lambda_2} \big| \star \phi_J
+
+    and so on, for wavelets :math:`\lambda` of growing scale.  The coefficients hardly change
+    when x is shifted by less than 2^J samples, and depend on small deformations in a Lipschitz
+    way.  The computation follows the dtype and the device of x.
+
+    Parameters
+    ----------
+    J : int
+        The average is over about 2^J samples, and kept at every 2^J-th.
+    shape : tuple of int
+        Extents of the signals, (T,), (H, W) or (D, H, W); any, from 2^J on.
+    L : int, default=8
+        Number of orientations, in two and three dimensions.
+    Q : int or tuple of int, default=1
+        Wavelets to the octave on a line, of first order and (if two are given) above.
+    max_order : int, default=2
+        Largest number of wavelets on a path, 0 to 3.
+    T : int, default=None
+        Scale of the average on a line, in samples; None is 2^J.
+    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
+        How signals continue beyond their border.  With "periodic" nothing is padded, so that
+        cyclic shifts are exact symmetries: extents must be multiples of 2^J.
+    average : bool, default=True
+        If False, the last average is left out, and what comes out is a list of the moduli.
+    learnable : bool, default=False
+        If True, orientation, frequency, width and slant of every wavelet are parameters
+        (two dimensions only).
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        The scattering paths, in the order of the coefficients.
+    out_shape : tuple of int
+        Extents of the averaged coefficients.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, such as a scale larger than the signal.
+
+    References
+    ----------
+    J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.
+    J. Andén and S. Mallat. Deep scattering spectrum. IEEE Trans. Signal Processing, 2014.
+    S. Gauthier et al. Parametric scattering networks. CVPR, 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import Scattering
+    >>> Scattering(J=2, L=8, shape=(28, 28))(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 1, 81, 7, 7])
+    """
+
+    def __init__(
+        self,
+        J: int,
+        shape: Sequence[int],
+        L: int = 8,
+        Q: int | tuple[int, int] = 1,
+        max_order: int = 2,
+        T: int | None = None,
+        padding: str = "reflect",
+        average: bool = True,
+        learnable: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shape = check_parameters(
+            J=J,
+            shape=shape,
+            L=L,
+            Q=Q,
+            max_order=max_order,
+            T=T,
+            padding=padding,
+            average=average,
+            learnable=learnable,
+        )
+        self.J, self.L, self.Q, self.T = J, L, Q, T
+        self.max_order, self.padding, self.average = max_order, padding, average
+        self.axes = [self._axis(extent) for extent in self.shape]
+        bank = self._bank()
+        self.coarsest = bank.coarsest
+        self.paths: tuple[Path, ...] = scattering_paths(bank, max_order, average)
+        self.branches: tuple[Branch, ...] = branches(self.paths)
+        self.filters: Any = (
+            LearnableMorlets(bank, self.padded_shape, L) if learnable else FixedFilters(bank)
+        )
+
+    @property
+    def padded_shape(self) -> tuple[int, ...]:
+        """Extents of the padded signals."""
+        return tuple(axis.padded for axis in self.axes)
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Extents of the averaged coefficients."""
+        kept = self._kept(self.coarsest, average=True)
+        return tuple(part.stop - part.start for part in kept)
+
+    def extra_repr(self) -> str:
+        """Return the parameters that are not defaults."""
+        detail = f"Q={self.Q}" if len(self.shape) == 1 else f"L={self.L}"
+        return f"J={self.J}, shape={self.shape}, {detail}, max_order={self.max_order}"
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """Return the coefficients.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, *shape)
+            Real; float32 or float64.
+
+        Returns
+        -------
+        coefficients : Tensor, shape (n, channels, n_paths, *out_shape)
+            Without averaging, a list of n_paths tensors (n, channels, *extents), each at the
+            resolution of its last wavelet.
+
+        Raises
+        ------
+        TypeError
+            If x is not a real floating-point tensor.
+        ValueError
+            If x has another shape.
+        """
+        self._check(x)
+        planes = x.flatten(0, 1)
+        if compiled.serves(self, planes):
+            coefficients = compiled.scatter(self, planes)
+        else:
+            pieces = [self._coefficients(piece) for piece in planes.split(self._piece(planes))]
+            if not self.average:
+                maps = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
+                return [m.unflatten(0, x.shape[:2]) for m in maps]
+            coefficients = torch.cat(pieces)
+        return coefficients.unflatten(0, x.shape[:2])
+
+    def _coefficients(self, planes: Tensor) -> Any:
+        """Return the coefficients of signals (n, *shape), or the list of moduli."""
+        numbers: list[int] = []
+        maps: list[Tensor] = []
+        for members, modulus, spectrum, level in self._moduli(planes):
+            numbers += members
+            kept = self._kept(level if spectrum is None else self.coarsest, spectrum is not None)
+            found = modulus if spectrum is None else self._averaged(spectrum, level)
+            found = found[(..., *kept)]
+            maps += [found] if self.average else found.unbind(1)
+        if self.average:
+            return torch.cat(maps, dim=1)[:, inverse(numbers)]
+        return [maps[k] for k in inverse(numbers)]
+
+    def _moduli(self, planes: Tensor) -> Iterator[tuple[Sequence[int], Tensor, Tensor | None, int]]:
+        """Yield path numbers, moduli (n, n_paths, ...), their spectra if averaged, and level."""
+        padded = self._pad(planes)[:, None]
+        spectrum = torch.fft.fftn(padded, dim=self._dims)
+        yield (0,), padded, spectrum if self.average else None, 0
+        yield from self._descend(spectrum, self.branches)
+
+    def _descend(
+        self, spectrum: Tensor, siblings: tuple[Branch, ...]
+    ) -> Iterator[tuple[Sequence[int], Tensor, Tensor | None, int]]:
+        """Yield what ``_moduli`` yields for branches, from the spectra of their parents."""
+        for branch in siblings:
+            psi = self.filters.psi(branch.order, branch.numbers, branch.parent_level, spectrum)
+            product = spectrum[:, :, None] * psi
+            folded = fold(product, 2 ** (branch.level - branch.parent_level), len(self.shape))
+            modulus = absolute(torch.fft.ifftn(folded, dim=self._dims)).flatten(1, 2)
+            onward = self.average or branch.children
+            below = torch.fft.fftn(modulus, dim=self._dims) if onward else None
+            yield branch.members, modulus, below if self.average else None, branch.level
+            if branch.children:
+                assert below is not None
+                yield from self._descend(below, branch.children)
+
+    def _averaged(self, spectrum: Tensor, level: int) -> Tensor:
+        """Return the averages of moduli, given as spectra at a level."""
+        product = spectrum * self.filters.phi(level, spectrum)
+        folded = fold(product, 2 ** (self.coarsest - level), len(self.shape))
+        return torch.fft.ifftn(folded, dim=self._dims).real
+
+    def _pad(self, planes: Tensor) -> Tensor:
+        """Return the signals with their continuation beyond the border."""
+        for dim, axis in enumerate(self.axes, start=1):
+            source = axis.source(self.padding)
+            if (source < 0).any():
+                widths = (axis.padded - axis.before - axis.extent, axis.before)
+                skipped = (0, 0) * (len(self.shape) - dim)
+                planes = nn.functional.pad(planes, (*skipped, *widths[::-1]))
+            elif axis.padded > axis.extent:
+                planes = planes.index_select(dim, torch.from_numpy(source).to(planes.device))
+        return planes
+
+    def _kept(self, level: int, average: bool) -> tuple[slice, ...]:
+        """Return the samples at a level that belong to the signal."""
+        trim = average and len(self.shape) > 1 and self.padding != "periodic"
+        return tuple(axis.kept(level, trim) for axis in self.axes)
+
+    @property
+    def _dims(self) -> tuple[int, ...]:
+        return tuple(range(-len(self.shape), 0))
+
+    def _piece(self, planes: Tensor) -> int:
+        """Return how many signals to compute at a time."""
+        widest = max([len(b.members) for b in self.branches], default=1)
+        room = PIECE["cpu" if planes.device.type == "cpu" else "other"]
+        return max(1, room // (widest * prod(self.padded_shape)))
+
+    def _axis(self, extent: int) -> Axis:
+        step = 2**self.J
+        if self.padding == "periodic":
+            return Axis(extent, 0, extent)
+        if len(self.shape) == 1:
+            margin = 3 * line_support(extent, self.T or step)
+            bits = min(ceil(log2(extent + 2 * margin)), floor(log2(3 * extent - 2)))
+            padded = 2**bits
+        else:
+            padded = ((extent + step) // step + 1) * step
+        return Axis(extent, (padded - extent) // 2, padded)
+
+    def _bank(self) -> Bank:
+        if len(self.shape) == 1:
+            per_octave = (self.Q, 1) if isinstance(self.Q, int) else self.Q
+            return line_bank(*self.padded_shape, self.J, per_octave, self.T or 2**self.J)
+        bank = plane_bank if len(self.shape) == 2 else space_bank
+        return bank(self.padded_shape, self.J, self.L)
+
+    def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            seen = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"x must be a real floating-point tensor, got {seen}.")
+        if x.ndim != len(self.shape) + 2 or tuple(x.shape[2:]) != self.shape:
+            wanted = f"(n, channels, {', '.join(map(str, self.shape))})"
+            raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}.")
+
+
+class FixedFilters:
+    """The filters of a bank as tensors, in the dtype and on the device of the signals."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+        self._tensors: dict[Any, Tensor] = {}
+
+    def psi(self, order: int, numbers: tuple[int, ...], level: int, like: Tensor) -> Tensor:
+        """Return the wavelets of these numbers at a level, shape (len(numbers), ...)."""
+        wavelets = self.bank.wavelets(order)
+        key = ("psi", min(order, len(self.bank.psi)), numbers, level)
+        return self._tensor(key, lambda: np.stack([wavelets[n].levels[level] for n in numbers]), like)
+
+    def phi(self, level: int, like: Tensor) -> Tensor:
+        """Return the low-pass filter at a level."""
+        return self._tensor(("phi", level), lambda: self.bank.phi[level], like)
+
+    def _tensor(self, key: Any, make: Any, like: Tensor) -> Tensor:
+        dtype = like.real.dtype
+        key = (*key, dtype, like.device)
+        if key not in self._tensors:
+            self._tensors[key] = torch.tensor(make(), dtype=dtype, device=like.device)
+        return self._tensors[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"bank": self.bank, "_tensors": {}}
+
+
+def fold(spectrum: Tensor, step: int, ndim: int) -> Tensor:
+    """Return the spectra of signals of which every ``step``-th sample is kept.
+
+    Sampling in space is averaging over the aliases in Fourier.
+    """
+    if step == 1:
+        return spectrum
+    extents = spectrum.shape[-ndim:]
+    split = [part for extent in extents for part in (step, extent // step)]
+    aliases = spectrum.reshape(*spectrum.shape[:-ndim], *split)
+    return aliases.mean(dim=tuple(range(-2 * ndim, 0, 2)))
+
+
+def absolute(values: Tensor) -> Tensor:
+    """Return the modulus; its gradient is 0 where the modulus is."""
+    return values.abs()
+
+
+def inverse(order: Sequence[int]) -> list[int]:
+    """Return where each number 0, 1, ... stands in a permutation."""
+    places = [0] * len(order)
+    for place, number in enumerate(order):
+        places[number] = place
+    return places
