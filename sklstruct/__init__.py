@@ -1,7 +1,7 @@
 """Structured deep networks with a scikit-learn interface.
 
-Estimators of every installed plugin are importable from here by their class names, and are
-imported when first asked for: ``from sklstruct import RFNNClassifier``.
+Estimators and layers of every installed plugin are importable from here by their class names,
+and are imported when first asked for: ``from sklstruct import RFNNClassifier``.
 """
 
 import importlib
@@ -18,15 +18,18 @@ def __getattr__(name: str) -> Any:
     if name in ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     if not name.startswith("_"):
-        from .plugins import entries
-
-        for entry in entries("estimator").values():
+        for entry in _classes():
             if entry.attribute == name:
                 return entry.load()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
+    return sorted({*globals(), *ROOMS, *(entry.attribute for entry in _classes())})
+
+
+def _classes() -> list[Any]:
+    """Return the entries that are importable from here."""
     from .plugins import entries
 
-    return sorted({*globals(), *ROOMS, *(e.attribute for e in entries("estimator").values())})
+    return [entry for kind in ("estimator", "layer") for entry in entries(kind).values()]

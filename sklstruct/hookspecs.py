@@ -18,6 +18,11 @@ def register_frames() -> dict[str, Any]:  # type: ignore[empty-body]
 
 
 @hookspec
+def register_layers() -> dict[str, Any]:  # type: ignore[empty-body]
+    """Return ``{name: layer}``, where ``layer(**params)`` gives a module to build networks from."""
+
+
+@hookspec
 def register_architectures() -> dict[str, Any]:  # type: ignore[empty-body]
     """Return ``{name: build}``, where ``build(in_shape, n_outputs, **params)`` gives a module."""
 

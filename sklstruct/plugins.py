@@ -21,7 +21,7 @@ import pluggy
 
 from . import hookspecs
 
-KINDS = ("frame", "architecture", "estimator", "dataset")
+KINDS = ("frame", "layer", "architecture", "estimator", "dataset")
 RUN_TIME = "registered at run time"
 _LOCK = threading.RLock()
 
@@ -32,7 +32,7 @@ class Entry:
 
     Parameters
     ----------
-    kind : {"frame", "architecture", "estimator", "dataset"}
+    kind : {"frame", "layer", "architecture", "estimator", "dataset"}
     name : str
         The name it is looked up by.
     target : object
@@ -93,7 +93,7 @@ def entries(kind: str) -> dict[str, Entry]:
 
     Parameters
     ----------
-    kind : {"frame", "architecture", "estimator", "dataset"}
+    kind : {"frame", "layer", "architecture", "estimator", "dataset"}
 
     Raises
     ------
@@ -167,7 +167,7 @@ def register(kind: str, name: str, target: Any) -> None:
 
     Parameters
     ----------
-    kind : {"frame", "architecture", "estimator", "dataset"}
+    kind : {"frame", "layer", "architecture", "estimator", "dataset"}
     name : str
     target : object
         What the hook of that kind asks for.

@@ -114,6 +114,7 @@ class Scattering(nn.Module):
         self.filters: Any = (
             LearnableMorlets(bank, self.padded_shape, L) if learnable else FixedFilters(bank)
         )
+        self.plan = compiled.make_plan(self)
 
     @property
     def padded_shape(self) -> tuple[int, ...]:
@@ -155,7 +156,7 @@ class Scattering(nn.Module):
         self._check(x)
         planes = x.flatten(0, 1)
         if compiled.serves(self, planes):
-            coefficients = compiled.scatter(self, planes)
+            coefficients = compiled.scatter(self.plan, planes)
         else:
             pieces = [self._coefficients(piece) for piece in planes.split(self._piece(planes))]
             if not self.average:

@@ -14,7 +14,7 @@ def add_commands(commands: Commands) -> None:
         commands,
         "list",
         run,
-        "list the frames, architectures, estimators and data sets that are installed",
+        "list the frames, layers, architectures, estimators and data sets installed",
         "sklstruct list frame",
     )
     parser.add_argument(

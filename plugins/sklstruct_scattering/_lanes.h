@@ -1,0 +1,230 @@
+/* The transform of 16 signals side by side, one in each lane of a vector.
+
+   Included once for each instruction set: TARGET(name) gives functions a suffix, ATTRIBUTE the
+   instructions.  Every operation is the same for all lanes, so that signals cannot touch each
+   other and the result of one does not depend on its company. */
+
+#define INLINE ATTRIBUTE static inline __attribute__((always_inline))
+
+/* --- Fourier transform of one line: Stockham's algorithm, mixed radices ------------------- */
+
+INLINE Complex TARGET(times)(Complex a, float re, float im) {
+    return (Complex){a.re * re - a.im * im, a.re * im + a.im * re};
+}
+INLINE Complex TARGET(plus)(Complex a, Complex b) { return (Complex){a.re + b.re, a.im + b.im}; }
+INLINE Complex TARGET(minus)(Complex a, Complex b) { return (Complex){a.re - b.re, a.im - b.im}; }
+INLINE Complex TARGET(by_minus_i)(Complex a) { return (Complex){a.im, -a.re}; }
+
+INLINE void TARGET(dft2)(Complex *a) {
+    Complex b = TARGET(minus)(a[0], a[1]);
+    a[0] = TARGET(plus)(a[0], a[1]);
+    a[1] = b;
+}
+
+INLINE void TARGET(dft3)(Complex *a) {
+    const float half_root = 0.866025403784438647f;
+    Complex sum = TARGET(plus)(a[1], a[2]), difference = TARGET(minus)(a[1], a[2]);
+    Complex middle = {a[0].re - 0.5f * sum.re, a[0].im - 0.5f * sum.im};
+    Complex turned = {half_root * difference.im, -half_root * difference.re};
+    a[0] = TARGET(plus)(a[0], sum);
+    a[1] = TARGET(plus)(middle, turned);
+    a[2] = TARGET(minus)(middle, turned);
+}
+
+INLINE void TARGET(dft4)(Complex *a) {
+    Complex s02 = TARGET(plus)(a[0], a[2]), d02 = TARGET(minus)(a[0], a[2]);
+    Complex s13 = TARGET(plus)(a[1], a[3]), d13 = TARGET(by_minus_i)(TARGET(minus)(a[1], a[3]));
+    a[0] = TARGET(plus)(s02, s13);
+    a[1] = TARGET(plus)(d02, d13);
+    a[2] = TARGET(minus)(s02, s13);
+    a[3] = TARGET(minus)(d02, d13);
+}
+
+INLINE void TARGET(dft5)(Complex *a) {
+    const float c1 = 0.309016994374947424f, c2 = -0.809016994374947424f;
+    const float s1 = 0.951056516295153572f, s2 = 0.587785252292473129f;
+    Complex p1 = TARGET(plus)(a[1], a[4]), m1 = TARGET(minus)(a[1], a[4]);
+    Complex p2 = TARGET(plus)(a[2], a[3]), m2 = TARGET(minus)(a[2], a[3]);
+    Complex e1 = {a[0].re + c1 * p1.re + c2 * p2.re, a[0].im + c1 * p1.im + c2 * p2.im};
+    Complex e2 = {a[0].re + c2 * p1.re + c1 * p2.re, a[0].im + c2 * p1.im + c1 * p2.im};
+    Complex o1 = {s1 * m1.im + s2 * m2.im, -(s1 * m1.re + s2 * m2.re)};
+    Complex o2 = {s2 * m1.im - s1 * m2.im, -(s2 * m1.re - s1 * m2.re)};
+    a[0] = TARGET(plus)(a[0], TARGET(plus)(p1, p2));
+    a[1] = TARGET(plus)(e1, o1);
+    a[2] = TARGET(plus)(e2, o2);
+    a[3] = TARGET(minus)(e2, o2);
+    a[4] = TARGET(minus)(e1, o1);
+}
+
+/* One pass of a small radix: groups of r values, m apart in the input, side by side in the
+   output.  `done` is the product of the radices of earlier passes. */
+#define SMALL_PASS(r)                                                                             \
+    ATTRIBUTE static void TARGET(pass##r)(const Complex *x, long sx, Complex *y, long sy,         \
+                                          long m, long done, const float *twiddle) {             \
+        for (long p = 0; p < m; p++)                                                              \
+            for (long q = 0; q < done; q++) {                                                     \
+                Complex a[r];                                                                     \
+                for (int k = 0; k < r; k++) a[k] = x[(q + done * (p + m * k)) * sx];              \
+                TARGET(dft##r)(a);                                                                \
+                y[(q + done * r * p) * sy] = a[0];                                                \
+                for (int k = 1; k < r; k++) {                                                     \
+                    const float *w = twiddle + 2 * (p * (r - 1) + k - 1);                         \
+                    y[(q + done * (r * p + k)) * sy] = TARGET(times)(a[k], w[0], w[1]);           \
+                }                                                                                 \
+            }                                                                                     \
+    }
+SMALL_PASS(2)
+SMALL_PASS(3)
+SMALL_PASS(4)
+SMALL_PASS(5)
+
+/* A pass of any other radix, by the definition; `roots` are the r-th roots of unity. */
+ATTRIBUTE static void TARGET(pass_any)(const Complex *x, long sx, Complex *y, long sy, long r,
+                                       long m, long done, const float *twiddle,
+                                       const float *roots) {
+    Complex a[MAX_RADIX];
+    for (long p = 0; p < m; p++)
+        for (long q = 0; q < done; q++) {
+            for (long k = 0; k < r; k++) a[k] = x[(q + done * (p + m * k)) * sx];
+            for (long k = 0; k < r; k++) {
+                Complex sum = a[0];
+                for (long n = 1, place = 0; n < r; n++) {
+                    place = place + k < r ? place + k : place + k - r;
+                    sum = TARGET(plus)(sum, TARGET(times)(a[n], roots[2 * place], roots[2 * place + 1]));
+                }
+                if (k) {
+                    const float *w = twiddle + 2 * (p * (r - 1) + k - 1);
+                    sum = TARGET(times)(sum, w[0], w[1]);
+                }
+                y[(q + done * (r * p + k)) * sy] = sum;
+            }
+        }
+}
+
+/* Transform a line in place; its values are `stride` apart. */
+ATTRIBUTE static void TARGET(transform_line)(const Line *line, Complex *x, long stride,
+                                             Complex *scratch) {
+    const Complex *from = x;
+    long from_stride = stride, done = 1, left = line->length;
+    for (int i = 0; i < line->passes; i++) {
+        long r = line->radix[i], m = left / r;
+        int last = i == line->passes - 1;
+        Complex *to = last ? x : scratch + (i % 2) * line->length;
+        long to_stride = last ? stride : 1;
+        const float *w = line->twiddle[i];
+        switch (r) {
+            case 2: TARGET(pass2)(from, from_stride, to, to_stride, m, done, w); break;
+            case 3: TARGET(pass3)(from, from_stride, to, to_stride, m, done, w); break;
+            case 4: TARGET(pass4)(from, from_stride, to, to_stride, m, done, w); break;
+            case 5: TARGET(pass5)(from, from_stride, to, to_stride, m, done, w); break;
+            default:
+                TARGET(pass_any)(from, from_stride, to, to_stride, r, m, done, w, line->roots[i]);
+        }
+        from = to, from_stride = to_stride, done *= r, left = m;
+    }
+}
+
+ATTRIBUTE static void TARGET(transform)(const Grid *grid, Complex *x, Complex *scratch) {
+    long rows = grid->rows.length, columns = grid->columns.length;
+    for (long i = 0; i < rows; i++) TARGET(transform_line)(&grid->columns, x + i * columns, 1, scratch);
+    for (long k = 0; k < columns; k++) TARGET(transform_line)(&grid->rows, x + k, columns, scratch);
+}
+
+/* --- the steps between the Fourier transforms --------------------------------------------- */
+
+/* Fill a padded grid with 16 signals; `row` and `column` say where values come from. */
+ATTRIBUTE static void TARGET(gather)(const Plan *plan, const float *const *signals, Complex *x) {
+    long rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
+    for (long i = 0; i < rows; i++)
+        for (long k = 0; k < columns; k++) {
+            Complex *to = x + i * columns + k;
+            long from_row = plan->row_source[i], from_column = plan->column_source[k];
+            to->im = (Vector){0};
+            if (from_row < 0 || from_column < 0) {
+                to->re = (Vector){0};
+                continue;
+            }
+            for (int lane = 0; lane < LANES; lane++)
+                ((float *)&to->re)[lane] = signals[lane][from_row * plan->width + from_column];
+        }
+}
+
+/* Multiply a spectrum by a filter and add the aliases: the spectrum of the response at every
+   `step`-th sample.  Real and imaginary part change places, which makes the next Fourier
+   transform an inverse one; the modulus does not mind. */
+ATTRIBUTE static void TARGET(filter)(const Grid *grid, const Grid *coarse, const Complex *x,
+                                     const float *psi, Complex *y) {
+    long rows = coarse->rows.length, columns = coarse->columns.length, width = grid->columns.length;
+    long down = grid->rows.length / rows, across = width / columns;
+    for (long i = 0; i < rows; i++)
+        for (long k = 0; k < columns; k++) {
+            Complex sum = {{0}, {0}};
+            for (long a = 0; a < down; a++)
+                for (long b = 0; b < across; b++) {
+                    long place = (i + a * rows) * width + k + b * columns;
+                    sum.im += x[place].re * psi[place];
+                    sum.re += x[place].im * psi[place];
+                }
+            y[i * columns + k] = sum;
+        }
+}
+
+ATTRIBUTE static void TARGET(modulus)(long n, Complex *x) {
+    for (long i = 0; i < n; i++) {
+        Vector square = x[i].re * x[i].re + x[i].im * x[i].im;
+        float *to = (float *)&x[i].re;
+        const float *from = (const float *)&square;
+        for (int lane = 0; lane < LANES; lane++) to[lane] = sqrtf(from[lane]);
+        x[i].im = (Vector){0};
+    }
+}
+
+/* Average a modulus: one matrix for the rows, one for the columns. */
+ATTRIBUTE static void TARGET(average)(const Plan *plan, int level, const Complex *x, Vector *rows_done,
+                                      float *const *out, long number) {
+    const Grid *grid = plan->grid + level;
+    long rows = grid->rows.length, columns = grid->columns.length;
+    long size = plan->out_height * plan->out_width;
+    for (long h = 0; h < plan->out_height; h++) {
+        const float *weight = plan->average_rows[level] + h * rows;
+        for (long k = 0; k < columns; k++) rows_done[k] = (Vector){0};
+        for (long i = 0; i < rows; i++)
+            if (weight[i] != 0)
+                for (long k = 0; k < columns; k++) rows_done[k] += weight[i] * x[i * columns + k].re;
+        for (long w = 0; w < plan->out_width; w++) {
+            const float *across = plan->average_columns[level] + w * columns;
+            Vector sum = {0};
+            for (long k = 0; k < columns; k++) sum += across[k] * rows_done[k];
+            for (int lane = 0; lane < LANES; lane++)
+                if (out[lane]) out[lane][number * size + h * plan->out_width + w] = ((float *)&sum)[lane];
+        }
+    }
+}
+
+/* Follow the paths below one whose modulus stands in x; x is used up. */
+ATTRIBUTE static void TARGET(descend)(const Plan *plan, long number, Complex *x, Complex *scratch,
+                                      float *const *out) {
+    const Path *path = plan->path + number;
+    const Grid *grid = plan->grid + path->level;
+    long size = grid->rows.length * grid->columns.length;
+    TARGET(average)(plan, path->level, x, (Vector *)scratch, out, number);
+    if (path->children == 0) return;
+    TARGET(transform)(grid, x, scratch);
+    for (long child = path->first_child; child < path->first_child + path->children; child++) {
+        const Path *next = plan->path + child;
+        const Grid *coarse = plan->grid + next->level;
+        Complex *y = x + size;
+        TARGET(filter)(grid, coarse, x, plan->filters + next->psi, y);
+        TARGET(transform)(coarse, y, scratch);
+        TARGET(modulus)(coarse->rows.length * coarse->columns.length, y);
+        TARGET(descend)(plan, child, y, scratch, out);
+    }
+}
+
+ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const float *const *signals, Complex *x,
+                                      Complex *scratch, float *const *out) {
+    TARGET(gather)(plan, signals, x);
+    TARGET(descend)(plan, 0, x, scratch, out);
+}
+
+#undef INLINE
