@@ -15,17 +15,14 @@
 #error "Vector types of GCC or Clang are needed."
 #endif
 
-#define LANES 16
+#define WIDE 16 /* lanes */
+#define NARROW 4
 #define ALIGNMENT 64
+#define BLOCK 32 /* terms of a partial sum */
 #define MAX_RADIX 31
 #define MAX_PASSES 32
 #define MAX_LEVELS 32
 #define PI 3.14159265358979323846
-
-typedef float Vector __attribute__((vector_size(4 * LANES)));
-typedef struct {
-    Vector re, im;
-} Complex;
 
 /* How to transform a line: the radices, the twiddle factors after each pass, and the roots of
    unity of a radix that has no function of its own. */
@@ -56,35 +53,57 @@ typedef struct {
     const float *filters;
 } Plan;
 
+/* Every combination of instructions and lanes. */
+#define PASTE(name, suffix, lanes) name##suffix##lanes
+#define JOIN(name, suffix, lanes) PASTE(name, suffix, lanes)
+#define TARGET(name) JOIN(name, SUFFIX, LANES)
+
 #if defined(__x86_64__)
-#define TARGET(name) name##_avx512
+#define SUFFIX _avx512_
 #define ATTRIBUTE                                                                                 \
     __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")))
+#define LANES 16
 #include "_lanes.h"
-#undef TARGET
+#undef LANES
+#define LANES 4
+#include "_lanes.h"
+#undef LANES
+#undef SUFFIX
 #undef ATTRIBUTE
-#define TARGET(name) name##_avx2
+#define SUFFIX _avx2_
 #define ATTRIBUTE __attribute__((target("avx2,fma")))
+#define LANES 16
 #include "_lanes.h"
-#undef TARGET
+#undef LANES
+#define LANES 4
+#include "_lanes.h"
+#undef LANES
+#undef SUFFIX
 #undef ATTRIBUTE
 #endif
-#define TARGET(name) name##_plain
+#define SUFFIX _plain_
 #define ATTRIBUTE
+#define LANES 16
 #include "_lanes.h"
-#undef TARGET
-#undef ATTRIBUTE
+#undef LANES
+#define LANES 4
+#include "_lanes.h"
+#undef LANES
 
-typedef void (*Scatter)(const Plan *, const float *const *, Complex *, Complex *, float *const *);
+typedef void (*Scatter)(const Plan *, const float *const *, void *, void *, float *const *);
+typedef struct {
+    Scatter wide, narrow;
+} Kernels;
 
-static Scatter best_scatter(void) {
+static Kernels best_kernels(void) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        return scatter_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return scatter_avx2;
+        return (Kernels){scatter_avx512_16, scatter_avx512_4};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return (Kernels){scatter_avx2_16, scatter_avx2_4};
 #endif
-    return scatter_plain;
+    return (Kernels){scatter_plain_16, scatter_plain_4};
 }
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -162,27 +181,29 @@ static void *aligned(size_t bytes) {
     return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
-/* Scatter n signals, 16 at a time; the lanes that the last ones leave free repeat the last. */
+/* Scatter n signals, 16 at a time and the last few 4 at a time; lanes that are left free repeat
+   the last signal. */
 static int scatter_all(const Plan *plan, const float *x, float *out, long n) {
-    Scatter scatter = best_scatter();
+    Kernels kernels = best_kernels();
     long rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
     long longest = rows > columns ? rows : columns;
     long step = plan->height * plan->width;
     long out_step = plan->n_paths * plan->out_height * plan->out_width;
-    Complex *spectra = aligned(sizeof(Complex) * 4 * rows * columns);
-    Complex *scratch = aligned(sizeof(Complex) * 2 * longest);
-    for (long start = 0; spectra && scratch && start < n; start += LANES) {
-        const float *signals[LANES];
-        float *outs[LANES];
-        for (long lane = 0; lane < LANES; lane++) {
+    size_t value = 2 * sizeof(float) * (n > NARROW ? WIDE : NARROW);
+    void *space = aligned(value * 4 * rows * columns), *scratch = aligned(value * 2 * longest);
+    for (long start = 0, lanes; space && scratch && start < n; start += lanes) {
+        const float *signals[WIDE];
+        float *outs[WIDE];
+        lanes = n - start > NARROW ? WIDE : NARROW;
+        for (long lane = 0; lane < lanes; lane++) {
             long number = start + lane < n ? start + lane : n - 1;
             signals[lane] = x + number * step;
             outs[lane] = start + lane < n ? out + number * out_step : NULL;
         }
-        scatter(plan, signals, spectra, scratch, outs);
+        (lanes == WIDE ? kernels.wide : kernels.narrow)(plan, signals, space, scratch, outs);
     }
-    int done = spectra && scratch;
-    free(spectra);
+    int done = space && scratch;
+    free(space);
     free(scratch);
     return done;
 }

@@ -1,10 +1,17 @@
-/* The transform of 16 signals side by side, one in each lane of a vector.
+/* The transform of LANES signals side by side, one in each lane of a vector.
 
-   Included once for each instruction set: TARGET(name) gives functions a suffix, ATTRIBUTE the
-   instructions.  Every operation is the same for all lanes, so that signals cannot touch each
+   Included once for each instruction set and number of lanes: TARGET(name) gives names a suffix,
+   ATTRIBUTE the instructions.  Every operation is the same for all lanes, so that signals cannot touch each
    other and the result of one does not depend on its company. */
 
+#define Vector TARGET(Vector)
+#define Complex TARGET(Complex)
 #define INLINE ATTRIBUTE static inline __attribute__((always_inline))
+
+typedef float Vector __attribute__((vector_size(4 * LANES)));
+typedef struct {
+    Vector re, im;
+} Complex;
 
 /* --- Fourier transform of one line: Stockham's algorithm, mixed radices ------------------- */
 
@@ -78,25 +85,41 @@ SMALL_PASS(3)
 SMALL_PASS(4)
 SMALL_PASS(5)
 
-/* A pass of any other radix, by the definition; `roots` are the r-th roots of unity. */
-ATTRIBUTE static void TARGET(pass_any)(const Complex *x, long sx, Complex *y, long sy, long r,
+/* A pass of any other radix, which is odd.  Values k and r - k are added and subtracted first:
+   the cosines then meet the sums only, and the sines the differences.  `roots` are the r-th
+   roots of unity. */
+ATTRIBUTE static void TARGET(pass_odd)(const Complex *x, long sx, Complex *y, long sy, long r,
                                        long m, long done, const float *twiddle,
                                        const float *roots) {
-    Complex a[MAX_RADIX];
+    long half = r / 2;
+    Complex sum[MAX_RADIX / 2 + 1], difference[MAX_RADIX / 2 + 1];
     for (long p = 0; p < m; p++)
         for (long q = 0; q < done; q++) {
-            for (long k = 0; k < r; k++) a[k] = x[(q + done * (p + m * k)) * sx];
-            for (long k = 0; k < r; k++) {
-                Complex sum = a[0];
-                for (long n = 1, place = 0; n < r; n++) {
+            const Complex first = x[(q + done * p) * sx];
+            Complex total = first;
+            for (long k = 1; k <= half; k++) {
+                Complex a = x[(q + done * (p + m * k)) * sx];
+                Complex b = x[(q + done * (p + m * (r - k))) * sx];
+                sum[k] = TARGET(plus)(a, b);
+                difference[k] = TARGET(minus)(a, b);
+                total = TARGET(plus)(total, sum[k]);
+            }
+            y[(q + done * r * p) * sy] = total;
+            const float *w = twiddle + 2 * p * (r - 1);
+            for (long k = 1; k <= half; k++) {
+                Complex even = first, odd = {{0}, {0}};
+                for (long n = 1, place = 0; n <= half; n++) {
                     place = place + k < r ? place + k : place + k - r;
-                    sum = TARGET(plus)(sum, TARGET(times)(a[n], roots[2 * place], roots[2 * place + 1]));
+                    float cosine = roots[2 * place], sine = roots[2 * place + 1];
+                    even.re += cosine * sum[n].re;
+                    even.im += cosine * sum[n].im;
+                    odd.re -= sine * difference[n].im;
+                    odd.im += sine * difference[n].re;
                 }
-                if (k) {
-                    const float *w = twiddle + 2 * (p * (r - 1) + k - 1);
-                    sum = TARGET(times)(sum, w[0], w[1]);
-                }
-                y[(q + done * (r * p + k)) * sy] = sum;
+                Complex a = TARGET(plus)(even, odd), b = TARGET(minus)(even, odd);
+                y[(q + done * (r * p + k)) * sy] = TARGET(times)(a, w[2 * k - 2], w[2 * k - 1]);
+                long l = r - k;
+                y[(q + done * (r * p + l)) * sy] = TARGET(times)(b, w[2 * l - 2], w[2 * l - 1]);
             }
         }
 }
@@ -118,7 +141,7 @@ ATTRIBUTE static void TARGET(transform_line)(const Line *line, Complex *x, long 
             case 4: TARGET(pass4)(from, from_stride, to, to_stride, m, done, w); break;
             case 5: TARGET(pass5)(from, from_stride, to, to_stride, m, done, w); break;
             default:
-                TARGET(pass_any)(from, from_stride, to, to_stride, r, m, done, w, line->roots[i]);
+                TARGET(pass_odd)(from, from_stride, to, to_stride, r, m, done, w, line->roots[i]);
         }
         from = to, from_stride = to_stride, done *= r, left = m;
     }
@@ -194,7 +217,12 @@ ATTRIBUTE static void TARGET(average)(const Plan *plan, int level, const Complex
         for (long w = 0; w < plan->out_width; w++) {
             const float *across = plan->average_columns[level] + w * columns;
             Vector sum = {0};
-            for (long k = 0; k < columns; k++) sum += across[k] * rows_done[k];
+            for (long start = 0; start < columns; start += BLOCK) { /* long sums lose digits */
+                Vector part = {0};
+                for (long k = start; k < start + BLOCK && k < columns; k++)
+                    if (across[k] != 0) part += across[k] * rows_done[k];
+                sum += part;
+            }
             for (int lane = 0; lane < LANES; lane++)
                 if (out[lane]) out[lane][number * size + h * plan->out_width + w] = ((float *)&sum)[lane];
         }
@@ -221,10 +249,12 @@ ATTRIBUTE static void TARGET(descend)(const Plan *plan, long number, Complex *x,
     }
 }
 
-ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const float *const *signals, Complex *x,
-                                      Complex *scratch, float *const *out) {
-    TARGET(gather)(plan, signals, x);
-    TARGET(descend)(plan, 0, x, scratch, out);
+ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const float *const *signals, void *space,
+                                      void *scratch, float *const *out) {
+    TARGET(gather)(plan, signals, space);
+    TARGET(descend)(plan, 0, space, scratch, out);
 }
 
 #undef INLINE
+#undef Complex
+#undef Vector

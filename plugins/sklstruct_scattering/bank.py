@@ -270,14 +270,15 @@ def grid_levels(spectrum: Array, deepest: int) -> tuple[Array, ...]:
 
 def cut_to_band(spectrum: Array, level: int) -> Array:
     """Return the spectrum of a filter for signals at every 2^level-th sample."""
-    if level == 0:
-        return spectrum
-    kept = spectrum
-    for axis, n in enumerate(spectrum.shape):
-        half = n >> (level + 1)
-        rows = [np.arange(half), np.arange(n - (n >> level) + half, n)]
-        kept = np.take(kept, np.concatenate(rows), axis=axis)
-    return kept
+    for axis, n in enumerate(spectrum.shape) if level else ():
+        spectrum = np.take(spectrum, band(n, level), axis=axis)
+    return spectrum
+
+
+def band(n: int, level: int) -> NDArray[np.intp]:
+    """Return the frequencies, of n, that signals at every 2^level-th sample have."""
+    half = n >> (level + 1)
+    return np.concatenate([np.arange(half), np.arange(n - (n >> level) + half, n)])
 
 
 # --- space ----------------------------------------------------------------------------------

@@ -32,12 +32,12 @@ def check_parameters(
     """
     shape = check_shape(shape)
     check_integer("J", J, 1)
-    check_scale(J, shape, padding)
     check_integer("L", L, 1)
     check_integer("max_order", max_order, 0, MOST_ORDERS)
     for q in Q if isinstance(Q, Sequence) and len(Q) == 2 else (Q,):
         check_integer("Q", q, 1)
     check_average_scale(T, shape)
+    check_scale(J, T, shape, padding)
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
     for name, flag in {"average": average, "learnable": learnable}.items():
@@ -51,7 +51,7 @@ def check_parameters(
 def check_shape(shape: Any) -> tuple[int, ...]:
     """Return the extents, 1 to 3 positive integers."""
     extents = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-    whole = all(isinstance(extent, Integral) and extent > 0 for extent in extents)
+    whole = all(isinstance(extent, Integral) and int(extent) > 0 for extent in extents)
     if not whole or not 1 <= len(extents) <= 3:
         raise ValueError(f"shape must be 1 to 3 positive integers, got {shape!r}.")
     return tuple(int(extent) for extent in extents)
@@ -65,17 +65,18 @@ def check_integer(name: str, value: Any, low: int, high: int | None = None) -> N
         raise ValueError(f"{name} must be an integer {wanted}, got {value!r}.")
 
 
-def check_scale(J: int, shape: tuple[int, ...], padding: Any) -> None:
+def check_scale(J: int, T: int | None, shape: tuple[int, ...], padding: Any) -> None:
     """Raise ValueError where the scale does not go with the extents."""
-    if 2**J > min(shape):
+    if min(shape) < 2**J:
         largest = min(shape).bit_length() - 1
         raise ValueError(
             f"J={J} averages over {2**J} samples, but the shape is {shape}: "
             + (f"J can be at most {largest}." if largest else "the signals are too small.")
         )
-    if padding == "periodic" and any(extent % 2**J for extent in shape):
+    step = 2 ** max(J, (T or 1).bit_length() - 1)
+    if padding == "periodic" and any(extent % step for extent in shape):
         raise ValueError(
-            f"padding='periodic' needs extents that are multiples of 2**J = {2**J}, "
+            f"padding='periodic' needs extents that are multiples of {step} for J={J} and T={T}, "
             f"got shape={shape}."
         )
 

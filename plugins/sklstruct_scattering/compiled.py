@@ -21,21 +21,23 @@ from torch.autograd import forward_ad
 try:
     from . import _lanes
 except ImportError:  # no compiler where the package was built
-    _lanes = None
+    AVAILABLE = False
+else:
+    AVAILABLE = True
 
 if TYPE_CHECKING:
     from .scattering import Scattering
 
 LANES = 16
+NEGLIGIBLE = 1e-9  # weight of an average, to the largest
 LARGEST_PRIME = 31  # prime factor of an extent
 
 
-def serves(module: Scattering, planes: Tensor) -> bool:
-    """Return whether the kernel computes these signals, shape (n, *shape)."""
+def serves(planes: Tensor) -> bool:
+    """Return whether the kernel computes such signals, shape (n, *shape)."""
     tracked = planes.requires_grad and torch.is_grad_enabled()
     tracked = tracked or forward_ad.unpack_dual(planes).tangent is not None
-    plain = planes.device.type == "cpu" and planes.dtype == torch.float32 and not tracked
-    return _lanes is not None and plain and module.plan is not None
+    return planes.device.type == "cpu" and planes.dtype == torch.float32 and not tracked
 
 
 def scatter(plan: Plan, planes: Tensor) -> Tensor:
@@ -81,7 +83,9 @@ class Plan:
 def make_plan(module: Scattering) -> Plan | None:
     """Return the plan of a transform, or None where the kernel does not apply."""
     bank = getattr(module.filters, "bank", None)
-    if bank is None or not module.average or len(module.axes) > 2 or not _smooth(module):
+    if not AVAILABLE or bank is None or not module.average or len(module.axes) > 2:
+        return None
+    if not _smooth(module):
         return None
     lead = (1,) * (2 - len(module.axes))
     levels = range(1 + max(path.level for path in module.paths))
@@ -123,6 +127,7 @@ def _averages(module: Scattering, phi: NDArray[Any], level: int) -> list[NDArray
         n = len(profile)
         response = np.fft.ifft(profile).real
         places = np.arange(part.start, part.stop) * step
+        response[abs(response) < NEGLIGIBLE * abs(response).max()] = 0  # the kernel skips zeros
         matrices.append(response[(places[:, None] - np.arange(n)) % n].ravel())
     return matrices
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from math import ceil, floor, log2, prod
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -13,10 +14,15 @@ from torch import Tensor, nn
 from . import compiled
 from .bank import Bank, line_bank, line_support, plane_bank, space_bank
 from .checks import check_parameters
-from .learnable import LearnableMorlets
+from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Axis, Branch, Path, branches, scattering_paths
 
 PIECE = {"cpu": 1 << 19, "other": 1 << 26}  # complex numbers of the largest product at a time
+
+
+Filters = Union["ResolvedBank", ResolvedMorlets]
+# path numbers, their moduli, the spectra of these where they are averaged, and their level
+Moduli = tuple[Sequence[int], Tensor, Tensor | None, int]
 
 
 class Scattering(nn.Module):
@@ -111,7 +117,7 @@ class Scattering(nn.Module):
         self.coarsest = bank.coarsest
         self.paths: tuple[Path, ...] = scattering_paths(bank, max_order, average)
         self.branches: tuple[Branch, ...] = branches(self.paths)
-        self.filters: Any = (
+        self.filters: FixedFilters | LearnableMorlets = (
             LearnableMorlets(bank, self.padded_shape, L) if learnable else FixedFilters(bank)
         )
         self.plan = compiled.make_plan(self)
@@ -149,64 +155,68 @@ class Scattering(nn.Module):
         Raises
         ------
         TypeError
-            If x is not a real floating-point tensor.
+            If x is not a tensor of float32 or float64.
         ValueError
             If x has another shape.
         """
         self._check(x)
         planes = x.flatten(0, 1)
-        if compiled.serves(self, planes):
+        if self.plan is not None and compiled.serves(planes):
             coefficients = compiled.scatter(self.plan, planes)
         else:
-            pieces = [self._coefficients(piece) for piece in planes.split(self._piece(planes))]
+            filters = self.filters.resolve(planes)
+            size = self._piece(planes)
+            pieces = [self._coefficients(piece, filters) for piece in planes.split(size)]
             if not self.average:
                 maps = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
                 return [m.unflatten(0, x.shape[:2]) for m in maps]
             coefficients = torch.cat(pieces)
         return coefficients.unflatten(0, x.shape[:2])
 
-    def _coefficients(self, planes: Tensor) -> Any:
+    def _coefficients(self, planes: Tensor, filters: Filters) -> Any:
         """Return the coefficients of signals (n, *shape), or the list of moduli."""
         numbers: list[int] = []
         maps: list[Tensor] = []
-        for members, modulus, spectrum, level in self._moduli(planes):
+        for members, modulus, spectrum, level in self._moduli(planes, filters):
             numbers += members
-            kept = self._kept(level if spectrum is None else self.coarsest, spectrum is not None)
-            found = modulus if spectrum is None else self._averaged(spectrum, level)
+            kept: Any = self._kept(
+                level if spectrum is None else self.coarsest, spectrum is not None
+            )
+            found = modulus if spectrum is None else self._averaged(spectrum, level, filters)
             found = found[(..., *kept)]
             maps += [found] if self.average else found.unbind(1)
         if self.average:
             return torch.cat(maps, dim=1)[:, inverse(numbers)]
         return [maps[k] for k in inverse(numbers)]
 
-    def _moduli(self, planes: Tensor) -> Iterator[tuple[Sequence[int], Tensor, Tensor | None, int]]:
-        """Yield path numbers, moduli (n, n_paths, ...), their spectra if averaged, and level."""
+    def _moduli(self, planes: Tensor, filters: Filters) -> Iterator[Moduli]:
+        """Yield the moduli (n, n_paths, ...) of all paths, by branches."""
         padded = self._pad(planes)[:, None]
         spectrum = torch.fft.fftn(padded, dim=self._dims)
         yield (0,), padded, spectrum if self.average else None, 0
-        yield from self._descend(spectrum, self.branches)
+        yield from self._descend(spectrum, self.branches, filters)
 
     def _descend(
-        self, spectrum: Tensor, siblings: tuple[Branch, ...]
-    ) -> Iterator[tuple[Sequence[int], Tensor, Tensor | None, int]]:
-        """Yield what ``_moduli`` yields for branches, from the spectra of their parents."""
+        self, spectrum: Tensor, siblings: tuple[Branch, ...], filters: Filters
+    ) -> Iterator[Moduli]:
+        """Yield the moduli of branches and below, from the spectra of their parents."""
         for branch in siblings:
-            psi = self.filters.psi(branch.order, branch.numbers, branch.parent_level, spectrum)
-            product = spectrum[:, :, None] * psi
-            folded = fold(product, 2 ** (branch.level - branch.parent_level), len(self.shape))
-            modulus = absolute(torch.fft.ifftn(folded, dim=self._dims)).flatten(1, 2)
+            psi = filters.psi(branch.order, branch.numbers, branch.parent_level)
+            step = 2 ** (branch.level - branch.parent_level)
+            response = filtered(spectrum[:, :, None], psi, step, len(self.shape))
+            modulus = torch.fft.ifftn(response, dim=self._dims).abs().flatten(1, 2)
             onward = self.average or branch.children
             below = torch.fft.fftn(modulus, dim=self._dims) if onward else None
             yield branch.members, modulus, below if self.average else None, branch.level
             if branch.children:
                 assert below is not None
-                yield from self._descend(below, branch.children)
+                yield from self._descend(below, branch.children, filters)
 
-    def _averaged(self, spectrum: Tensor, level: int) -> Tensor:
+    def _averaged(self, spectrum: Tensor, level: int, filters: Filters) -> Tensor:
         """Return the averages of moduli, given as spectra at a level."""
-        product = spectrum * self.filters.phi(level, spectrum)
-        folded = fold(product, 2 ** (self.coarsest - level), len(self.shape))
-        return torch.fft.ifftn(folded, dim=self._dims).real
+        step = 2 ** (self.coarsest - level)
+        response = filtered(spectrum, filters.phi(level), step, len(self.shape))
+        return torch.fft.ifftn(response, dim=self._dims).real
 
     def _pad(self, planes: Tensor) -> Tensor:
         """Return the signals with their continuation beyond the border."""
@@ -255,9 +265,9 @@ class Scattering(nn.Module):
         return bank(self.padded_shape, self.J, self.L)
 
     def _check(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            seen = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"x must be a real floating-point tensor, got {seen}.")
+        dtype = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"x must be a tensor of float32 or float64, got {dtype}.")
         if x.ndim != len(self.shape) + 2 or tuple(x.shape[2:]) != self.shape:
             wanted = f"(n, channels, {', '.join(map(str, self.shape))})"
             raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}.")
@@ -268,45 +278,79 @@ class FixedFilters:
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
-        self._tensors: dict[Any, Tensor] = {}
+        self._resolved: dict[Any, ResolvedBank] = {}
 
-    def psi(self, order: int, numbers: tuple[int, ...], level: int, like: Tensor) -> Tensor:
-        """Return the wavelets of these numbers at a level, shape (len(numbers), ...)."""
-        wavelets = self.bank.wavelets(order)
-        key = ("psi", min(order, len(self.bank.psi)), numbers, level)
-        return self._tensor(key, lambda: np.stack([wavelets[n].levels[level] for n in numbers]), like)
-
-    def phi(self, level: int, like: Tensor) -> Tensor:
-        """Return the low-pass filter at a level."""
-        return self._tensor(("phi", level), lambda: self.bank.phi[level], like)
-
-    def _tensor(self, key: Any, make: Any, like: Tensor) -> Tensor:
-        dtype = like.real.dtype
-        key = (*key, dtype, like.device)
-        if key not in self._tensors:
-            self._tensors[key] = torch.tensor(make(), dtype=dtype, device=like.device)
-        return self._tensors[key]
+    def resolve(self, like: Tensor) -> ResolvedBank:
+        """Return the filters for such signals; they are kept."""
+        key = like.dtype, like.device
+        if key not in self._resolved:
+            self._resolved[key] = ResolvedBank(self.bank, *key)
+        return self._resolved[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"bank": self.bank, "_tensors": {}}
+        return {"bank": self.bank, "_resolved": {}}
 
 
-def fold(spectrum: Tensor, step: int, ndim: int) -> Tensor:
-    """Return the spectra of signals of which every ``step``-th sample is kept.
+class ResolvedBank:
+    """The filters of a bank in one dtype and on one device, made when first asked for."""
 
-    Sampling in space is averaging over the aliases in Fourier.
+    def __init__(self, bank: Bank, dtype: torch.dtype, device: torch.device) -> None:
+        self.bank, self.dtype, self.device = bank, dtype, device
+        self._tensors: dict[Any, Tensor] = {}
+
+    def psi(self, order: int, numbers: tuple[int, ...], level: int) -> Tensor:
+        """Return the wavelets of these numbers at a level, shape (len(numbers), ...)."""
+        key = order, numbers, level
+        if key not in self._tensors:
+            wavelets = self.bank.wavelets(order)
+            self._tensors[key] = self._tensor([wavelets[n].levels[level] for n in numbers])
+        return self._tensors[key]
+
+    def phi(self, level: int) -> Tensor:
+        """Return the low-pass filter at a level."""
+        if level not in self._tensors:
+            self._tensors[level] = self._tensor(self.bank.phi[level])
+        return self._tensors[level]
+
+    def _tensor(self, values: Any) -> Tensor:
+        return torch.tensor(np.asarray(values), dtype=self.dtype, device=self.device)
+
+
+def filtered(spectrum: Tensor, psi: Tensor, step: int, ndim: int) -> Tensor:
+    """Return the spectra of filtered signals of which every ``step``-th sample is kept.
+
+    Sampling in space is averaging over the aliases in Fourier; products and sums are taken
+    alias by alias, so that the full product is never there.
+
+    Parameters
+    ----------
+    spectrum : Tensor, shape (..., *extents)
+        Complex.
+    psi : Tensor, shape (..., *extents)
+        Real filters; leading axes are broadcast.
+    step : int
+    ndim : int
+        Number of extents.
+
+    Returns
+    -------
+    response : Tensor, shape (..., *(extent // step for extent in extents))
     """
-    if step == 1:
-        return spectrum
-    extents = spectrum.shape[-ndim:]
-    split = [part for extent in extents for part in (step, extent // step)]
-    aliases = spectrum.reshape(*spectrum.shape[:-ndim], *split)
-    return aliases.mean(dim=tuple(range(-2 * ndim, 0, 2)))
-
-
-def absolute(values: Tensor) -> Tensor:
-    """Return the modulus; its gradient is 0 where the modulus is."""
-    return values.abs()
+    pairs, weights = torch.view_as_real(spectrum), psi.unsqueeze(-1) / step**ndim
+    extents = [n // step for n in psi.shape[-ndim:]]
+    corners = product(*(range(0, step * n, n) for n in extents))
+    aliases: list[Any] = [
+        (
+            ...,
+            *(slice(start, start + n) for start, n in zip(corner, extents, strict=True)),
+            slice(2),
+        )
+        for corner in corners
+    ]
+    total = pairs[aliases[0]] * weights[aliases[0]]
+    for alias in aliases[1:]:
+        total = torch.addcmul(total, pairs[alias], weights[alias])
+    return torch.view_as_complex(total)
 
 
 def inverse(order: Sequence[int]) -> list[int]:

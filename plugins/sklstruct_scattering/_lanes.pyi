@@ -1,0 +1,3 @@
+from typing import Any
+
+def scatter(n: int, /, *extents_and_arrays: Any) -> None: ...
