@@ -212,7 +212,10 @@ def test_the_example_is_listed_from_its_own_distribution(example):
         "print(json.dumps([found, 'torch' in sys.modules]))"
     )
     found, torch_is_loaded = json.loads(python("-c", script, path=example / "site"))
-    assert found == {"frame": ["dct"], "architecture": ["tiny"], "estimator": [], "dataset": []}
+    assert {kind: names for kind, names in found.items() if names} == {
+        "frame": ["dct"],
+        "architecture": ["tiny"],
+    }
     assert not torch_is_loaded
 
 

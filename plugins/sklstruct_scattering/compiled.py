@@ -82,16 +82,13 @@ class Plan:
 
 def make_plan(module: Scattering) -> Plan | None:
     """Return the plan of a transform, or None where the kernel does not apply."""
-    bank = getattr(module.filters, "bank", None)
-    if not AVAILABLE or bank is None or not module.average or len(module.axes) > 2:
-        return None
-    if not _smooth(module):
+    if not AVAILABLE or not module.average or len(module.axes) > 2 or not _smooth(module):
         return None
     lead = (1,) * (2 - len(module.axes))
     levels = range(1 + max(path.level for path in module.paths))
     extents = [[*lead, *(axis.padded >> level for axis in module.axes)] for level in levels]
     sources = [np.zeros(1, int)] * len(lead) + [a.source(module.padding) for a in module.axes]
-    averages = [part for level in levels for part in _averages(module, bank.phi[level], level)]
+    averages = [part for level in levels for part in _averages(module, level)]
     paths, filters = _paths(module)
     return Plan(
         (len(module.paths), *module.out_shape),
@@ -117,8 +114,9 @@ def _smooth(module: Scattering) -> bool:
     return True
 
 
-def _averages(module: Scattering, phi: NDArray[Any], level: int) -> list[NDArray[np.float64]]:
+def _averages(module: Scattering, level: int) -> list[NDArray[np.float64]]:
     """Return the flat matrices that average along rows and along columns, and sample."""
+    phi = module.fixed.bank.phi[level]
     profiles = [np.ones(1)] * (2 - phi.ndim) + _profiles(phi.astype(float))
     kept = (slice(0, 1),) * (2 - phi.ndim) + module._kept(module.coarsest, average=True)
     step = 2 ** (module.coarsest - level)

@@ -9,7 +9,7 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
-from .bank import FREQUENCY, SIGMA, Bank, band
+from .bank import FREQUENCY, SIGMA, Array, Bank, band
 
 PERIODS = 2  # of the spectrum, to each side, that sampling adds up
 PI_OF_THE_BANK = 3.1415  # which scales the fixed wavelets
@@ -50,7 +50,7 @@ class LearnableMorlets(nn.Module):
         super().__init__()
         wavelets = bank.wavelets(1)
         scales = torch.tensor([2.0**wavelet.j for wavelet in wavelets])
-        self.fixed, self.shape = bank, shape
+        self.phi, self.shape = bank.phi, shape
         self.angle = nn.Parameter(torch.tensor([wavelet.angle for wavelet in wavelets]))
         self.frequency = nn.Parameter(FREQUENCY / scales)
         self.sigma = nn.Parameter(SIGMA * scales)
@@ -58,7 +58,7 @@ class LearnableMorlets(nn.Module):
 
     def resolve(self, like: Tensor) -> ResolvedMorlets:
         """Return the filters for the parameters of this moment."""
-        return ResolvedMorlets(self.fixed, self._spectra().to(like.dtype))
+        return ResolvedMorlets(self.phi, self._spectra().to(like.dtype))
 
     def _spectra(self) -> Tensor:
         """Return the Fourier transforms, shape (n_wavelets, *shape)."""
@@ -89,12 +89,12 @@ class ResolvedMorlets:
 
     Parameters
     ----------
-    fixed : Bank
-        For the low-pass filter.
+    averages : tuple of ndarray
+        The low-pass filter by level.
     spectra : Tensor, shape (n_wavelets, *shape)
     """
 
-    fixed: Bank
+    averages: tuple[Array, ...]
     spectra: Tensor
 
     def psi(self, order: int, numbers: tuple[int, ...], level: int) -> Tensor:
@@ -107,4 +107,4 @@ class ResolvedMorlets:
 
     def phi(self, level: int) -> Tensor:
         """Return the low-pass filter at a level."""
-        return torch.as_tensor(self.fixed.phi[level]).to(self.spectra)
+        return torch.as_tensor(self.averages[level]).to(self.spectra)

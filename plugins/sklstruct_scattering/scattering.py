@@ -17,6 +17,7 @@ from .checks import check_parameters
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Axis, Branch, Path, branches, scattering_paths
 
+DERIVED = {"paths", "branches", "fixed", "plan"}  # not stored with the module
 PIECE = {"cpu": 1 << 19, "other": 1 << 26}  # complex numbers of the largest product at a time
 
 
@@ -113,14 +114,24 @@ class Scattering(nn.Module):
         self.J, self.L, self.Q, self.T = J, L, Q, T
         self.max_order, self.padding, self.average = max_order, padding, average
         self.axes = [self._axis(extent) for extent in self.shape]
+        self.learned = LearnableMorlets(self._bank(), self.padded_shape, L) if learnable else None
+        self._derive()
+
+    def _derive(self) -> None:
+        """Set what follows from the parameters."""
         bank = self._bank()
         self.coarsest = bank.coarsest
-        self.paths: tuple[Path, ...] = scattering_paths(bank, max_order, average)
+        self.paths: tuple[Path, ...] = scattering_paths(bank, self.max_order, self.average)
         self.branches: tuple[Branch, ...] = branches(self.paths)
-        self.filters: FixedFilters | LearnableMorlets = (
-            LearnableMorlets(bank, self.padded_shape, L) if learnable else FixedFilters(bank)
-        )
-        self.plan = compiled.make_plan(self)
+        self.fixed = FixedFilters(bank)
+        self.plan = None if self.learned else compiled.make_plan(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in DERIVED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._derive()
 
     @property
     def padded_shape(self) -> tuple[int, ...]:
@@ -164,7 +175,7 @@ class Scattering(nn.Module):
         if self.plan is not None and compiled.serves(planes):
             coefficients = compiled.scatter(self.plan, planes)
         else:
-            filters = self.filters.resolve(planes)
+            filters = (self.learned or self.fixed).resolve(planes)
             size = self._piece(planes)
             pieces = [self._coefficients(piece, filters) for piece in planes.split(size)]
             if not self.average:
@@ -175,6 +186,9 @@ class Scattering(nn.Module):
 
     def _coefficients(self, planes: Tensor, filters: Filters) -> Any:
         """Return the coefficients of signals (n, *shape), or the list of moduli."""
+        if not len(planes):  # which no Fourier transform takes
+            found = self._coefficients(planes.new_zeros(1, *self.shape), filters)
+            return found[:0] if self.average else [m[:0] for m in found]
         numbers: list[int] = []
         maps: list[Tensor] = []
         for members, modulus, spectrum, level in self._moduli(planes, filters):
@@ -286,9 +300,6 @@ class FixedFilters:
         if key not in self._resolved:
             self._resolved[key] = ResolvedBank(self.bank, *key)
         return self._resolved[key]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"bank": self.bank, "_resolved": {}}
 
 
 class ResolvedBank:
