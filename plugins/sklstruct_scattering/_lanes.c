@@ -1,4 +1,4 @@
-/* Scattering of many signals at a time, 16 in the lanes of a vector: the Python side of it.
+/* Scattering of many signals at a time, in the lanes of vectors: the Python side of it.
 
    The transform itself is in _lanes.h, which is compiled once for each instruction set; the
    best one that the processor has is taken at run time. */
@@ -91,19 +91,21 @@ typedef struct {
 #undef LANES
 
 typedef void (*Scatter)(const Plan *, const float *const *, void *, void *, float *const *);
+typedef void (*ScatterOne)(const Plan *, const float *, void *, void *, float *);
 typedef struct {
     Scatter wide, narrow;
+    ScatterOne one;
 } Kernels;
 
 static Kernels best_kernels(void) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        return (Kernels){scatter_avx512_16, scatter_avx512_4};
+        return (Kernels){scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (Kernels){scatter_avx2_16, scatter_avx2_4};
+        return (Kernels){scatter_avx2_16, scatter_avx2_4, scatter_one_avx2_4};
 #endif
-    return (Kernels){scatter_plain_16, scatter_plain_4};
+    return (Kernels){scatter_plain_16, scatter_plain_4, scatter_one_plain_4};
 }
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -181,31 +183,42 @@ static void *aligned(size_t bytes) {
     return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
-/* Scatter n signals, 16 at a time and the last few 4 at a time; lanes that are left free repeat
-   the last signal. */
+/* Scatter some signals, at most as many as there are lanes; those left free repeat the last. */
+static void scatter_some(const Plan *plan, Scatter scatter, long lanes, const float *x, float *out,
+                         long n, void *space, void *scratch) {
+    const float *signals[WIDE];
+    float *outs[WIDE];
+    long step = plan->height * plan->width;
+    long out_step = plan->n_paths * plan->out_height * plan->out_width;
+    for (long lane = 0; lane < lanes; lane++) {
+        signals[lane] = x + (lane < n ? lane : n - 1) * step;
+        outs[lane] = lane < n ? out + lane * out_step : NULL;
+    }
+    scatter(plan, signals, space, scratch, outs);
+}
+
+/* Scatter n signals: 16 at a time, the last few 4 at a time, or one by one. */
 static int scatter_all(const Plan *plan, const float *x, float *out, long n) {
     Kernels kernels = best_kernels();
     long rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
     long longest = rows > columns ? rows : columns;
-    long step = plan->height * plan->width;
-    long out_step = plan->n_paths * plan->out_height * plan->out_width;
     size_t value = 2 * sizeof(float) * (n > NARROW ? WIDE : NARROW);
     void *space = aligned(value * 4 * rows * columns), *scratch = aligned(value * 2 * longest);
-    for (long start = 0, lanes; space && scratch && start < n; start += lanes) {
-        const float *signals[WIDE];
-        float *outs[WIDE];
-        lanes = n - start > NARROW ? WIDE : NARROW;
-        for (long lane = 0; lane < lanes; lane++) {
-            long number = start + lane < n ? start + lane : n - 1;
-            signals[lane] = x + number * step;
-            outs[lane] = start + lane < n ? out + number * out_step : NULL;
-        }
-        (lanes == WIDE ? kernels.wide : kernels.narrow)(plan, signals, space, scratch, outs);
+    int ready = space && scratch;
+    for (long done = 0, lanes; ready && done < n; done += lanes) {
+        long left = n - done;
+        const float *signals = x + done * plan->height * plan->width;
+        float *outs = out + done * plan->n_paths * plan->out_height * plan->out_width;
+        lanes = left > NARROW ? WIDE : left == NARROW ? NARROW : 1;
+        if (lanes == 1)
+            kernels.one(plan, signals, space, scratch, outs);
+        else
+            scatter_some(plan, lanes == WIDE ? kernels.wide : kernels.narrow, lanes, signals, outs,
+                         left < lanes ? left : lanes, space, scratch);
     }
-    int done = space && scratch;
     free(space);
     free(scratch);
-    return done;
+    return ready;
 }
 
 enum { SIGNALS, OUT, EXTENTS, ROW_SOURCE, COLUMN_SOURCE, AVERAGES, PATHS, FILTERS, N_BUFFERS };

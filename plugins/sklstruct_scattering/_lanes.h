@@ -1,4 +1,5 @@
-/* The transform of LANES signals side by side, one in each lane of a vector.
+/* The transform of LANES signals side by side, one in each lane of a vector; or of one signal,
+   with paths that differ in their first wavelet side by side.
 
    Included once for each instruction set and number of lanes: TARGET(name) gives names a suffix,
    ATTRIBUTE the instructions.  Every operation is the same for all lanes, so that signals cannot touch each
@@ -155,7 +156,7 @@ ATTRIBUTE static void TARGET(transform)(const Grid *grid, Complex *x, Complex *s
 
 /* --- the steps between the Fourier transforms --------------------------------------------- */
 
-/* Fill a padded grid with 16 signals; `row` and `column` say where values come from. */
+/* Fill a padded grid with signals; `row` and `column` say where values come from. */
 ATTRIBUTE static void TARGET(gather)(const Plan *plan, const float *const *signals, Complex *x) {
     long rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
     for (long i = 0; i < rows; i++)
@@ -174,23 +175,34 @@ ATTRIBUTE static void TARGET(gather)(const Plan *plan, const float *const *signa
 
 /* Multiply a spectrum by a filter and add the aliases: the spectrum of the response at every
    `step`-th sample.  Real and imaginary part change places, which makes the next Fourier
-   transform an inverse one; the modulus does not mind. */
-ATTRIBUTE static void TARGET(filter)(const Grid *grid, const Grid *coarse, const Complex *x,
-                                     const float *psi, Complex *y) {
-    long rows = coarse->rows.length, columns = coarse->columns.length, width = grid->columns.length;
-    long down = grid->rows.length / rows, across = width / columns;
-    for (long i = 0; i < rows; i++)
-        for (long k = 0; k < columns; k++) {
-            Complex sum = {{0}, {0}};
-            for (long a = 0; a < down; a++)
-                for (long b = 0; b < across; b++) {
-                    long place = (i + a * rows) * width + k + b * columns;
-                    sum.im += x[place].re * psi[place];
-                    sum.re += x[place].im * psi[place];
-                }
-            y[i * columns + k] = sum;
-        }
+   transform an inverse one; the modulus does not mind.  WEIGHT gives the filter at a place. */
+#define FILTER(name, Filter, WEIGHT)                                                              \
+    ATTRIBUTE static void TARGET(name)(const Grid *grid, const Grid *coarse, const Complex *x,    \
+                                       Filter psi, Complex *y) {                                  \
+        long rows = coarse->rows.length, columns = coarse->columns.length;                        \
+        long width = grid->columns.length;                                                        \
+        long down = grid->rows.length / rows, across = width / columns;                           \
+        for (long i = 0; i < rows; i++)                                                           \
+            for (long k = 0; k < columns; k++) {                                                  \
+                Complex sum = {{0}, {0}};                                                         \
+                for (long a = 0; a < down; a++)                                                   \
+                    for (long b = 0; b < across; b++) {                                           \
+                        long place = (i + a * rows) * width + k + b * columns;                    \
+                        sum.im += x[place].re * WEIGHT;                                           \
+                        sum.re += x[place].im * WEIGHT;                                           \
+                    }                                                                             \
+                y[i * columns + k] = sum;                                                         \
+            }                                                                                     \
+    }
+
+INLINE Vector TARGET(of_lanes)(const float *const *psi, long place) {
+    Vector weight;
+    for (int lane = 0; lane < LANES; lane++) ((float *)&weight)[lane] = psi[lane][place];
+    return weight;
 }
+
+FILTER(filter, const float *, psi[place])
+FILTER(filter_each, const float *const *, TARGET(of_lanes)(psi, place))
 
 ATTRIBUTE static void TARGET(modulus)(long n, Complex *x) {
     for (long i = 0; i < n; i++) {
@@ -203,8 +215,9 @@ ATTRIBUTE static void TARGET(modulus)(long n, Complex *x) {
 }
 
 /* Average a modulus: one matrix for the rows, one for the columns. */
-ATTRIBUTE static void TARGET(average)(const Plan *plan, int level, const Complex *x, Vector *rows_done,
-                                      float *const *out, long number) {
+ATTRIBUTE static void TARGET(average)(const Plan *plan, const long *numbers, const Complex *x,
+                                      Vector *rows_done, float *const *out) {
+    long level = plan->path[numbers[0]].level;
     const Grid *grid = plan->grid + level;
     long rows = grid->rows.length, columns = grid->columns.length;
     long size = plan->out_height * plan->out_width;
@@ -224,37 +237,88 @@ ATTRIBUTE static void TARGET(average)(const Plan *plan, int level, const Complex
                 sum += part;
             }
             for (int lane = 0; lane < LANES; lane++)
-                if (out[lane]) out[lane][number * size + h * plan->out_width + w] = ((float *)&sum)[lane];
+                if (out[lane])
+                    out[lane][numbers[lane] * size + h * plan->out_width + w] = ((float *)&sum)[lane];
         }
     }
 }
 
-/* Follow the paths below one whose modulus stands in x; x is used up. */
-ATTRIBUTE static void TARGET(descend)(const Plan *plan, long number, Complex *x, Complex *scratch,
-                                      float *const *out) {
-    const Path *path = plan->path + number;
+/* Follow the paths below those whose moduli stand in x; x is used up.  The paths of the lanes
+   have the same level, and children with the same wavelets. */
+ATTRIBUTE static void TARGET(descend)(const Plan *plan, const long *numbers, Complex *x,
+                                      Complex *scratch, float *const *out) {
+    const Path *path = plan->path + numbers[0];
     const Grid *grid = plan->grid + path->level;
-    long size = grid->rows.length * grid->columns.length;
-    TARGET(average)(plan, path->level, x, (Vector *)scratch, out, number);
+    Complex *y = x + grid->rows.length * grid->columns.length;
+    TARGET(average)(plan, numbers, x, (Vector *)scratch, out);
     if (path->children == 0) return;
     TARGET(transform)(grid, x, scratch);
-    for (long child = path->first_child; child < path->first_child + path->children; child++) {
-        const Path *next = plan->path + child;
-        const Grid *coarse = plan->grid + next->level;
-        Complex *y = x + size;
-        TARGET(filter)(grid, coarse, x, plan->filters + next->psi, y);
+    for (long k = 0; k < path->children; k++) {
+        long children[LANES];
+        for (int lane = 0; lane < LANES; lane++)
+            children[lane] = plan->path[numbers[lane]].first_child + k;
+        const Path *child = plan->path + children[0];
+        const Grid *coarse = plan->grid + child->level;
+        TARGET(filter)(grid, coarse, x, plan->filters + child->psi, y);
         TARGET(transform)(coarse, y, scratch);
         TARGET(modulus)(coarse->rows.length * coarse->columns.length, y);
-        TARGET(descend)(plan, child, y, scratch, out);
+        TARGET(descend)(plan, children, y, scratch, out);
     }
 }
 
+/* Scatter LANES signals. */
 ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const float *const *signals, void *space,
                                       void *scratch, float *const *out) {
+    const long numbers[LANES] = {0};
     TARGET(gather)(plan, signals, space);
-    TARGET(descend)(plan, 0, space, scratch, out);
+    TARGET(descend)(plan, numbers, space, scratch, out);
 }
 
+/* Return how many paths from this one on, at most LANES, can be computed side by side. */
+static long TARGET(alike)(const Plan *plan, long start, long stop) {
+    const Path *first = plan->path + start;
+    long n = 1;
+    for (; n < LANES && start + n < stop; n++) {
+        const Path *next = first + n;
+        if (next->level != first->level || next->children != first->children) break;
+        if (first->children &&
+            plan->path[next->first_child].psi != plan->path[first->first_child].psi)
+            break;
+    }
+    return n;
+}
+
+/* Scatter one signal, with paths of first order side by side. */
+ATTRIBUTE static void TARGET(scatter_one)(const Plan *plan, const float *signal, void *space,
+                                          void *scratch, float *out) {
+    const Path *root = plan->path;
+    const Grid *grid = plan->grid;
+    Complex *x = space, *y = x + grid->rows.length * grid->columns.length;
+    const float *signals[LANES], *psi[LANES];
+    float *outs[LANES] = {out};
+    long numbers[LANES] = {0};
+    for (int lane = 0; lane < LANES; lane++) signals[lane] = signal;
+    TARGET(gather)(plan, signals, x);
+    TARGET(average)(plan, numbers, x, scratch, outs);
+    TARGET(transform)(grid, x, scratch);
+    long stop = root->first_child + root->children;
+    for (long start = root->first_child, n; start < stop; start += n) {
+        n = TARGET(alike)(plan, start, stop);
+        for (long lane = 0; lane < LANES; lane++) {
+            numbers[lane] = start + (lane < n ? lane : 0);
+            psi[lane] = plan->filters + plan->path[numbers[lane]].psi;
+            outs[lane] = lane < n ? out : NULL;
+        }
+        const Grid *coarse = plan->grid + plan->path[start].level;
+        TARGET(filter_each)(grid, coarse, x, psi, y);
+        TARGET(transform)(coarse, y, scratch);
+        TARGET(modulus)(coarse->rows.length * coarse->columns.length, y);
+        TARGET(descend)(plan, numbers, y, scratch, outs);
+    }
+}
+
+#undef FILTER
+#undef SMALL_PASS
 #undef INLINE
 #undef Complex
 #undef Vector

@@ -18,7 +18,7 @@ from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Axis, Branch, Path, branches, scattering_paths
 
 DERIVED = {"paths", "branches", "fixed", "plan"}  # not stored with the module
-PIECE = {"cpu": 1 << 19, "other": 1 << 26}  # complex numbers of the largest product at a time
+PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
 
 
 Filters = Union["ResolvedBank", ResolvedMorlets]
