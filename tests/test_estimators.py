@@ -35,8 +35,10 @@ def digits():
 
 
 def small(cls):
-    """Return an estimator that learns the toy problems of the checks in little time."""
-    return cls(widths=(16, 16), max_epochs=30) if "widths" in cls().get_params() else cls()
+    """Return an estimator for the toy problems of the checks: few features, little time."""
+    known = cls().get_params(deep=False)
+    params = {"widths": (16, 16), "max_epochs": 30} if "widths" in known else {}
+    return cls(**params, **({"J": 1} if "J" in known else {}))
 
 
 def estimator_classes():

@@ -271,10 +271,10 @@ def test_padding_modes_continue_the_signal():
     modes = {"reflect": "reflect", "symmetric": "symmetric", "zero": "constant"}
     for padding, numpy_mode in modes.items():
         scattering = Scattering(J=3, shape=(12,), padding=padding)
-        axis = scattering.axes[0]
+        axis = scattering.grid.axes[0]
         widths = axis.before, axis.padded - axis.before - axis.extent
         wanted = np.pad(x[0, 0].numpy(), widths, mode=numpy_mode)
-        np.testing.assert_array_equal(scattering._pad(x[:, 0])[0], wanted)
+        np.testing.assert_array_equal(scattering.grid.pad(x[:, 0])[0], wanted)
 
 
 def test_pickled_copies_are_small_and_agree():

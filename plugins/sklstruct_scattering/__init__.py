@@ -1,4 +1,4 @@
-"""Wavelet scattering, fixed features that a structured network has to beat."""
+"""Wavelet scattering and other fixed features, and the classifiers that stand on them."""
 
 from typing import Any
 
@@ -7,5 +7,21 @@ from sklstruct import hookimpl
 
 @hookimpl
 def register_layers() -> dict[str, Any]:
-    """Provide the scattering transform."""
-    return {"scattering": "sklstruct_scattering.scattering:Scattering"}
+    """Provide the transforms as torch modules."""
+    return {
+        "scattering": "sklstruct_scattering.scattering:Scattering",
+        "roto_translation_scattering": "sklstruct_scattering.roto:RotoTranslationScattering",
+        "harmonic_scattering": "sklstruct_scattering.harmonic:HarmonicScattering",
+        "windowed_fourier": "sklstruct_scattering.fourier:WindowedFourier",
+        "wavelet_modulus": "sklstruct_scattering.wavelet_modulus:WaveletModulus",
+    }
+
+
+@hookimpl
+def register_estimators() -> dict[str, Any]:
+    """Provide the transformers."""
+    return {
+        "scattering_features": "sklstruct_scattering.transformer:ScatteringTransformer",
+        "fourier_features": "sklstruct_scattering.fourier:WindowedFourierTransformer",
+        "wavelet_features": "sklstruct_scattering.wavelet_modulus:WaveletModulusTransformer",
+    }

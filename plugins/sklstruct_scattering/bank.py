@@ -208,7 +208,7 @@ def plane_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 2.
     """
     psi = tuple(
-        plane_wavelet(shape, j, theta, plane_angle(theta, L), 4 / L, min(j, max(J - 2, 0)))
+        plane_wavelet(shape, j, theta, L, min(j, max(J - 2, 0)))
         for j in range(J)
         for theta in range(L)
     )
@@ -221,16 +221,15 @@ def plane_angle(theta: int, L: int) -> float:
     return (int(L - L / 2 - 1) - theta) * pi / L
 
 
-def plane_wavelet(
-    shape: tuple[int, int], j: int, theta: int, angle: float, slant: float, deepest: int
-) -> Wavelet:
-    """Return one wavelet of the plane."""
+def plane_wavelet(shape: tuple[int, int], j: float, theta: int, L: int, deepest: int) -> Wavelet:
+    """Return one wavelet of the plane, of L orientations."""
+    angle, slant = plane_angle(theta, L), 4 / L
     sigma, frequency = SIGMA * 2**j, FREQUENCY / 2**j
     window = gabor(shape, sigma, angle, 0.0, slant)
     wave = gabor(shape, sigma, angle, frequency, slant)
     spectrum = spectrum_of(wave - wave.sum() / window.sum() * window)
     levels = grid_levels(spectrum, deepest)
-    return Wavelet(j, levels, theta, angle, frequency / (2 * pi), 1 / (2 * pi * sigma))
+    return Wavelet(floor(j), levels, theta, angle, frequency / (2 * pi), 1 / (2 * pi * sigma))
 
 
 def gabor(
@@ -301,31 +300,27 @@ def space_bank(shape: tuple[int, int, int], J: int, L: int) -> Bank:
     J, L : int
         Numbers of scales and of orientations.
     """
-    slant = min(1.0, 4 / pi * sqrt(2 * pi / L))
-    directions = half_sphere(3, L)
     psi = tuple(
-        Wavelet(
-            j,
-            grid_levels(space_wavelet(shape, j, direction, slant), min(j, max(J - 2, 0))),
-            theta,
-            xi=FREQUENCY / 2**j / (2 * pi),
-            sigma=1 / (2 * pi * SIGMA * 2**j),
-        )
+        space_wavelet(shape, j, theta, L, min(j, max(J - 2, 0)))
         for j in range(J)
-        for theta, direction in enumerate(directions)
+        for theta in range(L)
     )
-    phi = gaussian_spectrum(shape, SIGMA * 2 ** (J - 1), directions[0], 1.0, 0.0)
+    phi = gaussian_spectrum(shape, SIGMA * 2 ** (J - 1), half_sphere(3, 1)[0], 1.0, 0.0)
     return Bank((psi,), grid_levels(phi, J - 1), J)
 
 
 def space_wavelet(
-    shape: tuple[int, ...], j: int, direction: NDArray[np.float64], slant: float
-) -> Array:
-    """Return the Fourier transform of one wavelet of space."""
+    shape: tuple[int, int, int], j: float, theta: int, L: int, deepest: int
+) -> Wavelet:
+    """Return one wavelet of space, of L orientations."""
     sigma, frequency = SIGMA * 2**j, FREQUENCY / 2**j
+    slant = min(1.0, 4 / pi * sqrt(2 * pi / L))
+    direction = half_sphere(3, L)[theta]
     window = gaussian_spectrum(shape, sigma, direction, slant, 0.0)
     wave = gaussian_spectrum(shape, sigma, direction, slant, frequency)
-    return wave - wave.flat[0] / window.flat[0] * window
+    levels = grid_levels(wave - wave.flat[0] / window.flat[0] * window, deepest)
+    xi, width = frequency / (2 * pi), 1 / (2 * pi * sigma)
+    return Wavelet(floor(j), levels, theta, xi=xi, sigma=width)
 
 
 def gaussian_spectrum(

@@ -82,12 +82,12 @@ class Plan:
 
 def make_plan(module: Scattering) -> Plan | None:
     """Return the plan of a transform, or None where the kernel does not apply."""
-    if not AVAILABLE or not module.average or len(module.axes) > 2 or not _smooth(module):
+    if not AVAILABLE or not module.average or len(module.grid.axes) > 2 or not _smooth(module):
         return None
-    lead = (1,) * (2 - len(module.axes))
+    lead = (1,) * (2 - len(module.grid.axes))
     levels = range(1 + max(path.level for path in module.paths))
-    extents = [[*lead, *(axis.padded >> level for axis in module.axes)] for level in levels]
-    sources = [np.zeros(1, int)] * len(lead) + [a.source(module.padding) for a in module.axes]
+    extents = [[*lead, *(axis.padded >> level for axis in module.grid.axes)] for level in levels]
+    sources = [np.zeros(1, int)] * len(lead) + [a.source(module.padding) for a in module.grid.axes]
     averages = [part for level in levels for part in _averages(module, level)]
     paths, filters = _paths(module)
     return Plan(
@@ -118,7 +118,7 @@ def _averages(module: Scattering, level: int) -> list[NDArray[np.float64]]:
     """Return the flat matrices that average along rows and along columns, and sample."""
     phi = module.fixed.bank.phi[level]
     profiles = [np.ones(1)] * (2 - phi.ndim) + _profiles(phi.astype(float))
-    kept = (slice(0, 1),) * (2 - phi.ndim) + module._kept(module.coarsest, average=True)
+    kept = (slice(0, 1),) * (2 - phi.ndim) + module.grid.kept(module.coarsest, average=True)
     step = 2 ** (module.coarsest - level)
     matrices = []
     for profile, part in zip(profiles, kept, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import ceil, floor, log2, prod
+from math import prod
 from typing import Any, Union
 
 import numpy as np
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from . import compiled
-from .bank import Bank, line_bank, line_support, plane_bank, space_bank
+from .bank import Bank, line_bank, plane_bank, space_bank
 from .checks import check_parameters
+from .grid import Grid, check_signals
 from .learnable import LearnableMorlets, ResolvedMorlets
-from .paths import Axis, Branch, Path, branches, scattering_paths
+from .paths import Branch, Path, branches, scattering_paths
 
 DERIVED = {"paths", "branches", "fixed", "plan"}  # not stored with the module
 PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
@@ -73,6 +74,11 @@ class Scattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a scale larger than the signal.
 
+    Notes
+    -----
+    Coefficients are those of Kymatio 0.3, in its order.  On a line this includes a factor 2^-r
+    for every filter that is applied to every 2^r-th sample.
+
     References
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.
@@ -113,7 +119,11 @@ class Scattering(nn.Module):
         )
         self.J, self.L, self.Q, self.T = J, L, Q, T
         self.max_order, self.padding, self.average = max_order, padding, average
-        self.axes = [self._axis(extent) for extent in self.shape]
+        self.grid = (
+            Grid.line(*self.shape, T or 2**J, padding)
+            if len(self.shape) == 1
+            else Grid.around(self.shape, J, padding)
+        )
         self.learned = LearnableMorlets(self._bank(), self.padded_shape, L) if learnable else None
         self._derive()
 
@@ -136,13 +146,19 @@ class Scattering(nn.Module):
     @property
     def padded_shape(self) -> tuple[int, ...]:
         """Extents of the padded signals."""
-        return tuple(axis.padded for axis in self.axes)
+        return self.grid.padded_shape
 
     @property
     def out_shape(self) -> tuple[int, ...]:
         """Extents of the averaged coefficients."""
-        kept = self._kept(self.coarsest, average=True)
-        return tuple(part.stop - part.start for part in kept)
+        return self.grid.extents(self.coarsest, average=True)
+
+    @property
+    def map_shapes(self) -> list[tuple[int, ...]]:
+        """Extents of the coefficients of every path."""
+        if self.average:
+            return [self.out_shape] * len(self.paths)
+        return [self.grid.extents(path.level, average=False) for path in self.paths]
 
     def extra_repr(self) -> str:
         """Return the parameters that are not defaults."""
@@ -170,7 +186,7 @@ class Scattering(nn.Module):
         ValueError
             If x has another shape.
         """
-        self._check(x)
+        check_signals(x, self.shape)
         planes = x.flatten(0, 1)
         if self.plan is not None and compiled.serves(planes):
             coefficients = compiled.scatter(self.plan, planes)
@@ -193,10 +209,10 @@ class Scattering(nn.Module):
         maps: list[Tensor] = []
         for members, modulus, spectrum, level in self._moduli(planes, filters):
             numbers += members
-            kept: Any = self._kept(
-                level if spectrum is None else self.coarsest, spectrum is not None
-            )
-            found = modulus if spectrum is None else self._averaged(spectrum, level, filters)
+            found = modulus
+            if spectrum is not None:
+                found, level = self._averaged(spectrum, level, filters), self.coarsest
+            kept: Any = self.grid.kept(level, self.average)
             found = found[(..., *kept)]
             maps += [found] if self.average else found.unbind(1)
         if self.average:
@@ -205,8 +221,8 @@ class Scattering(nn.Module):
 
     def _moduli(self, planes: Tensor, filters: Filters) -> Iterator[Moduli]:
         """Yield the moduli (n, n_paths, ...) of all paths, by branches."""
-        padded = self._pad(planes)[:, None]
-        spectrum = torch.fft.fftn(padded, dim=self._dims)
+        padded = self.grid.pad(planes)[:, None]
+        spectrum = torch.fft.fftn(padded, dim=self.grid.dims)
         yield (0,), padded, spectrum if self.average else None, 0
         yield from self._descend(spectrum, self.branches, filters)
 
@@ -218,9 +234,9 @@ class Scattering(nn.Module):
             psi = filters.psi(branch.order, branch.numbers, branch.parent_level)
             step = 2 ** (branch.level - branch.parent_level)
             response = filtered(spectrum[:, :, None], psi, step, len(self.shape))
-            modulus = torch.fft.ifftn(response, dim=self._dims).abs().flatten(1, 2)
+            modulus = torch.fft.ifftn(response, dim=self.grid.dims).abs().flatten(1, 2)
             onward = self.average or branch.children
-            below = torch.fft.fftn(modulus, dim=self._dims) if onward else None
+            below = torch.fft.fftn(modulus, dim=self.grid.dims) if onward else None
             yield branch.members, modulus, below if self.average else None, branch.level
             if branch.children:
                 assert below is not None
@@ -230,28 +246,7 @@ class Scattering(nn.Module):
         """Return the averages of moduli, given as spectra at a level."""
         step = 2 ** (self.coarsest - level)
         response = filtered(spectrum, filters.phi(level), step, len(self.shape))
-        return torch.fft.ifftn(response, dim=self._dims).real
-
-    def _pad(self, planes: Tensor) -> Tensor:
-        """Return the signals with their continuation beyond the border."""
-        for dim, axis in enumerate(self.axes, start=1):
-            source = axis.source(self.padding)
-            if (source < 0).any():
-                widths = (axis.padded - axis.before - axis.extent, axis.before)
-                skipped = (0, 0) * (len(self.shape) - dim)
-                planes = nn.functional.pad(planes, (*skipped, *widths[::-1]))
-            elif axis.padded > axis.extent:
-                planes = planes.index_select(dim, torch.from_numpy(source).to(planes.device))
-        return planes
-
-    def _kept(self, level: int, average: bool) -> tuple[slice, ...]:
-        """Return the samples at a level that belong to the signal."""
-        trim = average and len(self.shape) > 1 and self.padding != "periodic"
-        return tuple(axis.kept(level, trim) for axis in self.axes)
-
-    @property
-    def _dims(self) -> tuple[int, ...]:
-        return tuple(range(-len(self.shape), 0))
+        return torch.fft.ifftn(response, dim=self.grid.dims).real
 
     def _piece(self, planes: Tensor) -> int:
         """Return how many signals to compute at a time."""
@@ -259,32 +254,12 @@ class Scattering(nn.Module):
         room = PIECE["cpu" if planes.device.type == "cpu" else "other"]
         return max(1, room // (widest * prod(self.padded_shape)))
 
-    def _axis(self, extent: int) -> Axis:
-        step = 2**self.J
-        if self.padding == "periodic":
-            return Axis(extent, 0, extent)
-        if len(self.shape) == 1:
-            margin = 3 * line_support(extent, self.T or step)
-            bits = min(ceil(log2(extent + 2 * margin)), floor(log2(3 * extent - 2)))
-            padded = 2**bits
-        else:
-            padded = ((extent + step) // step + 1) * step
-        return Axis(extent, (padded - extent) // 2, padded)
-
     def _bank(self) -> Bank:
         if len(self.shape) == 1:
             per_octave = (self.Q, 1) if isinstance(self.Q, int) else self.Q
             return line_bank(*self.padded_shape, self.J, per_octave, self.T or 2**self.J)
         bank = plane_bank if len(self.shape) == 2 else space_bank
         return bank(self.padded_shape, self.J, self.L)
-
-    def _check(self, x: Tensor) -> None:
-        dtype = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        if dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"x must be a tensor of float32 or float64, got {dtype}.")
-        if x.ndim != len(self.shape) + 2 or tuple(x.shape[2:]) != self.shape:
-            wanted = f"(n, channels, {', '.join(map(str, self.shape))})"
-            raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}.")
 
 
 class FixedFilters:

@@ -1,0 +1,235 @@
+"""The modulus of the windowed Fourier transform, as a torch module and as features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import ceil
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .checks import check_integer, check_shape
+from .features import MapTransformer
+from .grid import Grid, check_signals
+from .meta import AXES
+from .paths import PADDINGS, Axis
+
+
+class WindowedFourier(nn.Module):
+    r"""Modulus of the windowed Fourier transform, on a grid of positions and frequencies.
+
+    .. math::
+        F x(k, u) = w^{-d/2}
+        \Big| \sum_v x(v) \, g(v - u) \, e^{-2 \pi i \langle k, v \rangle / w} \Big|
+
+    with :math:`g(v) = \prod_a \sin(\pi v_a / w)` on a cube of w samples.  Where windows overlap
+    by half, their squares add to 1, and so the squares of the coefficients to
+    :math:`\|x\|^2`.  As x is real, -k gives what k gives, and one of the two is left out.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Extents of the signals, (T,), (H, W) or (D, H, W).
+    window : int, default=8
+        Extent w of the window, and number of frequencies along an axis.  None is the Fourier
+        transform of the whole signal, g = 1, which no translation changes if it is cyclic, and
+        every deformation the more the higher the frequency is.
+    hop : int, default=None
+        Samples from one window to the next, at most w; None is half a window.
+    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
+        How signals continue beyond their border.
+
+    Attributes
+    ----------
+    frequencies : ndarray, shape (n_frequencies, ndim)
+        The vectors k, in periods to the window.
+    out_shape : tuple of int
+        Number of windows along every axis.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid.
+
+    References
+    ----------
+    S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012,
+    section 1: what is not stable about it.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        window: int | None = 8,
+        hop: int | None = None,
+        padding: str = "reflect",
+    ) -> None:
+        super().__init__()
+        self.shape = check_shape(shape)
+        check_window(window, hop, padding)
+        self.window, self.hop, self.padding = window, hop, padding
+        self.widths, self.steps = self.shape, self.shape
+        if window is not None:
+            self.widths = (window,) * len(self.shape)
+            self.steps = (hop or ceil(window / 2),) * len(self.shape)
+        places = zip(self.shape, self.widths, self.steps, strict=True)
+        self.grid = Grid(tuple(window_axis(*place) for place in places), padding)
+        self.out_shape = tuple(ceil(n / s) for n, s in zip(self.shape, self.steps, strict=True))
+        self.frequencies = distinct_frequencies(self.widths)
+
+    def extra_repr(self) -> str:
+        """Return the parameters."""
+        return f"shape={self.shape}, window={self.window}, hop={self.hop}, padding={self.padding!r}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the moduli.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, *shape)
+            Real; float32 or float64.
+
+        Returns
+        -------
+        moduli : Tensor, shape (n, channels, n_frequencies, *out_shape)
+
+        Raises
+        ------
+        TypeError
+            If x is not a real floating-point tensor.
+        ValueError
+            If x has another shape.
+        """
+        check_signals(x, self.shape)
+        ndim = len(self.shape)
+        patches = self.grid.pad(x.flatten(0, 1))
+        for dim, (width, step) in enumerate(zip(self.widths, self.steps, strict=True), start=1):
+            patches = patches.unfold(dim, width, step)
+        taper = torch.from_numpy(self._taper()).to(patches)
+        spectra = torch.fft.rfftn(patches * taper, dim=self.grid.dims, norm="ortho")
+        wanted = torch.from_numpy(self._rows()).to(x.device)
+        moduli = spectra.flatten(-ndim).index_select(-1, wanted).abs()
+        return moduli.movedim(-1, 1).unflatten(0, x.shape[:2])
+
+    def _taper(self) -> NDArray[np.float64]:
+        """Return the window, 1 for the whole signal."""
+        if self.window is None:
+            return np.ones(self.widths)
+        wave = np.sin(np.pi * (np.arange(self.window) + 0.5) / self.window)
+        return reduce(np.multiply.outer, [wave] * len(self.widths))
+
+    def _rows(self) -> NDArray[np.intp]:
+        """Return where the frequencies stand in the flat transform of real signals."""
+        half = (*self.widths[:-1], self.widths[-1] // 2 + 1)
+        return np.ravel_multi_index(tuple((self.frequencies % self.widths).T), half)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class WindowedFourierTransformer(MapTransformer):
+    r"""Moduli of windowed Fourier transforms of signals, images and volumes.
+
+    .. math::
+        F x(k, u) = w^{-d/2}
+        \Big| \sum_v x(v) \, g(v - u) \, e^{-2 \pi i \langle k, v \rangle / w} \Big|
+
+    with a sine window g, w samples wide along every axis.  A translation by much less than w
+    changes them little; but a dilation moves high frequencies far, from one k to the next, and
+    the more so the wider the window: they are not stable to deformations as scattering is.
+
+    Nothing is learned.  Features are ordered by channel, frequency and place.
+
+    Parameters
+    ----------
+    window : int, default=8
+        Extent w of the window, which may be wider than the signal, and number of frequencies
+        along an axis.  None is the Fourier transform of the whole.
+    hop : int, default=None
+        Samples from one window to the next, at most w; None is half a window.
+    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
+        How samples continue beyond their border.
+    image_shape : tuple of int, default=None
+        Shape into which flat rows of X are folded.
+    layout : str, default=None
+        Axes of one sample, see ``sklstruct.estimators.samples``.
+    dtype : {"float32", "float64"}, default="float32"
+    device : str, default="auto"
+    n_threads : int, default=1
+        Threads of torch on a CPU; None takes torch's own setting.
+
+    Attributes
+    ----------
+    layout_ : str
+        How samples were read.
+    in_shape_ : tuple of int
+        Shape of a sample, (channels, *spatial).
+    module_ : WindowedFourier
+        The torch module; its ``frequencies`` and ``out_shape`` tell how to fold the features.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import WindowedFourierTransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> transformer = WindowedFourierTransformer(window=4, image_shape=(8, 8)).fit(X)
+    >>> transformer.transform(X[:5]).shape
+    (5, 160)
+    >>> transformer.get_feature_names_out()[-1]
+    'F[k=(-1,1)]@(3,3)'
+
+    References
+    ----------
+    J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 2.
+    """
+
+    window: int | None = 8
+    hop: int | None = None
+    padding: str = "reflect"
+
+    def _module(self, shape: tuple[int, ...]) -> WindowedFourier:
+        return WindowedFourier(shape, self.window, self.hop, self.padding)
+
+    def _maps(self) -> pd.DataFrame:
+        k = self.module_.frequencies
+        table = pd.DataFrame(k, columns=[f"k_{axis}" for axis in AXES[k.shape[1]]])
+        table["xi"] = np.linalg.norm(k / self.module_.widths, axis=1)
+        return table.set_axis([frequency_name(each) for each in k.tolist()])
+
+
+def frequency_name(k: list[int]) -> str:
+    """Return a name such as ``F[k=(1,2)]``, on a line ``F[k=1]``."""
+    return f"F[k={k[0]}]" if len(k) == 1 else f"F[k=({','.join(map(str, k))})]"
+
+
+def window_axis(extent: int, width: int, step: int) -> Axis:
+    """Return the axis on which windows cover a signal, as much at one end as at the other."""
+    padded = (ceil(extent / step) - 1) * step + width
+    return Axis(extent, (padded - extent) // 2, padded)
+
+
+def distinct_frequencies(widths: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return one of each pair of wave vectors k and -k, the one with the last entry positive."""
+    k = np.indices(widths).reshape(len(widths), -1)
+    extents = np.array(widths)[:, None]
+    number, opposite = (
+        np.ravel_multi_index(tuple(each[::-1]), widths[::-1]) for each in (k, -k % extents)
+    )
+    kept = k[:, number <= opposite]
+    return np.where(kept > extents // 2, kept - extents, kept).T
+
+
+def check_window(window: Any, hop: Any, padding: Any) -> None:
+    """Raise ValueError unless the windows are valid."""
+    if window is not None:
+        check_integer("window", window, 1)
+    elif hop is not None:
+        raise ValueError(f"hop={hop!r} is the distance of windows, but window is None.")
+    if hop is not None:
+        check_integer("hop", hop, 1, window)
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")

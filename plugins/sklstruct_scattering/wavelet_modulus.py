@@ -1,0 +1,251 @@
+"""The modulus of the wavelet transform at any scales, as a torch module and as features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import log2
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sklstruct.frames.checks import check_scales as check_positive_scales
+
+from .bank import (
+    SIGMA_LOW,
+    Bank,
+    Wavelet,
+    line_wavelet,
+    plane_wavelet,
+    space_wavelet,
+    wave_places,
+)
+from .checks import check_integer
+from .features import MapTransformer
+from .meta import COLUMNS
+from .scattering import Scattering
+
+
+class WaveletModulus(Scattering):
+    r"""Modulus of the wavelet transform: scattering of first order, at any scales.
+
+    .. math::
+        W x(s, \theta, u) = |x \star \psi_{s,\theta}|(u), \qquad
+        \psi_{s,\theta}(u) = s^{-d} \, \psi_\theta(u / s)
+
+    or, averaged, :math:`|x \star \psi_{s,\theta}| \star \phi_J`.  The scales of scattering are
+    the powers of 2.
+
+    Parameters
+    ----------
+    J : int
+        The largest scale is at most 2^J.  Averages are over about 2^J samples, and kept at
+        every 2^J-th.
+    shape : tuple of int
+        Extents of the signals, (T,), (H, W) or (D, H, W); any, from 2^J on.
+    scales : sequence of float, default=None
+        From 1, the finest wavelet that samples resolve (3/8 of a period to the sample in the
+        plane and in space, 0.35 on a line), to 2^J; None is 1, 2, ... 2^(J-1).
+    L : int, default=8
+        Number of orientations, in two and three dimensions.
+    Q : int, default=1
+        Wavelets to the octave that a line would need: the larger, the more periods they have.
+    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
+        How signals continue beyond their border.
+    average : bool, default=True
+        If False, the moduli themselves come out, at every sample.
+
+    Attributes
+    ----------
+    scales : tuple of float
+    wavelets : tuple of (float, Wavelet)
+        By scale, then by orientation, each with its scale.
+    out_shape : tuple of int
+        Extents of what comes out.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, such as a scale larger than the signal.
+
+    References
+    ----------
+    S. Mallat. Understanding deep convolutional networks. Phil. Trans. R. Soc. A, 2016, section
+    3: with the average they are stable to deformations, at a loss that scattering recovers.
+    """
+
+    def __init__(
+        self,
+        J: int,
+        shape: Sequence[int],
+        scales: Sequence[float] | None = None,
+        L: int = 8,
+        Q: int = 1,
+        padding: str = "reflect",
+        average: bool = True,
+    ) -> None:
+        check_integer("J", J, 1)
+        check_integer("Q", Q, 1)
+        self.scales = check_scales(scales, J)
+        super().__init__(J, shape, L=L, Q=Q, max_order=1, padding=padding, average=average)
+        scale_of_each = np.repeat(self.scales, (len(self.paths) - 1) // len(self.scales)).tolist()
+        wavelets = [path.wavelets[0] for path in self.paths[1:]]
+        self.wavelets = tuple(zip(scale_of_each, wavelets, strict=True))
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Extents of what comes out."""
+        return super().out_shape if self.average else self.shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the moduli.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, *shape)
+            Real; float32 or float64.
+
+        Returns
+        -------
+        moduli : Tensor, shape (n, channels, n_wavelets, *out_shape)
+
+        Raises
+        ------
+        TypeError
+            If x is not a real floating-point tensor.
+        ValueError
+            If x has another shape.
+        """
+        found = super().forward(x)  # with x itself, or its average, in front
+        return found[:, :, 1:] if isinstance(found, Tensor) else torch.stack(found[1:], dim=2)
+
+    def _bank(self) -> Bank:
+        bank = super()._bank()
+        coarsest = len(bank.phi) - 1 if self.average else 0
+        wavelets = scaled_wavelets(self.padded_shape, self.J, self.L, self.Q, self.scales)
+        psi = tuple(replace(wavelet, j=min(wavelet.j, coarsest)) for wavelet in wavelets)
+        return replace(bank, psi=(psi,))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class WaveletModulusTransformer(MapTransformer):
+    r"""Moduli of the wavelet transform of signals, images and volumes, at any scales.
+
+    .. math::
+        W x(s, \theta, u) = |x \star \psi_{s,\theta}| \star \phi_J(u), \qquad
+        \psi_{s,\theta}(u) = s^{-d} \, \psi_\theta(u / s)
+
+    or the moduli without the average.  At scales 1, 2, ... 2^(J-1) this is scattering of first
+    order in the plane and in space; averaged it is stable to translations and deformations.
+
+    Nothing is learned.  Features are ordered by channel, scale, orientation and place.
+
+    Parameters
+    ----------
+    J : int, default=2
+        The largest scale is at most 2^J.  Averages are over about 2^J samples, and kept at
+        every 2^J-th.
+    scales : sequence of float, default=None
+        From 1, the finest wavelet that samples resolve, to 2^J; None is 1, 2, ... 2^(J-1).
+    L : int, default=8
+        Number of orientations, in two and three dimensions.
+    Q : int, default=1
+        Wavelets to the octave that a line would need: the larger, the more periods they have.
+    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
+        How samples continue beyond their border.
+    average : bool, default=True
+        If False, features are the moduli themselves, at every sample.
+    image_shape : tuple of int, default=None
+        Shape into which flat rows of X are folded.
+    layout : str, default=None
+        Axes of one sample, see ``sklstruct.estimators.samples``.
+    dtype : {"float32", "float64"}, default="float32"
+    device : str, default="auto"
+    n_threads : int, default=1
+        Threads of torch on a CPU; None takes torch's own setting.
+
+    Attributes
+    ----------
+    layout_ : str
+        How samples were read.
+    in_shape_ : tuple of int
+        Shape of a sample, (channels, *spatial).
+    module_ : WaveletModulus
+        The torch module; its ``wavelets`` and ``out_shape`` tell how to fold the features.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import WaveletModulusTransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> transformer = WaveletModulusTransformer(scales=(1, 1.5, 2), L=4, image_shape=(8, 8))
+    >>> transformer.fit_transform(X[:5]).shape
+    (5, 48)
+    >>> transformer.get_feature_names_out()[-1]
+    'W[s=2,theta=3]@(1,1)'
+
+    References
+    ----------
+    S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012.
+    """
+
+    J: int = 2
+    scales: Sequence[float] | None = None
+    L: int = 8
+    Q: int = 1
+    padding: str = "reflect"
+    average: bool = True
+
+    def _module(self, shape: tuple[int, ...]) -> WaveletModulus:
+        return WaveletModulus(
+            self.J, shape, self.scales, self.L, self.Q, self.padding, self.average
+        )
+
+    def _maps(self) -> pd.DataFrame:
+        module = self.module_
+        oriented = len(module.shape) > 1
+        names = [
+            f"W[s={scale:g},theta={wavelet.theta}]" if oriented else f"W[s={scale:g}]"
+            for scale, wavelet in module.wavelets
+        ]
+        columns = [name for name in COLUMNS[len(module.shape)] if name not in ("j", "n")]
+        table = pd.DataFrame(
+            {name: [getattr(w, name) for _, w in module.wavelets] for name in columns}, index=names
+        )
+        table.insert(0, "s", [scale for scale, _ in module.wavelets])
+        return table
+
+
+@lru_cache(maxsize=32)
+def scaled_wavelets(
+    shape: tuple[int, ...], J: int, L: int, Q: int, scales: tuple[float, ...]
+) -> tuple[Wavelet, ...]:
+    """Return the wavelets of scattering at other scales, on a grid of this shape."""
+    if len(shape) == 1:
+        xi, sigma, _ = wave_places(SIGMA_LOW / 2**J, Q)[0]
+        return tuple(line_wavelet_at(*shape, xi / scale, sigma / scale) for scale in scales)
+    make: Any = plane_wavelet if len(shape) == 2 else space_wavelet
+    return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))
+
+
+def line_wavelet_at(n: int, xi: float, sigma: float) -> Wavelet:
+    """Return one wavelet of a line, whose modulus is kept at every sample.
+
+    At a coarser level the average would lose a factor: the filters of a line are periodised as
+    in Kymatio, by the mean over stretches and not by their sum.
+    """
+    return Wavelet(0, (line_wavelet(n, xi, sigma),), xi=xi, sigma=sigma)
+
+
+def check_scales(scales: Any, J: int) -> tuple[float, ...]:
+    """Return the scales in ascending order, or raise ValueError."""
+    if scales is None:
+        return tuple(2.0**j for j in range(J))
+    found = check_positive_scales(scales)
+    if found[0] < 1 or found[-1] > 2**J:
+        raise ValueError(f"scales must lie from 1 to 2**J = {2**J}, got {scales!r}.")
+    return found

@@ -1,0 +1,79 @@
+"""Deformations of signals, and how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array: TypeAlias = NDArray[np.float64]
+Draw: TypeAlias = Callable[[tuple[int, ...], np.random.RandomState], Any]
+
+ORDER = 5  # of the splines
+SMOOTHNESS = 8  # a random field varies over one part in so many of the extent
+BOUNDARIES = {  # in the words of scattering, and in those of SciPy
+    "periodic": "grid-wrap",
+    "reflect": "mirror",
+    "symmetric": "reflect",
+    "zero": "grid-constant",
+}
+
+
+def translation(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
+    """Return one displacement for all samples, in a random direction."""
+    direction = rng.normal(size=len(shape))
+    return np.broadcast_to(direction[(..., *[None] * len(shape))], (len(shape), *shape))
+
+
+def dilation(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
+    """Return displacements away from the centre: the signal grows."""
+    return np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in shape], indexing="ij"))
+
+
+def diffeomorphism(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
+    """Return smooth random displacements, periodic."""
+    widths = (0.0, *(n / SMOOTHNESS for n in shape))
+    noise = rng.normal(size=(len(shape), *shape))
+    return np.asarray(ndimage.gaussian_filter(noise, widths, mode="wrap"))
+
+
+DEFORMATIONS: dict[str, Draw] = {
+    "translation": translation,
+    "dilation": dilation,
+    "diffeomorphism": diffeomorphism,
+}
+
+
+def largest_displacement(field: Array) -> float:
+    """Return the largest length of a displacement, in samples."""
+    return float(np.sqrt((field**2).sum(axis=0)).max())
+
+
+def largest_gradient(field: Array) -> float:
+    """Return the largest singular value that the Jacobian matrix takes anywhere."""
+    ndim, *shape = field.shape
+    slopes = [np.gradient(component, axis=axis) for component in field for axis in range(ndim)]
+    jacobian = np.stack(slopes, axis=-1).reshape(*shape, ndim, ndim)
+    return float(np.linalg.norm(jacobian, ord=2, axis=(-2, -1)).max())
+
+
+def warp(X: Array, field: Array, boundary: str) -> Array:
+    r"""Return the signals :math:`x(u - \tau(u))`, interpolated by splines of fifth order.
+
+    The error is at most 0.002 % for waves of 8 samples, 0.3 % for waves of 4 and 9 % for waves of
+    8/3, and rounding only where displacements are whole samples.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, *shape)
+    field : ndarray, shape (ndim, *shape)
+        Displacements, in samples.
+    boundary : {"periodic", "reflect", "symmetric", "zero"}
+        How signals continue beyond their border.
+    """
+    places = np.indices(X.shape[1:]) - field
+    options: dict[str, Any] = {"order": ORDER, "mode": BOUNDARIES[boundary]}
+    return np.stack([ndimage.map_coordinates(x, places, **options) for x in X])

@@ -1,0 +1,182 @@
+"""Distances of features against the size of a deformation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from .deformations import Draw
+from .display import Display
+from .drawing import FAINT, INK, LETTER, MEDIUM, Sheet, heading_size
+from .stability import Stability, stability
+from .study import draw_curve, label_ends
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .display import AnyFigure
+
+HEADING = [
+    "Stability to deformations",
+    "how far features move when signals are deformed; in brackets the steepest slope",
+]
+PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 2.6, 2.6, 0.6, 0.45, 0.3, 0.6  # inches
+
+
+class StabilityDisplay(Display):
+    r"""Relative distance of the features of deformed signals over the size of the deformation.
+
+    A panel for each deformation, a line for each representation: the mean over signals and
+    draws, with a band of one standard deviation.  What is Lipschitz continuous stays below a
+    line through the origin, whose slope is its constant.
+
+    Parameters
+    ----------
+    results : dict from str to sequence of Stability
+        By representation; each has the same deformations.
+
+    Attributes
+    ----------
+    results : dict from str to tuple of Stability
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (n_deformations,)
+
+    Raises
+    ------
+    ValueError
+        If there are no results, or representations have other deformations than the first.
+
+    References
+    ----------
+    S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012.
+    J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.
+    """
+
+    def __init__(self, results: dict[str, Sequence[Stability]]) -> None:
+        self.results = {name: tuple(measured) for name, measured in results.items()}
+        deformations = {tuple(each.deformation for each in m) for m in self.results.values()}
+        if len(deformations) != 1 or not min(deformations):
+            raise ValueError(
+                f"results must be of the same deformations for each representation, got "
+                f"{sorted(deformations)}."
+            )
+
+    @classmethod
+    def from_transformers(
+        cls,
+        transformers: dict[str, Any],
+        X: Any,
+        deformations: Sequence[str | Draw] = ("translation", "dilation", "diffeomorphism"),
+        *,
+        random_state: int | None = 0,
+        **options: Any,
+    ) -> Self:
+        """Measure the stability of several representations to the same deformations.
+
+        Parameters
+        ----------
+        transformers : dict from str to fitted transformer or callable
+        X : array-like, shape (n, ...)
+        deformations : sequence of str or callable
+        random_state : int or None, default=0
+            An integer, for all to see the same displacements.
+        **options
+            Others of ``stability``.
+
+        Raises
+        ------
+        ValueError
+            If ``stability`` refuses a parameter or X.
+        """
+        return cls(
+            {
+                name: [
+                    stability(transformer, X, each, random_state=random_state, **options)
+                    for each in deformations
+                ]
+                for name, transformer in transformers.items()
+            }
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the constants.
+
+        Returns
+        -------
+        table : DataFrame
+            With the columns representation, deformation, constant and mean_constant.
+        """
+        rows = [
+            (name, each.deformation, each.constant, each.mean_constant)
+            for name, measured in self.results.items()
+            for each in measured
+        ]
+        columns = ["representation", "deformation", "constant", "mean_constant"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def plot(self, figure: AnyFigure | None = None) -> Self:
+        """Draw a panel for each deformation.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        labels = [self._labels(number) for number in range(self._n_panels)]
+        room = GAP / 2 + LETTER * max(len(label) for panel in labels for label in panel)
+        step, (width, head) = PANEL + room + GAP, heading_size(HEADING)
+        head += NAME
+        sheet = Sheet(LEFT + max(step * len(labels), width), head + HEIGHT + FOOT, figure)
+        sheet.heading(LEFT, HEADING)
+        places = [LEFT + step * number for number in range(len(labels))]
+        self.axes_ = np.array([sheet.axes(place, head, PANEL, HEIGHT) for place in places])
+        for number, ax in enumerate(self.axes_):
+            self._draw_panel(ax, number, labels[number])
+        self.axes_[0].set_ylabel("relative distance", fontsize=MEDIUM, color=INK)
+        self.figure_ = sheet.figure
+        return self
+
+    @property
+    def _n_panels(self) -> int:
+        return min(map(len, self.results.values()))
+
+    def _labels(self, number: int) -> list[str]:
+        """Return the names of the lines of a panel, each with its constant."""
+        return [f"{name} ({found[number].constant:.2g})" for name, found in self.results.items()]
+
+    def _draw_panel(self, ax: Axes, number: int, labels: list[str]) -> None:
+        """Draw the distances under one deformation."""
+        found = [each[number] for each in self.results.values()]
+        tables = [with_origin(each.table) for each in found]
+        lines = {
+            label: draw_curve(ax, table["distance"], table["size"], place)
+            for place, (label, table) in enumerate(zip(labels, tables, strict=True))
+        }
+        ax.set_title(found[0].deformation, fontsize=MEDIUM, color=INK, loc="left")
+        finish(ax, found[0].unit)
+        label_ends(ax, lines)
+
+
+def with_origin(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are drawn: what is not deformed does not move."""
+    origin = table.drop_duplicates(["sample", "draw"]).assign(size=0.0, distance=0.0)
+    return pd.concat([origin, table], ignore_index=True)
+
+
+def finish(ax: Axes, label: str) -> None:
+    """Name the axes, and take away what nobody reads."""
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(label, fontsize=MEDIUM, color=INK)
+    ax.locator_params(nbins=5)
+    ax.tick_params(labelsize=MEDIUM, length=3, color=FAINT, labelcolor=INK)
+    ax.grid(axis="y", color=FAINT, linewidth=0.4)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(FAINT)
