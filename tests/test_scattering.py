@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklstruct_scattering import compiled
 from torch.func import functional_call
 
-from sklstruct import Scattering
+from sklstruct import HarmonicScattering, RotoTranslationScattering, Scattering
 from sklstruct.frames.morlet import half_sphere
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -311,3 +311,13 @@ def test_wrong_parameters(changed, message):
 def test_wrong_signals(x, error, message):
     with pytest.raises(error, match=message):
         Scattering(J=2, shape=(8, 8))(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_signals_give_no_coefficients(dtype):
+    out = Scattering(J=1, L=2, shape=(8, 8))(torch.zeros(0, 3, 8, 8, dtype=dtype))
+    assert out.shape == (0, 3, 3, 4, 4)
+    for values in Scattering(J=1, L=2, shape=(8,), average=False)(torch.zeros(2, 0, 8)):
+        assert values.numel() == 0
+    assert RotoTranslationScattering(J=1, L=2, shape=(8, 8))(torch.zeros(0, 1, 8, 8)).numel() == 0
+    assert HarmonicScattering(J=1, shape=(4, 4, 4))(torch.zeros(0, 1, 4, 4, 4)).numel() == 0

@@ -33,11 +33,11 @@ NEGLIGIBLE = 1e-9  # weight of an average, to the largest
 LARGEST_PRIME = 31  # prime factor of an extent
 
 
-def serves(planes: Tensor) -> bool:
-    """Return whether the kernel computes such signals, shape (n, *shape)."""
-    tracked = planes.requires_grad and torch.is_grad_enabled()
-    tracked = tracked or forward_ad.unpack_dual(planes).tangent is not None
-    return planes.device.type == "cpu" and planes.dtype == torch.float32 and not tracked
+def serves(x: Tensor) -> bool:
+    """Return whether the kernel computes such signals."""
+    tracked = x.requires_grad and torch.is_grad_enabled()
+    tracked = tracked or forward_ad.unpack_dual(x).tangent is not None
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not tracked
 
 
 def scatter(plan: Plan, planes: Tensor) -> Tensor:

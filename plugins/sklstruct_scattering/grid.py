@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor, log2
 
@@ -88,3 +89,11 @@ def check_signals(x: Tensor, shape: tuple[int, ...]) -> None:
     if x.ndim != len(shape) + 2 or tuple(x.shape[2:]) != shape:
         wanted = f"(n, channels, {', '.join(map(str, shape))})"
         raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}.")
+
+
+def in_pieces(compute: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+    """Return what is computed of every signal of x (n, channels, *shape), some at a time."""
+    signals = x.flatten(0, 1)
+    some = signals if len(signals) else x.new_zeros(1, *x.shape[2:])  # no FFT takes nothing
+    found = torch.cat([compute(piece) for piece in some.split(size)])
+    return found[: len(signals)].unflatten(0, x.shape[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any, Union
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from . import compiled
 from .bank import Bank, line_bank, plane_bank, space_bank
 from .checks import check_parameters
-from .grid import Grid, check_signals
+from .grid import Grid, check_signals, in_pieces
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
 
@@ -187,24 +188,18 @@ class Scattering(nn.Module):
             If x has another shape.
         """
         check_signals(x, self.shape)
-        planes = x.flatten(0, 1)
-        if self.plan is not None and compiled.serves(planes):
-            coefficients = compiled.scatter(self.plan, planes)
-        else:
-            filters = (self.learned or self.fixed).resolve(planes)
-            size = self._piece(planes)
-            pieces = [self._coefficients(piece, filters) for piece in planes.split(size)]
-            if not self.average:
-                maps = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
-                return [m.unflatten(0, x.shape[:2]) for m in maps]
-            coefficients = torch.cat(pieces)
-        return coefficients.unflatten(0, x.shape[:2])
+        if self.plan is not None and compiled.serves(x):
+            return compiled.scatter(self.plan, x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        filters = (self.learned or self.fixed).resolve(x)
+        found = in_pieces(partial(self._coefficients, filters=filters), x, self._piece(x))
+        if self.average:
+            return found
+        sizes = [prod(extents) for extents in self.map_shapes]
+        maps = zip(found.split(sizes, dim=-1), self.map_shapes, strict=True)
+        return [values.unflatten(-1, extents) for values, extents in maps]
 
-    def _coefficients(self, planes: Tensor, filters: Filters) -> Any:
-        """Return the coefficients of signals (n, *shape), or the list of moduli."""
-        if not len(planes):  # which no Fourier transform takes
-            found = self._coefficients(planes.new_zeros(1, *self.shape), filters)
-            return found[:0] if self.average else [m[:0] for m in found]
+    def _coefficients(self, planes: Tensor, filters: Filters) -> Tensor:
+        """Return the coefficients of signals (n, *shape), or the moduli in one row."""
         numbers: list[int] = []
         maps: list[Tensor] = []
         for members, modulus, spectrum, level in self._moduli(planes, filters):
@@ -214,10 +209,11 @@ class Scattering(nn.Module):
                 found, level = self._averaged(spectrum, level, filters), self.coarsest
             kept: Any = self.grid.kept(level, self.average)
             found = found[(..., *kept)]
-            maps += [found] if self.average else found.unbind(1)
+            maps += [found] if self.average else found.flatten(2).unbind(1)
+        order = inverse(numbers)
         if self.average:
-            return torch.cat(maps, dim=1)[:, inverse(numbers)]
-        return [maps[k] for k in inverse(numbers)]
+            return torch.cat(maps, dim=1)[:, order]
+        return torch.cat([maps[k] for k in order], dim=1)
 
     def _moduli(self, planes: Tensor, filters: Filters) -> Iterator[Moduli]:
         """Yield the moduli (n, n_paths, ...) of all paths, by branches."""
@@ -248,10 +244,10 @@ class Scattering(nn.Module):
         response = filtered(spectrum, filters.phi(level), step, len(self.shape))
         return torch.fft.ifftn(response, dim=self.grid.dims).real
 
-    def _piece(self, planes: Tensor) -> int:
+    def _piece(self, x: Tensor) -> int:
         """Return how many signals to compute at a time."""
         widest = max([len(b.members) for b in self.branches], default=1)
-        room = PIECE["cpu" if planes.device.type == "cpu" else "other"]
+        room = PIECE["cpu" if x.device.type == "cpu" else "other"]
         return max(1, room // (widest * prod(self.padded_shape)))
 
     def _bank(self) -> Bank:
