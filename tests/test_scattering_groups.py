@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from sklstruct_scattering import harmonic, roto
 from sklstruct_scattering.harmonic import HarmonicScattering
 from sklstruct_scattering.roto import RotoTranslationScattering
+from sklstruct_scattering.roto_transformer import RotoTranslationTransformer
 from sklstruct_scattering.scattering import Scattering
 
 REFERENCE = np.load(Path(__file__).parent / "data" / "harmonic_reference.npz")
@@ -323,3 +324,31 @@ def test_bad_signals_are_named(scattering):
         scattering(torch.zeros(2, 1, *scattering.shape[:-1]))
     with pytest.raises(TypeError, match="complex64"):
         scattering(torch.zeros(2, 1, *scattering.shape, dtype=torch.complex64))
+
+
+# --- as features ----------------------------------------------------------------------------
+
+
+def test_roto_translation_features_are_the_coefficients_with_their_names():
+    X = noise(3, 2, 9, 8).numpy()
+    transformer = RotoTranslationTransformer(L=3, dtype="float64").fit(X)
+    module = RotoTranslationScattering(J=2, shape=(9, 8), L=3)
+    features = transformer.set_output(transform="pandas").transform(X)
+    np.testing.assert_allclose(features, module(torch.from_numpy(X)).flatten(1), rtol=1e-9)
+    assert list(features.columns) == list(transformer.meta_.index)
+    assert transformer.meta_.index.is_unique
+    row = transformer.meta_.loc["c1 R2[j=0,1,beta=2,k=0]@(1,0)"]
+    assert row[["channel", "order", "j1", "j2", "beta", "k", "y", "x"]].tolist() == [
+        *(1, 2, 0, 1, 2, 0, 1, 0)
+    ]
+    copied = pickle.loads(pickle.dumps(transformer)).transform(X)
+    np.testing.assert_array_equal(copied, features)
+
+
+def test_roto_translation_features_are_of_images():
+    X = noise(3, 64).numpy()
+    with pytest.raises(ValueError, match=r"shape must be the two extents of images, got \(64,\)"):
+        RotoTranslationTransformer().fit(X)
+    folded = RotoTranslationTransformer(image_shape=(8, 8), L=2)
+    assert folded.__sklearn_tags__().input_tags.two_d_array
+    assert folded.fit(X).transform(X).shape == (3, len(folded.module_.paths) * 4)
