@@ -6,9 +6,9 @@ OUT ?= demo-results
 
 .PHONY: demo test lint format clean
 
-demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, SVM
+demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, scattering, SVM
 	$(BIN)/sklstruct study --dataset digits \
-	  --estimators rfnn,rfnn:frame=pixel,svm \
+	  --estimators rfnn,rfnn:frame=pixel,scattering_svc,svm \
 	  --sizes 50,100,300,1000 --draws 5 --seed 0 --set max_epochs=70 --n-jobs 2 --out $(OUT)
 
 test: $(VENV)/.installed-test  ## all tests

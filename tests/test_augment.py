@@ -130,6 +130,16 @@ def test_shifts_are_within_their_share_of_every_extent(shift, ndim, seed):
     assert (share.amax(0) >= 0.8 * shift - 1e-9).all()
 
 
+def test_whole_shifts_give_the_crops_of_a_padded_image():
+    n, image = 500, batch(1, 2, (16, 8))
+    moved = Augment(shift=0.125, whole_shifts=True)(image.expand(n, -1, -1, -1), generator())
+    padded = np.pad(image[0].numpy(), ((0, 0), (2, 2), (1, 1)), mode="edge")
+    crops = [padded[:, a : a + 16, b : b + 8] for a in range(5) for b in range(3)]
+    distances = np.array([abs(moved.numpy() - crop).max(axis=(1, 2, 3)) for crop in crops])
+    assert distances.min(axis=0).max() < 1e-12
+    assert set(distances.argmin(axis=0)) == set(range(15))
+
+
 @settings(deadline=None, max_examples=30)
 @given(scale=st.floats(0, 1), ndim=dimensions, seed=seeds)
 def test_sizes_are_within_their_factor(scale, ndim, seed):
@@ -264,14 +274,17 @@ def test_choices_of_augmentation():
     assert augmentation("digits") == augmentation("digits") is not augmentation("digits")
     assert augmentation("digits").flip is False
     assert augmentation("natural").flip is True
-    with pytest.raises(ValueError, match=r"'digits', 'natural'.*'letters'"):
+    assert augmentation("crops") == Augment(shift=0.125, whole_shifts=True, flip=True)
+    with pytest.raises(ValueError, match=r"'digits', 'natural', 'crops'.*'letters'"):
         augmentation("letters")
     for wrong in (Augment, 3):
         with pytest.raises(TypeError, match=r"augment must be None, one of .*digits"):
             augmentation(wrong)
 
 
-@pytest.mark.parametrize("name", [n for n in Augment().get_params() if n != "flip"])
+@pytest.mark.parametrize(
+    "name", [n for n in Augment().get_params() if n not in ("flip", "whole_shifts")]
+)
 @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf, "much", True, None])
 def test_strengths_are_checked_on_call(name, value):
     augment = Augment(**{name: value})
@@ -288,6 +301,7 @@ def test_strengths_are_checked_on_call(name, value):
         ({"flip": (0, -3)}, "flip must be"),
         ({"flip": "x"}, "flip must be"),
         ({"flip": 1}, "flip must be"),
+        ({"whole_shifts": 1}, "whole_shifts must be True or False, got 1"),
     ],
 )
 def test_other_bad_parameters_are_named(params, message):

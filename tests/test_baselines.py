@@ -8,8 +8,9 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklstruct_baselines.svm import TEMPERATURES, PixelSVC, smallest_margins
+from sklstruct_baselines.svm import PixelSVC, smallest_margins
 
+from sklstruct.estimators.calibration import TEMPERATURES
 from sklstruct.plugins import lookup
 
 

@@ -7,22 +7,17 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 from sklearn.utils import Tags
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklstruct.estimators.calibration import best_temperature, distinct_samples, held_out_values
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
-
-MAX_FOLDS = 5
-TEMPERATURES = 0.05, 20.0  # at the lower end a margin of 1 is certain, whatever the folds say
 
 
 class PixelSVC(ClassifierMixin, BaseEstimator):
@@ -112,7 +107,9 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float64)
         check_classification_targets(y)
         self._image_shape = X.shape[1:]
-        X, y, weight = self._distinct(X.reshape(len(X), -1), y, sample_weight)
+        X, y, weight, self.classes_ = distinct_samples(
+            X.reshape(len(X), -1), y, sample_weight, self.class_weight
+        )
         self.mean_ = np.average(X, axis=0, weights=weight)
         variance = np.average(((X - self.mean_) ** 2).mean(axis=1), weights=weight)
         self.scale_ = float(np.sqrt(variance)) or 1.0
@@ -148,25 +145,6 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def _distinct(self, X: Array, y: Any, sample_weight: Any) -> tuple[Array, Labels, Any]:
-        """Return the distinct samples, the numbers of their classes, and their weights."""
-        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes, got 1 class: "
-                f"{self.classes_.tolist()}."
-            )
-        factors = compute_class_weight(
-            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
-        )
-        weight = weight * factors[codes]
-        rows = np.column_stack([codes, X]) + 0.0  # no negative zeros: rows are compared as bytes
-        rows = rows.view(f"V{rows[0].nbytes}").ravel()
-        _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-        return X[first], codes[first], np.bincount(group, weight)
-
     def _scaled(self, X: Array) -> Array:
         return (X - self.mean_) / self.scale_
 
@@ -175,19 +153,15 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
         return SVC(C=self.C, gamma=gamma, decision_function_shape="ovo")
 
     def _temperature(self, X: Array, y: Labels, weight: Array) -> float:
-        folds = min(MAX_FOLDS, np.bincount(y).min())
-        if folds < 2:
-            return 1.0
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=self.random_state)
-        held_out = np.empty((len(y), len(self.classes_)))
-        for train, test in splitter.split(X, y):
+        def decide(train: Labels, test: Labels) -> Array:
             machine = self._machine().fit(X[train], y[train], sample_weight=weight[train])
-            held_out[test] = smallest_margins(machine, X[test])
-        best = minimize_scalar(
-            lambda log_t: log_loss(y, softmax(held_out / np.exp(log_t), 1), sample_weight=weight),
-            bounds=np.log(TEMPERATURES),
-        )
-        return float(np.exp(best.x))
+            return smallest_margins(machine, X[test])
+
+        held_out = held_out_values(decide, y, self.random_state)
+        if held_out is None:
+            return 1.0
+        rows, values = held_out
+        return best_temperature(values, y[rows], weight[rows])[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -18,10 +18,23 @@ def register_layers() -> dict[str, Any]:
 
 
 @hookimpl
+def register_architectures() -> dict[str, Any]:
+    """Provide the network on scattering."""
+    return {"scattering_net": "sklstruct_scattering.net:ScatteringNet"}
+
+
+@hookimpl
 def register_estimators() -> dict[str, Any]:
-    """Provide the transformers."""
+    """Provide the transformers and the classifiers."""
     return {
+        "scattering_svc": "sklstruct_scattering.svc:ScatteringSVC",
+        "scattering_linear": "sklstruct_scattering.linear:ScatteringLinear",
+        "scattering_pca": "sklstruct_scattering.pca:ScatteringPCAClassifier",
+        "scattering_net": "sklstruct_scattering.net:ScatteringNetClassifier",
         "scattering_features": "sklstruct_scattering.transformer:ScatteringTransformer",
+        "roto_translation_features": (
+            "sklstruct_scattering.roto_transformer:RotoTranslationTransformer"
+        ),
         "fourier_features": "sklstruct_scattering.fourier:WindowedFourierTransformer",
         "wavelet_features": "sklstruct_scattering.wavelet_modulus:WaveletModulusTransformer",
     }

@@ -25,7 +25,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "elastic": 0.02,
     },
     "natural": {"shift": 0.125, "scale": 0.1, "flip": True, "contrast": 0.2},
+    "crops": {"shift": 0.125, "whole_shifts": True, "flip": True},
 }
+SWITCHES = ("flip", "whole_shifts")
 GEOMETRY = ("shift", "rotation", "scale", "shear", "elastic")
 MAX_ROTATION = 180.0
 
@@ -69,6 +71,8 @@ class Augment(Params):
         Largest offset, in units of the values.
     noise : float, default=0.0
         Standard deviation of white noise, in units of the values.
+    whole_shifts : bool, default=False
+        Whether to shift by whole samples, which blurs nothing: as by cropping a padded image.
     """
 
     shift: float = 0.0
@@ -81,6 +85,7 @@ class Augment(Params):
     contrast: float = 0.0
     brightness: float = 0.0
     noise: float = 0.0
+    whole_shifts: bool = False
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return the changed batch; without any strength, the very same one.
@@ -117,8 +122,10 @@ class Augment(Params):
     def _check(self, ndim: int) -> list[int]:
         """Return the axes that may be mirrored, or raise ValueError for a bad parameter."""
         for name, value in self.get_params().items():
-            if name != "flip":
+            if name not in SWITCHES:
                 check_strength(name, value)
+        if not isinstance(self.whole_shifts, bool):
+            raise ValueError(f"whole_shifts must be True or False, got {self.whole_shifts!r}.")
         if self.rotation > MAX_ROTATION:
             raise ValueError(f"rotation must be at most 180 degrees, got {self.rotation!r}.")
         if self.elastic_smoothness == 0:
@@ -128,6 +135,9 @@ class Augment(Params):
     def _grid(self, spatial: tuple[int, ...], axes: list[int], draw: Draw) -> Tensor:
         """Draw where to sample the input, shape (n, *spatial, ndim)."""
         shift = draw.uniform(self.shift, len(spatial))
+        if self.whole_shifts:
+            extents = shift.new_tensor(spatial)
+            shift = (shift * extents).round() / extents
         matrix = self._matrices(len(spatial), axes, draw)
         if not self.elastic:
             return sampling_grid(spatial, matrix, shift)
@@ -157,10 +167,12 @@ def augmentation(choice: Any) -> Augmentation | None:
 
     Parameters
     ----------
-    choice : None, "digits", "natural", Augment or callable
+    choice : None, "digits", "natural", "crops", Augment or callable
         "digits" suits handwriting: small affine and elastic maps, no mirroring.  "natural"
         suits photographs: mirrored left to right, shifted, a little scaled, with other
-        contrast.  Anything else is called with a batch and a ``torch.Generator``.
+        contrast.  "crops" is the least of that: mirrored, and shifted by whole samples, for
+        networks that fine detail matters to.  Anything else is called with a batch and a
+        ``torch.Generator``.
 
     Returns
     -------

@@ -1,0 +1,116 @@
+"""The network on scattering: what is trained and what is not, and that it is an estimator."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from sklstruct_scattering.net import SMALL, ScatteringNet, ScatteringNetClassifier
+from sklstruct_scattering.scattering import Scattering
+
+from sklstruct.estimators import load_model, save_model
+
+TINY = {"J": 1, "L": 4, "width": 8, "max_epochs": 2, "augment": "crops", "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return (X[:300] / 16).reshape(-1, 8, 8).astype(np.float32), y[:300]
+
+
+@pytest.mark.parametrize("shape", [(2, 20), (3, 13, 10), (1, 8, 9, 8)])
+def test_the_front_is_scattering_and_only_what_stands_on_it_is_trained(shape):
+    net = ScatteringNet(shape, 3, J=2, L=3, width=4)
+    x = torch.randn(5, *shape, requires_grad=True)
+    coefficients = Scattering(2, shape[1:], L=3)(x)
+    front = net.front(x).unflatten(1, coefficients.shape[1:3])
+    undone = torch.cat([front[:, :, :1], front[:, :, 1:].exp() - SMALL], dim=2)
+    torch.testing.assert_close(undone, coefficients, rtol=1e-4, atol=1e-5)
+    assert not list(net.front.parameters())
+    net(x).sum().backward()
+    assert x.grad.abs().max() > 0  # for pictures of what matters
+
+
+def test_a_learnable_front_is_trained_too(digits):
+    model = ScatteringNetClassifier(**TINY, learnable=True).fit(digits[0][:40], digits[1][:40])
+    start = ScatteringNet((1, 8, 8), 10, J=1, L=4, learnable=True).front.scattering.learned
+    learned = model.net_.module_.front.scattering.learned
+    for name, before in start.named_parameters():
+        assert not torch.equal(getattr(learned, name), before)
+
+
+@pytest.mark.parametrize("shape, J", [((3, 32, 32), 2), ((1, 40), 3), ((1, 8, 8, 12), 1)])
+def test_the_twin_has_the_same_trunk_at_the_same_resolution(shape, J):
+    nets = [ScatteringNet(shape, 5, J=J, L=3, front=front) for front in ("scattering", "pixels")]
+    x = torch.zeros(2, *shape)
+    ours, twins = (net.front(x).shape for net in nets)
+    assert ours[2:] == twins[2:]
+    ours, twins = (
+        [p.shape for part in (net.trunk[3:], net.head) for p in part.parameters()] for net in nets
+    )
+    assert ours == twins
+
+
+def test_whole_coefficients_are_dropped_in_training_alone():
+    net = ScatteringNet((1, 16, 16), 2, L=3)
+    x = torch.rand(1, net.trunk[0].num_features, 4, 4) + 1
+    dropped = net.trunk[1](x).flatten(2) == 0
+    assert torch.equal(dropped.all(2), dropped.any(2))
+    assert 0 < dropped.all(2).sum() < dropped.shape[1]
+    assert torch.equal(net.trunk[1].eval()(x), x)
+
+
+def test_it_learns_digits_better_than_chance_within_a_grid_search(digits):
+    grid = {"J": [1, 2], "front": ["scattering", "pixels"]}
+    params = TINY | {"max_epochs": 12, "augment": None}
+    search = GridSearchCV(ScatteringNetClassifier(**params), grid, cv=2).fit(*digits)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores.min() > 0.6
+    assert len(set(scores)) == 4
+
+
+def test_a_saved_model_predicts_the_same(digits, tmp_path):
+    X, y = digits
+    model = ScatteringNetClassifier(**TINY).fit(X[:60], y[:60])
+    save_model(model, tmp_path / "model.skl")
+    assert np.array_equal(
+        load_model(tmp_path / "model.skl").predict_proba(X), model.predict_proba(X)
+    )
+
+
+def test_equal_seeds_give_equal_bits_and_rows_are_folded(digits):
+    X, y = digits
+    first = ScatteringNetClassifier(**TINY).fit(X[:60], y[:60]).predict_proba(X)
+    flat = X.reshape(len(X), -1)
+    second = ScatteringNetClassifier(**TINY, image_shape=(8, 8)).fit(flat[:60], y[:60])
+    assert np.array_equal(second.predict_proba(flat), first)
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"J": 4}, r"J=4 averages over 16 samples, but the shape is \(8, 8\)"),
+        ({"front": "wavelets"}, "'front' parameter"),
+        ({"width": 0}, "'width' parameter"),
+        ({"input_dropout": 1.0}, "'input_dropout' parameter"),
+    ],
+)
+def test_bad_parameters_are_named(digits, params, message):
+    with pytest.raises(ValueError, match=message):
+        ScatteringNetClassifier(**TINY | params).fit(*digits)
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"front": "wavelets"}, "front must be one of .*pixels"),
+        ({"n_blocks": -1}, "n_blocks must be an integer of at least 0, got -1"),
+        ({"width": 2.5}, "width must be"),
+        ({"J": 0, "front": "pixels"}, "J must be"),
+        ({"learnable": True}, "learnable=True is for two dimensions"),
+    ],
+)
+def test_the_network_names_bad_parameters_too(params, message):
+    with pytest.raises(ValueError, match=message):
+        ScatteringNet((1, 16), 2, **params)
