@@ -65,7 +65,7 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
         Course of the learning rate over the steps of a fit.  ``partial_fit`` keeps it constant.
     weight_decay : float
         Of weights; biases and norms are not decayed.
-    augment : None, "digits", "natural" or callable, default=None
+    augment : None, "digits", "natural", "crops" or callable, default=None
         Random changes of the training samples; see ``sklstruct.estimators.Augment``.
     early_stopping : bool, default=False
         Whether to stop when the validation loss no longer falls, and go back to the best epoch.
