@@ -1,4 +1,4 @@
-"""The command line: ``sklstruct list | show | study | fit | predict | score``.
+"""The command line: ``sklstruct list | show | study | fit | predict | score | cohort``.
 
 Whatever takes long to import is imported by the command that needs it, so that ``list`` and
 ``--help`` answer at once.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
-from . import listing, models, show, study
+from . import cohort, listing, models, show, study
 
 BAD_INPUT = ValueError, TypeError, OSError, ImportError
 
@@ -79,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(takes_unknown=False, when_interrupted="")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (listing, show, study, models):
+    for group in (listing, show, study, models, cohort):
         group.add_commands(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""Data in and out: data sets by name, from ``.npz`` files and from folders of images."""
+"""Data in and out: data sets by name, from files and folders; volumes and cohorts of subjects."""
 
 import importlib
 from typing import Any
@@ -6,12 +6,24 @@ from typing import Any
 from ..hookspecs import hookimpl
 
 _HOMES = {
+    "Cohort": "cohort",
     "Dataset": "dataset",
+    "NiftiVolumes": "nifti.estimator",
     "atomic_write": "atomic",
+    "check_leakage": "leakage",
+    "check_volume": "nifti",
+    "find_volumes": "nifti",
     "load_dataset": "loading",
     "read_image_folder": "image_folder",
     "read_npz": "npz",
+    "simulate_cohort": "simulate",
 }
+
+
+@hookimpl
+def register_estimators() -> dict[str, Any]:
+    """Provide the transformer from files to volumes."""
+    return {"nifti_volumes": "sklstruct.io.nifti.estimator:NiftiVolumes"}
 
 
 @hookimpl

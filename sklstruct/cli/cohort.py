@@ -1,0 +1,127 @@
+"""``sklstruct cohort``: look through a cohort of images, or simulate one."""
+
+from __future__ import annotations
+
+import argparse
+
+from .common import Commands, add_command, aligned, at_least
+from .study import integers
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command with its own commands."""
+    purpose = "look through a cohort of images, or simulate one"
+    parser = commands.add_parser(
+        "cohort",
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog="example:\n  sklstruct cohort check adni --target diagnosis",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    add_check(actions)
+    add_simulate(actions)
+
+
+def add_check(actions: Commands) -> None:
+    """Add the command that looks for problems."""
+    parser = add_command(
+        actions,
+        "check",
+        check,
+        "read all images of a BIDS folder and its participants.tsv, and list all problems at once",
+        "sklstruct cohort check adni --target diagnosis",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="a BIDS folder with a participants.tsv")
+    parser.add_argument("--target", metavar="COLUMN", help="column that must have a label each")
+    parser.add_argument(
+        "--suffix", default="T1w", help="how the names of the images end, T1w if left out"
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Print all problems, and raise a ValueError if there are any."""
+    from ..io.cohort import Cohort
+
+    cohort = Cohort.from_bids(args.folder, args.target, suffix=args.suffix).check(leave_out=True)
+    report = cohort.report
+    if report.empty:
+        print(cohort)
+        return
+    rows = report[["subject", "problem", "file"]].itertuples(index=False, name=None)
+    print(aligned([("SUBJECT", "PROBLEM", "FILE"), *rows]))
+    raise ValueError(
+        f"{args.folder} has {len(report)} problem{'s' if len(report) > 1 else ''}; "
+        f"{len(cohort)} scans are without any"
+    )
+
+
+def add_simulate(actions: Commands) -> None:
+    """Add the command that writes a simulated cohort."""
+    parser = add_command(
+        actions,
+        "simulate",
+        simulate,
+        "write a BIDS folder of simulated brains, half of them with a local atrophy",
+        "sklstruct cohort simulate demo --subjects 60 --effect-size 0.5 --jitter 10 --seed 0",
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write, absent or empty")
+    parser.add_argument(
+        "--subjects", type=at_least(2), default=40, metavar="N", help="40 if left out"
+    )
+    parser.add_argument(
+        "--shape",
+        type=integers,
+        default=[32, 32, 32],
+        metavar="N,N,N",
+        help="voxels, 32,32,32 if left out",
+    )
+    for option, default, purpose in NUMBERS:
+        parser.add_argument(
+            option,
+            type=float,
+            default=default,
+            metavar="X",
+            help=f"{purpose}, {default:g} if left out",
+        )
+    parser.add_argument(
+        "--sites", type=at_least(1), default=2, metavar="N", help="scanners, 2 if left out"
+    )
+    parser.add_argument(
+        "--template", choices=["MNI152"], help="start from the template that nilearn ships"
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="decides all, 0 if left out"
+    )
+
+
+NUMBERS = (
+    ("--spacing", 6.0, "edge of a voxel in mm"),
+    ("--effect-size", 0.5, "share of the grey matter that patients have lost, 0 to 1"),
+    ("--jitter", 0.0, "mm by which the place of the atrophy varies"),
+    ("--noise", 0.05, "standard deviation, relative to white matter"),
+    ("--age-effect", 0.03, "share of the cortex that is lost in ten years"),
+    ("--site-effect", 0.05, "difference of brightness between scanners"),
+)
+
+
+def simulate(args: argparse.Namespace) -> None:
+    """Write the cohort and say what it is."""
+    from ..io.simulate import simulate_cohort
+
+    cohort = simulate_cohort(
+        args.out,
+        n_subjects=args.subjects,
+        shape=tuple(args.shape),
+        spacing=args.spacing,
+        effect_size=args.effect_size,
+        jitter=args.jitter,
+        noise=args.noise,
+        age_effect=args.age_effect,
+        site_effect=args.site_effect,
+        sites=args.sites,
+        template=args.template,
+        random_state=args.seed,
+    )
+    print(cohort)
+    print(f"written to {args.out}; the truth is in {args.out}/derivatives/truth")

@@ -1,0 +1,284 @@
+"""Cohorts: subjects with an image and a label each, and what is wrong about the others."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from .leakage import voxel_digest
+from .participants import SESSION, SUBJECT, read_participants, typed
+from .scans import IMAGE, Join, Problem, in_words, join_bids, join_listed, sort_out
+
+NAMES = SUBJECT, SESSION, IMAGE
+SHOWN = 20  # problems in a message
+MANY = 6  # values of a label that are counted one by one
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cohort:
+    """Scans with labels and subjects, made by ``Cohort.from_bids`` or ``Cohort.from_tsv``.
+
+    A cohort in which something is wrong gives its table and its report, but no samples until
+    the problems are solved or left out with ``check(leave_out=True)``.
+
+    Parameters
+    ----------
+    name : str
+        The folder or the table that it comes from.
+    table : DataFrame
+        One row for each scan that can be used, with the columns participant_id, session_id (if
+        there are sessions), image (the path), and those of the table.
+    report : DataFrame
+        All problems, with the columns subject, file and problem.
+    target : str or None
+        Column with the labels.
+    site : str
+        Column with the sites, if the table has it.
+    left_out : bool
+        Whether to go on without the scans that have problems.
+    """
+
+    name: str
+    table: pd.DataFrame
+    report: pd.DataFrame
+    target: str | None = None
+    site: str = "site"
+    left_out: bool = False
+
+    @classmethod
+    def from_bids(
+        cls,
+        folder: str | os.PathLike[str],
+        target: str | None = None,
+        *,
+        suffix: str = "T1w",
+        datatype: str = "anat",
+        session: str | None = None,
+        site: str = "site",
+    ) -> Self:
+        """Return the cohort of a BIDS folder.
+
+        Images are ``sub-XX/[ses-YY/]anat/sub-XX[_ses-YY][_...]_T1w.nii[.gz]``; rows of
+        ``participants.tsv`` belong to a subject, or to a session if there is a column
+        session_id.
+
+        Parameters
+        ----------
+        folder : path-like
+        target : str, default=None
+            Column of ``participants.tsv`` with the labels.
+        suffix : str, default="T1w"
+            How the names of the images end; "run-1_T1w" takes first runs only.
+        datatype : str, default="anat"
+            The folder of the images of a subject or session.
+        session : str, default=None
+            The session to take; all of them if None, as several scans of a subject.
+        site : str, default="site"
+            Column with the sites, which need not be there.
+
+        Returns
+        -------
+        cohort : Cohort
+
+        Raises
+        ------
+        OSError
+            If there is no such folder, or no ``participants.tsv`` in it.
+        ValueError
+            If the table is damaged or a column is missing; the message names file and line.
+        """
+        folder = Path(folder).expanduser()
+        tsv = folder / "participants.tsv"
+        rows = read_participants(tsv, target)
+        join = join_bids(rows, folder, suffix, datatype, session)
+        return cls._joined(folder.resolve().name, join, tsv, folder, target, site)
+
+    @classmethod
+    def from_tsv(
+        cls,
+        participants_tsv: str | os.PathLike[str],
+        images: str,
+        target: str | None = None,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        site: str = "site",
+    ) -> Self:
+        """Return the cohort of a table and of images anywhere in a folder.
+
+        Parameters
+        ----------
+        participants_tsv : path-like
+            Table with tabs between its cells and a column participant_id; repeated scans of a
+            subject are told apart by a column session_id.
+        images : str
+            A column with paths, or a pattern with columns in braces and wildcards, such as
+            ``"{participant_id}/anat/*_T1w.nii.gz"``; relative to ``root``.
+        target : str, default=None
+            Column with the labels.
+        root : path-like, default=None
+            The folder in which all images must lie; that of the table if None.
+        site : str, default="site"
+            Column with the sites, which need not be there.
+
+        Returns
+        -------
+        cohort : Cohort
+
+        Raises
+        ------
+        OSError
+            If the table is not there or may not be read.
+        ValueError
+            If the table is damaged or a column is missing; the message names file and line.
+        """
+        tsv = Path(participants_tsv).expanduser()
+        folder = tsv.parent if root is None else Path(root).expanduser()
+        join = join_listed(read_participants(tsv, target), folder, images)
+        return cls._joined(tsv.name, join, tsv, folder, target, site)
+
+    @classmethod
+    def _joined(
+        cls, name: str, join: Join, tsv: Path, root: Path, target: str | None, site: str
+    ) -> Self:
+        """Return the cohort of rows and images that belong together."""
+        scans, problems = sort_out(join, tsv, root, target)
+        columns = dict.fromkeys([*NAMES, *next(iter(join.rows.values()))])
+        table = pd.DataFrame(scans, columns=list(columns), dtype=object)
+        if table[SESSION].isna().all():
+            table = table.drop(columns=SESSION)
+        table = table.apply(lambda values: values if values.name in NAMES else typed(values))
+        return cls(name, table, as_report(problems), target, site)
+
+    # What there is ------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        subjects = self.table[SUBJECT].nunique()
+        parts = [f"{counted(len(self), 'scan')} of {counted(subjects, 'subject')}"]
+        if self.target is not None:
+            parts.append(f"{self.target}: {in_short(self._values(self.target))}")
+        if self.site in self.table:
+            parts.append(counted(self.table[self.site].nunique(), "site"))
+        head = f"Cohort({self.name!r}, {'; '.join(parts)})"
+        return "\n".join([head, *self._listed()])
+
+    @property
+    def X(self) -> NDArray[np.object_]:
+        """Paths of the images, (n_scans,)."""
+        return np.array(self._sound()[IMAGE], dtype=object)
+
+    @property
+    def y(self) -> NDArray[Any] | None:
+        """Labels, (n_scans,), or None without a target."""
+        self._sound()
+        return None if self.target is None else self._values(self.target)
+
+    @property
+    def groups(self) -> NDArray[Any]:
+        """Subjects, (n_scans,)."""
+        self._sound()
+        return self._values(SUBJECT)
+
+    @property
+    def sites(self) -> NDArray[Any] | None:
+        """Sites, (n_scans,), or None if the table has no such column."""
+        self._sound()
+        return self._values(self.site) if self.site in self.table else None
+
+    def take(self, scans: ArrayLike) -> Self:
+        """Return the cohort of some scans, given by their numbers or by a mask."""
+        return replace(self, table=self.table.iloc[np.asarray(scans)].reset_index(drop=True))
+
+    # What is wrong ------------------------------------------------------------------------
+
+    def check(self, leave_out: bool = False) -> Self:
+        """Read all images and return the cohort with a report of everything that is wrong.
+
+        Damaged images are found, and images with the same voxels under different names: which
+        of them is the right one cannot be known, so that all of them are problems.
+
+        Parameters
+        ----------
+        leave_out : bool, default=False
+            Whether to go on without the scans that have problems; the report lists them still.
+
+        Returns
+        -------
+        cohort : Cohort
+        """
+        flaws = content_flaws(self.table[IMAGE].tolist())
+        subjects = self.table.set_index(IMAGE)[SUBJECT]
+        found = as_report([Problem(subjects[path], path, flaw) for path, flaw in flaws.items()])
+        table = self.table[~self.table[IMAGE].isin(flaws)].reset_index(drop=True)
+        report = pd.concat([self.report, found], ignore_index=True)
+        return replace(self, table=table, report=report, left_out=leave_out)
+
+    def _sound(self) -> pd.DataFrame:
+        """Return the table, or raise a ValueError if there are problems that are not left out."""
+        if len(self.report) and not self.left_out:
+            raise ValueError(
+                f"The cohort {self.name!r} must be without problems; solve them, or leave them out "
+                "with check(leave_out=True).\n" + "\n".join(self._listed())
+            )
+        if self.table.empty:
+            raise ValueError(f"The cohort {self.name!r} has no scan that can be used.")
+        return self.table
+
+    def _listed(self) -> list[str]:
+        """Return the problems as lines of text."""
+        if self.report.empty:
+            return []
+        head = f"{counted(len(self.report), 'problem')}{', left out' if self.left_out else ''}:"
+        rows = self.report.head(SHOWN).astype(str).to_numpy()
+        lines = [f"  {f'{subject} {file}'.strip()}: {problem}" for subject, file, problem in rows]
+        more = len(self.report) - SHOWN
+        return [head, *lines, *([f"  and {more} more, see report"] if more > 0 else [])]
+
+    def _values(self, column: str) -> NDArray[Any]:
+        """Return a column as a plain array."""
+        return np.array(self.table[column].tolist())
+
+
+def as_report(problems: list[Problem]) -> pd.DataFrame:
+    """Return problems as a table."""
+    return pd.DataFrame(problems, columns=pd.Index(Problem._fields), dtype=object)
+
+
+def content_flaws(paths: list[str]) -> dict[str, str]:
+    """Return what is wrong with the content of images, by path."""
+    flaws: dict[str, str] = {}
+    same: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        try:
+            same[voxel_digest(path)].append(path)
+        except (OSError, ValueError) as error:
+            flaws[path] = " ".join(str(error).removeprefix(f"{path} ").split())
+    for twins in same.values():
+        for path in twins if len(twins) > 1 else ():
+            others = in_words(other for other in twins if other != path)
+            flaws[path] = f"the voxels are those of {others}"
+    return flaws
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 problem" or "2 problems"."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def in_short(values: NDArray[Any]) -> str:
+    """Return how often there is each label, or the range of many numbers."""
+    labels, counts = np.unique(values, return_counts=True)
+    if len(labels) > MANY and labels.dtype.kind in "iuf":
+        return f"{labels[0]:g} to {labels[-1]:g}"
+    shown = [f"{label} ({count})" for label, count in zip(labels, counts, strict=True)]
+    more = [f"{len(labels) - MANY} more"] if len(labels) > MANY else []
+    return ", ".join(shown[:MANY] + more)

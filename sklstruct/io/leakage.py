@@ -1,0 +1,101 @@
+"""Whether test samples are known from training: the same subjects, or the same images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .nifti import read_volume
+
+SHOWN = 10  # names in a message
+
+
+def check_leakage(
+    train: Any, test: Any, *, train_groups: Any = None, test_groups: Any = None
+) -> None:
+    """Raise an error if a subject or an image is on both sides of a split.
+
+    Images are compared by their voxels in canonical orientation and single precision, so that
+    copies under other names, compressed or not, flipped on disk or of another dtype are found.
+    They are read one at a time, and a file that has not changed is read once only.
+
+    Parameters
+    ----------
+    train, test : Cohort, or array-like of path, shape (n_train,) and (n_test,)
+        The subjects of cohorts are known.
+    train_groups, test_groups : array-like, shape (n_train,) and (n_test,), default=None
+        Subjects of the paths; not compared if left out.
+
+    Raises
+    ------
+    ValueError
+        If a subject is on both sides, or an image under whatever name; all of them are named.
+        Also if an image cannot be read.
+    """
+    train, train_groups = parts(train, train_groups)
+    test, test_groups = parts(test, test_groups)
+    if train_groups is not None and test_groups is not None:
+        check_subjects(train_groups, test_groups)
+    by_digest = defaultdict(list)
+    for path in train:
+        by_digest[voxel_digest(path)].append(path)
+    pairs = [(path, first) for path in test for first in by_digest.get(voxel_digest(path), ())]
+    if pairs:
+        raise ValueError(
+            "The same image must not be in training and in test, but these are: "
+            + named(f"{in_test} and {in_train}" for in_test, in_train in pairs)
+        )
+
+
+def parts(samples: Any, groups: Any) -> tuple[Any, Any]:
+    """Return the paths and the subjects of a cohort, or of what else there is."""
+    if hasattr(samples, "groups"):
+        return samples.X, samples.groups
+    if groups is not None and len(groups) != len(samples):
+        raise ValueError(
+            f"There must be one subject an image, got {len(groups)} and {len(samples)}."
+        )
+    return samples, groups
+
+
+def check_subjects(train_groups: Any, test_groups: Any) -> None:
+    """Raise a ValueError if a subject is on both sides of a split."""
+    if both := np.intersect1d(np.asarray(train_groups), np.asarray(test_groups)).tolist():
+        raise ValueError(
+            "A subject must not be in training and in test, but "
+            f"{len(both)} {'is' if len(both) == 1 else 'are'}: {named(map(str, both))}"
+        )
+
+
+def named(names: Iterable[str]) -> str:
+    """Return the first names of many as a sentence's end."""
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}."
+
+
+def voxel_digest(path: str | os.PathLike[str]) -> str:
+    """Return a fingerprint of the voxels of an image, whatever its name and its header.
+
+    Raises
+    ------
+    OSError, ValueError
+        As ``read_volume`` does.
+    """
+    stat = os.stat(path)
+    return digest_at(os.fspath(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=2**14)
+def digest_at(path: str, mtime_ns: int, size: int) -> str:
+    """Return the fingerprint of a file that is read once for each of its states."""
+    values, _ = read_volume(path)
+    digest = hashlib.sha256(str(values.shape).encode())
+    digest.update((values + np.float32(0)).tobytes())  # no negative zeros
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""Volumes on disk, for several processes at a time, and trusted only where they are whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..atomic import atomic_write
+
+Array = NDArray[Any]
+
+DIGEST = 32  # bytes
+VERSION = 1  # of what is computed; a new one makes entries of the old one invisible
+
+
+@dataclass(frozen=True)
+class VolumeCache:
+    """A folder with one file a volume: a digest of key and voxels, then the voxels.
+
+    Entries are written beside their place and moved there, so that a process sees a whole
+    entry or none, whoever else writes it.  What does not agree with its digest is computed
+    again.  Nothing is ever deleted: remove the folder to be rid of it.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made when the first entry is written.
+    """
+
+    folder: str | os.PathLike[str]
+
+    def fetch(self, key: bytes, out: Array, compute: Callable[[Array], None]) -> None:
+        """Fill an array with the entry of a key; ``compute`` fills it where there is none.
+
+        Parameters
+        ----------
+        key : bytes
+            As ``key_of`` returns it.
+        out : ndarray, C-contiguous
+        compute : callable
+            Writes the values into the array that it is given.
+        """
+        if not self._read(key, out):
+            compute(out)
+            self._write(key, out)
+
+    def path(self, key: bytes) -> Path:
+        """Return the place of an entry."""
+        return Path(self.folder) / key.hex()[:2] / f"{key.hex()}.volume"
+
+    def _read(self, key: bytes, out: Array) -> bool:
+        """Fill the array from the entry of a key, and return whether that is to be trusted."""
+        try:
+            with open(self.path(key), "rb") as stream:
+                expected = stream.read(DIGEST)
+                whole = stream.readinto(out.data.cast("B")) == out.nbytes
+                return whole and not stream.read(1) and expected == digest_of(key, out)
+        except OSError:
+            return False
+
+    def _write(self, key: bytes, values: Array) -> None:
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, "wb") as stream:
+            stream.write(digest_of(key, values))
+            stream.write(values.data)
+
+
+def key_of(path: str | os.PathLike[str], setting: Any) -> bytes:
+    """Return the key of what is computed from a file, another one whenever the file changes.
+
+    Parameters
+    ----------
+    path : str or path-like
+    setting : object
+        All that the result depends on beside the file; its repr tells settings apart.
+    """
+    stat = os.stat(path)
+    identity = (os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return blake2b(repr((VERSION, identity, setting)).encode(), digest_size=DIGEST).digest()
+
+
+def digest_of(key: bytes, values: Array) -> bytes:
+    """Return the digest of an entry."""
+    digest = blake2b(key, digest_size=DIGEST)
+    digest.update(values.data)
+    return digest.digest()

@@ -1,0 +1,252 @@
+"""One NIfTI file: read so that no damage goes unnoticed, written whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from nibabel import Nifti1Header, Nifti1Image, Nifti2Header
+from numpy.typing import NDArray
+
+from ..atomic import atomic_write
+from .grid import Grid, to_canonical
+
+Array = NDArray[Any]
+StrPath = str | os.PathLike[str]
+
+MAX_BYTES = 2**31
+CHUNK = 2**15  # voxels that are converted at a time
+GZIP_START = b"\x1f\x8b"
+GZIP_RATIO = 1032  # no compressed byte stands for more than so many
+HEADER_SIZE = 540  # of the longer of the two versions
+
+
+@dataclass(frozen=True)
+class VolumeHeader:
+    """What the header of a volume says.
+
+    Parameters
+    ----------
+    grid : Grid
+        As it is stored, in any orientation.
+    dtype : dtype
+        Of the stored numbers.
+    offset : int
+        Bytes before the first voxel.
+    slope, intercept : float
+        From stored numbers to values.
+    """
+
+    grid: Grid
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    intercept: float
+
+    @property
+    def end(self) -> int:
+        """Bytes up to the end of the last voxel."""
+        return self.offset + prod(self.grid.shape) * self.dtype.itemsize
+
+
+def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
+    """Return what is wrong with a file that should be a NIfTI volume, or None.
+
+    Parameters
+    ----------
+    path : str or path-like
+    max_bytes : int, default=2**31
+        See ``read_volume``.
+
+    Returns
+    -------
+    problem : str or None
+        The message, with the path, of the error that reading the file raises.
+    """
+    try:
+        read_volume(path, max_bytes)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
+
+
+def read_volume(
+    path: StrPath, max_bytes: int = MAX_BYTES, *, constant: bool = False
+) -> tuple[Array, Grid]:
+    """Return the values of a NIfTI volume in canonical orientation, and where they are.
+
+    The header is checked against the size of the file before memory is taken.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file ``.nii`` or ``.nii.gz``, told apart by what they hold.
+    max_bytes : int, default=2**31
+        Largest size of the voxels.
+    constant : bool, default=False
+        Whether all values may be the same.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (right, front, top)
+        A fourth axis of length 1 is left out.
+    grid : Grid
+
+    Raises
+    ------
+    OSError
+        If the file is not there or may not be read.
+    ValueError
+        If it is no NIfTI file, damaged or truncated; if it has no three axes, claims more
+        voxels than it can hold or than ``max_bytes``, or has another dtype than real numbers;
+        if the affine is not invertible, a value not finite, or all values are the same.
+    """
+    with opened(path) as (stream, capacity):
+        header = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes)
+        values = read_values(stream, header)
+        if not constant and values.min() == values.max():
+            raise ValueError(f"all voxels must not be the same, but all are {values.flat[0]:g}")
+    return to_canonical(values, header.grid)
+
+
+def read_grid(path: StrPath, max_bytes: int = MAX_BYTES, *, canonical: bool = True) -> Grid:
+    """Return where the voxels of a NIfTI volume are, from the header alone.
+
+    Raises
+    ------
+    OSError, ValueError
+        As ``read_volume`` does for the header.
+    """
+    with opened(path) as (stream, capacity):
+        grid = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes).grid
+    return grid.canonical() if canonical else grid
+
+
+def write_volume(path: StrPath, values: Array, grid: Grid) -> None:
+    """Write a volume as NIfTI, in single precision, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the name does not end in ``.nii`` or ``.nii.gz``.
+    OSError
+        If it cannot be written.
+    """
+    name = os.fspath(path)
+    if not name.endswith((".nii", ".nii.gz")):
+        raise ValueError(f"path must end in .nii or .nii.gz, got {name!r}.")
+    image = Nifti1Image(np.asarray(values, np.float32), grid.affine)
+    image.header.set_xyzt_units("mm")
+    content = image.to_bytes()
+    with atomic_write(path, "wb") as stream:
+        stream.write(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+
+
+@contextmanager
+def naming(path: StrPath) -> Iterator[None]:
+    """Let every error name the file that it comes from."""
+    try:
+        yield
+    except Exception as error:  # gzip, zlib and nibabel fail in their own ways
+        raise ValueError(f"{Path(path)} is not a usable NIfTI volume: {error}.") from error
+
+
+@contextmanager
+def opened(path: StrPath) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file, compressed or not, with the most bytes that it can hold."""
+    with open(path, "rb") as raw, naming(path):
+        size = os.fstat(raw.fileno()).st_size
+        zipped = raw.read(len(GZIP_START)) == GZIP_START
+        raw.seek(0)
+        if not zipped:
+            yield raw, size
+            return
+        stream: Any
+        with gzip.GzipFile(fileobj=raw) as stream:
+            yield stream, size * GZIP_RATIO
+
+
+def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
+    """Return what the first bytes of a file say, if the file can hold it and it is a volume."""
+    found = known_header(block)
+    shape = three_axes(found.get_data_shape())
+    slope, intercept = found.get_slope_inter()
+    header = VolumeHeader(
+        grid=Grid(shape, np.asarray(found.get_best_affine(), np.float64)),
+        dtype=found.get_data_dtype(),
+        offset=found.get_data_offset(),
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+    )
+    if header.dtype.kind not in "iuf":
+        raise ValueError(f"voxels must be real numbers, got dtype {header.dtype}")
+    if header.offset < 0 or header.end > capacity:
+        raise ValueError(
+            f"the header claims {'x'.join(map(str, shape))} voxels of {header.dtype} from byte "
+            f"{header.offset} to byte {header.end}, but the file can hold {capacity} at most: "
+            "it is truncated or its header is damaged"
+        )
+    check_size(shape, header.dtype, max_bytes)
+    return header
+
+
+def known_header(block: bytes) -> Nifti1Header:
+    """Return the header in the first bytes of a file, of either version."""
+    if block[344:348] == b"n+1\0":
+        return Nifti1Header(block[:348])
+    if block[4:8] == b"n+2\0":
+        return Nifti2Header(block)
+    if block[344:348] == b"ni1\0" or block[4:8] == b"ni2\0":
+        raise ValueError("its voxels are in another file; convert the pair to one .nii file")
+    raise ValueError(f"no NIfTI header in its first {len(block)} bytes, the magic is missing")
+
+
+def three_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a volume, without further axes of length 1."""
+    extra = [extent for extent in shape[3:] if extent != 1]
+    if len(shape) < 3 or extra or min(shape) < 1:
+        raise ValueError(f"a volume must have three axes with voxels on them, got shape {shape}")
+    return tuple(int(extent) for extent in shape[:3])
+
+
+def check_size(shape: tuple[int, ...], dtype: Any, max_bytes: int) -> None:
+    """Raise a ValueError if a volume takes too much, as it is stored or in single precision."""
+    needed = prod(shape) * max(np.dtype(dtype).itemsize, np.dtype(np.float32).itemsize)
+    if needed > max_bytes:
+        raise ValueError(
+            f"a volume may take max_bytes={max_bytes}, but {'x'.join(map(str, shape))} voxels "
+            f"of {np.dtype(dtype)} take {needed}"
+        )
+
+
+def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
+    """Return the values of all voxels in single precision, without a copy in between."""
+    stream.seek(header.offset)
+    values = np.empty(prod(header.grid.shape), np.float32)
+    for start in range(0, values.size, CHUNK):
+        part = values[start : start + CHUNK]
+        stored = stream.read(part.size * header.dtype.itemsize)
+        if len(stored) < part.size * header.dtype.itemsize:
+            raise ValueError("truncated, the file ends before the last voxel")
+        with np.errstate(over="ignore", invalid="ignore"):  # found below, where it is named
+            scaled = np.frombuffer(stored, header.dtype).astype(np.float64)
+            part[:] = scaled * header.slope + header.intercept
+        check_finite(part, start, header.grid.shape)
+    while stream.read(CHUNK):  # the checksum of a compressed file comes at its end
+        pass
+    return values.reshape(header.grid.shape, order="F")
+
+
+def check_finite(part: Array, start: int, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError that names the first voxel that is NaN or infinite."""
+    wrong = np.flatnonzero(~np.isfinite(part))
+    if wrong.size:
+        place = tuple(map(int, np.unravel_index(start + wrong[0], shape, order="F")))
+        raise ValueError(f"voxels must be finite, but voxel {place} is {part[wrong[0]]}")

@@ -1,0 +1,91 @@
+"""Values of voxels: smoothing in millimetres, and scales that subjects can be compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[Any]
+
+SCALINGS = ("zscore", "percentile")
+FWHM = np.sqrt(8 * np.log(2))  # full width at half maximum of a Gaussian of deviation 1
+
+
+def smooth(volume: Array, spacing: Sequence[float], fwhm: float) -> None:
+    """Smooth a volume in place with a Gaussian, continued beyond the border by its last values.
+
+    Parameters
+    ----------
+    volume : ndarray of float32
+    spacing : sequence of float
+        Size of a voxel along each axis, in millimetres.
+    fwhm : float
+        Full width of the Gaussian at half its maximum, in millimetres.
+    """
+    deviations = fwhm / FWHM / np.asarray(spacing)
+    for axis, deviation in enumerate(deviations):
+        ndimage.gaussian_filter1d(volume, deviation, axis, output=volume, mode="nearest")
+
+
+def scale(
+    volume: Array,
+    scaling: str | None,
+    mask: Array | None = None,
+    percentiles: tuple[float, float] = (1, 99),
+) -> None:
+    r"""Scale a volume in place by the values in a mask, and set those outside to zero.
+
+    .. math::
+        \text{zscore:} \; (v - \mu) / \sigma, \qquad
+        \text{percentile:} \; \min(1, \max(0, (v - p_{low}) / (p_{high} - p_{low})))
+
+    Parameters
+    ----------
+    volume : ndarray of float32
+    scaling : {"zscore", "percentile"} or None
+    mask : ndarray of bool, default=None
+        Where the values count; everywhere if None.
+    percentiles : tuple of two floats, default=(1, 99)
+
+    Raises
+    ------
+    ValueError
+        If the values in the mask do not differ.
+    """
+    if scaling == "zscore":
+        standardise(volume, mask)
+    elif scaling == "percentile":
+        stretch(volume, mask, percentiles)
+    if mask is not None:
+        volume[~mask] = 0
+
+
+def standardise(volume: Array, mask: Array | None) -> None:
+    """Give the values in the mask mean 0 and deviation 1, in place."""
+    where: Any = True if mask is None else mask
+    volume -= np.mean(volume, dtype=np.float64, where=where)
+    deviation = np.sqrt(np.mean(np.square(volume), dtype=np.float64, where=where))
+    volume /= positive("deviation", deviation)
+
+
+def stretch(volume: Array, mask: Array | None, percentiles: tuple[float, float]) -> None:
+    """Map the range between two percentiles of the values in the mask to 0..1, in place."""
+    inside = volume.flatten() if mask is None else volume[mask]
+    low, high = np.percentile(inside, percentiles, overwrite_input=True)
+    volume -= low
+    volume /= positive(f"range between the percentiles {percentiles}", high - low)
+    np.clip(volume, 0, 1, out=volume)
+
+
+def positive(name: str, width: Any) -> Any:
+    """Return a measure of spread, or raise a ValueError if there is none."""
+    if not 0 < width < np.inf:
+        raise ValueError(
+            f"the {name} of its values (in the mask, if there is one) must be positive and "
+            f"finite, got {width:g}"
+        )
+    return width

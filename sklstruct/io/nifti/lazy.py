@@ -1,0 +1,168 @@
+"""Volumes on a common grid, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import VolumeCache, key_of
+from .file import MAX_BYTES, StrPath, naming, read_grid, read_volume
+from .grid import Box, Grid, resample
+from .intensity import scale, smooth
+
+Array = NDArray[Any]
+
+WHOLE = (slice(None),) * 3
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeReader:
+    """How a volume comes from its file.
+
+    Parameters
+    ----------
+    grid : Grid
+        Common to all volumes.
+    box : tuple of slice, default=all
+        The part of the grid that is wanted.
+    mask : ndarray of bool, default=None
+        In the box; values outside become zero.
+    scaling : {"zscore", "percentile"}, default=None
+    percentiles : tuple of two floats, default=(1, 99)
+    smoothing_fwhm : float, default=None
+        In millimetres; smoothing comes before resampling.
+    same_as : Grid, default=None
+        If given, files with another grid are refused.
+    cache_dir : path-like, default=None
+        Where volumes on the whole grid are kept, neither masked nor scaled, so that they serve
+        for every mask.
+    max_bytes : int, default=2**31
+        See ``read_volume``.
+    """
+
+    grid: Grid
+    box: Box = WHOLE
+    mask: Array | None = None
+    scaling: str | None = None
+    percentiles: tuple[float, float] = (1, 99)
+    smoothing_fwhm: float | None = None
+    same_as: Grid | None = None
+    cache_dir: StrPath | None = None
+    max_bytes: int = MAX_BYTES
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the volumes."""
+        return self.grid.cropped(self.box).shape
+
+    def read(self, path: StrPath, out: Array | None = None) -> Array:
+        """Return a volume, cropped, scaled and masked.
+
+        Parameters
+        ----------
+        path : str or path-like
+        out : ndarray of float32, C-contiguous, default=None
+            Where to put it.
+
+        Raises
+        ------
+        OSError, ValueError
+            As ``read_volume`` does; and if the volume is on another grid than demanded, does
+            not meet the common grid, or has but one value in the mask.
+        """
+        out = np.empty(self.shape, np.float32) if out is None else out
+        if out.shape == self.grid.shape:
+            self.read_whole(path, out)
+        else:
+            out[...] = self.read_whole(path, np.empty(self.grid.shape, np.float32))[self.box]
+        with naming(path):
+            scale(out, self.scaling, self.mask, self.percentiles)
+        return out
+
+    def read_whole(self, path: StrPath, out: Array) -> Array:
+        """Return a volume on the whole grid, neither masked nor scaled."""
+        if self.same_as is not None:
+            check_same_grid(path, self.same_as, self.max_bytes)
+        compute = partial(self._compute, path)
+        if self.cache_dir is None:
+            compute(out)
+        else:
+            VolumeCache(self.cache_dir).fetch(key_of(path, self._setting), out, compute)
+        return out
+
+    @property
+    def _setting(self) -> tuple[Any, ...]:
+        """All that volumes on the whole grid depend on."""
+        return self.grid.shape, self.grid.affine.tolist(), self.smoothing_fwhm
+
+    def _compute(self, path: StrPath, out: Array) -> None:
+        values, grid = read_volume(path, self.max_bytes)
+        if self.smoothing_fwhm is not None:
+            smooth(values, grid.spacing, self.smoothing_fwhm)
+        resample(values, grid, self.grid, out=out)
+        if not out.any():
+            with naming(path):
+                raise ValueError(f"on {grid}, it is zero everywhere on the grid of {self.grid}")
+
+
+def check_same_grid(path: StrPath, wanted: Grid, max_bytes: int) -> None:
+    """Raise a ValueError that names the file if its grid is another one."""
+    grid = read_grid(path, max_bytes)
+    if not grid.agrees(wanted):
+        with naming(path):
+            raise ValueError(f"it must have the grid of all, {wanted}, but has {grid}")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LazyVolumes:
+    """A sequence of volumes that holds paths, and reads a volume whenever one is asked for.
+
+    An index gives a volume (D, H, W); a slice, a list of indices or a mask gives the
+    ``LazyVolumes`` of these samples, so that splitting reads nothing.  ``np.asarray`` reads
+    all into one array (n, D, H, W).
+
+    Parameters
+    ----------
+    paths : list of Path
+    reader : VolumeReader
+    """
+
+    paths: list[Path]
+    reader: VolumeReader
+
+    ndim = 4
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array that this stands for, (n, D, H, W)."""
+        return (len(self.paths), *self.reader.shape)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __repr__(self) -> str:
+        return f"LazyVolumes({len(self)} volumes on {self.reader.grid.cropped(self.reader.box)})"
+
+    def __getitem__(self, key: Any) -> Any:
+        chosen = np.arange(len(self))[key]
+        if chosen.ndim == 0:
+            return self.reader.read(self.paths[chosen])
+        return LazyVolumes([self.paths[index] for index in chosen], self.reader)
+
+    def __iter__(self) -> Iterator[Array]:
+        return map(self.reader.read, self.paths)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("Volumes that are read from files are always a new array.")
+        volumes = np.empty(self.shape, self.dtype)
+        for path, volume in zip(self.paths, volumes, strict=True):
+            self.reader.read(path, volume)
+        return volumes.astype(dtype or self.dtype, copy=False)

@@ -1,0 +1,68 @@
+"""From what a user writes to paths: lists, columns, patterns and BIDS folders."""
+
+from __future__ import annotations
+
+import os
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PATTERN = "sub-*/**/*_T1w.nii*"
+
+
+def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
+    """Return the paths that a user means.
+
+    Parameters
+    ----------
+    X : array-like of str or path-like, shape (n,) or (n, 1); or one str or path-like
+        Paths as they are; or the name of a file, a pattern such as ``"scans/*.nii.gz"``
+        (``**`` for any folders), or a folder in which ``pattern`` is looked for.
+    pattern : str, default="sub-*/**/*_T1w.nii*"
+        What to find in a folder; the default finds the T1 scans of a BIDS folder, and none of
+        its derivatives.
+
+    Returns
+    -------
+    paths : list of Path
+        In the order given; those found, in alphabetical order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a pattern or a folder has no such file.
+    TypeError
+        If an entry is no path.
+    ValueError
+        If there are none, or X has several columns.
+    """
+    if isinstance(X, (str, os.PathLike)):
+        return found_by(os.path.expanduser(X), pattern)
+    entries = np.asarray(X, dtype=object)
+    if entries.ndim == 2 and entries.shape[1] == 1:
+        entries = entries[:, 0]
+    if entries.ndim != 1:
+        raise ValueError(f"X must have one path a sample, got shape {entries.shape}.")
+    if not len(entries):
+        raise ValueError("X must have at least one path, got 0 samples.")
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, (str, os.PathLike)):
+            raise TypeError(f"X must hold paths, but entry {place} is {entry!r}.")
+    return [Path(entry).expanduser() for entry in entries]
+
+
+def found_by(text: str, pattern: str) -> list[Path]:
+    """Return what one string stands for: a file, the files in a folder, or those of a pattern."""
+    if os.path.isdir(text):
+        names = glob(pattern, root_dir=text, recursive=True)
+        names = [os.path.join(text, name) for name in names]
+    elif has_magic(text) and not os.path.exists(text):
+        names = glob(text, recursive=True)
+    else:
+        return [Path(text)]
+    if not names:
+        sought = f" that matches {pattern!r}" if os.path.isdir(text) else ""
+        raise FileNotFoundError(f"There is no file{sought} in {text!r}.")
+    return [Path(name) for name in sorted(names)]

@@ -1,0 +1,110 @@
+"""The table of a cohort, read so that nothing is guessed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from ..plugins import close_matches
+
+SUBJECT, SESSION = "participant_id", "session_id"
+Row = dict[str, str | None]
+Rows = dict[int, Row]
+
+MISSING = {"", "n/a", "N/A", "NA", "NaN", "nan"}
+
+
+def read_participants(path: Path, target: str | None) -> Rows:
+    """Return the rows of a ``participants.tsv``.
+
+    Parameters
+    ----------
+    path : Path
+    target : str or None
+        A column that must be there, beside participant_id.
+
+    Returns
+    -------
+    rows : dict from int to dict
+        The cells of a row by column, under the number of its line: text, or None where a value
+        is missing.  There always is a column session_id.
+
+    Raises
+    ------
+    OSError
+        If the file is not there or may not be read.
+    ValueError
+        If it is no such table; the message names file and line.
+    """
+    lines = csv.reader(io.StringIO(decoded(path), newline=""), delimiter="\t", strict=True)
+    numbered = []
+    try:
+        for cells in lines:
+            if cells:
+                numbered.append((lines.line_num, [cell.strip() for cell in cells]))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {lines.line_num}: {error}.") from error
+    if not numbered:
+        raise ValueError(f"{path} is empty, but must be a table with a column {SUBJECT!r}.")
+    (first, header), *rest = numbered
+    check_header(f"{path}, line {first}", header, target)
+    for line, cells in rest:
+        if len(cells) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: there must be {len(header)} cells separated by tabs, as "
+                f"in the header, got {len(cells)}."
+            )
+    if not rest:
+        raise ValueError(f"{path} has a header but no participants.")
+    return {line: as_row(header, cells) for line, cells in rest}
+
+
+def as_row(header: list[str], cells: list[str]) -> Row:
+    """Return the cells of a row by column."""
+    values = (None if cell in MISSING else cell for cell in cells)
+    return {SESSION: None, **dict(zip(header, values, strict=True))}
+
+
+def decoded(path: Path) -> str:
+    """Return the text of a file in UTF-8."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+        place = content.find(b"\0")  # as in UTF-16, or where the file is no text
+    except UnicodeDecodeError as error:
+        place = error.start
+    if place >= 0:
+        line = content.count(b"\n", 0, place) + 1
+        raise ValueError(
+            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{content[place]:02x}."
+        )
+    return text
+
+
+def check_header(where: str, header: list[str], target: str | None) -> None:
+    """Raise a ValueError unless there is a header with the columns that are needed."""
+    if twice := [name for name, count in Counter(header).items() if count > 1]:
+        raise ValueError(f"{where}: every column must have a name of its own, got twice {twice}.")
+    if SUBJECT not in header:
+        separators = [sign for sign in ",;" if len(header) == 1 and sign in header[0]]
+        hint = (
+            f" Columns must be separated by tabs, not by {separators[0]!r}." if separators else ""
+        )
+        raise ValueError(f"{where}: there must be a column {SUBJECT!r}, got {header}.{hint}")
+    if target is not None and target not in header:
+        raise ValueError(
+            f"{where}: there is no column {target!r}.{close_matches(target, header)} "
+            f"Columns: {', '.join(header)}."
+        )
+
+
+def typed(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers if all its values are numbers."""
+    values = column.dropna()
+    if values.empty or pd.to_numeric(values, errors="coerce").isna().any():
+        return column
+    return pd.to_numeric(column)

@@ -1,0 +1,205 @@
+"""Which image belongs to which row of a table, and what is wrong about it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from glob import escape, glob
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .participants import SESSION, SUBJECT, Row, Rows
+
+IMAGE = "image"
+
+Files = dict[str | None, list[Path]]  # images of one row, by session
+Key = tuple[str, str | None]  # subject and session, as in the name of an image
+
+
+class Problem(NamedTuple):
+    """What is wrong about a subject or a file."""
+
+    subject: str
+    file: str
+    problem: str
+
+
+class Join(NamedTuple):
+    """Rows of a table, the images that were found for each, and images that belong to none."""
+
+    rows: Rows
+    files: dict[int, Files]
+    strays: list[Path]
+
+
+# Images by their names in a BIDS folder -----------------------------------------------------
+
+
+def join_bids(rows: Rows, folder: Path, suffix: str, datatype: str, session: str | None) -> Join:
+    """Find the images of participants, of one session or of all that their rows do not name."""
+    rows = {line: with_prefixes(row) for line, row in rows.items()}
+    images = bids_images(folder, suffix, datatype)
+    if session is not None:
+        wanted = prefixed("ses", session)
+        rows = {line: row for line, row in rows.items() if row[SESSION] in (None, wanted)}
+        images = {key: paths for key, paths in images.items() if key[1] == wanted}
+        if not rows or not images:
+            raise ValueError(f"session must be one of those in {folder}, got {session!r}.")
+    found = {line: images_of(row, images) for line, row in rows.items()}
+    known = {path for files in found.values() for path in flat(files)}
+    return Join(rows, found, [path for path in flat(images) if path not in known])
+
+
+def images_of(row: Row, images: dict[Key, list[Path]]) -> Files:
+    """Return the images of the subject of a row, of one session if it names one."""
+    return {
+        session: paths
+        for (subject, session), paths in images.items()
+        if subject == row[SUBJECT] and row[SESSION] in (None, session)
+    }
+
+
+def flat(images: Mapping[Any, list[Path]]) -> Iterator[Path]:
+    """Return all images one by one."""
+    return (path for paths in images.values() for path in paths)
+
+
+def bids_images(folder: Path, suffix: str, datatype: str) -> dict[Key, list[Path]]:
+    """Return the images in a BIDS folder that have a suffix, no subject for misplaced ones."""
+    name = re.compile(rf"(sub-[^_]+)(?:_(ses-[^_]+))?(?:_.+)?_{re.escape(suffix)}\.nii(?:\.gz)?")
+    images: dict[Key, list[Path]] = defaultdict(list)
+    for place in ("sub-*", "sub-*/ses-*"):
+        for path in sorted(folder.glob(f"{place}/{datatype}/sub-*")):
+            if found := name.fullmatch(path.name):
+                in_place = path.relative_to(folder).parts[0] == found[1]
+                images[found[1] if in_place else "", found[2]].append(path)
+    return images
+
+
+def with_prefixes(row: Row) -> Row:
+    """Return a row whose subject and session are named as in BIDS."""
+    subject, session = prefixed("sub", row[SUBJECT]), prefixed("ses", row[SESSION])
+    return {**row, SUBJECT: subject, SESSION: session}
+
+
+def prefixed(entity: str, label: str | None) -> str | None:
+    """Return a label such as ``sub-01``, for ``01`` too."""
+    return label if label is None or label.startswith(f"{entity}-") else f"{entity}-{label}"
+
+
+# Images by a column or by a pattern ---------------------------------------------------------
+
+
+def join_listed(rows: Rows, root: Path, images: str) -> Join:
+    """Find the images of rows by a column with paths, or by a pattern with columns in braces."""
+    columns = next(iter(rows.values()))
+    if images in columns:
+        cells = {line: row[images] for line, row in rows.items()}
+        found = {line: [root / cell] if cell else [] for line, cell in cells.items()}
+        every: list[Path] = []
+    else:
+        found = {
+            line: matches(root, images, row) if row[SUBJECT] else [] for line, row in rows.items()
+        }
+        every = matches(root, images, dict.fromkeys(columns, "*"), str)
+    known = set(flat(found))
+    files = {line: {rows[line][SESSION]: paths} for line, paths in found.items() if paths}
+    return Join(
+        rows, {**{line: {} for line in rows}, **files}, [p for p in every if p not in known]
+    )
+
+
+def matches(root: Path, pattern: str, row: Row, quote: Callable[[str], str] = escape) -> list[Path]:
+    """Return the files that a pattern stands for, with the cells of a row put in."""
+    cells = {name: quote(cell or "") for name, cell in row.items()}
+    try:
+        filled = pattern.format_map(cells)
+    except (LookupError, ValueError, AttributeError):
+        filled = pattern
+    if filled == pattern:
+        raise ValueError(
+            f"images must be a column, or a pattern such as '{{{SUBJECT}}}/anat/*_T1w.nii.gz' "
+            f"with columns in braces, got {pattern!r}. Columns: {', '.join(row)}."
+        )
+    return sorted(root / name for name in glob(filled, root_dir=root, recursive=True))
+
+
+# What is wrong ------------------------------------------------------------------------------
+
+
+def sort_out(
+    join: Join, tsv: Path, root: Path, target: str | None
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Return the scans that can be used, as rows with an image, and all that is wrong."""
+    scans: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    lines, owners = lines_of(join.rows), owners_of(join)
+    for line, row in join.rows.items():
+        subject, files = row[SUBJECT] or "", join.files[line]
+        flaws = row_flaws(row, lines[key_of(row)], target)
+        if not files:
+            flaws.append(f"there is no image{f' of {row[SESSION]}' if row[SESSION] else ''}")
+        problems += [Problem(subject, f"{tsv}, line {line}", flaw) for flaw in flaws]
+        for session, paths in files.items():
+            if flaw := image_flaw(paths, root, owners):
+                problems.append(Problem(subject, str(paths[0]), flaw))
+            elif not flaws:
+                scans.append({**row, SESSION: session, IMAGE: str(paths[0])})
+    problems += [Problem("", str(path), "there is no row for this image") for path in join.strays]
+    return scans, list(dict.fromkeys(problems))
+
+
+def key_of(row: Row) -> tuple[str | None, str | None]:
+    """Return the subject and the session of a row."""
+    return row[SUBJECT], row[SESSION]
+
+
+def lines_of(rows: Rows) -> dict[Any, list[int]]:
+    """Return the lines on which there is a row of each subject and session."""
+    lines = defaultdict(list)
+    for line, row in rows.items():
+        lines[key_of(row)].append(line)
+    return lines
+
+
+def owners_of(join: Join) -> dict[str, list[str]]:
+    """Return the subjects that each image belongs to, by its real path."""
+    owners = defaultdict(set)
+    for line, row in join.rows.items():
+        for path in flat(join.files[line]):
+            owners[os.path.realpath(path)].add(" ".join(filter(None, key_of(row))))
+    return {path: sorted(names) for path, names in owners.items()}
+
+
+def row_flaws(row: Row, lines: list[int], target: str | None) -> list[str]:
+    """Return what is wrong about a row of the table."""
+    flaws = []
+    if row[SUBJECT] is None:
+        flaws.append(f"there is no {SUBJECT}")
+    elif len(lines) > 1:
+        flaws.append(f"there are several rows of this participant, lines {in_words(lines)}")
+    if target is not None and row[target] is None:
+        flaws.append(f"there is no {target}")
+    return flaws
+
+
+def image_flaw(paths: list[Path], root: Path, owners: dict[str, list[str]]) -> str | None:
+    """Return what is wrong about the images of one scan, which should be one, without reading."""
+    path, real = paths[0], os.path.realpath(paths[0])
+    if len(paths) > 1:
+        return f"there are several images where one is wanted, {in_words(p.name for p in paths)}"
+    if not Path(real).is_relative_to(os.path.realpath(root)):
+        return f"the image lies outside of {root}, at {real}"
+    if not path.is_file():
+        return "the link leads to no file" if path.is_symlink() else "there is no such file"
+    if len(owners[real]) > 1:
+        return f"the image belongs to several rows, of {in_words(owners[real])}"
+    return None
+
+
+def in_words(things: Iterable[Any]) -> str:
+    """Return an enumeration such as "3, 4 and 7"."""
+    *first, last = map(str, things)
+    return f"{', '.join(first)} and {last}" if first else last

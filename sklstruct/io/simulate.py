@@ -1,0 +1,316 @@
+"""Cohorts of simulated heads whose ground truth is known."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import nibabel
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import __version__
+from .cohort import Cohort
+from .phantom import (
+    EXTENT,
+    Anatomy,
+    Field,
+    Tissues,
+    choose_anatomy,
+    column,
+    grid_affine,
+    grid_points,
+    onto_cortex,
+    warp,
+)
+
+GREY, WHITE, FLUID = 600, 1000, 200  # intensities
+VARIATION = 2.5  # mm by which heads differ, on average along every axis
+ATROPHY_AT = np.array([-55.0, -20.0, -10.0])  # left temporal
+ATROPHY_RADIUS = 18.0  # mm from the middle to half of the loss
+AGES = 50.0, 80.0
+CONTROL, PATIENT = "control", "patient"
+DESCRIPTIONS = {
+    "participant_id": {"Description": "Number of the simulated subject"},
+    "age": {"Description": "Age", "Units": "year"},
+    "site": {"Description": "Simulated scanner"},
+    "diagnosis": {
+        "Description": "Whether grey matter was taken away",
+        "Levels": {CONTROL: "all grey matter is there", PATIENT: "local atrophy"},
+    },
+}
+README = """\
+Simulated heads, written by sklstruct {version}.
+
+All parameters are in derivatives/truth/simulation.json.  Patients have lost grey matter around
+the places in derivatives/truth/atrophy.tsv, in millimetres;
+derivatives/truth/label-atrophy_mask.nii.gz is 1 where the average loss of the patients is at
+least half of its maximum.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The parameters of ``simulate_cohort``, checked."""
+
+    n_subjects: int
+    shape: tuple[int, ...]
+    spacing: float
+    effect_size: float
+    jitter: float
+    noise: float
+    age_effect: float
+    site_effect: float
+    sites: int
+    template: str | None
+    random_state: int
+
+    def __post_init__(self) -> None:
+        for name, low in (("n_subjects", 2), ("sites", 1), ("random_state", 0)):
+            check_integer(name, getattr(self, name), low)
+        for name in ("effect_size", "noise", "age_effect", "site_effect"):
+            check_number(name, getattr(self, name), 0, 1)
+        check_number("jitter", self.jitter, 0, 100)
+        check_number("spacing", self.spacing, 0.1, 100)
+        if len(self.shape) != 3:
+            raise ValueError(f"shape must be three numbers of voxels, got {self.shape!r}.")
+        for extent in self.shape:
+            check_integer("shape", extent, 1)
+        covered = np.array(self.shape) * self.spacing
+        if (covered < EXTENT).any():
+            raise ValueError(
+                f"shape times spacing must cover a head, {by_x(EXTENT)} mm, got {by_x(covered)} mm."
+            )
+
+
+class Subject(NamedTuple):
+    """One simulated subject: its row of the table, its image, and the grey matter it has lost."""
+
+    row: dict[str, Any]
+    image: NDArray[np.int16]
+    place: Field
+    lost: Field
+
+
+def simulate_cohort(
+    out: str | os.PathLike[str],
+    *,
+    n_subjects: int = 40,
+    shape: tuple[int, ...] = (32, 32, 32),
+    spacing: float = 6.0,
+    effect_size: float = 0.5,
+    jitter: float = 0.0,
+    noise: float = 0.05,
+    age_effect: float = 0.03,
+    site_effect: float = 0.05,
+    sites: int = 2,
+    template: str | None = None,
+    random_state: int = 0,
+) -> Cohort:
+    r"""Write a BIDS folder of simulated T1 images of patients and controls.
+
+    A head is made of a folded cortex, deep nuclei, ventricles, brain stem and cerebellum,
+    deformed smoothly and at random for every subject.  Patients have lost the share
+    :math:`e\, 2^{-|p - c|^2 / r^2}` of the grey matter at a point p, where e is ``effect_size``,
+    c a place in the left temporal cortex and r = 18 mm; fluid takes its place.  Half of
+    the subjects are patients; ages are uniform from 50 to 80 in both groups, and both groups
+    are spread evenly over the sites.  The image of a subject depends on ``random_state`` and its
+    own number alone, and is the same bit for bit whenever it is written.
+
+    Parameters
+    ----------
+    out : path-like
+        Folder to write, which must be absent or empty.  It is there as a whole or not at all.
+    n_subjects : int, default=40
+    shape : tuple of 3 int, default=(32, 32, 32)
+        Voxels.
+    spacing : float, default=6.0
+        Edge of a voxel in millimetres.
+    effect_size : float, default=0.5
+        Share of the grey matter that is lost in the middle of the atrophy, 0 to 1.
+    jitter : float, default=0.0
+        Standard deviation in millimetres of the way by which the atrophy of a patient is
+        displaced along the cortex, in both directions.
+    noise : float, default=0.05
+        Standard deviation of white noise, relative to the intensity of white matter.
+    age_effect : float, default=0.03
+        Share of the thickness of the cortex that is lost in ten years.
+    site_effect : float, default=0.05
+        By how much the brightness differs between sites at most, and how much it varies
+        across the head.
+    sites : int, default=2
+        Number of scanners.
+    template : {"MNI152"}, default=None
+        Start from the MNI152 tissue maps that come with nilearn instead of a phantom.
+    random_state : int, default=0
+
+    Returns
+    -------
+    cohort : Cohort
+        What was written, with the target ``diagnosis`` ("control" or "patient").  The truth is
+        in ``derivatives/truth``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range or the grid does not cover the head.
+    OSError
+        If the folder is not empty or cannot be written.
+    ImportError
+        If a template is asked for and nilearn is not installed.
+    """
+    recipe = Recipe(
+        n_subjects=n_subjects,
+        shape=shape,
+        spacing=spacing,
+        effect_size=effect_size,
+        jitter=jitter,
+        noise=noise,
+        age_effect=age_effect,
+        site_effect=site_effect,
+        sites=sites,
+        template=template,
+        random_state=random_state,
+    )
+    anatomy = choose_anatomy(template, spacing)
+    with new_folder(Path(out)) as folder:
+        write_cohort(folder, recipe, anatomy)
+    return Cohort.from_bids(out, target="diagnosis")
+
+
+def simulate(recipe: Recipe, anatomy: Anatomy, number: int) -> Subject:
+    """Return one subject, which depends on the seed and its number only."""
+    rng = np.random.default_rng([recipe.random_state, number])
+    sick, site = number % 2 == 1, number // 2 % recipe.sites
+    age = round(rng.uniform(*AGES), 1)
+    place = onto_cortex(ATROPHY_AT + recipe.jitter * rng.standard_normal(3))
+    points = grid_points(recipe.shape, recipe.spacing)
+    head = warp(points, VARIATION, rng)
+    ageing = recipe.age_effect * (age - np.mean(AGES)) / 10
+    tissues = anatomy(head, float(ageing))
+    lost = sick * recipe.effect_size * nearness(head, place) * tissues.grey
+    tissues = Tissues(tissues.grey - lost, tissues.white, tissues.fluid + lost)
+    clean = GREY * tissues.grey + WHITE * tissues.white + FLUID * tissues.fluid
+    noise = WHITE * recipe.noise * sum(tissues) * rng.standard_normal(recipe.shape)
+    image = (clean * shading(recipe, points, site) + noise).clip(min=0)
+    row = {
+        "participant_id": f"sub-{number + 1:04d}",
+        "age": age,
+        "site": f"site{site + 1}",
+        "diagnosis": PATIENT if sick else CONTROL,
+    }
+    return Subject(row, np.rint(image).astype(np.int16), place, lost)
+
+
+def nearness(points: Field, place: Field) -> Field:
+    """Return the share of the effect that there is at points around an atrophy."""
+    return 0.5 ** (((points - column(place)) ** 2).sum(axis=0) / ATROPHY_RADIUS**2)
+
+
+def shading(recipe: Recipe, points: Field, site: int) -> Field:
+    """Return the brightness that a scanner gives to every point, about 1."""
+    seed = np.random.SeedSequence(recipe.random_state, spawn_key=(site,))  # that of no subject
+    direction = np.random.default_rng(seed).standard_normal(3)
+    slope = np.tensordot(direction / np.linalg.norm(direction), points / max(EXTENT), 1)
+    gain = (site + 0.5) / recipe.sites - 0.5
+    return 1 + recipe.site_effect * (gain + slope)
+
+
+def write_cohort(folder: Path, recipe: Recipe, anatomy: Anatomy) -> None:
+    """Write images, tables and descriptions, and the truth about them."""
+    rows, places = [], []
+    lost = np.zeros(recipe.shape)
+    affine = grid_affine(recipe.shape, recipe.spacing)
+    for number in range(recipe.n_subjects):
+        subject = simulate(recipe, anatomy, number)
+        name = subject.row["participant_id"]
+        rows.append(subject.row)
+        lost += subject.lost
+        if subject.row["diagnosis"] == PATIENT:
+            places.append((name, *np.round(subject.place, 2)))
+        write_image(folder / name / "anat" / f"{name}_T1w.nii.gz", subject.image, affine)
+    write_table(folder / "participants.tsv", pd.DataFrame(rows))
+    write_json(folder / "participants.json", DESCRIPTIONS)
+    write_json(folder / "dataset_description.json", description("raw", "Simulated heads"))
+    (folder / "README").write_text(README.format(version=__version__), encoding="utf-8")
+    truth = folder / "derivatives" / "truth"
+    mask = (lost > 0) & (lost >= lost.max() / 2)
+    write_image(truth / "label-atrophy_mask.nii.gz", mask.astype(np.uint8), affine)
+    write_table(truth / "atrophy.tsv", pd.DataFrame(places, columns=["participant_id", *"xyz"]))
+    write_json(truth / "simulation.json", asdict(recipe))
+    write_json(truth / "dataset_description.json", description("derivative", "Ground truth"))
+
+
+def description(kind: str, name: str) -> dict[str, Any]:
+    """Return what BIDS wants to know about a data set."""
+    made_by = {"Name": "sklstruct", "Version": __version__}
+    return {"Name": name, "BIDSVersion": "1.9.0", "DatasetType": kind, "GeneratedBy": [made_by]}
+
+
+def write_image(path: Path, voxels: NDArray[Any], affine: Field) -> None:
+    """Write a compressed NIfTI file without a time stamp."""
+    image = nibabel.Nifti1Image(voxels, affine)
+    image.header.set_xyzt_units("mm")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as BIDS has them."""
+    table.to_csv(path, sep="\t", index=False, lineterminator="\n")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file that people can read."""
+    path.write_text(json.dumps(content, indent=2, default=int) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes ``path`` when all is written."""
+    path = path.absolute()
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "Must be absent or an empty folder", str(path))
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_integer(name: str, value: Any, low: int) -> None:
+    """Raise unless a parameter is an integer from a minimum."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}.")
+
+
+def check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raise unless a parameter is a number within a range."""
+    if not isinstance(value, (float, Integral)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not low <= float(value) <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value}.")
+
+
+def by_x(extents: Iterable[float]) -> str:
+    """Return lengths such as 144 x 184 x 160."""
+    return " x ".join(f"{extent:g}" for extent in extents)

@@ -1,0 +1,160 @@
+"""Hold-outs of a cohort that keep all scans of a subject on one side."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+
+Indices = NDArray[np.intp]
+
+TEST_SHARE = 0.25
+STRATA = 5  # of subjects with numbers as labels
+MOST_CLASSES = 10  # numbers with more values than that are no classes
+
+
+def subject_splits(
+    y: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_repeats: int,
+    test_size: float | int | None = None,
+    sites: ArrayLike | None = None,
+    random_state: int = 0,
+) -> list[tuple[Indices, Indices]]:
+    r"""Return repeated stratified hold-outs of subjects.
+
+    Of the :math:`n_c` subjects of class c the test part gets :math:`t n_c`, rounded, where t is
+    the share to hold out, but at least one and not all of them.  A repeat depends on the
+    labels, the names of the subjects, ``random_state`` and its own number, so that repeats can
+    be added and rows can be shuffled.
+
+    With ``sites`` every repeat leaves out one whole site, another one each time, in random
+    order.  Subjects of that site who have been to other sites too are left out of training.
+
+    Parameters
+    ----------
+    y : array-like, shape (n_scans,)
+        Labels.  A subject counts for the most frequent label of its scans, the first one in
+        order if there are several.  Numbers with more than 10 values are stratified by the
+        fifth of all subjects that the mean of a subject is in.
+    groups : array-like, shape (n_scans,)
+        Subjects.
+    n_repeats : int
+    test_size : float, int or None, default=None
+        Share or number of the subjects to hold out; None is a quarter.  It must be None where
+        sites are left out.
+    sites : array-like, shape (n_scans,), default=None
+        Sites to leave out, one at a time.
+    random_state : int, default=0
+
+    Returns
+    -------
+    splits : list of (train, test)
+        Indices of scans in ascending order; what ``cross_validate`` takes as ``cv``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such split: a class has a single subject, the share leaves nothing on one
+        side, there are fewer sites than repeats, or a part lacks a class when a site is left
+        out.
+    """
+    y, groups = labelled("y", y), labelled("groups", groups)
+    check_consistent_length(y, groups)
+    check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
+    check_scalar(random_state, "random_state", Integral, min_val=0)
+    subjects, subject_of = np.unique(groups, return_inverse=True)
+    strata = strata_of(y, subject_of, len(subjects))
+    if sites is not None:
+        if test_size is not None:
+            raise ValueError(f"test_size must be None where sites are left out, got {test_size!r}.")
+        sites = labelled("sites", sites)
+        check_consistent_length(y, sites)
+        return site_splits(strata, subject_of, sites, n_repeats, random_state)
+    counts = held_out(test_size, strata)
+    seeds = ([random_state, repeat] for repeat in range(n_repeats))
+    tests = [np.isin(subject_of, draw(strata, counts, np.random.default_rng(s))) for s in seeds]
+    return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
+
+
+def labelled(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return one value a scan, none of them missing."""
+    column = column_or_1d(np.asarray(values))
+    missing = pd.isna(column)
+    if missing.any():
+        raise ValueError(f"{name} must have no missing values, got {np.count_nonzero(missing)}.")
+    return np.array(column.tolist())
+
+
+def strata_of(y: NDArray[Any], subject_of: Indices, n_subjects: int) -> Indices:
+    """Return the number of the class, or of the fifth, of each subject."""
+    classes, label = np.unique(y, return_inverse=True)
+    if len(classes) > MOST_CLASSES and y.dtype.kind in "iuf":
+        means = np.bincount(subject_of, y) / np.bincount(subject_of)
+        rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+        return rank * min(STRATA, n_subjects // 2) // n_subjects
+    counts = np.zeros((n_subjects, len(classes)), int)
+    np.add.at(counts, (subject_of, label), 1)
+    return counts.argmax(axis=1)
+
+
+def held_out(test_size: float | int | None, strata: Indices) -> Indices:
+    """Return how many subjects of each class to hold out."""
+    sizes = np.bincount(strata)
+    if len(strata) < 2 or (sizes == 1).any():
+        raise ValueError(
+            "There must be at least 2 subjects of every class, one for each side, got classes of "
+            f"{sizes.tolist()} subjects."
+        )
+    share = TEST_SHARE if test_size is None else test_size
+    check_scalar(share, "test_size", Real)
+    if isinstance(share, Integral):
+        share = share / len(strata)
+    if not 0 < share < 1:
+        raise ValueError(
+            "test_size must be a share between 0 and 1, or a number of subjects from 1 to "
+            f"{len(strata) - 1}, got {test_size!r}."
+        )
+    return np.clip(np.rint(share * sizes).astype(int), 1, sizes - 1)
+
+
+def draw(strata: Indices, counts: Indices, rng: np.random.Generator) -> Indices:
+    """Return so many random subjects of every class."""
+    members = (np.flatnonzero(strata == stratum) for stratum in range(len(counts)))
+    chosen = [rng.permutation(m)[:count] for m, count in zip(members, counts, strict=True)]
+    return np.concatenate(chosen)
+
+
+def site_splits(
+    strata: Indices, subject_of: Indices, sites: NDArray[Any], n_repeats: int, random_state: int
+) -> list[tuple[Indices, Indices]]:
+    """Return splits that leave out one site each."""
+    names = np.unique(sites)
+    if not n_repeats <= len(names) or len(names) < 2:
+        raise ValueError(
+            f"There must be a site to leave out for each of {n_repeats} repeats and others to "
+            f"train on, got the sites {names.tolist()}."
+        )
+    order = np.random.default_rng(random_state).permutation(len(names))[:n_repeats]
+    return [without_site(names[site], strata, subject_of, sites) for site in order]
+
+
+def without_site(
+    site: Any, strata: Indices, subject_of: Indices, sites: NDArray[Any]
+) -> tuple[Indices, Indices]:
+    """Return the scans of subjects that never were at a site, and the scans of that site."""
+    in_test = sites == site
+    in_train = ~np.isin(subject_of, subject_of[in_test])
+    for part, inside in (("The other sites", in_train), (f"Site {str(site)!r}", in_test)):
+        lacking = set(strata.tolist()) - set(strata[subject_of[inside]].tolist())
+        if lacking:
+            raise ValueError(
+                f"{part} must have subjects of every class when site {str(site)!r} is left out, "
+                f"but {len(lacking)} of {strata.max() + 1} classes have none there."
+            )
+    return np.flatnonzero(in_train), np.flatnonzero(in_test)
