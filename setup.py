@@ -1,5 +1,7 @@
 """The compiled part; everything else about the package is in pyproject.toml."""
 
+import sys
+
 from setuptools import Extension, setup
 
 SCATTERING = "plugins/sklstruct_scattering"
@@ -11,6 +13,7 @@ setup(
             sources=[f"{SCATTERING}/_lanes.c"],
             depends=[f"{SCATTERING}/_lanes.h"],
             extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
+            libraries=[] if sys.platform == "win32" else ["m"],
             py_limited_api=True,
             optional=True,  # without a C compiler torch does the work
         )

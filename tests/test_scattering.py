@@ -2,6 +2,7 @@
 
 import pickle
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,19 @@ def test_wavelets_of_space_divide_the_directions_and_cover_the_spectrum():
 # --- the compiled kernel --------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not compiled.AVAILABLE, reason="built without a C compiler")
+built = pytest.mark.skipif(not compiled.KERNELS, reason="built without a C compiler")
+each_kernel = pytest.mark.parametrize("kernel", compiled.KERNELS)
+
+
+def by_kernel(kernel, **parameters):
+    """Return a transform that computes with the instructions of a kernel."""
+    scattering = Scattering(**parameters)
+    scattering.plan = replace(scattering.plan, kernel=kernel)
+    return scattering
+
+
+@built
+@each_kernel
 @given(
     shape=st.one_of(
         st.tuples(st.integers(8, 40)),
@@ -148,13 +161,18 @@ def test_wavelets_of_space_divide_the_directions_and_cover_the_spectrum():
     ),
     J=st.integers(1, 3),
     L=st.integers(1, 5),
+    T=st.none() | st.integers(1, 8),
     max_order=st.integers(0, 3),
-    padding=st.sampled_from(["reflect", "symmetric", "zero"]),
+    padding=st.sampled_from(["reflect", "symmetric", "zero", "periodic"]),
     n=st.integers(0, 21),
 )
-def test_kernel_agrees_with_torch(shape, J, L, max_order, padding, n):
-    J = min(J, min(shape).bit_length() - 1)
-    scattering = Scattering(J=J, L=L, Q=L, shape=shape, max_order=max_order, padding=padding)
+def test_kernel_agrees_with_torch(kernel, shape, J, L, T, max_order, padding, n):
+    J, T = min(J, min(shape).bit_length() - 1), T if len(shape) == 1 else None
+    if padding == "periodic":
+        shape = tuple(extent // 8 * 8 or 8 for extent in shape)
+    scattering = by_kernel(
+        kernel, J=J, L=L, Q=L, T=T, shape=shape, max_order=max_order, padding=padding
+    )
     x = noise(n, 1, *shape)
     seen, wanted = scattering(x.float()), scattering(x)
     assert seen.shape == wanted.shape
@@ -162,12 +180,13 @@ def test_kernel_agrees_with_torch(shape, J, L, max_order, padding, n):
     torch.testing.assert_close(seen.double(), wanted, rtol=0, atol=2e-6)
 
 
-@pytest.mark.skipif(not compiled.AVAILABLE, reason="built without a C compiler")
-def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads():
-    scattering = Scattering(J=2, L=4, shape=(20, 13))
+@built
+@each_kernel
+def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads(kernel):
+    scattering = by_kernel(kernel, J=2, L=5, shape=(20, 13))
     x = noise(37, 1, 20, 13, dtype=torch.float32)
     together = scattering(x)
-    for start, stop in ((0, 1), (3, 5), (30, 37), (5, 25)):
+    for start, stop in ((0, 1), (3, 5), (30, 37), (5, 25), (7, 11)):
         assert torch.equal(scattering(x[start:stop]), together[start:stop])
     before = torch.get_num_threads()
     try:
@@ -175,6 +194,60 @@ def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads()
         assert torch.equal(scattering(x), together)
     finally:
         torch.set_num_threads(before)
+
+
+@built
+@each_kernel
+@pytest.mark.parametrize("n", [1, 21])
+def test_kernel_neither_overflows_nor_vanishes(kernel, n):
+    scattering = by_kernel(kernel, J=2, L=2, shape=(9, 12))
+    x = noise(n, 1, 9, 12)
+    wanted = scattering(x)
+    for size in (1e-30, 1e-20, 1e20, 1e36):
+        seen = scattering((size * x).float()).double() / size
+        torch.testing.assert_close(seen, wanted, rtol=0, atol=2e-6)
+    x[0, 0, 3, 3] = np.inf
+    spoiled = scattering(x.float())
+    assert not torch.isfinite(spoiled[0]).all()
+    assert torch.isfinite(spoiled[1:]).all()
+
+
+@built
+def test_kernel_refuses_arrays_that_do_not_fit():
+    plan = Scattering(J=1, L=1, shape=(8, 8)).plan
+    x, out = np.zeros((2, 8, 8), np.float32), np.zeros((2, *plan.out_shape), np.float32)
+    with pytest.raises(ValueError, match="do not fit"):
+        plan.run(x[:1], out)
+    with pytest.raises(ValueError, match="no such kernel"):
+        replace(plan, kernel="abacus").run(x, out)
+
+
+def test_long_lines_need_no_large_plan():
+    scattering = Scattering(J=3, shape=(1 << 14,))
+    assert len(scattering.plan.arrays[3]) < 10_000  # weights, not matrices
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # that it gives itself
+def test_transforms_of_torch_see_through_the_kernel():
+    scattering = Scattering(J=1, L=2, shape=(8, 8))
+    x = noise(3, 2, 1, 8, 8, dtype=torch.float32)
+    wanted = scattering(x.flatten(0, 1)).unflatten(0, (3, 2))
+    torch.testing.assert_close(torch.func.vmap(scattering)(x), wanted)
+    torch.testing.assert_close(scattering(torch._neg_view(x[0])), scattering(-x[0]))
+    tangent = torch.ones_like(x[0])
+    out, derivative = torch.func.jvp(scattering, (x[0],), (tangent,))
+    torch.testing.assert_close(out, wanted[0])
+    step = (scattering(x[0].double() + 1e-6) - scattering(x[0].double() - 1e-6)) / 2e-6
+    torch.testing.assert_close(derivative.double(), step, rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tracing itself
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_traced_transform_follows_its_input():
+    scattering = Scattering(J=1, L=2, shape=(8, 8))
+    x, other = noise(2, 3, 1, 8, 8, dtype=torch.float32)
+    traced = torch.jit.trace(scattering, x, check_trace=False)
+    torch.testing.assert_close(traced(other), scattering(other))
 
 
 def test_large_prime_extents_are_left_to_torch():
@@ -197,6 +270,16 @@ def test_gradients_with_respect_to_the_signal():
     Scattering(J=2, L=2, shape=(16, 16))(single).sum().backward()
     assert torch.isfinite(single.grad).all()
     assert single.grad.abs().max() > 0
+
+
+def test_filters_made_without_gradients_serve_with_them_too():
+    for scattering in (Scattering(J=1, shape=(8, 8)), HarmonicScattering(J=1, shape=(4, 4, 4))):
+        x = noise(1, 1, *scattering.shape)
+        with torch.inference_mode():
+            scattering(x)
+        x.requires_grad_()
+        scattering(x).sum().backward()
+        assert torch.isfinite(x.grad).all()
 
 
 def test_gradient_at_zero_is_finite():

@@ -6,6 +6,7 @@
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,10 +16,11 @@
 #error "Vector types of GCC or Clang are needed."
 #endif
 
-#define WIDE 16 /* lanes */
+#define WIDEST 16 /* lanes */
 #define NARROW 4
 #define ALIGNMENT 64
 #define BLOCK 32 /* terms of a partial sum */
+#define USUAL 40 /* powers of 2 to each side of 1 between which signals are left as they are */
 #define MAX_RADIX 31
 #define MAX_PASSES 32
 #define MAX_LEVELS 32
@@ -43,25 +45,41 @@ typedef struct {
     int64_t level, first_child, children, psi;
 } Path;
 
+/* An average along a cyclic axis: `reach` weights, the first of them at `offset` for the first
+   place that is kept and `step` further for each place after it. */
+typedef struct {
+    int64_t extent, offset, step, reach;
+    const float *weight;
+} Average;
+
+static inline long first_place(const Average *average, long number) {
+    return (average->offset + number * average->step) % average->extent;
+}
+
 typedef struct {
     int levels;
     Grid grid[MAX_LEVELS];
-    const float *average_rows[MAX_LEVELS], *average_columns[MAX_LEVELS];
+    Average down[MAX_LEVELS], across[MAX_LEVELS];
     long out_height, out_width, height, width, n_paths;
     const int64_t *row_source, *column_source;
     const Path *path;
     const float *filters;
 } Plan;
 
-/* Every combination of instructions and lanes. */
+/* The kernel for each set of instructions: as many lanes as one of its registers has, and four
+   for the last few signals.  More lanes than registers hold make every step ten times slower. */
 #define PASTE(name, suffix, lanes) name##suffix##lanes
 #define JOIN(name, suffix, lanes) PASTE(name, suffix, lanes)
 #define TARGET(name) JOIN(name, SUFFIX, LANES)
 
 #if defined(__x86_64__)
 #define SUFFIX _avx512_
+#if defined(__clang__) /* which drops the whole attribute over a word that it does not know */
+#define ATTRIBUTE __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")))
+#else
 #define ATTRIBUTE                                                                                 \
     __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")))
+#endif
 #define LANES 16
 #include "_lanes.h"
 #undef LANES
@@ -72,7 +90,7 @@ typedef struct {
 #undef ATTRIBUTE
 #define SUFFIX _avx2_
 #define ATTRIBUTE __attribute__((target("avx2,fma")))
-#define LANES 16
+#define LANES 8
 #include "_lanes.h"
 #undef LANES
 #define LANES 4
@@ -83,9 +101,6 @@ typedef struct {
 #endif
 #define SUFFIX _plain_
 #define ATTRIBUTE
-#define LANES 16
-#include "_lanes.h"
-#undef LANES
 #define LANES 4
 #include "_lanes.h"
 #undef LANES
@@ -93,19 +108,38 @@ typedef struct {
 typedef void (*Scatter)(const Plan *, const float *const *, void *, void *, float *const *);
 typedef void (*ScatterOne)(const Plan *, const float *, void *, void *, float *);
 typedef struct {
+    const char *name;
+    long lanes;
     Scatter wide, narrow;
     ScatterOne one;
-} Kernels;
+} Kernel;
 
-static Kernels best_kernels(void) {
+/* Every kernel that was compiled, the best one first. */
+static const Kernel kernels[] = {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        return (Kernels){scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (Kernels){scatter_avx2_16, scatter_avx2_4, scatter_one_avx2_4};
+    {"avx512", 16, scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4},
+    {"avx2", 8, scatter_avx2_8, scatter_avx2_4, scatter_one_avx2_4},
 #endif
-    return (Kernels){scatter_plain_16, scatter_plain_4, scatter_one_plain_4};
+    {"plain", 4, scatter_plain_4, scatter_plain_4, scatter_one_plain_4},
+};
+enum { N_KERNELS = sizeof(kernels) / sizeof(kernels[0]) };
+
+/* Return whether the processor has the instructions of a kernel. */
+static int supported(const Kernel *kernel) {
+#if defined(__x86_64__)
+    if (strcmp(kernel->name, "avx512") == 0)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    if (strcmp(kernel->name, "avx2") == 0)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return strcmp(kernel->name, "plain") == 0;
+}
+
+static const Kernel *find_kernel(const char *name) {
+    for (int i = 0; i < N_KERNELS; i++)
+        if (strcmp(kernels[i].name, name) == 0 && supported(kernels + i)) return kernels + i;
+    return NULL;
 }
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -128,7 +162,7 @@ static void fill_roots(float *to, long n, double start, double step, double peri
     }
 }
 
-/* Plan a line; return 0 where memory is short or a prime factor is too large. */
+/* Plan a line; return 0 where memory is short (prime factors were judged before). */
 static int plan_line(Line *line, long length) {
     line->length = length;
     for (long left = length; left > 1;) {
@@ -155,17 +189,25 @@ static void free_line(Line *line) {
     }
 }
 
-/* Plan the grids and find the averaging matrices, which follow each other by level, that of the
-   rows first. */
-static int plan_grids(Plan *plan, const int64_t *extents, const float *averages) {
-    for (int level = 0; level < plan->levels; level++) {
+/* Rows of the table of averages: by level, down and then across. */
+enum { EXTENT, OFFSET, STEP, REACH, WEIGHTS, N_FIELDS };
+
+static void plan_average(Average *average, const int64_t *row, const float *weights) {
+    average->extent = row[EXTENT];
+    average->offset = row[OFFSET];
+    average->step = row[STEP];
+    average->reach = row[REACH];
+    average->weight = weights + row[WEIGHTS];
+}
+
+/* Plan the Fourier transforms and the averages of every level. */
+static int plan_grids(Plan *plan, const int64_t *averages, const float *weights) {
+    for (int level = 0; level < plan->levels; level++, averages += 2 * N_FIELDS) {
         Grid *grid = plan->grid + level;
-        long rows = extents[2 * level], columns = extents[2 * level + 1];
-        if (!plan_line(&grid->rows, rows) || !plan_line(&grid->columns, columns)) return 0;
-        plan->average_rows[level] = averages;
-        averages += plan->out_height * rows;
-        plan->average_columns[level] = averages;
-        averages += plan->out_width * columns;
+        plan_average(plan->down + level, averages, weights);
+        plan_average(plan->across + level, averages + N_FIELDS, weights);
+        if (!plan_line(&grid->rows, plan->down[level].extent)) return 0;
+        if (!plan_line(&grid->columns, plan->across[level].extent)) return 0;
     }
     return 1;
 }
@@ -186,10 +228,10 @@ static void *aligned(size_t bytes) {
 /* Scatter some signals, at most as many as there are lanes; those left free repeat the last. */
 static void scatter_some(const Plan *plan, Scatter scatter, long lanes, const float *x, float *out,
                          long n, void *space, void *scratch) {
-    const float *signals[WIDE];
-    float *outs[WIDE];
-    long step = plan->height * plan->width;
-    long out_step = plan->n_paths * plan->out_height * plan->out_width;
+    const float *signals[WIDEST];
+    float *outs[WIDEST];
+    size_t step = (size_t)plan->height * plan->width;
+    size_t out_step = (size_t)plan->n_paths * plan->out_height * plan->out_width;
     for (long lane = 0; lane < lanes; lane++) {
         signals[lane] = x + (lane < n ? lane : n - 1) * step;
         outs[lane] = lane < n ? out + lane * out_step : NULL;
@@ -197,66 +239,98 @@ static void scatter_some(const Plan *plan, Scatter scatter, long lanes, const fl
     scatter(plan, signals, space, scratch, outs);
 }
 
-/* Scatter n signals: 16 at a time, the last few 4 at a time, or one by one. */
-static int scatter_all(const Plan *plan, const float *x, float *out, long n) {
-    Kernels kernels = best_kernels();
-    long rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
-    long longest = rows > columns ? rows : columns;
-    size_t value = 2 * sizeof(float) * (n > NARROW ? WIDE : NARROW);
+/* Scatter n signals: by the lanes there are, the last few 4 at a time, or one by one. */
+static int scatter_all(const Plan *plan, const Kernel *kernel, const float *x, float *out, long n) {
+    size_t rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
+    size_t longest = rows > columns ? rows : columns;
+    size_t value = 2 * sizeof(float) * (n > NARROW ? kernel->lanes : NARROW);
     void *space = aligned(value * 4 * rows * columns), *scratch = aligned(value * 2 * longest);
     int ready = space && scratch;
     for (long done = 0, lanes; ready && done < n; done += lanes) {
         long left = n - done;
-        const float *signals = x + done * plan->height * plan->width;
-        float *outs = out + done * plan->n_paths * plan->out_height * plan->out_width;
-        lanes = left > NARROW ? WIDE : left == NARROW ? NARROW : 1;
+        const float *signals = x + (size_t)done * plan->height * plan->width;
+        float *outs = out + (size_t)done * plan->n_paths * plan->out_height * plan->out_width;
+        lanes = left > NARROW ? kernel->lanes : left == NARROW ? NARROW : 1;
         if (lanes == 1)
-            kernels.one(plan, signals, space, scratch, outs);
+            kernel->one(plan, signals, space, scratch, outs);
         else
-            scatter_some(plan, lanes == WIDE ? kernels.wide : kernels.narrow, lanes, signals, outs,
-                         left < lanes ? left : lanes, space, scratch);
+            scatter_some(plan, lanes == NARROW ? kernel->narrow : kernel->wide, lanes, signals,
+                         outs, left < lanes ? left : lanes, space, scratch);
     }
     free(space);
     free(scratch);
     return ready;
 }
 
-enum { SIGNALS, OUT, EXTENTS, ROW_SOURCE, COLUMN_SOURCE, AVERAGES, PATHS, FILTERS, N_BUFFERS };
+/* --- Python -------------------------------------------------------------------------------- */
 
-/* scatter(n, height, width, out_height, out_width, signals, out, extents, row_source,
-           column_source, averages, paths, filters): fill out. */
+enum { SIGNALS, OUT, ROW_SOURCE, COLUMN_SOURCE, AVERAGES, WEIGHT, PATHS, FILTERS, N_BUFFERS };
+
+/* Return whether the arrays are as long as the extents say: one wrong would end the process. */
+static int consistent(const Plan *plan, const Py_buffer *b, long n) {
+    const int64_t *first = b[AVERAGES].buf;
+    size_t signal = (size_t)plan->height * plan->width;
+    size_t row = (size_t)plan->n_paths * plan->out_height * plan->out_width;
+    return n >= 0 && plan->levels > 0 && plan->levels <= MAX_LEVELS && plan->n_paths > 0 &&
+           (size_t)b[SIGNALS].len == n * signal * sizeof(float) &&
+           (size_t)b[OUT].len == n * row * sizeof(float) &&
+           (size_t)b[ROW_SOURCE].len == first[EXTENT] * sizeof(int64_t) &&
+           (size_t)b[COLUMN_SOURCE].len == first[N_FIELDS + EXTENT] * sizeof(int64_t);
+}
+
+/* scatter(kernel, n, height, width, out_height, out_width, signals, out, row_source,
+           column_source, averages, weights, paths, filters): fill out. */
 static PyObject *scatter(PyObject *self, PyObject *args) {
     (void)self;
+    const char *name;
     Py_buffer b[N_BUFFERS];
     Plan plan;
     long n;
     memset(&plan, 0, sizeof(plan));
-    if (!PyArg_ParseTuple(args, "llllly*w*y*y*y*y*y*y*", &n, &plan.height, &plan.width,
-                          &plan.out_height, &plan.out_width, &b[SIGNALS], &b[OUT], &b[EXTENTS],
-                          &b[ROW_SOURCE], &b[COLUMN_SOURCE], &b[AVERAGES], &b[PATHS], &b[FILTERS]))
+    if (!PyArg_ParseTuple(args, "sllllly*w*y*y*y*y*y*y*", &name, &n, &plan.height, &plan.width,
+                          &plan.out_height, &plan.out_width, &b[SIGNALS], &b[OUT], &b[ROW_SOURCE],
+                          &b[COLUMN_SOURCE], &b[AVERAGES], &b[WEIGHT], &b[PATHS], &b[FILTERS]))
         return NULL;
-    plan.levels = (int)(b[EXTENTS].len / (2 * sizeof(int64_t)));
+    const Kernel *kernel = find_kernel(name);
+    plan.levels = (int)(b[AVERAGES].len / (2 * N_FIELDS * sizeof(int64_t)));
     plan.row_source = b[ROW_SOURCE].buf;
     plan.column_source = b[COLUMN_SOURCE].buf;
     plan.path = b[PATHS].buf;
     plan.n_paths = (long)(b[PATHS].len / sizeof(Path));
     plan.filters = b[FILTERS].buf;
-    int planned = 0, done = 0;
-    if (plan.levels <= MAX_LEVELS) {
+    int valid = kernel && consistent(&plan, b, n), done = 0;
+    if (valid) {
         Py_BEGIN_ALLOW_THREADS;
-        planned = plan_grids(&plan, b[EXTENTS].buf, b[AVERAGES].buf);
-        if (planned) done = scatter_all(&plan, b[SIGNALS].buf, b[OUT].buf, n);
+        if (plan_grids(&plan, b[AVERAGES].buf, b[WEIGHT].buf))
+            done = scatter_all(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, n);
         free_grids(&plan);
         Py_END_ALLOW_THREADS;
     }
     for (int i = 0; i < N_BUFFERS; i++) PyBuffer_Release(&b[i]);
-    if (!planned) return PyErr_Format(PyExc_ValueError, "These extents cannot be transformed.");
+    if (!valid) {
+        PyErr_SetString(PyExc_ValueError, "There is no such kernel, or arrays do not fit.");
+        return NULL;
+    }
     if (!done) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
+/* available(): the names of the kernels that the processor has the instructions for. */
+static PyObject *available(PyObject *self, PyObject *args) {
+    (void)self, (void)args;
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names && i < N_KERNELS; i++) {
+        if (!supported(kernels + i)) continue;
+        PyObject *name = PyUnicode_FromString(kernels[i].name);
+        if (!name || PyList_Append(names, name) < 0) Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
 static PyMethodDef methods[] = {
     {"scatter", scatter, METH_VARARGS, "Fill an array with the scattering of many signals."},
+    {"available", available, METH_NOARGS, "Name the kernels that this processor can run."},
     {NULL, NULL, 0, NULL},
 };
 

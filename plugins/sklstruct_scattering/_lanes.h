@@ -173,6 +173,26 @@ ATTRIBUTE static void TARGET(gather)(const Plan *plan, const float *const *signa
         }
 }
 
+/* Divide each signal that is very large or very small by a power of 2, so that squares of moduli
+   neither overflow nor vanish, and return these powers: scattering is homogeneous. */
+ATTRIBUTE static Vector TARGET(normalise)(long n, Complex *x) {
+    Vector power;
+    for (int lane = 0; lane < LANES; lane++) {
+        float largest = 0;
+        for (long i = 0; i < n; i++) {
+            float size = fabsf(((float *)&x[i].re)[lane]);
+            largest = size > largest ? size : largest;
+        }
+        int exponent = 0;
+        if (largest > 0 && largest <= FLT_MAX) frexpf(largest, &exponent);
+        if (exponent > -USUAL && exponent < USUAL) exponent = 0;
+        ((float *)&power)[lane] = ldexpf(1, exponent);
+        float factor = ldexpf(1, -exponent);
+        for (long i = 0; exponent && i < n; i++) ((float *)&x[i].re)[lane] *= factor;
+    }
+    return power;
+}
+
 /* Multiply a spectrum by a filter and add the aliases: the spectrum of the response at every
    `step`-th sample.  Real and imaginary part change places, which makes the next Fourier
    transform an inverse one; the modulus does not mind.  WEIGHT gives the filter at a place. */
@@ -195,14 +215,17 @@ ATTRIBUTE static void TARGET(gather)(const Plan *plan, const float *const *signa
             }                                                                                     \
     }
 
+FILTER(filter, const float *, psi[place])
+
+#if LANES == NARROW
 INLINE Vector TARGET(of_lanes)(const float *const *psi, long place) {
     Vector weight;
     for (int lane = 0; lane < LANES; lane++) ((float *)&weight)[lane] = psi[lane][place];
     return weight;
 }
 
-FILTER(filter, const float *, psi[place])
 FILTER(filter_each, const float *const *, TARGET(of_lanes)(psi, place))
+#endif
 
 ATTRIBUTE static void TARGET(modulus)(long n, Complex *x) {
     for (long i = 0; i < n; i++) {
@@ -214,43 +237,45 @@ ATTRIBUTE static void TARGET(modulus)(long n, Complex *x) {
     }
 }
 
-/* Average a modulus: one matrix for the rows, one for the columns. */
+/* Average a modulus along rows, then along columns, at the places that are kept. */
 ATTRIBUTE static void TARGET(average)(const Plan *plan, const long *numbers, const Complex *x,
-                                      Vector *rows_done, float *const *out) {
-    long level = plan->path[numbers[0]].level;
-    const Grid *grid = plan->grid + level;
-    long rows = grid->rows.length, columns = grid->columns.length;
-    long size = plan->out_height * plan->out_width;
+                                      const Vector *power, Vector *rows_done,
+                                      float *const *out) {
+    int64_t level = plan->path[numbers[0]].level;
+    const Average *down = plan->down + level, *across = plan->across + level;
+    long columns = across->extent, size = plan->out_height * plan->out_width;
     for (long h = 0; h < plan->out_height; h++) {
-        const float *weight = plan->average_rows[level] + h * rows;
         for (long k = 0; k < columns; k++) rows_done[k] = (Vector){0};
-        for (long i = 0; i < rows; i++)
-            if (weight[i] != 0)
-                for (long k = 0; k < columns; k++) rows_done[k] += weight[i] * x[i * columns + k].re;
+        long row = first_place(down, h);
+        for (long i = 0; i < down->reach; i++, row = row + 1 == down->extent ? 0 : row + 1)
+            for (long k = 0; k < columns; k++)
+                rows_done[k] += down->weight[i] * x[row * columns + k].re;
         for (long w = 0; w < plan->out_width; w++) {
-            const float *across = plan->average_columns[level] + w * columns;
             Vector sum = {0};
-            for (long start = 0; start < columns; start += BLOCK) { /* long sums lose digits */
+            long column = first_place(across, w);
+            for (long start = 0; start < across->reach; start += BLOCK) { /* long sums lose digits */
                 Vector part = {0};
-                for (long k = start; k < start + BLOCK && k < columns; k++)
-                    if (across[k] != 0) part += across[k] * rows_done[k];
+                long stop = start + BLOCK < across->reach ? start + BLOCK : across->reach;
+                for (long i = start; i < stop; i++, column = column + 1 == columns ? 0 : column + 1)
+                    part += across->weight[i] * rows_done[column];
                 sum += part;
             }
+            sum *= *power;
+            long place = h * plan->out_width + w;
             for (int lane = 0; lane < LANES; lane++)
-                if (out[lane])
-                    out[lane][numbers[lane] * size + h * plan->out_width + w] = ((float *)&sum)[lane];
+                if (out[lane]) out[lane][numbers[lane] * size + place] = ((float *)&sum)[lane];
         }
     }
 }
 
 /* Follow the paths below those whose moduli stand in x; x is used up.  The paths of the lanes
    have the same level, and children with the same wavelets. */
-ATTRIBUTE static void TARGET(descend)(const Plan *plan, const long *numbers, Complex *x,
-                                      Complex *scratch, float *const *out) {
+ATTRIBUTE static void TARGET(descend)(const Plan *plan, const long *numbers, const Vector *power,
+                                      Complex *x, Complex *scratch, float *const *out) {
     const Path *path = plan->path + numbers[0];
     const Grid *grid = plan->grid + path->level;
     Complex *y = x + grid->rows.length * grid->columns.length;
-    TARGET(average)(plan, numbers, x, (Vector *)scratch, out);
+    TARGET(average)(plan, numbers, x, power, (Vector *)scratch, out);
     if (path->children == 0) return;
     TARGET(transform)(grid, x, scratch);
     for (long k = 0; k < path->children; k++) {
@@ -262,7 +287,7 @@ ATTRIBUTE static void TARGET(descend)(const Plan *plan, const long *numbers, Com
         TARGET(filter)(grid, coarse, x, plan->filters + child->psi, y);
         TARGET(transform)(coarse, y, scratch);
         TARGET(modulus)(coarse->rows.length * coarse->columns.length, y);
-        TARGET(descend)(plan, children, y, scratch, out);
+        TARGET(descend)(plan, children, power, y, scratch, out);
     }
 }
 
@@ -270,9 +295,13 @@ ATTRIBUTE static void TARGET(descend)(const Plan *plan, const long *numbers, Com
 ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const float *const *signals, void *space,
                                       void *scratch, float *const *out) {
     const long numbers[LANES] = {0};
+    const Grid *grid = plan->grid;
     TARGET(gather)(plan, signals, space);
-    TARGET(descend)(plan, numbers, space, scratch, out);
+    Vector power = TARGET(normalise)(grid->rows.length * grid->columns.length, space);
+    TARGET(descend)(plan, numbers, &power, space, scratch, out);
 }
+
+#if LANES == NARROW
 
 /* Return how many paths from this one on, at most LANES, can be computed side by side. */
 static long TARGET(alike)(const Plan *plan, long start, long stop) {
@@ -299,7 +328,8 @@ ATTRIBUTE static void TARGET(scatter_one)(const Plan *plan, const float *signal,
     long numbers[LANES] = {0};
     for (int lane = 0; lane < LANES; lane++) signals[lane] = signal;
     TARGET(gather)(plan, signals, x);
-    TARGET(average)(plan, numbers, x, scratch, outs);
+    Vector power = TARGET(normalise)(grid->rows.length * grid->columns.length, x);
+    TARGET(average)(plan, numbers, x, &power, scratch, outs);
     TARGET(transform)(grid, x, scratch);
     long stop = root->first_child + root->children;
     for (long start = root->first_child, n; start < stop; start += n) {
@@ -313,9 +343,11 @@ ATTRIBUTE static void TARGET(scatter_one)(const Plan *plan, const float *signal,
         TARGET(filter_each)(grid, coarse, x, psi, y);
         TARGET(transform)(coarse, y, scratch);
         TARGET(modulus)(coarse->rows.length * coarse->columns.length, y);
-        TARGET(descend)(plan, numbers, y, scratch, outs);
+        TARGET(descend)(plan, numbers, &power, y, scratch, outs);
     }
 }
+
+#endif
 
 #undef FILTER
 #undef SMALL_PASS

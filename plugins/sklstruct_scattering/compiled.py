@@ -21,9 +21,9 @@ from torch.autograd import forward_ad
 try:
     from . import _lanes
 except ImportError:  # no compiler where the package was built
-    AVAILABLE = False
+    KERNELS: list[str] = []
 else:
-    AVAILABLE = True
+    KERNELS = _lanes.available()
 
 if TYPE_CHECKING:
     from .scattering import Scattering
@@ -34,15 +34,22 @@ LARGEST_PRIME = 31  # prime factor of an extent
 
 
 def serves(x: Tensor) -> bool:
-    """Return whether the kernel computes such signals."""
+    """Return whether the kernel computes such signals: nothing follows what is done to them."""
     tracked = x.requires_grad and torch.is_grad_enabled()
-    tracked = tracked or forward_ad.unpack_dual(x).tangent is not None
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not tracked
+    tracked = tracked or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and not tracked
+    return plain and forward_ad.unpack_dual(x).tangent is None
 
 
-def scatter(plan: Plan, planes: Tensor) -> Tensor:
-    """Return the coefficients, shape (n, n_paths, *out_shape), on the threads that torch has."""
-    signals = planes.detach().contiguous().numpy()
+def scatter(plan: Plan, planes: Tensor) -> Tensor | None:
+    """Return the coefficients (n, n_paths, *out_shape), on the threads that torch has.
+
+    None where the signals are not there to be read, as under ``torch.func.vmap``.
+    """
+    try:
+        signals = planes.detach().resolve_neg().contiguous().numpy()
+    except RuntimeError:
+        return None
     out = np.empty((len(signals), *plan.out_shape), np.float32)
     threads = min(torch.get_num_threads(), ceil(len(signals) / LANES))
     if threads <= 1:
@@ -66,40 +73,39 @@ class Plan:
     heights : tuple of int
         Extents of the signals and of the averages, with rows of 1 on a line.
     arrays : tuple of ndarray
-        Extents by level, sources of the padded rows and columns, averaging matrices by level,
-        paths and filters.
+        Sources of the padded rows and columns, averages by level and their weights, paths and
+        filters.
+    kernel : str
+        One of ``KERNELS``.
     """
 
     out_shape: tuple[int, ...]
     heights: tuple[int, ...]
     arrays: tuple[NDArray[Any], ...]
+    kernel: str
 
     def run(self, signals: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """Fill ``out`` with the coefficients of the signals; other threads may go on."""
         if len(signals):
-            _lanes.scatter(len(signals), *self.heights, signals, out, *self.arrays)
+            n = len(signals)
+            _lanes.scatter(self.kernel, n, *self.heights, signals, out, *self.arrays)
 
 
 def make_plan(module: Scattering) -> Plan | None:
     """Return the plan of a transform, or None where the kernel does not apply."""
-    if not AVAILABLE or not module.average or len(module.grid.axes) > 2 or not _smooth(module):
+    if not KERNELS or not module.average or len(module.grid.axes) > 2 or not _smooth(module):
         return None
     lead = (1,) * (2 - len(module.grid.axes))
-    levels = range(1 + max(path.level for path in module.paths))
-    extents = [[*lead, *(axis.padded >> level for axis in module.grid.axes)] for level in levels]
     sources = [np.zeros(1, int)] * len(lead) + [a.source(module.padding) for a in module.grid.axes]
-    averages = [part for level in levels for part in _averages(module, level)]
-    paths, filters = _paths(module)
     return Plan(
         (len(module.paths), *module.out_shape),
         (*lead, *module.shape, *lead, *module.out_shape),
         (
-            np.array(extents, np.int64),
             *(np.ascontiguousarray(source, np.int64) for source in sources),
-            np.concatenate(averages).astype(np.float32),
-            paths,
-            filters,
+            *_averages(module),
+            *_paths(module),
         ),
+        KERNELS[0],
     )
 
 
@@ -114,20 +120,39 @@ def _smooth(module: Scattering) -> bool:
     return True
 
 
-def _averages(module: Scattering, level: int) -> list[NDArray[np.float64]]:
-    """Return the flat matrices that average along rows and along columns, and sample."""
-    phi = module.fixed.bank.phi[level]
-    profiles = [np.ones(1)] * (2 - phi.ndim) + _profiles(phi.astype(float))
-    kept = (slice(0, 1),) * (2 - phi.ndim) + module.grid.kept(module.coarsest, average=True)
-    step = 2 ** (module.coarsest - level)
-    matrices = []
-    for profile, part in zip(profiles, kept, strict=True):
-        n = len(profile)
-        response = np.fft.ifft(profile).real
-        places = np.arange(part.start, part.stop) * step
-        response[abs(response) < NEGLIGIBLE * abs(response).max()] = 0  # the kernel skips zeros
-        matrices.append(response[(places[:, None] - np.arange(n)) % n].ravel())
-    return matrices
+def _averages(module: Scattering) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return how rows and columns of every level are averaged and sampled, and all weights.
+
+    An average is told by its extent, the place of its first weight for the first sample that is
+    kept, the places from sample to sample, the number of weights, and where these begin.
+    """
+    table: list[tuple[int, ...]] = []
+    weights: list[NDArray[np.float32]] = []
+    size = 0
+    for level in range(1 + max(path.level for path in module.paths)):
+        phi = module.fixed.bank.phi[level]
+        profiles = [np.ones(1)] * (2 - phi.ndim) + _profiles(phi.astype(float))
+        kept = (slice(0, 1),) * (2 - phi.ndim) + module.grid.kept(module.coarsest, average=True)
+        step = 2 ** (module.coarsest - level)
+        for profile, part in zip(profiles, kept, strict=True):
+            before, found = _weights(profile)
+            start = (part.start * step - before) % len(profile)
+            table.append((len(profile), start, step, len(found), size))
+            weights.append(found)
+            size += len(found)
+    return np.array(table, np.int64), np.concatenate(weights)
+
+
+def _weights(profile: NDArray[np.float64]) -> tuple[int, NDArray[np.float32]]:
+    """Return how far an average reaches back, and its weights from there on."""
+    response = np.fft.ifft(profile).real
+    n = len(response)
+    places = np.flatnonzero(abs(response) >= NEGLIGIBLE * abs(response).max())
+    reach = np.minimum(places, n - places).max()
+    before = min(reach, n // 2)
+    after = min(reach, n - 1 - before)
+    distances = np.arange(-before, after + 1)
+    return before, response[-distances % n].astype(np.float32)
 
 
 def _profiles(phi: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -164,7 +164,8 @@ class Scattering(nn.Module):
     def extra_repr(self) -> str:
         """Return the parameters that are not defaults."""
         detail = f"Q={self.Q}" if len(self.shape) == 1 else f"L={self.L}"
-        return f"J={self.J}, shape={self.shape}, {detail}, max_order={self.max_order}"
+        kernel = f", kernel={self.plan.kernel!r}" if self.plan else ""
+        return f"J={self.J}, shape={self.shape}, {detail}, max_order={self.max_order}{kernel}"
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Return the coefficients.
@@ -189,7 +190,9 @@ class Scattering(nn.Module):
         """
         check_signals(x, self.shape)
         if self.plan is not None and compiled.serves(x):
-            return compiled.scatter(self.plan, x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            coefficients = compiled.scatter(self.plan, x.flatten(0, 1))
+            if coefficients is not None:
+                return coefficients.unflatten(0, x.shape[:2])
         filters = (self.learned or self.fixed).resolve(x)
         found = in_pieces(partial(self._coefficients, filters=filters), x, self._piece(x))
         if self.average:
@@ -295,7 +298,8 @@ class ResolvedBank:
         return self._tensors[level]
 
     def _tensor(self, values: Any) -> Tensor:
-        return torch.tensor(np.asarray(values), dtype=self.dtype, device=self.device)
+        with torch.inference_mode(False):  # it is kept, and gradients may be wanted later
+            return torch.tensor(np.asarray(values), dtype=self.dtype, device=self.device)
 
 
 def filtered(spectrum: Tensor, psi: Tensor, step: int, ndim: int) -> Tensor:
