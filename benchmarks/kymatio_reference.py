@@ -3,13 +3,14 @@
 Kymatio 0.3.0 needs an older SciPy than we do, so this runs in an environment of its own:
 
     python -m venv kymatio-env
-    kymatio-env/bin/pip install kymatio==0.3.0 "scipy<1.17" numpy==2.4.6
+    kymatio-env/bin/pip install kymatio==0.3.0 scipy==1.16.3 numpy==2.4.6
     kymatio-env/bin/python benchmarks/kymatio_reference.py tests/data/kymatio_reference.npz
 
 Signals are rounded to single precision, so that they are the same in both; coefficients are
 computed in double precision.
 """
 
+import os
 import sys
 import warnings
 
@@ -51,7 +52,9 @@ def main():
         name = f"J={J},Q={Q},T={T},shape={(length,)},max_order={max_order}"
         arrays[f"signal {name}"] = x
         arrays[f"coefficients {name}"] = transform(x.astype(np.float64))
-    np.savez_compressed(sys.argv[1], **arrays)
+    unfinished = f"{sys.argv[1]}.{os.getpid()}.npz"
+    np.savez_compressed(unfinished, **arrays)
+    os.replace(unfinished, sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Kymatio 0.3.0 needs an older SciPy than we do, so this runs in an environment of its own:
 
     python -m venv kymatio-env
-    kymatio-env/bin/pip install kymatio==0.3.0 "scipy<1.17" numpy torch
+    kymatio-env/bin/pip install kymatio==0.3.0 scipy==1.16.3 numpy==2.4.6
     kymatio-env/bin/python benchmarks/kymatio_reference_3d.py tests/data/harmonic_reference.npz
 
 Volumes are rounded to single precision, so that they are the same in both; coefficients are

@@ -2,18 +2,21 @@
 
 Five stratified draws, the same as in mnist.py, tested on the 10000 test images; defaults
 throughout.  A size of 60000 is one fit on all training images.  Needs mnist.npz in the folder
-that SKLSTRUCT_DATA names.  Results go to scattering_mnist.csv, one row a fit.
+that SKLSTRUCT_DATA names.  Results go to scattering_mnist.csv, one row a fit; a fit that is
+repeated replaces its row.
 """
 
 import argparse
 
 import numpy as np
-from common import append_csv
+import pandas as pd
+from common import HERE, machine
 from sklstruct_scattering.linear import ScatteringLinear
 from sklstruct_scattering.pca import ScatteringPCAClassifier
 from sklstruct_scattering.svc import ScatteringSVC
 
 from sklstruct.io import load_dataset
+from sklstruct.io.atomic import atomic_write
 from sklstruct.studies import format_summary, limited_data
 from sklstruct.studies.limited_data import score, timed
 
@@ -56,6 +59,16 @@ def on_all(label, estimator, data):
     }
 
 
+def write(rows, path):
+    """Add rows to those that the file has, in place of the same fits."""
+    results = pd.DataFrame(rows).assign(**machine())
+    if path.exists():
+        keys = ["estimator", "size", "draw"]
+        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(keys, keep="last")
+    with atomic_write(path) as stream:
+        results.to_csv(stream, index=False, float_format="%.4g")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(ESTIMATORS), help="labels")
@@ -69,8 +82,8 @@ def main():
     rows = on_draws(named, data, small, args.draws) if small else []
     if len(data.y) in sizes:
         rows += [on_all(label, estimator, data) for label, estimator in named.items()]
-    for row in rows:
-        append_csv("scattering_mnist.csv", row | {"error": 100 * (1 - row["accuracy"])})
+    rows = [row | {"error": 100 * (1 - row["accuracy"])} for row in rows]
+    write(rows, HERE / "scattering_mnist.csv")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from sklstruct_scattering import compiled
 from torch.func import functional_call
 
-from sklstruct import HarmonicScattering, RotoTranslationScattering, Scattering
+from sklstruct import (
+    HarmonicScattering,
+    RotoTranslationScattering,
+    Scattering,
+    WindowedFourier,
+)
 from sklstruct.frames.morlet import half_sphere
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -404,3 +409,8 @@ def test_no_signals_give_no_coefficients(dtype):
         assert values.numel() == 0
     assert RotoTranslationScattering(J=1, L=2, shape=(8, 8))(torch.zeros(0, 1, 8, 8)).numel() == 0
     assert HarmonicScattering(J=1, shape=(4, 4, 4))(torch.zeros(0, 1, 4, 4, 4)).numel() == 0
+    assert WindowedFourier(shape=(8, 8))(torch.zeros(0, 1, 8, 8)).numel() == 0
+
+
+def test_a_path_is_told_in_a_line():
+    assert len(repr(Scattering(J=2, shape=(16, 16)).paths[-1])) < 500

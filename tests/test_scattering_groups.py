@@ -261,6 +261,19 @@ def test_the_gradient_at_nothing_is_nothing(scattering):
 
 
 @pytest.mark.parametrize("scattering", TINY, ids=repr)
+def test_gradients_flow_after_inference(scattering):
+    scattering = pickle.loads(pickle.dumps(scattering))  # without filters
+    x = noise(1, 1, *scattering.shape)
+    with torch.inference_mode():
+        wanted = scattering(x)
+    x = x.requires_grad_()
+    seen = scattering(x)
+    seen.sum().backward()
+    torch.testing.assert_close(seen.detach(), wanted)
+    assert x.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("scattering", TINY, ids=repr)
 def test_copies_and_pieces_give_the_same(scattering, monkeypatch):
     x = noise(5, 2, *scattering.shape, dtype=torch.float32)
     wanted = scattering(x)

@@ -13,6 +13,7 @@ from sklstruct_scattering.wavelet_modulus import WaveletModulus, WaveletModulusT
 from test_inspection import assert_legible
 
 from sklstruct.inspection import StabilityDisplay, stability
+from sklstruct.inspection.deformations import largest_gradient
 
 SHAPES = ((32,), (16, 24), (8, 8, 12))
 EXACT = {"padding": "periodic", "dtype": "float64"}
@@ -70,7 +71,7 @@ def test_of_each_pair_of_frequencies_one_is_kept(window, ndim):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.parametrize("window", [None, 2, 8])
 def test_windows_that_overlap_by_half_keep_the_norm(shape, window):
     x, module = noise(2, 1, *shape), WindowedFourier(shape, window, padding="periodic")
     k, widths = module.frequencies, np.array(module.widths)
@@ -106,6 +107,13 @@ def test_at_powers_of_two_it_is_first_order_scattering(shape, padding):
     ):
         every = (slice(None, None, 2**path.level),) * len(shape)
         torch.testing.assert_close(found[(..., *every)], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("Q, xi", [(1, 0.35), (3, 0.35), (4, 0.373), (8, 0.435)])
+def test_the_finest_wave_of_a_line_has_the_frequency_that_is_told(Q, xi):
+    found = WaveletModulus(2, (64,), Q=Q).wavelets[0][1].xi
+    assert found == pytest.approx(max(0.35, 1 / (1 + 2 ** (3 / Q))))
+    assert found == pytest.approx(xi, abs=5e-4)
 
 
 @pytest.mark.parametrize("shape, largest", [((256,), 8), ((64, 64), 4)])
@@ -244,6 +252,24 @@ def test_the_size_is_given_to_a_field_of_ones_own():
     found = stability(pixels, smooth(2, 12, 12), shear, sizes=[0.1], random_state=0)
     assert found.deformation == "shear"
     np.testing.assert_allclose(found.table["gradient"], 0.1)
+
+
+def test_a_translation_of_ones_own_has_no_gradient_but_rounding():
+    def shift(shape, rng):
+        u = np.arange(shape[0])
+        return (u + 0.1 - u)[None]
+
+    assert np.ptp(shift((48,), None)) > 0
+    X = smooth(2, 48)
+    found = stability(pixels, X, shift, random_state=0)
+    np.testing.assert_array_equal(found.table["gradient"], 0)
+    np.testing.assert_allclose(found.table["displacement"], found.table["size"])
+    assert found.unit == "shift (samples)"
+    assert found.table["size"].max() == 4  # samples
+    for size in (1e-6, 0.5):  # small ones are no rounding
+        field = size * np.sin(np.arange(48.0))[None]
+        assert largest_gradient(field) == pytest.approx(size * largest_gradient(field / size))
+        assert largest_gradient(field + size) > 0
 
 
 def test_distances_are_relative_to_the_features_or_to_the_signal():

@@ -6,7 +6,7 @@ in the plane they are rounded to single precision, on the line they are not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from math import ceil, floor, log, log2, pi, sqrt
@@ -24,6 +24,7 @@ FREQUENCY = 3 * pi / 4  # its centre frequency, in radians a sample
 UNDERFLOW = 105.0  # exp(-105) is 0 in single precision
 SIGMA_LOW = 0.1  # on the line: width of the low-pass filter in Fourier, times its scale
 OVERLAP = sqrt(0.5)  # value where neighbouring wavelets of the line meet
+BANKS = 4  # of each kind that are kept for the next who asks
 ALIASING = 5.0  # widths from the centre of a wavelet to where its spectrum is taken for 0
 
 
@@ -48,11 +49,14 @@ class Wavelet:
     """
 
     j: int
-    levels: tuple[Array, ...]
+    levels: tuple[Array, ...] = field(repr=False)
     theta: int | None = None
     angle: float = float("nan")
     xi: float = float("nan")
     sigma: float = float("nan")
+
+    def __post_init__(self) -> None:
+        protect(self.levels)
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,24 @@ class Bank:
     phi: tuple[Array, ...]
     coarsest: int
 
+    def __post_init__(self) -> None:
+        protect(self.phi)
+
     def wavelets(self, order: int) -> tuple[Wavelet, ...]:
         """Return the wavelets that lead to this order, 1 or more."""
         return self.psi[min(order, len(self.psi)) - 1]
 
 
+def protect(levels: tuple[Array, ...]) -> None:
+    """Make filters read-only: all who ask for a bank share it."""
+    for level in levels:
+        level.setflags(write=False)
+
+
 # --- the line -------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=BANKS)
 def line_bank(n: int, J: int, Q: tuple[int, int], T: float) -> Bank:
     r"""Return the Morlet wavelets of a line, with Q[0] and Q[1] to the octave.
 
@@ -111,25 +124,20 @@ def line_bank(n: int, J: int, Q: tuple[int, int], T: float) -> Bank:
     phi = line_wavelet(n, 0.0, SIGMA_LOW / T)
     places = [wave_places(SIGMA_LOW / 2**J, q) for q in Q]
     deepest = max((j for _, _, j in places[0] + places[1]), default=0)
-    orders = []
-    for k, found in enumerate(places):
-        orders.append(
-            tuple(
-                Wavelet(
-                    j, line_levels(line_wavelet(n, xi, sigma), j if k else 0), xi=xi, sigma=sigma
-                )
-                for xi, sigma, j in found
-            )
+    psi = tuple(
+        tuple(
+            Wavelet(j, line_levels(line_wavelet(n, xi, sigma), j if k else 0), xi=xi, sigma=sigma)
+            for xi, sigma, j in found
         )
-    return Bank(tuple(orders), line_levels(phi, min(deepest, coarsest)), coarsest)
+        for k, found in enumerate(places)
+    )
+    return Bank(psi, line_levels(phi, min(deepest, coarsest)), coarsest)
 
 
 def wave_places(sigma_min: float, q: int) -> list[tuple[float, float, int]]:
     """Return centre frequency, width in Fourier and scale of the wavelets, finest first."""
-    ratio = 2 ** (1 / q)
-    xi = max(1 / (1 + 2 ** (3 / q)), 0.35)
-    sigma = xi * (1 - 1 / ratio) / (1 + 1 / ratio) / sqrt(2 * log(1 / OVERLAP))
-    waves = []
+    ratio, waves = 2 ** (1 / q), []
+    xi, sigma = finest_wave(q)
     if sigma > sigma_min:
         waves.append((xi, sigma))
         while sigma > sigma_min * ratio:
@@ -139,6 +147,13 @@ def wave_places(sigma_min: float, q: int) -> list[tuple[float, float, int]]:
         xi = sigma
     waves += [(xi - k / q * xi, sigma_min) for k in range(1, q)]
     return [(xi, sigma, line_scale(xi, sigma)) for xi, sigma in waves]
+
+
+def finest_wave(q: int) -> tuple[float, float]:
+    """Return the largest centre frequency, and the width that overlaps the next wavelet's."""
+    ratio = 2 ** (1 / q)
+    xi = max(1 / (1 + 2 ** (3 / q)), 0.35)
+    return xi, xi * (1 - 1 / ratio) / (1 + 1 / ratio) / sqrt(2 * log(1 / OVERLAP))
 
 
 def line_scale(xi: float, sigma: float) -> int:
@@ -184,7 +199,7 @@ def line_support(n: int, T: float) -> int:
 # --- the plane ------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=BANKS)
 def plane_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     r"""Return the Morlet wavelets of the plane at J scales and L orientations.
 
@@ -259,7 +274,7 @@ def gabor(
 
 def spectrum_of(signal: NDArray[np.complexfloating]) -> Array:
     """Return the Fourier transform of a filter that is symmetric up to conjugation: it is real."""
-    return np.real(scipy.fft.fftn(signal))
+    return np.ascontiguousarray(np.real(scipy.fft.fftn(signal)))
 
 
 def grid_levels(spectrum: Array, deepest: int) -> tuple[Array, ...]:
@@ -283,7 +298,7 @@ def band(n: int, level: int) -> NDArray[np.intp]:
 # --- space ----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=BANKS)
 def space_bank(shape: tuple[int, int, int], J: int, L: int) -> Bank:
     r"""Return the Morlet wavelets of space at J scales and L orientations over half a sphere.
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .paths import PADDINGS
 
 MOST_ORDERS = 3
+
+
+class Parameters(NamedTuple):
+    """Checked parameters, with Python's integers: those of NumPy are no sizes to torch."""
+
+    shape: tuple[int, ...]
+    J: int
+    L: int
+    Q: int | tuple[int, int]
+    max_order: int
+    T: int | None
 
 
 def check_parameters(
@@ -22,8 +35,8 @@ def check_parameters(
     padding: Any,
     average: Any,
     learnable: Any,
-) -> tuple[int, ...]:
-    """Return the shape as a tuple of int.
+) -> Parameters:
+    """Return what is stored of the parameters.
 
     Raises
     ------
@@ -31,13 +44,15 @@ def check_parameters(
         If a parameter is not valid; the message names it.
     """
     shape = check_shape(shape)
-    check_integer("J", J, 1)
-    check_integer("L", L, 1)
-    check_integer("max_order", max_order, 0, MOST_ORDERS)
-    for q in Q if isinstance(Q, Sequence) and len(Q) == 2 else (Q,):
-        check_integer("Q", q, 1)
-    check_average_scale(T, shape)
-    check_scale(J, T, shape, padding)
+    checked = Parameters(
+        shape=shape,
+        J=check_integer("J", J, 1),
+        L=check_integer("L", L, 1),
+        Q=check_octaves(Q),
+        max_order=check_integer("max_order", max_order, 0, MOST_ORDERS),
+        T=check_average_scale(T, shape),
+    )
+    check_scale(checked.J, checked.T, shape, padding)
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
     for name, flag in {"average": average, "learnable": learnable}.items():
@@ -45,24 +60,32 @@ def check_parameters(
             raise ValueError(f"{name} must be True or False, got {flag!r}.")
     if learnable and len(shape) != 2:
         raise ValueError(f"learnable=True is for two dimensions, got shape={shape}.")
-    return shape
+    return checked
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:
     """Return the extents, 1 to 3 positive integers."""
-    extents = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+    extents = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else (shape,)
     whole = all(isinstance(extent, Integral) and int(extent) > 0 for extent in extents)
     if not whole or not 1 <= len(extents) <= 3:
         raise ValueError(f"shape must be 1 to 3 positive integers, got {shape!r}.")
     return tuple(int(extent) for extent in extents)
 
 
-def check_integer(name: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raise ValueError unless a parameter is an integer in a range."""
+def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """Return an integer, or raise ValueError unless it lies in a range."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < low or (high is not None and value > high):
         wanted = f"from {low} to {high}" if high is not None else f"of at least {low}"
         raise ValueError(f"{name} must be an integer {wanted}, got {value!r}.")
+    return int(value)
+
+
+def check_octaves(Q: Any) -> int | tuple[int, int]:
+    """Return the wavelets to the octave, one number or two."""
+    if isinstance(Q, Sequence | np.ndarray) and len(Q) == 2:
+        return check_integer("Q", Q[0], 1), check_integer("Q", Q[1], 1)
+    return check_integer("Q", Q, 1)
 
 
 def check_scale(J: int, T: int | None, shape: tuple[int, ...], padding: Any) -> None:
@@ -81,10 +104,10 @@ def check_scale(J: int, T: int | None, shape: tuple[int, ...], padding: Any) -> 
         )
 
 
-def check_average_scale(T: Any, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless T is a scale on a line, or None."""
+def check_average_scale(T: Any, shape: tuple[int, ...]) -> int | None:
+    """Return T, or raise ValueError unless it is a scale on a line, or None."""
     if T is None:
-        return
+        return None
     if len(shape) != 1:
         raise ValueError(f"T={T!r} is for signals on a line, got shape={shape}.")
-    check_integer("T", T, 1, shape[0])
+    return check_integer("T", T, 1, shape[0])

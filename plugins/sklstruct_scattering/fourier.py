@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from .checks import check_integer, check_shape
 from .features import MapTransformer
-from .grid import Grid, check_signals
+from .grid import Grid, check_signals, in_pieces
 from .meta import AXES
 from .paths import PADDINGS, Axis
+
+PIECE = 64  # signals at a time
 
 
 class WindowedFourier(nn.Module):
@@ -28,8 +30,9 @@ class WindowedFourier(nn.Module):
         F x(k, u) = w^{-d/2}
         \Big| \sum_v x(v) \, g(v - u) \, e^{-2 \pi i \langle k, v \rangle / w} \Big|
 
-    with :math:`g(v) = \prod_a \sin(\pi v_a / w)` on a cube of w samples.  Where windows overlap
-    by half, their squares add to 1, and so the squares of the coefficients to
+    with :math:`g(v) = \prod_a \sin(\pi v_a / w)` on a cube of w samples.  Where w is even and
+    windows overlap by half, the squares of the windows add to 1; so, with periodic padding and
+    extents that are multiples of w/2, the squares of the coefficients add to
     :math:`\|x\|^2`.  As x is real, -k gives what k gives, and one of the two is left out.
 
     Parameters
@@ -72,12 +75,12 @@ class WindowedFourier(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape)
-        check_window(window, hop, padding)
-        self.window, self.hop, self.padding = window, hop, padding
+        self.window, self.hop = check_window(window, hop, padding)
+        self.padding = padding
         self.widths, self.steps = self.shape, self.shape
-        if window is not None:
-            self.widths = (window,) * len(self.shape)
-            self.steps = (hop or ceil(window / 2),) * len(self.shape)
+        if self.window is not None:
+            self.widths = (self.window,) * len(self.shape)
+            self.steps = (self.hop or ceil(self.window / 2),) * len(self.shape)
         places = zip(self.shape, self.widths, self.steps, strict=True)
         self.grid = Grid(tuple(window_axis(*place) for place in places), padding)
         self.out_shape = tuple(ceil(n / s) for n, s in zip(self.shape, self.steps, strict=True))
@@ -107,15 +110,19 @@ class WindowedFourier(nn.Module):
             If x has another shape.
         """
         check_signals(x, self.shape)
+        return in_pieces(self._moduli, x, PIECE)
+
+    def _moduli(self, signals: Tensor) -> Tensor:
+        """Return the moduli of signals (n, *shape)."""
         ndim = len(self.shape)
-        patches = self.grid.pad(x.flatten(0, 1))
+        patches = self.grid.pad(signals)
         for dim, (width, step) in enumerate(zip(self.widths, self.steps, strict=True), start=1):
             patches = patches.unfold(dim, width, step)
         taper = torch.from_numpy(self._taper()).to(patches)
         spectra = torch.fft.rfftn(patches * taper, dim=self.grid.dims, norm="ortho")
-        wanted = torch.from_numpy(self._rows()).to(x.device)
+        wanted = torch.from_numpy(self._rows()).to(signals.device)
         moduli = spectra.flatten(-ndim).index_select(-1, wanted).abs()
-        return moduli.movedim(-1, 1).unflatten(0, x.shape[:2])
+        return moduli.movedim(-1, 1)
 
     def _taper(self) -> NDArray[np.float64]:
         """Return the window, 1 for the whole signal."""
@@ -223,13 +230,14 @@ def distinct_frequencies(widths: tuple[int, ...]) -> NDArray[np.intp]:
     return np.where(kept > extents // 2, kept - extents, kept).T
 
 
-def check_window(window: Any, hop: Any, padding: Any) -> None:
-    """Raise ValueError unless the windows are valid."""
+def check_window(window: Any, hop: Any, padding: Any) -> tuple[int | None, int | None]:
+    """Return window and hop with Python's integers, or raise ValueError."""
     if window is not None:
-        check_integer("window", window, 1)
+        window = check_integer("window", window, 1)
     elif hop is not None:
         raise ValueError(f"hop={hop!r} is the distance of windows, but window is None.")
     if hop is not None:
-        check_integer("hop", hop, 1, window)
+        hop = check_integer("hop", hop, 1, window)
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
+    return window, hop

@@ -92,13 +92,14 @@ class HarmonicScattering(nn.Module):
         rotation_covariant: bool = True,
     ) -> None:
         super().__init__()
-        self.shape = check_parameters(J, shape, L, sigma_0, max_order, rotation_covariant)
+        self.shape, self.J, self.L, self.sigma_0, self.max_order = check_parameters(
+            J, shape, L, sigma_0, max_order, rotation_covariant
+        )
         self.integral_powers = check_powers(integral_powers)
-        self.J, self.L, self.sigma_0, self.max_order = J, L, sigma_0, max_order
         self.rotation_covariant = rotation_covariant
-        scales = range(J + 1)
+        scales, orders = range(self.J + 1), range(1, self.max_order + 1)
         self.paths: tuple[tuple[int, ...], ...] = tuple(
-            path for order in range(1, max_order + 1) for path in combinations(scales, order)
+            path for order in orders for path in combinations(scales, order)
         )
         self._tensors: dict[Any, Tensor] = {}
 
@@ -175,7 +176,8 @@ class HarmonicScattering(nn.Module):
         if key not in self._tensors:
             filters = self._harmonics(self.sigma_0 * 2**j, degree, torch.finfo(like.dtype).eps)
             dtype = like.dtype if np.iscomplexobj(filters) else like.real.dtype
-            self._tensors[key] = torch.tensor(filters, dtype=dtype, device=like.device)
+            with torch.inference_mode(False):  # they outlive a mode that gradients cannot pass
+                self._tensors[key] = torch.tensor(filters, dtype=dtype, device=like.device)
         return self._tensors[key]
 
     def _harmonics(self, sigma: float, degree: int, negligible: float) -> NDArray[Any]:
@@ -298,15 +300,14 @@ def mother_norm(degree: int) -> float:
 
 def check_parameters(
     J: Any, shape: Any, L: Any, sigma_0: Any, max_order: Any, rotation_covariant: Any
-) -> tuple[int, ...]:
-    """Return the shape as a tuple of int, or raise ValueError."""
+) -> tuple[tuple[int, ...], int, int, float, int]:
+    """Return shape, J, L, sigma_0 and max_order as Python's numbers, or raise ValueError."""
     shape = check_shape(shape)
     if len(shape) != 3:
         raise ValueError(f"shape must be the three extents of volumes, got {shape}.")
-    check_integer("J", J, 0)
-    check_integer("L", L, 0)
-    check_integer("max_order", max_order, 1, 2)
-    check_positive("sigma_0", sigma_0)
+    J, L = check_integer("J", J, 0), check_integer("L", L, 0)
+    max_order = check_integer("max_order", max_order, 1, 2)
+    sigma_0 = check_positive("sigma_0", sigma_0)
     if sigma_0 * 2**J > min(shape):
         raise ValueError(
             f"J={J} makes wavelets of width sigma_0 * 2**J = {sigma_0 * 2**J:g}, "
@@ -314,7 +315,7 @@ def check_parameters(
         )
     if not isinstance(rotation_covariant, bool):
         raise ValueError(f"rotation_covariant must be True or False, got {rotation_covariant!r}.")
-    return shape
+    return shape, J, L, sigma_0, max_order
 
 
 def check_powers(powers: Any) -> tuple[float, ...]:

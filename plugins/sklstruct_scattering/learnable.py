@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import pi
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .bank import FREQUENCY, SIGMA, Array, Bank, band
+from .bank import FREQUENCY, SIGMA, Array, Bank, band, plane_bank
 
 PERIODS = 2  # of the spectrum, to each side, that sampling adds up
 PI_OF_THE_BANK = 3.1415  # which scales the fixed wavelets
@@ -50,11 +51,18 @@ class LearnableMorlets(nn.Module):
         super().__init__()
         wavelets = bank.wavelets(1)
         scales = torch.tensor([2.0**wavelet.j for wavelet in wavelets])
-        self.phi, self.shape = bank.phi, shape
+        self.phi, self.shape, self.J, self.L = bank.phi, shape, bank.coarsest, L
         self.angle = nn.Parameter(torch.tensor([wavelet.angle for wavelet in wavelets]))
         self.frequency = nn.Parameter(FREQUENCY / scales)
         self.sigma = nn.Parameter(SIGMA * scales)
         self.slant = nn.Parameter(torch.full_like(scales, 4 / L))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "phi"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.phi = plane_bank(self.shape, self.J, self.L).phi
 
     def resolve(self, like: Tensor) -> ResolvedMorlets:
         """Return the filters for the parameters of this moment."""
@@ -107,4 +115,4 @@ class ResolvedMorlets:
 
     def phi(self, level: int) -> Tensor:
         """Return the low-pass filter at a level."""
-        return torch.as_tensor(self.averages[level]).to(self.spectra)
+        return torch.tensor(self.averages[level]).to(self.spectra)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import circulant
 from torch import Tensor, nn
 
-from .bank import FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank
+from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank
 from .checks import check_integer, check_scale, check_shape
 from .grid import Grid, check_signals, in_pieces
 from .paths import PADDINGS
@@ -119,14 +119,14 @@ class RotoTranslationScattering(nn.Module):
         angle_average: bool = True,
     ) -> None:
         super().__init__()
-        self.shape = check_parameters(J, shape, L, K, max_order, padding, angle_average)
-        self.J, self.L, self.max_order, self.padding = J, L, max_order, padding
-        self.K = L.bit_length() - 1 if K is None else K
-        self.angle_average = angle_average
-        self.grid = Grid.around(self.shape, J, padding)
-        self.filters = FixedFilters(sampled_bank(self.grid.padded_shape, J, L))
-        self.paths = roto_paths(J, L, self.K, max_order, angle_average)
-        self.out_shape = self.grid.extents(J, average=True)
+        self.shape, self.J, self.L, self.K, self.max_order = check_parameters(
+            J, shape, L, K, max_order, padding, angle_average
+        )
+        self.padding, self.angle_average = padding, angle_average
+        self.grid = Grid.around(self.shape, self.J, padding)
+        self.filters = FixedFilters(sampled_bank(self.grid.padded_shape, self.J, self.L))
+        self.paths = roto_paths(self.J, self.L, self.K, self.max_order, angle_average)
+        self.out_shape = self.grid.extents(self.J, average=True)
 
     def extra_repr(self) -> str:
         """Return the parameters that matter most."""
@@ -186,7 +186,7 @@ class RotoTranslationScattering(nn.Module):
         half_turns = torch.from_numpy((theta + beta) // self.L % 2).bool().to(responses.device)
         circle = responses[:, theta % self.L, (theta + beta) % self.L]
         circle = torch.where(half_turns[..., None, None], circle.conj(), circle)
-        kernels = torch.from_numpy(angular_kernels(self.L, self.K)).to(circle)
+        kernels = torch.tensor(angular_kernels(self.L, self.K)).to(circle)
         moduli = (kernels @ circle.flatten(3)).abs().unflatten(-1, circle.shape[-2:])
         if self.angle_average:
             scales = moduli.split(circle_sizes(self.L, self.K), dim=2)
@@ -232,7 +232,7 @@ def roto_paths(J: int, L: int, K: int, max_order: int, angle_average: bool) -> t
     return tuple(paths)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=BANKS)
 def sampled_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     """Return the wavelets of the plane, on coarse grids as samples of those on the finest.
 
@@ -264,26 +264,26 @@ def angular_kernels(L: int, K: int) -> NDArray[np.complexfloating]:
     waves = [line_wavelet(2 * L, FREQUENCY / (2 * pi) / 2**k, spread[k]) for k in range(K)]
     low = line_wavelet(2 * L, 0.0, 1 / (2 * pi * SIGMA * 2 ** (K - 1)))
     responses = [circulant(np.fft.ifft(spectrum)) for spectrum in (*waves, low)]
-    return np.concatenate(
+    kernels = np.concatenate(
         [rows[:size] for rows, size in zip(responses, circle_sizes(L, K), strict=True)]
     )
+    kernels.setflags(write=False)
+    return kernels
 
 
 def check_parameters(
     J: Any, shape: Any, L: Any, K: Any, max_order: Any, padding: Any, angle_average: Any
-) -> tuple[int, ...]:
-    """Return the shape as a tuple of int, or raise ValueError."""
+) -> tuple[tuple[int, ...], int, int, int, int]:
+    """Return shape, J, L, K and max_order with Python's integers, or raise ValueError."""
     shape = check_shape(shape)
     if len(shape) != 2:
         raise ValueError(f"shape must be the two extents of images, got {shape}.")
-    check_integer("J", J, 1)
+    J, L = check_integer("J", J, 1), check_integer("L", L, 1)
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
     check_scale(J, None, shape, padding)
-    check_integer("L", L, 1)
-    if K is not None:
-        check_integer("K", K, 0, L.bit_length())
-    check_integer("max_order", max_order, 0, 2)
+    K = L.bit_length() - 1 if K is None else check_integer("K", K, 0, L.bit_length())
+    max_order = check_integer("max_order", max_order, 0, 2)
     if not isinstance(angle_average, bool):
         raise ValueError(f"angle_average must be True or False, got {angle_average!r}.")
-    return shape
+    return shape, J, L, K, max_order

@@ -107,7 +107,7 @@ class Scattering(nn.Module):
         learnable: bool = False,
     ) -> None:
         super().__init__()
-        self.shape = check_parameters(
+        self.shape, self.J, self.L, self.Q, self.max_order, self.T = check_parameters(
             J=J,
             shape=shape,
             L=L,
@@ -118,14 +118,15 @@ class Scattering(nn.Module):
             average=average,
             learnable=learnable,
         )
-        self.J, self.L, self.Q, self.T = J, L, Q, T
-        self.max_order, self.padding, self.average = max_order, padding, average
+        self.padding, self.average = padding, average
         self.grid = (
-            Grid.line(*self.shape, T or 2**J, padding)
+            Grid.line(*self.shape, self.T or 2**self.J, padding)
             if len(self.shape) == 1
-            else Grid.around(self.shape, J, padding)
+            else Grid.around(self.shape, self.J, padding)
         )
-        self.learned = LearnableMorlets(self._bank(), self.padded_shape, L) if learnable else None
+        self.learned = None
+        if learnable:
+            self.learned = LearnableMorlets(self._bank(), self.padded_shape, self.L)
         self._derive()
 
     def _derive(self) -> None:

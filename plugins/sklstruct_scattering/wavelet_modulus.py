@@ -15,15 +15,7 @@ from torch import Tensor
 
 from sklstruct.frames.checks import check_scales as check_positive_scales
 
-from .bank import (
-    SIGMA_LOW,
-    Bank,
-    Wavelet,
-    line_wavelet,
-    plane_wavelet,
-    space_wavelet,
-    wave_places,
-)
+from .bank import BANKS, Bank, Wavelet, finest_wave, line_wavelet, plane_wavelet, space_wavelet
 from .checks import check_integer
 from .features import MapTransformer
 from .meta import COLUMNS
@@ -49,7 +41,8 @@ class WaveletModulus(Scattering):
         Extents of the signals, (T,), (H, W) or (D, H, W); any, from 2^J on.
     scales : sequence of float, default=None
         From 1, the finest wavelet that samples resolve (3/8 of a period to the sample in the
-        plane and in space, 0.35 on a line), to 2^J; None is 1, 2, ... 2^(J-1).
+        plane and in space; on a line 0.35, or 1 / (1 + 2^(3/Q)) where this is more, from Q = 4
+        on), to 2^J; None is 1, 2, ... 2^(J-1).
     L : int, default=8
         Number of orientations, in two and three dimensions.
     Q : int, default=1
@@ -88,13 +81,16 @@ class WaveletModulus(Scattering):
         padding: str = "reflect",
         average: bool = True,
     ) -> None:
-        check_integer("J", J, 1)
-        check_integer("Q", Q, 1)
+        J, Q = check_integer("J", J, 1), check_integer("Q", Q, 1)
         self.scales = check_scales(scales, J)
         super().__init__(J, shape, L=L, Q=Q, max_order=1, padding=padding, average=average)
-        scale_of_each = np.repeat(self.scales, (len(self.paths) - 1) // len(self.scales)).tolist()
+
+    @property
+    def wavelets(self) -> tuple[tuple[float, Wavelet], ...]:
+        """The wavelets by scale, then by orientation, each with its scale."""
         wavelets = [path.wavelets[0] for path in self.paths[1:]]
-        self.wavelets = tuple(zip(scale_of_each, wavelets, strict=True))
+        scale_of_each = np.repeat(self.scales, len(wavelets) // len(self.scales)).tolist()
+        return tuple(zip(scale_of_each, wavelets, strict=True))
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -126,7 +122,7 @@ class WaveletModulus(Scattering):
     def _bank(self) -> Bank:
         bank = super()._bank()
         coarsest = len(bank.phi) - 1 if self.average else 0
-        wavelets = scaled_wavelets(self.padded_shape, self.J, self.L, self.Q, self.scales)
+        wavelets = scaled_wavelets(self.padded_shape, self.L, self.Q, self.scales)
         psi = tuple(replace(wavelet, j=min(wavelet.j, coarsest)) for wavelet in wavelets)
         return replace(bank, psi=(psi,))
 
@@ -220,13 +216,13 @@ class WaveletModulusTransformer(MapTransformer):
         return table
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=BANKS)
 def scaled_wavelets(
-    shape: tuple[int, ...], J: int, L: int, Q: int, scales: tuple[float, ...]
+    shape: tuple[int, ...], L: int, Q: int, scales: tuple[float, ...]
 ) -> tuple[Wavelet, ...]:
     """Return the wavelets of scattering at other scales, on a grid of this shape."""
     if len(shape) == 1:
-        xi, sigma, _ = wave_places(SIGMA_LOW / 2**J, Q)[0]
+        xi, sigma = finest_wave(Q)
         return tuple(line_wavelet_at(*shape, xi / scale, sigma / scale) for scale in scales)
     make: Any = plane_wavelet if len(shape) == 2 else space_wavelet
     return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))

@@ -14,6 +14,7 @@ Draw: TypeAlias = Callable[[tuple[int, ...], np.random.RandomState], Any]
 
 ORDER = 5  # of the splines
 SMOOTHNESS = 8  # a random field varies over one part in so many of the extent
+ROUNDING = 1e-9  # of the largest displacement: a gradient under it is none
 BOUNDARIES = {  # in the words of scattering, and in those of SciPy
     "periodic": "grid-wrap",
     "reflect": "mirror",
@@ -53,11 +54,15 @@ def largest_displacement(field: Array) -> float:
 
 
 def largest_gradient(field: Array) -> float:
-    """Return the largest singular value that the Jacobian matrix takes anywhere."""
+    """Return the largest singular value that the Jacobian matrix takes anywhere.
+
+    It is 0 where displacements differ by rounding only: a translation has no gradient.
+    """
     ndim, *shape = field.shape
     slopes = [np.gradient(component, axis=axis) for component in field for axis in range(ndim)]
     jacobian = np.stack(slopes, axis=-1).reshape(*shape, ndim, ndim)
-    return float(np.linalg.norm(jacobian, ord=2, axis=(-2, -1)).max())
+    steepest = float(np.linalg.norm(jacobian, ord=2, axis=(-2, -1)).max())
+    return steepest if steepest > ROUNDING * largest_displacement(field) else 0.0
 
 
 def warp(X: Array, field: Array, boundary: str) -> Array:
