@@ -113,14 +113,33 @@ def test_class_weights_are_sample_weights(digits):
 
 def test_without_something_to_hold_out_the_temperature_is_one(digits):
     X, y, X_test, _ = digits
-    one = np.flatnonzero(y == 3)[0]
-    kept = (y != 3) | (np.arange(len(y)) == one)
+    _, kept = np.unique(y, return_index=True)
     model = PixelSVC().fit(X[kept], y[kept])
     assert model.temperature_ == 1
     assert model.predict_proba(X_test).shape[1] == 10
-    copy = np.where(X[[one]] == 0, -0.0, X[[one]])  # the same sample once more
-    model.fit(np.r_[X[kept], copy], np.r_[y[kept], 3])
+    copies = np.where(X[kept] == 0, -0.0, X[kept])  # the same samples once more
+    model.fit(np.r_[X[kept], copies], np.r_[y[kept], y[kept]])
     assert model.temperature_ == 1
+
+
+def test_one_rare_class_does_not_leave_the_others_uncalibrated(digits):
+    X, y, X_test, y_test = digits
+    kept = (y != 3) | (np.arange(len(y)) == np.flatnonzero(y == 3)[0])
+    model = PixelSVC(random_state=0).fit(X[kept], y[kept])
+    frequent = y_test != 3
+    calibrated = log_loss(y_test[frequent], model.predict_proba(X_test[frequent]), labels=range(10))
+    for wrong in (model.temperature_ / 4, model.temperature_ * 4):
+        model.temperature_ = wrong
+        proba = model.predict_proba(X_test[frequent])
+        assert calibrated < log_loss(y_test[frequent], proba, labels=range(10))
+
+
+def test_a_class_of_weight_0_is_left_out(digits):
+    X, y, X_test, _ = digits
+    model = PixelSVC(class_weight={3: 0}, random_state=0).fit(X, y)
+    without = PixelSVC(random_state=0).fit(X[y != 3], y[y != 3])
+    np.testing.assert_array_equal(model.classes_, np.delete(np.arange(10), 3))
+    np.testing.assert_array_equal(model.predict_proba(X_test), without.predict_proba(X_test))
 
 
 def test_parameters_are_counted(digits):

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklstruct_scattering import svc, transformer
+from sklstruct_scattering import classifier, svc, transformer
 from sklstruct_scattering.cache import CACHE
 from sklstruct_scattering.classifier import usual_scale
 from sklstruct_scattering.linear import STRENGTHS, Ridge, ScatteringLinear
@@ -98,6 +98,19 @@ def test_held_out_samples_were_not_trained_on():
     assert held_out_values(seen, np.array([0, 0, 1]), 0) is None
 
 
+def test_the_only_sample_of_a_class_is_always_trained_on():
+    codes = np.array([0, 2, 1, 3, 2, 0, 2, 0, 2, 0])
+
+    def seen(train, test):
+        np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(10))
+        assert set(codes[train]) == {0, 1, 2, 3}
+        return test
+
+    rows, values = held_out_values(seen, codes, 0)
+    np.testing.assert_array_equal(rows, values)
+    assert sorted(rows) == [0, 1, 4, 5, 6, 7, 8, 9]
+
+
 def test_the_best_temperature_is_that_of_the_model_that_made_the_labels():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20000, 4))
@@ -137,6 +150,19 @@ def test_scaling_gives_every_path_its_share_of_the_variance(log):
     copies = S.reshape(200, -1).repeat(weight.astype(int), axis=0)
     repeated = PathScaling(orders, log).fit(copies, np.ones(len(copies)))
     np.testing.assert_allclose(repeated.transform(copies[:9]), scaling.transform(copies[:9]))
+
+
+def test_logarithms_are_flat_below_half_the_mean_of_a_path():
+    rng = np.random.default_rng(0)
+    S = rng.normal(1, 1, size=(50, 3, 4))
+    weight = rng.uniform(1, 2, size=50)
+    half = np.average(np.abs(S).mean(axis=2), axis=0, weights=weight)[:, np.newaxis] / 2
+    logs = np.sign(S) * np.log(1 + np.abs(S) / half)
+    logs -= np.average(logs, axis=0, weights=weight)
+    logs /= np.sqrt(3 * np.average((logs**2).sum(axis=2), axis=0, weights=weight))[:, np.newaxis]
+    scaling = PathScaling(np.array([1, 1, 1]), log=True).fit(S.reshape(50, -1), weight)
+    found = scaling.transform(S.reshape(50, -1))
+    np.testing.assert_allclose(found, logs.reshape(50, -1), atol=1e-5 * abs(logs).max())
 
 
 @pytest.mark.parametrize("n", [5, 30])  # fewer and more samples than coefficients
@@ -277,6 +303,15 @@ def test_class_weights_are_sample_weights(digits, cls):
     np.testing.assert_array_equal(by_class.predict_proba(X_test), by_sample.predict_proba(X_test))
 
 
+@pytest.mark.parametrize("cls", [ScatteringSVC, ScatteringLinear])
+def test_a_class_of_weight_0_is_left_out(digits, cls):
+    X, y, X_test, _ = digits
+    model = cls(class_weight={3: 0}, random_state=0).fit(X, y)
+    without = cls(random_state=0).fit(X[y != 3], y[y != 3])
+    np.testing.assert_array_equal(model.classes_, np.delete(np.arange(10), 3))
+    np.testing.assert_array_equal(model.predict_proba(X_test), without.predict_proba(X_test))
+
+
 @pytest.mark.parametrize(
     "cls, name", [(ScatteringLinear, "C"), (ScatteringPCAClassifier, "n_components")]
 )
@@ -306,12 +341,23 @@ def test_what_is_chosen_is_best_on_samples_held_out(digits, cls, name):
 @every_classifier
 def test_without_something_to_hold_out_the_cautious_candidate_is_taken(digits, cls):
     X, y, X_test, _ = digits
-    kept = (y != 3) | (np.arange(len(y)) == np.flatnonzero(y == 3)[0])
+    _, kept = np.unique(y, return_index=True)
     model = cls().fit(X[kept], y[kept])
     assert model.temperature_ == 1
     assert model.predict_proba(X_test).shape[1] == 10
     assert getattr(model, "C_", STRENGTHS[0]) == STRENGTHS[0]
     assert getattr(model, "n_components_", 0) == 0
+
+
+@every_classifier
+def test_one_rare_class_does_not_end_the_choice(digits, cls):
+    X, y, X_test, y_test = digits
+    kept = (y != 3) | (np.arange(len(y)) == np.flatnonzero(y == 3)[0])
+    proba = cls(random_state=0).fit(X[kept], y[kept]).predict_proba(X_test)
+    frequent = y_test != 3
+    complete = cls(random_state=0).fit(X, y).predict_proba(X_test)
+    losses = [log_loss(y_test[frequent], p[frequent], labels=range(10)) for p in (proba, complete)]
+    assert losses[0] < 1.5 * losses[1]
 
 
 @every_classifier
@@ -369,6 +415,23 @@ def test_a_grid_is_what_it_says_and_computes_scattering_once(digits, cls, monkey
     assert len(set(scores)) > 1
 
 
+@every_classifier
+def test_predicting_many_samples_leaves_those_of_a_search_in_place(digits, cls, monkeypatch):
+    X, y, X_test, _ = digits
+    CACHE.clear()
+    width = cls().fit(X, y).transformer_._width
+    monkeypatch.setattr(classifier, "AT_A_TIME", 50)
+    CACHE.clear()
+    model = cls(cache_size=4e-6 * width * 300).fit(X, y)  # room for 300 rows
+    assert len(CACHE) == len(X)
+    expected = model.predict_proba(X_test)  # 400, in blocks that would fit
+    assert len(CACHE) == len(X)
+    found = model.predict_proba(X_test[:60])  # these fit beside them
+    assert len(CACHE) == len(X) + 60
+    np.testing.assert_allclose(found, expected[:60], rtol=1e-9, atol=1e-12)
+    CACHE.clear()
+
+
 # what is refused ---------------------------------------------------------------------------------
 
 X, Y = np.random.default_rng(0).normal(size=(10, 8, 8)), np.arange(10) % 2
@@ -395,10 +458,10 @@ X, Y = np.random.default_rng(0).normal(size=(10, 8, 8)), np.arange(10) % 2
         ({}, (X[:, 0, 0], Y), "1D"),
         ({}, (X, Y[:9]), "inconsistent"),
         ({}, (X, None), "y"),
-        ({}, (X, Y * 0), "1 class"),
+        ({}, (X, Y * 0), r"2 classes with weight, got 1 class: \[0\]"),
         ({}, (X, Y + 0.5), "Unknown label type"),
         ({}, (X, Y, -np.ones(10)), "sample_weight"),
-        ({}, (X, Y, np.eye(10)[0]), "1 class"),
+        ({}, (X, Y, np.eye(10)[0]), r"2 classes with weight, got 1 class: \[0\]"),
     ],
 )
 def test_bad_input_is_named(cls, params, data, message):
@@ -420,6 +483,22 @@ def test_bad_input_is_named(cls, params, data, message):
 def test_bad_parameters_are_named(model, name):
     with pytest.raises(ValueError, match=f"The '{name}' parameter"):
         model.fit(X, Y)
+
+
+@pytest.mark.parametrize("cls", [ScatteringSVC, ScatteringLinear])
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ({0: 0}, r"2 classes with weight, got 1 class: \[1\]"),
+        ({0: 0, 1: 0}, r"2 classes with weight, got 0 classes: \[\]"),
+        ({0: -1}, "class_weight must be finite and not negative"),
+        ({0: np.nan}, "class_weight must be finite and not negative"),
+        ({0: np.inf}, "class_weight must be finite and not negative"),
+    ],
+)
+def test_class_weights_that_leave_nothing_are_refused(cls, weights, message):
+    with pytest.raises(ValueError, match=message):
+        cls(class_weight=weights).fit(X, Y)
 
 
 @every_classifier

@@ -1,5 +1,7 @@
 """The network on scattering: what is trained and what is not, and that it is an estimator."""
 
+from math import log
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklstruct_scattering.net import SMALL, ScatteringNet, ScatteringNetClassifi
 from sklstruct_scattering.scattering import Scattering
 
 from sklstruct.estimators import load_model, save_model
+from sklstruct.layers import Dropout
 
 TINY = {"J": 1, "L": 4, "width": 8, "max_epochs": 2, "augment": "crops", "random_state": 0}
 
@@ -40,12 +43,32 @@ def test_a_learnable_front_is_trained_too(digits):
         assert not torch.equal(getattr(learned, name), before)
 
 
-@pytest.mark.parametrize("shape, J", [((3, 32, 32), 2), ((1, 40), 3), ((1, 8, 8, 12), 1)])
+def test_rounding_below_0_is_0_to_the_logarithm(monkeypatch):
+    front = ScatteringNet((1, 8, 8), 2, J=1, L=2).front
+    coefficients = torch.tensor([-1.0, -0.5, 0.0]).reshape(1, 1, 3, 1, 1)
+    monkeypatch.setattr(front.scattering, "forward", lambda x: coefficients)
+    found = front(torch.zeros(1, 1, 8, 8)).flatten()
+    torch.testing.assert_close(found, torch.tensor([-1.0, log(SMALL), log(SMALL)]))
+
+
+@pytest.mark.parametrize(
+    "shape, J",
+    [
+        ((3, 32, 32), 2),
+        ((1, 28, 28), 3),
+        ((1, 30, 17), 2),
+        ((1, 17, 17), 3),
+        ((1, 40), 3),
+        ((1, 37), 2),
+        ((1, 8, 8, 12), 1),
+        ((1, 9, 7, 11), 1),
+    ],
+)
 def test_the_twin_has_the_same_trunk_at_the_same_resolution(shape, J):
     nets = [ScatteringNet(shape, 5, J=J, L=3, front=front) for front in ("scattering", "pixels")]
     x = torch.zeros(2, *shape)
     ours, twins = (net.front(x).shape for net in nets)
-    assert ours[2:] == twins[2:]
+    assert ours[2:] == twins[2:] == Scattering(J, shape[1:], L=3).out_shape
     ours, twins = (
         [p.shape for part in (net.trunk[3:], net.head) for p in part.parameters()] for net in nets
     )
@@ -59,6 +82,16 @@ def test_whole_coefficients_are_dropped_in_training_alone():
     assert torch.equal(dropped.all(2), dropped.any(2))
     assert 0 < dropped.all(2).sum() < dropped.shape[1]
     assert torch.equal(net.trunk[1].eval()(x), x)
+
+
+@pytest.mark.parametrize("name", ["input_dropout", "dropout", "head_dropout"])
+def test_every_dropout_is_at_work_in_training_alone(name):
+    shares = dict.fromkeys(["input_dropout", "dropout", "head_dropout"], 0.0) | {name: 0.4}
+    net, x = ScatteringNet((1, 8, 8), 2, J=1, L=2, **shares), torch.randn(4, 1, 8, 8)
+    assert sorted(m.p for m in net.modules() if isinstance(m, Dropout)) == [0, 0, 0.4]
+    assert not torch.equal(net(x), net(x))
+    net.eval()
+    assert torch.equal(net(x), net(x))
 
 
 def test_it_learns_digits_better_than_chance_within_a_grid_search(digits):
@@ -108,6 +141,7 @@ def test_bad_parameters_are_named(digits, params, message):
         ({"n_blocks": -1}, "n_blocks must be an integer of at least 0, got -1"),
         ({"width": 2.5}, "width must be"),
         ({"J": 0, "front": "pixels"}, "J must be"),
+        ({"J": 5, "front": "pixels"}, "J=5 averages over 32 samples"),
         ({"learnable": True}, "learnable=True is for two dimensions"),
     ],
 )

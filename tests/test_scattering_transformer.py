@@ -246,22 +246,29 @@ def test_a_search_over_the_classifier_computes_every_sample_once(digits, compute
     assert sum(computed) == 4 * 3 * 90 + 90
 
 
+IMAGES, LINES = {"image_shape": (8, 8)}, {"image_shape": (64,)}
+
+
 @pytest.mark.parametrize(
-    "other",
+    "params, other",
     [
-        {"J": 1},
-        {"L": 4},
-        {"padding": "zero"},
-        {"average": False},
-        {"max_order": 1},
-        {"dtype": "float64"},
-        {"image_shape": (4, 16)},
-        {"image_shape": None},
+        (IMAGES, {"J": 1}),
+        (IMAGES, {"L": 4}),
+        (IMAGES, {"padding": "zero"}),
+        (IMAGES, {"average": False}),
+        (IMAGES, {"max_order": 1}),
+        (IMAGES, {"dtype": "float64"}),
+        (IMAGES, {"image_shape": (4, 16)}),
+        (IMAGES, {"image_shape": None}),
+        (LINES, {"Q": 2}),
+        (LINES | {"Q": 2}, {"Q": (2, 2)}),
+        (LINES | {"Q": (1, 3)}, {"Q": (1, 2)}),
+        (LINES, {"T": 8}),
     ],
 )
-def test_what_is_kept_is_never_taken_for_something_else(digits, computed, other):
+def test_what_is_kept_is_never_taken_for_something_else(digits, computed, params, other):
     X, _ = digits
-    params = {"image_shape": (8, 8), "cache_size": 256}
+    params = {**params, "cache_size": 256}
     ScatteringTransformer(**params).fit_transform(X)
     found = ScatteringTransformer(**params | other).fit_transform(X)
     assert np.array_equal(found, transformer(**params | other | {"cache_size": 0}).fit_transform(X))
@@ -293,6 +300,30 @@ def test_what_is_kept_is_bounded(computed):
     scattering.transform(X)  # too many to keep: nothing is lost for it
     scattering.transform(X[150:])
     assert sum(computed) == 400
+
+
+def test_blocks_are_kept_if_all_of_them_can_be(computed):
+    X = noise(100, 8, 8)
+    expected = transformer().fit_transform(X)
+    computed.clear()
+    for room, times in ((100, 1), (99, 2)):
+        CACHE.clear()
+        scattering = transformer(cache_size=room * expected[0].nbytes / 1e6).fit(X)
+        for _ in range(2):
+            found = np.empty_like(expected)
+            for rows, features in scattering.blocks(X, 30):
+                found[rows] = features
+            assert np.array_equal(found, expected)
+        assert computed == [30, 30, 30, 10] * times
+        computed.clear()
+
+
+def test_the_smallest_cache_wins(computed):
+    X = noise(20, 8, 8)
+    row = transformer(cache_size=1).fit_transform(X)[0].nbytes
+    assert len(CACHE) == 20
+    transformer(cache_size=5 * row / 1e6).fit_transform(noise(21, 8, 8)[20:])
+    assert len(CACHE) == 5
 
 
 # the way back ------------------------------------------------------------------------------------

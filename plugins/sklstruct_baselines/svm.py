@@ -34,9 +34,10 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
     minimises the log loss of decision values from cross-validation; a single number cannot
     change which class comes first.
 
-    Identical samples count as one with their summed weights, so that copies of a sample never
-    lie on both sides of a fold, and neither the order of the samples nor the difference
-    between a weight and a repetition matters.
+    Identical samples of a class count as one with their summed weights, so that they never lie
+    on both sides of a fold, and neither the order of the samples nor the difference between a
+    weight and a repetition matters.  Mean and scale of the pixels are those of all samples,
+    held out or not.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
         Inverse squared width of the kernel, in units of the scaled pixels; "scale" is one over
         the number of pixels.
     class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class.
+        Factors on the weights of the samples of each class; classes of factor 0 are left out.
     random_state : int, RandomState instance or None, default=None
         Shuffles the folds that the temperature is found on; nothing else is random.
 
@@ -59,7 +60,7 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
     scale_ : float
         The common standard deviation, 1 where all samples agree.
     temperature_ : float
-        1 where some class has one distinct sample only, which leaves nothing to hold out.
+        1 where less than two classes have several distinct samples to hold out.
     n_parameters_ : int
         Number of coefficients of the support vectors, and intercepts.  The support vectors
         themselves are data and not counted.
@@ -150,7 +151,8 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
 
     def _machine(self) -> SVC:
         gamma = "auto" if self.gamma == "scale" else self.gamma  # both 1 / n_pixels at unit scale
-        return SVC(C=self.C, gamma=gamma, decision_function_shape="ovo")
+        seed = 0  # or it draws one from NumPy's global generator, to no use
+        return SVC(C=self.C, gamma=gamma, decision_function_shape="ovo", random_state=seed)
 
     def _temperature(self, X: Array, y: Labels, weight: Array) -> float:
         def decide(train: Labels, test: Labels) -> Array:

@@ -39,7 +39,7 @@ class RowCache:
             return self._rows.get(key)
 
     def put(self, key: bytes, row: NDArray[Any], limit: float) -> None:
-        """Keep a copy of a row; what is kept may take so many bytes in all."""
+        """Keep a copy of a row; what is kept, by whomever, may take so many bytes in all."""
         with self._lock:
             if key not in self._rows:
                 self._rows[key] = row.copy()
@@ -63,6 +63,7 @@ def cached_rows(
     width: int,
     setting: Any,
     limit: float,
+    n_in_all: int | None = None,
 ) -> NDArray[Any]:
     """Return ``compute(X)``, where rows that were computed before are taken from the cache.
 
@@ -78,14 +79,17 @@ def cached_rows(
     limit : float
         Bytes that the cache may take.  Rows that do not fit into it all together are neither
         looked up nor kept: they would only drive one another out.
+    n_in_all : int, default=None
+        Number of samples of which X is a part; None is all of them.
 
     Returns
     -------
     rows : ndarray, shape (n, width)
     """
     rows = np.empty((len(X), width), X.dtype)
-    keep = rows.nbytes <= limit
-    size = max(1, BLOCK // max(1, rows[:1].nbytes))
+    row_bytes = width * X.itemsize
+    keep = row_bytes * (len(X) if n_in_all is None else n_in_all) <= limit
+    size = max(1, BLOCK // max(1, row_bytes))
     for start in range(0, len(X), size):
         part = slice(start, start + size)
         if keep:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -64,7 +63,8 @@ SCATTERING_PARAMETERS = """J : int, default=None
         Threads of torch on a CPU; None takes torch's own setting.
     cache_size : float, default=256
         Megabytes of coefficients that this process keeps, so that a search over the other
-        parameters computes those of each sample once; 0 keeps none.
+        parameters computes those of each sample once; 0 keeps none.  What is kept is common to
+        all scattering, and the smallest size in use wins.
     random_state : int, RandomState instance or None, default=None
         Shuffles the folds; nothing else is random."""
 
@@ -74,8 +74,10 @@ SCATTERING_ATTRIBUTES = """classes_ : ndarray, shape (n_classes,)
     transformer_ : ScatteringTransformer
         Maps samples (n, channels, *spatial) to coefficients.
     scaling_ : PathScaling
+        Found without labels on all samples, held out or not: what is chosen on samples held out
+        knows the scale of their coefficients.
     temperature_ : float
-        1 where some class has one distinct sample only, which leaves nothing to hold out.
+        1 where less than two classes have several distinct samples to hold out.
     n_parameters_ : int"""
 
 
@@ -99,6 +101,10 @@ class ScatteringClassifier(ClassifierMixin, SampleReader):
 
     A subclass tells the candidates of the parameter that is chosen on samples held out, and
     makes heads.
+
+    Coefficients of a sample do not depend on its company, but products of matrices round
+    differently for other numbers of rows: decision values may differ in the last digits with
+    the samples that are predicted together.
     """
 
     J: int | None = None
@@ -185,7 +191,10 @@ class ScatteringClassifier(ClassifierMixin, SampleReader):
         return values[:, 1] - values[:, 0] if len(self.classes_) == 2 else values
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probabilities of the classes, shape (n, n_classes)."""
+        """Return the probabilities of the classes, shape (n, n_classes).
+
+        Their last digits may differ with the samples that are predicted together.
+        """
         return softmax(self._values(X) / self.temperature_, axis=1)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -226,9 +235,9 @@ class ScatteringClassifier(ClassifierMixin, SampleReader):
         check_is_fitted(self)
         X = self._read(X, reset=False)
         values = np.empty((len(X), len(self.classes_)))
-        for rows in gen_batches(len(X), AT_A_TIME):
-            S = self.transformer_.transform(X[rows]).astype(np.float64)
-            values[rows] = self.head_.decide(self.scaling_.transform(S))[:, 0]
+        for rows, S in self.transformer_.blocks(X, AT_A_TIME):
+            Z = self.scaling_.transform(S.astype(np.float64))
+            values[rows] = self.head_.decide(Z)[:, 0]
         return values
 
 

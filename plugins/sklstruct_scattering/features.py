@@ -85,7 +85,9 @@ class MapTransformer(TransformerMixin, SampleReader):
         """What every feature is: a row each, with its name as index.
 
         The columns are the channel; what tells the maps apart; and the place, x, (y, x) or
-        (z, y, x).
+        (z, y, x).  Of a wavelet these are its scale j (2^j samples), its number theta among
+        the orientations (n on a line), the angle of the wave in radians from axis y to axis x,
+        its centre frequency xi and the width sigma of its spectrum, in cycles a sample.
         """
         check_is_fitted(self)
         return self._description.table

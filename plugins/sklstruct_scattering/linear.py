@@ -33,7 +33,7 @@ class ScatteringLinear(ScatteringClassifier):
         Inverse of the penalty, where the total variance of z is 1; None chooses one from 0.03
         to 10000.
     class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class.
+        Factors on the weights of the samples of each class; classes of factor 0 are left out.
     {scattering}
 
     Attributes

@@ -43,7 +43,7 @@ class ScatteringNet(nn.Module):
         Number of outputs, logits for a classifier.
     front : {"scattering", "pixels"}, default="scattering"
         What the blocks stand on.  "pixels" is the plain twin: J stages of a free convolution,
-        rectifier and pooling that lead to the same resolution.
+        rectifier and pooling, and a pooling of what is left to the same resolution.
     J : int, default=2
         The blocks work at every 2^J-th sample.
     L : int, default=8
@@ -99,8 +99,8 @@ class ScatteringNet(nn.Module):
             self.front: Any = LogScattering(J, in_shape[1:], L, learnable)
             maps = channels * len(self.front.scattering.paths)
         else:
-            check_integer("J", J, 1)
-            self.front = convolutional_stem(channels, width, J, ndim)
+            extents = Scattering(J, in_shape[1:], L=L).out_shape
+            self.front = convolutional_stem(channels, width, J, extents)
             maps = width
         self.trunk = nn.Sequential(
             BATCH_NORM[ndim](maps, affine=False),
@@ -173,9 +173,15 @@ class ResidualBlock(nn.Module):
         return x + self.residual(x)
 
 
-def convolutional_stem(channels: int, width: int, J: int, ndim: int) -> nn.Sequential:
-    """Return J stages of convolution, norm, rectifier and pooling by two; the last has width."""
-    stem = nn.Sequential()
+def convolutional_stem(
+    channels: int, width: int, J: int, extents: tuple[int, ...]
+) -> nn.Sequential:
+    """Return J stages of convolution, norm, rectifier and pooling by two, then means to extents.
+
+    The last stage has ``width`` channels.  Where the poolings lead to the extents by themselves,
+    the means are of one value each.
+    """
+    stem, ndim = nn.Sequential(), len(extents)
     for stage in range(1, J + 1):
         wider = max(1, width >> (J - stage))
         stem.extend(
@@ -187,7 +193,7 @@ def convolutional_stem(channels: int, width: int, J: int, ndim: int) -> nn.Seque
             ]
         )
         channels = wider
-    return stem
+    return stem.append(MEAN_POOL[ndim](extents))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

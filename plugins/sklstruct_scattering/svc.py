@@ -36,7 +36,7 @@ class ScatteringSVC(ScatteringClassifier):
     gamma : float, default=0.1
         Inverse squared width of the kernel, where the total variance of z is 1.
     class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class.
+        Factors on the weights of the samples of each class; classes of factor 0 are left out.
     {scattering}
 
     Attributes
@@ -104,7 +104,9 @@ class KernelMachines:
         n_classes = codes.max() + 1
         self.coefficients_, self.intercepts_ = np.zeros((len(Z), n_classes)), np.empty(n_classes)
         for c in range(n_classes):
-            machine = SVC(C=self.C, kernel=kernel, gamma=self.gamma, cache_size=CACHE)
+            machine = SVC(
+                C=self.C, kernel=kernel, gamma=self.gamma, cache_size=CACHE, random_state=0
+            )  # a seed, or it draws one from NumPy's global generator
             machine.fit(X, codes == c, sample_weight=weight)
             self.coefficients_[machine.support_, c] = machine.dual_coef_[0]
             self.intercepts_[c] = machine.intercept_[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -70,7 +71,8 @@ class ScatteringTransformer(MapTransformer):
     cache_size : float, default=256
         Megabytes of coefficients that this process keeps, for all scattering together, so that
         a search over the parameters of a classifier computes those of each sample once; 0
-        keeps none.
+        keeps none.  The smallest size in use wins: what exceeds it is dropped, whoever put it
+        there.
 
     Attributes
     ----------
@@ -123,16 +125,32 @@ class ScatteringTransformer(MapTransformer):
             Without averaging, the coefficients of the paths differ in number.
         """
         check_is_fitted(self)
+        return self._rows(self._read(X, reset=False))
+
+    def blocks(self, X: Any, size: int) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield the coefficients of some samples at a time.
+
+        They are kept if those of all samples fit into the cache together: blocks of many
+        samples do not drive out what is kept for a search.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+        size : int
+            Samples at a time.
+
+        Yields
+        ------
+        rows : slice
+            Which samples these are.
+        features : ndarray, shape (at most size, n_features)
+            What ``transform`` gives for them.
+        """
+        check_is_fitted(self)
         X = self._read(X, reset=False)
-        device = resolve_device(self.device)
-        setting = [getattr(self.scattering_, name) for name in SETTING]
-        return cached_rows(
-            partial(self._compute, device),
-            X,
-            width=self._width,
-            setting=(setting, device),
-            limit=1e6 * self.cache_size,
-        )
+        for rows in gen_batches(len(X), size):
+            yield rows, self._rows(X[rows], n_in_all=len(X))
 
     def inverse_transform(
         self, X: Any, *, n_steps: int = 100, random_state: Any = None
@@ -203,6 +221,19 @@ class ScatteringTransformer(MapTransformer):
     @property
     def _width(self) -> int:
         return self.in_shape_[0] * sum(map(prod, self._shapes))
+
+    def _rows(self, X: NDArray[Any], n_in_all: int | None = None) -> NDArray[Any]:
+        """Return the features of samples (n, channels, *spatial), some of them kept before."""
+        device = resolve_device(self.device)
+        setting = [getattr(self.scattering_, name) for name in SETTING]
+        return cached_rows(
+            partial(self._compute, device),
+            X,
+            width=self._width,
+            setting=(setting, device),
+            limit=1e6 * self.cache_size,
+            n_in_all=n_in_all,
+        )
 
     def _compute(self, device: str, X: NDArray[Any]) -> NDArray[Any]:
         """Return the features of samples (n, channels, *spatial), each for itself."""

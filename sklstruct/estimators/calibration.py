@@ -34,8 +34,9 @@ class Distinct(NamedTuple):
 def distinct_samples(X: Array, y: Array, sample_weight: Any, class_weight: Any) -> Distinct:
     """Return each sample once, with its weights summed, in an order that their values decide.
 
-    So copies of a sample never lie on both sides of a fold, and neither the order of the
-    samples nor the difference between a weight and a repetition matters.
+    So copies of a sample never lie on both sides of a fold, unless their labels differ: then
+    each label has a sample of its own.  And neither the order of the samples nor the difference
+    between a weight and a repetition matters.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def distinct_samples(X: Array, y: Array, sample_weight: Any, class_weight: Any) 
     sample_weight : array-like, shape (n,), or None
         Not negative; samples of weight 0 are left out.
     class_weight : "balanced", dict or None
-        Factors on the weights of the samples of each class.
+        Factors on the weights of the samples of each class; classes of factor 0 are left out.
 
     Returns
     -------
@@ -53,15 +54,18 @@ def distinct_samples(X: Array, y: Array, sample_weight: Any, class_weight: Any) 
     Raises
     ------
     ValueError
-        If the weights are not valid, or leave a single class.
+        If the weights are not valid, or leave less than two classes.
     """
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+    weight = weight * class_factors(class_weight, y, weight)
+    X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"y must have at least 2 classes, got 1 class: {classes.tolist()}.")
-    factors = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weight)
-    weight = weight * factors[codes]
+        found = "1 class" if len(classes) else "0 classes"
+        raise ValueError(
+            f"y must have at least 2 classes with weight, got {found}: {classes.tolist()}."
+        )
     rows = np.column_stack([codes.astype(X.dtype), X.reshape(len(X), -1)])
     rows += 0.0  # no negative zeros: rows are compared as bytes
     rows = rows.view(f"V{rows[0].nbytes}").ravel()
@@ -69,10 +73,21 @@ def distinct_samples(X: Array, y: Array, sample_weight: Any, class_weight: Any) 
     return Distinct(X[first], codes[first], np.bincount(group, weight), classes)
 
 
+def class_factors(class_weight: Any, y: Array, weight: Array) -> Array:
+    """Return the factor of its class for every sample."""
+    classes, codes = np.unique(y, return_inverse=True)
+    factors = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=weight)
+    if not (np.isfinite(factors) & (factors >= 0)).all():
+        raise ValueError(f"class_weight must be finite and not negative, got {class_weight}.")
+    return factors[codes]
+
+
 def held_out_values(
     decide: Callable[[Labels, Labels], Array], codes: Labels, random_state: Any
 ) -> tuple[Labels, Array] | None:
     """Return which samples were held out, and their decision values by models without them.
+
+    The only sample of a class is never held out: every model knows all classes.
 
     Parameters
     ----------
@@ -87,15 +102,21 @@ def held_out_values(
     -------
     rows : ndarray, shape (m,)
     values : ndarray, shape (m, ...)
-        None for both where some class has one sample only, which leaves nothing to hold out.
+        None for both where less than two classes have several samples: those of one class
+        cannot tell how well classes are told apart.
     """
-    n_folds = min(MAX_FOLDS, np.bincount(codes).min())
-    if n_folds < 2:
+    counts = np.bincount(codes)
+    several = counts[counts > 1]
+    if len(several) < 2:
         return None
+    usable = np.flatnonzero(counts[codes] > 1)
+    n_folds = min(MAX_FOLDS, several.min())
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
     rows: list[Labels] = []
     values: list[Array] = []
-    for train, test in folds.split(codes, codes):
+    for _, places in folds.split(usable, codes[usable]):
+        test = usable[places]
+        train = np.setdiff1d(np.arange(len(codes)), test)
         values.append(decide(train, test))
         rows.append(test)
         if sum(map(len, rows)) >= ENOUGH:
