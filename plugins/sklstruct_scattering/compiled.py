@@ -25,11 +25,12 @@ except ImportError:  # no compiler where the package was built
 else:
     KERNELS = _lanes.available()
 
+from .averages import Average, averages
+
 if TYPE_CHECKING:
     from .scattering import Scattering
 
 LANES = 16
-NEGLIGIBLE = 1e-9  # weight of an average, to the largest
 LARGEST_PRIME = 31  # prime factor of an extent
 
 
@@ -121,45 +122,21 @@ def _smooth(module: Scattering) -> bool:
 
 
 def _averages(module: Scattering) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return how rows and columns of every level are averaged and sampled, and all weights.
+    """Return the averages of every level, along rows and then along columns, and all weights.
 
     An average is told by its extent, the place of its first weight for the first sample that is
     kept, the places from sample to sample, the number of weights, and where these begin.
     """
     table: list[tuple[int, ...]] = []
     weights: list[NDArray[np.float32]] = []
-    size = 0
+    lead = [Average(1, 0, 1, 1, np.ones(1))] * (2 - len(module.grid.axes))
     for level in range(1 + max(path.level for path in module.paths)):
-        phi = module.fixed.bank.phi[level]
-        profiles = [np.ones(1)] * (2 - phi.ndim) + _profiles(phi.astype(float))
-        kept = (slice(0, 1),) * (2 - phi.ndim) + module.grid.kept(module.coarsest, average=True)
-        step = 2 ** (module.coarsest - level)
-        for profile, part in zip(profiles, kept, strict=True):
-            before, found = _weights(profile)
-            start = (part.start * step - before) % len(profile)
-            table.append((len(profile), start, step, len(found), size))
-            weights.append(found)
-            size += len(found)
+        for average in lead + averages(module.fixed.bank, module.grid, level):
+            place = sum(map(len, weights))
+            told = average.extent, average.start, average.step, len(average.weights), place
+            table.append(told)
+            weights.append(average.weights.astype(np.float32))
     return np.array(table, np.int64), np.concatenate(weights)
-
-
-def _weights(profile: NDArray[np.float64]) -> tuple[int, NDArray[np.float32]]:
-    """Return how far an average reaches back, and its weights from there on."""
-    response = np.fft.ifft(profile).real
-    n = len(response)
-    places = np.flatnonzero(abs(response) >= NEGLIGIBLE * abs(response).max())
-    reach = np.minimum(places, n - places).max()
-    before = min(reach, n // 2)
-    after = min(reach, n - 1 - before)
-    distances = np.arange(-before, after + 1)
-    return before, response[-distances % n].astype(np.float32)
-
-
-def _profiles(phi: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return the factors of a low-pass filter, which is a product up to single precision."""
-    if phi.ndim == 1:
-        return [phi]
-    return [phi[:, 0] / phi[0, 0], phi[0]]
 
 
 def _paths(module: Scattering) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

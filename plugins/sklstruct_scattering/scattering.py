@@ -13,18 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from . import compiled
+from .averages import averages
 from .bank import Bank, line_bank, plane_bank, space_bank
 from .checks import check_parameters
 from .grid import Grid, check_signals, in_pieces
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
 
-DERIVED = {"paths", "branches", "fixed", "plan"}  # not stored with the module
+DERIVED = {"paths", "branches", "fixed", "matrices", "plan"}  # not stored with the module
 PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
 
 
 Filters = Union["ResolvedBank", ResolvedMorlets]
-# path numbers, their moduli, the spectra of these where they are averaged, and their level
+# path numbers, their moduli, the spectra of these where paths go on, and their level
 Moduli = tuple[Sequence[int], Tensor, Tensor | None, int]
 
 
@@ -136,6 +137,7 @@ class Scattering(nn.Module):
         self.paths: tuple[Path, ...] = scattering_paths(bank, self.max_order, self.average)
         self.branches: tuple[Branch, ...] = branches(self.paths)
         self.fixed = FixedFilters(bank)
+        self.matrices: dict[Any, list[Tensor]] = {}
         self.plan = None if self.learned else compiled.make_plan(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -208,11 +210,11 @@ class Scattering(nn.Module):
         maps: list[Tensor] = []
         for members, modulus, spectrum, level in self._moduli(planes, filters):
             numbers += members
-            found = modulus
-            if spectrum is not None:
-                found, level = self._averaged(spectrum, level, filters), self.coarsest
-            kept: Any = self.grid.kept(level, self.average)
-            found = found[(..., *kept)]
+            if self.average:
+                found = self._averaged(modulus, spectrum, level, filters)
+            else:
+                kept: Any = self.grid.kept(level, average=False)
+                found = modulus[(..., *kept)]
             maps += [found] if self.average else found.flatten(2).unbind(1)
         order = inverse(numbers)
         if self.average:
@@ -223,7 +225,7 @@ class Scattering(nn.Module):
         """Yield the moduli (n, n_paths, ...) of all paths, by branches."""
         padded = self.grid.pad(planes)[:, None]
         spectrum = torch.fft.fftn(padded, dim=self.grid.dims)
-        yield (0,), padded, spectrum if self.average else None, 0
+        yield (0,), padded, spectrum, 0
         yield from self._descend(spectrum, self.branches, filters)
 
     def _descend(
@@ -235,18 +237,36 @@ class Scattering(nn.Module):
             step = 2 ** (branch.level - branch.parent_level)
             response = filtered(spectrum[:, :, None], psi, step, len(self.shape))
             modulus = torch.fft.ifftn(response, dim=self.grid.dims).abs().flatten(1, 2)
-            onward = self.average or branch.children
-            below = torch.fft.fftn(modulus, dim=self.grid.dims) if onward else None
-            yield branch.members, modulus, below if self.average else None, branch.level
-            if branch.children:
-                assert below is not None
-                yield from self._descend(below, branch.children, filters)
+            if not branch.children:
+                yield branch.members, modulus, None, branch.level
+                continue
+            below = torch.fft.fftn(modulus, dim=self.grid.dims)
+            yield branch.members, modulus, below, branch.level
+            yield from self._descend(below, branch.children, filters)
 
-    def _averaged(self, spectrum: Tensor, level: int, filters: Filters) -> Tensor:
-        """Return the averages of moduli, given as spectra at a level."""
+    def _averaged(
+        self, modulus: Tensor, spectrum: Tensor | None, level: int, filters: Filters
+    ) -> Tensor:
+        """Return the averages of moduli at a level, at the places that are kept."""
+        if modulus.dtype == torch.float32 and len(self.shape) > 1:  # short sums, and no FFT
+            for dim, matrix in zip(self.grid.dims, self._matrices(level, modulus), strict=True):
+                modulus = (modulus.movedim(dim, -1) @ matrix.mT).movedim(-1, dim)
+            return modulus
+        if spectrum is None:
+            spectrum = torch.fft.fftn(modulus, dim=self.grid.dims)
         step = 2 ** (self.coarsest - level)
         response = filtered(spectrum, filters.phi(level), step, len(self.shape))
-        return torch.fft.ifftn(response, dim=self.grid.dims).real
+        kept: Any = self.grid.kept(self.coarsest, average=True)
+        return torch.fft.ifftn(response, dim=self.grid.dims).real[(..., *kept)]
+
+    def _matrices(self, level: int, like: Tensor) -> list[Tensor]:
+        """Return the matrices that average along every axis; they are kept."""
+        key = level, like.device
+        if key not in self.matrices:
+            found = averages(self.fixed.bank, self.grid, level)
+            with torch.inference_mode(False):
+                self.matrices[key] = [torch.tensor(a.matrix).to(like) for a in found]
+        return self.matrices[key]
 
     def _piece(self, x: Tensor) -> int:
         """Return how many signals to compute at a time."""
@@ -323,7 +343,8 @@ def filtered(spectrum: Tensor, psi: Tensor, step: int, ndim: int) -> Tensor:
     -------
     response : Tensor, shape (..., *(extent // step for extent in extents))
     """
-    pairs, weights = torch.view_as_real(spectrum), psi.unsqueeze(-1) / step**ndim
+    pairs = torch.view_as_real(spectrum)
+    weights = torch.stack([psi, psi], dim=-1) / step**ndim
     extents = [n // step for n in psi.shape[-ndim:]]
     corners = product(*(range(0, step * n, n) for n in extents))
     aliases: list[Any] = [

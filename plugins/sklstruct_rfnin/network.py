@@ -1,0 +1,205 @@
+"""The receptive field Network in Network, in one to three dimensions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from sklstruct.layers import Dropout
+
+from .convolution import Spatial, choose_frames, sample_step
+from .presets import find_preset
+
+CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+SMALL = 4  # extents up to this are neither strided nor pooled any further
+
+
+class RFNiN(nn.Module):
+    r"""Network in Network whose spatial convolutions have kernels in the span of a frame.
+
+    A group of layers is
+
+    .. math::
+        h_l = \mathrm{pool}(\rho(A_l \, \rho(w_l \star h_{l-1}))), \qquad
+        w_l \in \mathrm{span}(\psi_1, \dots, \psi_K), \quad
+        \rho = \max(0, \cdot) \circ \mathrm{norm}
+
+    with a 1x1 convolution A and batch norm; in the end come the mean over space and a linear
+    layer.  The mixing of the atoms stands for the first 1x1 convolution of a group of Network in
+    Network.  Where no extent exceeds 4, nothing is strided or pooled any further.
+
+    Parameters
+    ----------
+    in_shape : tuple of int
+        Shape of one sample, (channels, *spatial).
+    n_outputs : int
+        Number of outputs, logits for a classifier.
+    frame : str, frame family, or sequence of these, default="gaussian"
+        Of every group, or one for each.  "gaussian" stands for the frames of the preset,
+        "pixel" for free kernels of the same supports (plain Network in Network), and "free"
+        for learned atoms, as many and as large as those of the preset (NiN-refactor).
+    preset : {"small", "cifar", "imagenet-v1", "imagenet-v2", "mri"}, default="small"
+        Where widths, frames, strides and pooling come from; see ``sklstruct_rfnin.presets``.
+    widths : sequence of int, default=None
+        Channels of each group; None is the preset's.
+    structured_layers : {"all", "first"}, default="all"
+        "first" lets the groups after the first have free kernels.
+    dropout : float, default=None
+        Before every group but the first; None is the preset's.
+    head_dropout : float, default=0.0
+        Before the linear layer.
+    spacing : float or sequence of float, default=None
+        Distance of the samples in millimetres, along all axes or along each: Gaussians then
+        keep their size in millimetres.  None takes scales as samples.
+    tolerance : float, default=None
+        Relative error allowed to the filters, see ``CoarseFrameConv``; None is the preset's,
+        and 0 computes exactly.
+    checkpointing : bool, default=False
+        Whether to compute layers again for the gradient, in place of keeping their insides.
+    mixed_precision : bool, default=False
+        Whether to compute in bfloat16 what torch deems safe.
+
+    References
+    ----------
+    J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
+    in CNNs. CVPR, 2016.
+
+    M. Lin, Q. Chen and S. Yan. Network in network. ICLR, 2014.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        n_outputs: int,
+        *,
+        frame: Any = "gaussian",
+        preset: str = "small",
+        widths: Sequence[int] | None = None,
+        structured_layers: str = "all",
+        dropout: float | None = None,
+        head_dropout: float = 0.0,
+        spacing: float | Sequence[float] | None = None,
+        tolerance: float | None = None,
+        checkpointing: bool = False,
+        mixed_precision: bool = False,
+    ) -> None:
+        super().__init__()
+        design = find_preset(preset)
+        widths = design.widths if widths is None else widths
+        n_groups, ndim = len(widths), len(in_shape) - 1
+        if n_groups == 0:
+            raise ValueError("widths must hold the channels of at least one group, got none.")
+        spatial = Spatial(
+            design,
+            ndim,
+            choose_frames(frame, n_groups, structured_layers),
+            sample_step(spacing, design.unit, ndim),
+            design.tolerance if tolerance is None else tolerance,
+        )
+        self.in_shape, self.mixed_precision = in_shape, mixed_precision
+        self.groups, shape = nn.Sequential(), in_shape
+        for index, width in enumerate(widths):
+            plan = design.plan(index)
+            stride = plan.stride if max(shape[1:]) > SMALL else 1
+            conv = spatial.make(index, shape[0], width, stride)
+            shape = strided((width, *shape[1:]), stride)
+            pool = plan.pool and max(shape[1:]) > SMALL
+            drop = 0.0 if index == 0 else plan.dropout if dropout is None else dropout
+            self.groups.append(Group(conv, width, ndim, plan.mixing, pool, drop, checkpointing))
+            shape = strided(shape, 2 if pool else 1)
+        self.dropout = Dropout(head_dropout)
+        self.head = nn.Linear(shape[0], n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, n_outputs)."""
+        low = torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else None
+        with low or nullcontext():
+            features = self.groups(x).flatten(2).mean(2)
+            return self.head(self.dropout(features)).to(x.dtype)
+
+
+class Group(nn.Module):
+    """Spatial convolution, 1x1 convolution, both with norm and rectifier, and pooling.
+
+    Parameters
+    ----------
+    conv : nn.Module
+        The spatial convolution.
+    width, ndim : int
+    mixing, pool : bool
+        Whether 1x1 convolution and pooling are there.
+    dropout : float
+        Before all that.
+    checkpointing : bool
+    """
+
+    def __init__(
+        self,
+        conv: nn.Module,
+        width: int,
+        ndim: int,
+        mixing: bool,
+        pool: bool,
+        dropout: float,
+        checkpointing: bool,
+    ) -> None:
+        super().__init__()
+        self.dropout, self.checkpointing = Dropout(dropout), checkpointing
+        self.parts = nn.ModuleDict({"spatial": normed(conv, width, ndim)})
+        if mixing:
+            pointwise = CONV[ndim](width, width, 1, bias=False)
+            self.parts["mixing"] = normed(pointwise, width, ndim)
+        if pool:
+            self.parts["mixing" if mixing else "spatial"].add_module(
+                "pool", MAX_POOL[ndim](3, stride=2, padding=1)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, width, *spatial_out)."""
+        x = self.dropout(x)  # drawn once, so outside of what is computed twice
+        for part in self.parts.values():
+            x = recomputed(part, x) if self.checkpointing and self.training else part(x)
+        return x
+
+
+def normed(conv: nn.Module, width: int, ndim: int) -> nn.Sequential:
+    """Return a convolution with norm and rectifier."""
+    layers = {"conv": conv, "norm": BATCH_NORM[ndim](width), "relu": nn.ReLU()}
+    return nn.Sequential(OrderedDict(layers))
+
+
+def recomputed(module: nn.Module, x: Tensor) -> Tensor:
+    """Return the output of a module that keeps its input only, and computes again backwards."""
+
+    def contexts() -> tuple[Any, Any]:
+        return nullcontext(), frozen_statistics(module)
+
+    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms leave their running statistics alone, which have seen the batch before."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, tracked) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, tracked
+
+
+def strided(shape: tuple[int, ...], stride: int) -> tuple[int, ...]:
+    """Return the shape of a sample after a layer that strides and pads by half its support."""
+    return shape[0], *((extent - 1) // stride + 1 for extent in shape[1:])

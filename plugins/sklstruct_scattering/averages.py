@@ -1,0 +1,83 @@
+"""The last average of scattering in space: weights along every axis, at the places kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bank import Bank
+from .grid import Grid
+
+Array = NDArray[np.float64]
+
+NEGLIGIBLE = 1e-9  # weight, to the largest
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """A weighted average along a cyclic axis.
+
+    Parameters
+    ----------
+    extent : int
+        Samples of the axis.
+    start : int
+        The sample that the first weight is for, where the average is the first that is kept.
+    step : int
+        Samples from one average to the next.
+    n_places : int
+        Number of averages.
+    weights : ndarray
+        For successive samples.
+    """
+
+    extent: int
+    start: int
+    step: int
+    n_places: int
+    weights: Array
+
+    @property
+    def matrix(self) -> Array:
+        """The averages as a matrix, shape (n_places, extent)."""
+        matrix = np.zeros((self.n_places, self.extent))
+        samples = self.start + np.arange(len(self.weights))
+        for place, row in enumerate(matrix):
+            row[(samples + place * self.step) % self.extent] = self.weights
+        return matrix
+
+
+def averages(bank: Bank, grid: Grid, level: int) -> list[Average]:
+    """Return the averages of moduli at a level along every axis.
+
+    The low-pass filter is their product: exactly in space and trivially on a line, up to single
+    precision in the plane, where it was rounded.
+    """
+    step = 2 ** (bank.coarsest - level)
+    found = []
+    for axis, part in enumerate(grid.kept(bank.coarsest, average=True)):
+        before, weights = weights_of(profile(bank.phi[level].astype(float), axis))
+        extent, n_places = bank.phi[level].shape[axis], part.stop - part.start
+        found.append(
+            Average(extent, (part.start * step - before) % extent, step, n_places, weights)
+        )
+    return found
+
+
+def profile(phi: Array, axis: int) -> Array:
+    """Return the factor of a low-pass filter along an axis, the first with the value at 0."""
+    others = tuple(0 if k != axis else slice(None) for k in range(phi.ndim))
+    return phi[others] / (phi.flat[0] if axis else 1.0)
+
+
+def weights_of(spectrum: Array) -> tuple[int, Array]:
+    """Return how far an average reaches back, and its weights from there on."""
+    response = np.fft.ifft(spectrum).real
+    n = len(response)
+    places = np.flatnonzero(abs(response) >= NEGLIGIBLE * abs(response).max())
+    reach = np.minimum(places, n - places).max()
+    before = min(reach, n // 2)
+    after = min(reach, n - 1 - before)
+    return before, response[-np.arange(-before, after + 1) % n]

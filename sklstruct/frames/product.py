@@ -1,0 +1,115 @@
+"""Frames of products: atoms that are known by their one-dimensional factors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+
+from .checks import check_integer, check_ndim, check_positive, check_scales
+from .frame import Array, Frame
+from .gaussian import GaussianDerivatives, jet_label, multi_indices
+
+NARROWEST = 0.4  # standard deviation in samples; a narrower Gaussian is a single sample
+
+
+class ProductFrame(Frame):
+    """A frame known by its factors; the atoms themselves are built only where one asks for them.
+
+    Parameters
+    ----------
+    name : str
+    profiles : sequence of ndarray, shape (n_atoms, extent), one for each axis
+    labels, orders, scales
+        As of ``Frame``.
+    """
+
+    def __init__(
+        self, name: str, profiles: Sequence[Array], labels: Any, orders: Any, scales: Any
+    ) -> None:
+        values = {
+            "name": name,
+            "factors": tuple(profiles),
+            "labels": tuple(labels),
+            "orders": np.asarray(orders),
+            "scales": np.asarray(scales),
+            "orientations": np.full(len(profiles[0]), np.nan),
+            "functions": None,
+        }
+        self.__dict__.update(values)  # past the lock of a frozen dataclass
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.name, self.factors, self.labels, self.orders, self.scales)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def atoms(self) -> Array:
+        """The filters, shape (n_atoms, *support)."""
+        assert self.factors is not None
+        atoms = zip(*self.factors, strict=True)
+        return np.stack([reduce(np.multiply.outer, profiles) for profiles in atoms])
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """Extents of the atoms, in samples."""
+        assert self.factors is not None
+        return tuple(profiles.shape[1] for profiles in self.factors)
+
+    @cached_property
+    def gram(self) -> Array:
+        """Gram matrix of the atoms, the product of those of the factors."""
+        assert self.factors is not None
+        return np.prod([profiles @ profiles.T for profiles in self.factors], axis=0)
+
+
+def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> ProductFrame:
+    """Return the frame of a family of Gaussian derivatives, known by its factors.
+
+    Parameters
+    ----------
+    family : GaussianDerivatives
+    ndim : int
+    step : float or sequence of float, default=1.0
+        Distance of neighbouring samples along all axes or along each, in the unit of the scales.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, or a scale too small for the step.
+    """
+    ndim, order = check_ndim(ndim), check_integer("order", family.order, 0)
+    scales = check_scales(family.scales)
+    steps = [check_positive("step", value) for value in np.broadcast_to(step, ndim).tolist()]
+    if scales[0] / max(steps) < NARROWEST:
+        raise ValueError(
+            f"Scale {scales[0]:g} is too small for samples {max(steps):g} apart: a Gaussian needs "
+            f"a standard deviation of at least {NARROWEST} samples."
+        )
+    atoms = [
+        (index, scale)
+        for scale in scales
+        for index in multi_indices(ndim, order)
+        if sum(index) > 0 or scale == scales[0]
+    ]
+    profiles = []
+    for axis, step in enumerate(steps):
+        table = derivatives_by_scale(family, order, scales, step)
+        profiles.append(np.stack([table[scale][index[axis]] for index, scale in atoms]))
+    labels = [jet_label(index, scale, scales) for index, scale in atoms]
+    orders = [sum(index) for index, _ in atoms]
+    return ProductFrame("gaussian", profiles, labels, orders, [scale for _, scale in atoms])
+
+
+def derivatives_by_scale(
+    family: GaussianDerivatives, order: int, scales: tuple[float, ...], step: float
+) -> dict[float, Array]:
+    """Return the derivatives of order 0, 1, ... in one dimension, (order + 1, extent), by scale."""
+    widest = replace(family, order=0, scales=(scales[-1] / step,)).build(1)
+    size = widest.support[0]
+    ones = {s: replace(family, order=order, scales=(s / step,), size=size) for s in scales}
+    return {scale: one.build(1).atoms for scale, one in ones.items()}
