@@ -71,7 +71,7 @@ def test_everything_registered_can_be_loaded(kind):
     "kind, name, message",
     [
         ("frame", "gausian", r"Unknown frame 'gausian'. Did you mean 'gaussian'\? Known: .*pixel"),
-        ("architecture", "rfn", r"Unknown architecture 'rfn'. Did you mean 'rfnn'\?"),
+        ("architecture", "rfn", r"Unknown architecture 'rfn'. Did you mean 'rfnn'"),
         ("frame", "zzz", r"Unknown frame 'zzz'. Known: framelet, gabor"),
         ("colour", "red", r"kind must be one of \('frame', .*\), got 'colour'"),
     ],
