@@ -7,6 +7,10 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
+from sklstruct.io import atomic_write
+
 HERE = Path(__file__).parent
 
 
@@ -37,3 +41,14 @@ def append_csv(name, row):
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def merge_csv(name, results, **options):
+    """Add the rows of a study to a CSV file beside the scripts, in place of the same fits."""
+    path = HERE / name
+    results = results.assign(**machine())
+    if path.exists():
+        keys = ["estimator", "size", "draw"]
+        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(keys, keep="last")
+    with atomic_write(path) as stream:
+        results.to_csv(stream, index=False, **options)

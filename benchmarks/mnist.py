@@ -6,10 +6,8 @@ SKLSTRUCT_DATA names.  Results go to mnist.csv, one row a fit.
 """
 
 import argparse
-from pathlib import Path
 
-import pandas as pd
-from common import HERE, machine
+from common import merge_csv
 from sklstruct_baselines.svm import PixelSVC
 
 from sklstruct import RFNNClassifier
@@ -59,12 +57,7 @@ def main():
         out=args.work,
     )
     print(format_summary(results))
-    path = Path(HERE / "mnist.csv")
-    results = results.assign(error=100 * (1 - results["accuracy"]), **machine())
-    if path.exists():
-        keys = ["estimator", "size", "draw"]
-        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(keys, keep="last")
-    results.to_csv(path, index=False)
+    merge_csv("mnist.csv", results.assign(error=100 * (1 - results["accuracy"])))
 
 
 if __name__ == "__main__":

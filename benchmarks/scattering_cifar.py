@@ -9,8 +9,7 @@ go to scattering_cifar.csv, one row a fit.
 
 import argparse
 
-import pandas as pd
-from common import HERE, machine
+from common import merge_csv
 
 from sklstruct import ScatteringLinear, ScatteringNetClassifier
 from sklstruct.io import load_dataset
@@ -46,12 +45,7 @@ def main():
         out=args.work,
     )
     print(format_summary(results))
-    path = HERE / "scattering_cifar.csv"
-    results = results.assign(**machine())
-    if path.exists():
-        keys = ["estimator", "size", "draw"]
-        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(keys, keep="last")
-    results.to_csv(path, index=False)
+    merge_csv("scattering_cifar.csv", results)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from common import HERE, machine
+from common import merge_csv
 from sklstruct_scattering.linear import ScatteringLinear
 from sklstruct_scattering.pca import ScatteringPCAClassifier
 from sklstruct_scattering.svc import ScatteringSVC
 
 from sklstruct.io import load_dataset
-from sklstruct.io.atomic import atomic_write
 from sklstruct.studies import format_summary, limited_data
 from sklstruct.studies.limited_data import score, timed
 
@@ -59,16 +58,6 @@ def on_all(label, estimator, data):
     }
 
 
-def write(rows, path):
-    """Add rows to those that the file has, in place of the same fits."""
-    results = pd.DataFrame(rows).assign(**machine())
-    if path.exists():
-        keys = ["estimator", "size", "draw"]
-        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(keys, keep="last")
-    with atomic_write(path) as stream:
-        results.to_csv(stream, index=False, float_format="%.4g")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(ESTIMATORS), help="labels")
@@ -83,7 +72,7 @@ def main():
     if len(data.y) in sizes:
         rows += [on_all(label, estimator, data) for label, estimator in named.items()]
     rows = [row | {"error": 100 * (1 - row["accuracy"])} for row in rows]
-    write(rows, HERE / "scattering_mnist.csv")
+    merge_csv("scattering_mnist.csv", pd.DataFrame(rows), float_format="%.4g")
 
 
 if __name__ == "__main__":
