@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklstruct.frames import Frame, GaussianDerivatives, Pixels
@@ -17,11 +16,11 @@ from sklstruct.frames.checks import support_size
 from sklstruct.frames.product import product_jet
 from sklstruct.layers import FrameConv
 from sklstruct.layers.coarse import CoarseFrameConv
+from sklstruct.layers.dimensions import CONVOLVE
 from sklstruct.plugins import make_frame
 
 from .presets import Plan, Preset
 
-CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 PRESET_FRAMES = ("gaussian", "free")  # names that stand for what the preset has
 STRUCTURED_LAYERS = ("all", "first")
 

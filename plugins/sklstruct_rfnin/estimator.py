@@ -13,11 +13,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklstruct.estimators.base import NetworkEstimator
 from sklstruct.estimators.classifier import NetworkClassifier
 from sklstruct.estimators.regressor import NetworkRegressor
+from sklstruct.estimators.training import epochs_for
 
 from .convolution import STRUCTURED_LAYERS
 from .describe import describe_network
 from .network import RFNiN
-from .presets import PRESETS, epochs_for
+from .presets import PRESETS
 
 TRAINED_BY = ("max_epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay")
 STOPPED_EARLY = 0.3  # share of the learning rate; a cycle cut off ends where it is highest

@@ -13,13 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from sklstruct.layers import Dropout
+from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
 
 from .convolution import Spatial, choose_frames, sample_step
 from .presets import find_preset
 
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 SMALL = 4  # extents up to this are neither strided nor pooled any further
 
 

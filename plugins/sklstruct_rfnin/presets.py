@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from sklstruct.frames import GaussianDerivatives, Pixels
 
 
@@ -162,12 +160,6 @@ PRESETS = {
         tolerance=1e-3,
     ),
 }
-
-
-def epochs_for(n_samples: int, table: tuple[tuple[int, int], ...]) -> int:
-    """Return epochs for a number of samples, interpolated on a logarithmic scale."""
-    sizes, epochs = np.log(np.array(table)).T
-    return int(np.rint(np.exp(np.interp(np.log(n_samples), sizes, epochs))))
 
 
 def find_preset(name: str) -> Preset:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from sklstruct.estimators.base import NetworkEstimator
 from sklstruct.estimators.classifier import NetworkClassifier
 from sklstruct.estimators.regressor import NetworkRegressor
+from sklstruct.estimators.training import epochs_for
 from sklstruct.frames import GaussianDerivatives, Pixels
 
 from .network import RFNN
@@ -225,9 +225,3 @@ class RFNNRegressor(RFNNParameters, NetworkRegressor):
 def stretched(published: tuple[Any, ...], n_stages: int) -> tuple[Any, ...]:
     """Return one of the published values for each stage; the last one for further stages."""
     return (published + published[-1:] * n_stages)[:n_stages]
-
-
-def epochs_for(n_samples: int, table: tuple[tuple[int, int], ...]) -> int:
-    """Return epochs for a number of samples, interpolated between the published ones."""
-    sizes, epochs = zip(*table, strict=True)
-    return int(np.rint(np.exp(np.interp(np.log(n_samples), np.log(sizes), np.log(epochs)))))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sklstruct.layers import Dropout, FrameConv
+from sklstruct.layers.dimensions import BATCH_NORM, MAX_POOL
 
-BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 SMALL = 4  # extents up to this are not pooled any further
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sklstruct.frames.checks import check_integer
+
 from .paths import PADDINGS
 
 MOST_ORDERS = 3
@@ -70,15 +72,6 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     if not whole or not 1 <= len(extents) <= 3:
         raise ValueError(f"shape must be 1 to 3 positive integers, got {shape!r}.")
     return tuple(int(extent) for extent in extents)
-
-
-def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return an integer, or raise ValueError unless it lies in a range."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
-        wanted = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise ValueError(f"{name} must be an integer {wanted}, got {value!r}.")
-    return int(value)
 
 
 def check_octaves(Q: Any) -> int | tuple[int, int]:

@@ -21,6 +21,15 @@ from sklstruct.estimators.training import resolve_device
 
 from .meta import Features
 
+SAMPLE_PARAMETERS = """image_shape : tuple of int, default=None
+        Shape into which flat rows of X are folded.
+    layout : str, default=None
+        Axes of one sample, see ``sklstruct.estimators.samples``.
+    dtype : {"float32", "float64"}, default="float32"
+    device : str, default="auto"
+    n_threads : int, default=1
+        Threads of torch on a CPU; None takes torch's own setting."""
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MapTransformer(TransformerMixin, SampleReader):
@@ -38,6 +47,11 @@ class MapTransformer(TransformerMixin, SampleReader):
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__:  # written once, shown by help() for every transformer
+            cls.__doc__ = cls.__doc__.replace("{samples}", SAMPLE_PARAMETERS)
 
     @abstractmethod
     def _module(self, shape: tuple[int, ...]) -> nn.Module:

@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .checks import check_integer, check_shape
+from sklstruct.frames.checks import check_integer
+
+from .checks import check_shape
 from .features import MapTransformer
 from .grid import Grid, check_signals, in_pieces
 from .meta import AXES
@@ -160,14 +162,7 @@ class WindowedFourierTransformer(MapTransformer):
         Samples from one window to the next, at most w; None is half a window.
     padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
         How samples continue beyond their border.
-    image_shape : tuple of int, default=None
-        Shape into which flat rows of X are folded.
-    layout : str, default=None
-        Axes of one sample, see ``sklstruct.estimators.samples``.
-    dtype : {"float32", "float64"}, default="float32"
-    device : str, default="auto"
-    n_threads : int, default=1
-        Threads of torch on a CPU; None takes torch's own setting.
+    {samples}
 
     Attributes
     ----------

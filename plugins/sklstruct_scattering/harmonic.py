@@ -14,10 +14,10 @@ from numpy.polynomial import Legendre
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklstruct.frames.checks import check_positive
+from sklstruct.frames.checks import check_integer, check_positive
 
 from .bank import Array
-from .checks import check_integer, check_shape
+from .checks import check_shape
 from .grid import check_signals, in_pieces
 from .scattering import PIECE
 

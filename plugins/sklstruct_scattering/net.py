@@ -11,14 +11,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from sklstruct.estimators.classifier import NetworkClassifier
+from sklstruct.frames.checks import check_integer
 from sklstruct.layers import Dropout
+from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
 
-from .checks import check_integer
 from .scattering import Scattering
 
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 MEAN_POOL = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 
 FRONTS = ("scattering", "pixels")

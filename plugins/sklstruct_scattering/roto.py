@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from scipy.linalg import circulant
 from torch import Tensor, nn
 
+from sklstruct.frames.checks import check_integer
+
 from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank
-from .checks import check_integer, check_scale, check_shape
+from .checks import check_scale, check_shape
 from .grid import Grid, check_signals, in_pieces
 from .paths import PADDINGS
 from .scattering import PIECE, FixedFilters, filtered

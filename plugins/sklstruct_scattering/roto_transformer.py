@@ -40,14 +40,7 @@ class RotoTranslationTransformer(MapTransformer):
         How samples continue beyond their border.
     angle_average : bool, default=True
         If False, the coefficients of every angle are kept; a rotation permutes them.
-    image_shape : tuple of int, default=None
-        Shape into which flat rows of X are folded.
-    layout : str, default=None
-        Axes of one sample, see ``sklstruct.estimators.samples``.
-    dtype : {"float32", "float64"}, default="float32"
-    device : str, default="auto"
-    n_threads : int, default=1
-        Threads of torch on a CPU; None takes torch's own setting.
+    {samples}
 
     Attributes
     ----------

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from sklstruct.estimators.prediction import run_in_pieces
 from sklstruct.estimators.training import limited_threads, resolve_device
+from sklstruct.frames.checks import check_integer
 
 from .cache import cached_rows
-from .checks import check_integer
 from .compiled import serves
 from .features import MapTransformer
 from .inversion import matching_signal
@@ -60,14 +60,7 @@ class ScatteringTransformer(MapTransformer):
     average : bool, default=True
         If False, the last average is left out, and every path has the resolution of its last
         wavelet.
-    image_shape : tuple of int, default=None
-        Shape into which flat rows of X are folded.
-    layout : str, default=None
-        Axes of one sample, see ``sklstruct.estimators.samples``.
-    dtype : {"float32", "float64"}, default="float32"
-    device : str, default="auto"
-    n_threads : int, default=1
-        Threads of torch on a CPU; None takes torch's own setting.
+    {samples}
     cache_size : float, default=256
         Megabytes of coefficients that this process keeps, for all scattering together, so that
         a search over the parameters of a classifier computes those of each sample once; 0

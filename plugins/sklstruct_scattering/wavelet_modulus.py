@@ -13,10 +13,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sklstruct.frames.checks import check_integer
 from sklstruct.frames.checks import check_scales as check_positive_scales
 
 from .bank import BANKS, Bank, Wavelet, finest_wave, line_wavelet, plane_wavelet, space_wavelet
-from .checks import check_integer
 from .features import MapTransformer
 from .meta import COLUMNS
 from .scattering import Scattering
@@ -155,14 +155,7 @@ class WaveletModulusTransformer(MapTransformer):
         How samples continue beyond their border.
     average : bool, default=True
         If False, features are the moduli themselves, at every sample.
-    image_shape : tuple of int, default=None
-        Shape into which flat rows of X are folded.
-    layout : str, default=None
-        Axes of one sample, see ``sklstruct.estimators.samples``.
-    dtype : {"float32", "float64"}, default="float32"
-    device : str, default="auto"
-    n_threads : int, default=1
-        Threads of torch on a CPU; None takes torch's own setting.
+    {samples}
 
     Attributes
     ----------

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
@@ -263,3 +264,9 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
 def count_parameters(module: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def epochs_for(n_samples: int, table: tuple[tuple[int, int], ...]) -> int:
+    """Return epochs for a number of samples, interpolated in a table on logarithmic scales."""
+    sizes, epochs = np.log(np.array(table)).T
+    return int(np.rint(np.exp(np.interp(np.log(n_samples), sizes, epochs))))

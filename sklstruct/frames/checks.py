@@ -16,10 +16,12 @@ def check_ndim(ndim: Any) -> int:
     return int(ndim)
 
 
-def check_integer(name: str, value: Any, minimum: int) -> int:
-    """Return an integer of at least ``minimum``, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}.")
+def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
+    """Return an integer from ``minimum`` (to ``maximum``, if given), or raise ValueError."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < minimum or (maximum is not None and value > maximum):
+        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"{name} must be an integer {bounds}, got {value!r}.")
     return int(value)
 
 

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from ..frames import Frame
 from ..plugins import make_frame
+from .dimensions import CONV, CONVOLVE
 from .dropout import Dropout
 from .filtering import SeparableFilter
 
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 METHODS = ("auto", "compose", "filter")
 WEAKEST_DIRECTION = 1e-3  # share of the largest eigenvalue of the Gram matrix
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
