@@ -43,12 +43,11 @@ def append_csv(name, row):
         writer.writerow(row)
 
 
-def merge_csv(name, results, **options):
+def merge_csv(name, results, keys=("estimator", "size", "draw"), **options):
     """Add the rows of a study to a CSV file beside the scripts, in place of the same fits."""
     path = HERE / name
     results = results.assign(**machine())
     if path.exists():
-        keys = ["estimator", "size", "draw"]
-        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(keys, keep="last")
+        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(list(keys), keep="last")
     with atomic_write(path) as stream:
         results.to_csv(stream, index=False, **options)

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklstruct_baselines.svm import PixelSVC, smallest_margins
+from sklstruct_baselines.svm import PixelSVC, decision_values
 
 from sklstruct.estimators.calibration import TEMPERATURES
 from sklstruct.plugins import lookup
@@ -44,12 +44,12 @@ def test_the_most_probable_class_is_the_predicted_one(digits, n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_smallest_margins(digits, n_classes):
+def test_decision_values_are_smallest_margins(digits, n_classes):
     X, y, X_test, _ = digits
     X, y = X[y < n_classes].reshape(-1, 64), y[y < n_classes]
     machine = SVC(decision_function_shape="ovo").fit(X, y)
     pairs = machine.decision_function(X_test[:20].reshape(-1, 64)).reshape(20, -1)
-    values = smallest_margins(machine, X_test[:20].reshape(-1, 64))
+    values = decision_values(machine, X_test[:20].reshape(-1, 64))
     for row, margins in zip(values, pairs, strict=True):
         over = dict(zip(combinations(range(n_classes), 2), margins, strict=True))
         over |= {(j, i): -m for (i, j), m in over.items()}

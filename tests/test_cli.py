@@ -364,11 +364,13 @@ def leaves(parser):
 
 
 @pytest.mark.parametrize("parser", leaves(cli.make_parser()), ids=lambda parser: parser.prog)
-def test_the_help_of_every_command_ends_with_an_example_that_can_be_typed(parser):
-    text = parser.format_help()
-    example = shlex.split(text.partition("example:\n")[2].replace("\\\n", ""))
-    assert " ".join(example).startswith(parser.prog)
-    assert cli.parse(example[1:]).run
+def test_the_help_of_every_command_ends_with_examples_that_can_be_typed(parser):
+    *_, text = re.split(r"\nexamples?:\n", parser.format_help())
+    examples = text.strip().replace("\\\n", "").splitlines()
+    assert examples
+    for example in map(shlex.split, examples):
+        assert " ".join(example).startswith(parser.prog)
+        assert cli.parse(example[1:]).run
 
 
 def test_every_option_is_explained():

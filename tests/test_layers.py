@@ -250,3 +250,15 @@ def test_nearly_dependent_atoms_start_with_moderate_weights():
     assert layer.weight.abs().max() < 10
     energy = (layer.kernel.detach() ** 2).sum().item()
     assert energy == pytest.approx(2 * 64, rel=0.05)  # of 64 * 64 kernels, 2 / 64 each
+
+
+def test_kernels_larger_than_a_volume():
+    """The gradient that oneDNN gets wrong, by crashing: the kernel sees six of nine samples."""
+    frame = Pixels(size=9).build(ndim=3)
+    conv = FrameConv(1, 4, frame, stride=2, bias=False)
+    x = torch.randn(2, 1, 6, 6, 6, requires_grad=True)
+    for _ in range(20):
+        y = conv(x)
+        y.square().sum().backward()
+    padded = torch.nn.functional.pad(x, (4,) * 6)
+    torch.testing.assert_close(y, torch.nn.functional.conv3d(padded, conv.kernel, stride=2))

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
-from sklstruct import RFNNClassifier, RFNNRegressor, StructuredClassifier, plugins
+from sklstruct import NiftiVolumes, RFNNClassifier, RFNNRegressor, StructuredClassifier, plugins
 from sklstruct.estimators import Augment
 from sklstruct.estimators.persistence import load_model, save_model
+from sklstruct.estimators.volumes import on_paths
 from sklstruct.frames import GaussianDerivatives, Pixels
+from sklstruct.io import simulate_cohort
 
 TINY = {"widths": (4,), "max_epochs": 1, "random_state": 0}
 FRAME = Pixels(size=3).build(2)
@@ -141,6 +146,119 @@ def test_loading_draws_nothing_from_the_random_numbers_of_the_process(saved):
     before = torch.get_rng_state()
     load_model(saved[1])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# pipelines on scans -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Return four scans, and beside them a mask and a template that may be taken away."""
+    cohort = simulate_cohort(
+        tmp_path / "study", n_subjects=4, shape=(8, 10, 9), spacing=20.0, random_state=0
+    )
+    template = NiftiVolumes(mask="brain", spacing=25.0).fit(cohort.X)
+    template.to_nifti(template.mask_, tmp_path / "mask.nii")
+    return cohort
+
+
+def volume_pipeline(**nifti_params):
+    return on_paths(RFNNClassifier(**TINY, frame=Pixels(size=3)), **nifti_params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"grid": "same", "scaling": None, "max_bytes": 10**6},
+        {"mask": "brain", "crop": True, "spacing": (25.0, 20, 30), "smoothing_fwhm": 30},
+        {"mask": Path("mask.nii"), "grid": "mask.nii", "crop": True, "scaling": "percentile"},
+        {"shape": [6, 6, 6], "affine": np.diag([25.0, 25, 25, 1]), "pattern": "sub-*/*"},
+    ],
+    ids=str,
+)
+def test_a_pipeline_predicts_as_before_where_only_the_scans_are_left(
+    params, cohort, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    model = volume_pipeline(cache_dir="cache", **params).fit(cohort.X, cohort.y)
+    expected = model.predict_proba(cohort.X)
+    save_model(model, "model.skl")
+    Path("mask.nii").unlink()
+    shutil.rmtree("cache")
+    loaded = load_model("model.skl")
+    assert [name for name, _ in loaded.steps] == [name for name, _ in model.steps]
+    assert vars(loaded[0]).keys() == vars(model[0]).keys()
+    assert repr(loaded[0].set_params(cache_dir="cache")) == repr(model[0])
+    loaded[0].cache_dir = None
+    np.testing.assert_array_equal(loaded.predict_proba(cohort.X), expected)
+    np.testing.assert_array_equal(loaded[0].transform(cohort.X), model[0].transform(cohort.X))
+    loaded[0].to_nifti(np.ones(loaded[0].shape_), "map.nii")
+
+
+def test_the_file_of_a_pipeline_chooses_no_folder_to_write_to(cohort, tmp_path):
+    path = tmp_path / "model.skl"
+    model = volume_pipeline(cache_dir=tmp_path / "cache").fit(cohort.X, cohort.y)
+    save_model(model, path)
+    content = header(path)
+    assert "cache" not in json.dumps(content)
+    reader, network = content["steps"]
+    for part in ("params", "fitted"):
+        forged = {**reader, part: {**reader[part], "cache_dir": str(tmp_path / "elsewhere")}}
+        rewrite(path, model=json.dumps({**content, "steps": [forged, network]}))
+        load_model(path).predict(cohort.X)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"steps": []}, "damaged or cannot be built"),
+        ({"steps": [{}]}, "damaged or cannot be built"),
+        ({"steps": "reader"}, "damaged or cannot be built"),
+        ({"steps": [1, "network"]}, "damaged or cannot be built"),
+        ({"steps": ["reader", "reader"]}, "'nifti_volumes' is no network estimator"),
+        ({"steps": ["network", "network"]}, "not fitted"),
+        ({"reader": {"fitted": {}}}, "not fitted"),
+        ({"reader": {"params": {"nonsense": 1}}}, "nonsense"),
+        ({"reader": {"estimator": "nonsense"}}, "Unknown estimator 'nonsense'"),
+    ],
+    ids=str,
+)
+def test_a_pipeline_that_does_not_fit_is_refused(changes, message, cohort, tmp_path):
+    path = tmp_path / "model.skl"
+    save_model(volume_pipeline().fit(cohort.X, cohort.y), path)
+    content = header(path)
+    parts = dict(zip(("reader", "network"), content["steps"], strict=True))
+    parts["reader"] |= changes.get("reader", {})
+    steps = changes.get("steps", ["reader", "network"])
+    if isinstance(steps, list):
+        steps = [parts[step] if isinstance(step, str) else step for step in steps]
+    rewrite(path, model=json.dumps({**content, "steps": steps}))
+    with pytest.raises(ValueError, match=rf"(?s)model\.skl .*{message}"):
+        load_model(path)
+
+
+def test_what_stands_before_the_network_must_be_registered_and_fitted(cohort, digits, tmp_path):
+    path = tmp_path / "model.skl"
+    with pytest.raises(NotFittedError):
+        save_model(volume_pipeline(), path)
+    scaled = make_pipeline(StandardScaler(), RFNNClassifier(**TINY, image_shape=(8, 8)))
+    with pytest.raises(ValueError, match="registered estimators only, StandardScaler is none"):
+        save_model(scaled.fit(digits[0].reshape(60, -1), digits[1]), path)
+    with pytest.raises(TypeError, match="network estimators only, PixelSVC is none"):
+        save_model(on_paths(plugins.lookup("estimator", "svm")()), path)
+    assert not path.exists()
+
+
+def test_an_estimator_that_takes_paths_stays_as_it_is_or_reads_them_as_asked_for():
+    network, regions = RFNNClassifier(), plugins.lookup("estimator", "region_svm")(atlas="atlas")
+    pipeline = on_paths(network, scaling=None)
+    assert (pipeline[0].scaling, pipeline[1]) == (None, network)
+    assert on_paths(pipeline, crop=True) is pipeline
+    reading = on_paths(regions, spacing=3.0)
+    assert (reading.atlas, reading.volumes.spacing, regions.volumes) == ("atlas", 3.0, None)
+    assert on_paths(reading, spacing=2.0) is reading
 
 
 # what cannot go in --------------------------------------------------------------------------

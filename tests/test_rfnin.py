@@ -8,7 +8,7 @@ import torch
 from sklstruct_rfnin.convolution import FreeAtomsConv
 from sklstruct_rfnin.describe import describe_network
 from sklstruct_rfnin.estimator import RFNiNClassifier, RFNiNRegressor
-from sklstruct_rfnin.network import RFNiN
+from sklstruct_rfnin.network import RFNiN, sum_in_cells
 from sklstruct_rfnin.presets import PRESETS, octaves
 from torch import nn
 
@@ -38,11 +38,15 @@ def coarse(in_shape, n_outputs):
     return RFNiN(in_shape, n_outputs, frame=WIDE, widths=(4, 4), tolerance=1e-6)
 
 
+def beside(in_shape, n_outputs):
+    return RFNiN(in_shape, n_outputs, linear=True)
+
+
 def recomputing(in_shape, n_outputs):
     return RFNiN(in_shape, n_outputs, widths=(8, 8), checkpointing=True)
 
 
-@parametrize_architectures(RFNiN, free_atoms, pixels, coarse, recomputing)
+@parametrize_architectures(RFNiN, free_atoms, pixels, coarse, beside, recomputing)
 def test_architecture(check, build, in_shape):
     check(build, in_shape)
 
@@ -116,6 +120,7 @@ def test_description_counts_what_is_there():
 
 
 def test_one_output_sees_its_receptive_field_and_no_more():
+    torch.manual_seed(0)
     network = RFNiN((1, 99), 2, widths=(4, 4)).double().eval()
     x = torch.rand(1, 1, 99, dtype=torch.float64, requires_grad=True)
     maps = network.groups(x)
@@ -163,6 +168,54 @@ def test_millimetres():
 def test_bad_parameters_are_named(params, message):
     with pytest.raises(ValueError, match=message):
         RFNiN(PHOTO, 2, **params)
+
+
+# places, averaging, statistics ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("shape", [(1, 40, 36, 20), (2, 21, 18), (1, 50)], ids=str)
+def test_class_activations_average_to_the_outputs(shape, linear):
+    network = RFNiN(shape, 3, widths=(6, 5), linear=linear).double().eval()
+    constant = network.head.bias
+    if linear:
+        network.set_beside(torch.randn(3, *shape), torch.arange(3.0), (0.5, 2.0))
+        constant = 0.5 * constant + 2 * torch.arange(3.0)
+    x = torch.randn(2, *shape, dtype=torch.float64)
+    maps = network.class_activations(x)
+    assert maps.shape[2:] == network.features(x).shape[2:]
+    torch.testing.assert_close(maps.flatten(2).mean(2) + constant, network(x))
+
+
+def test_cells_of_a_sum():
+    sums = sum_in_cells(torch.arange(8.0)[None, None], (3,))
+    assert sums.tolist() == [[[0 + 1 + 2, 3 + 4 + 5, 6 + 7]]]
+
+
+def test_large_volumes_are_averaged_unless_scales_are_millimetres():
+    table = describe_network(RFNiN((1, 33, 70, 40), 2))
+    assert table.loc["average", ["support", "stride", "out_shape"]].tolist() == [
+        "4x4x4",
+        4,
+        (1, 9, 18, 10),
+    ]
+    assert "average" not in describe_network(RFNiN((1, 33, 70, 40), 2, spacing=0.5)).index
+    assert "average" not in describe_network(RFNiN((1, 64, 64), 2)).index
+    x = torch.randn(2, 1, 40, 8, 8)
+    block = RFNiN((1, 40, 8, 8), 2).average(x)[0, 0, 1, 2, 3]
+    torch.testing.assert_close(block, x[0, 0, 2:4, 4:6, 6:8].mean())
+
+
+def test_statistics_are_those_of_the_whole_training_set():
+    """The first norm of a fitted network has mean and deviation of what enters it."""
+    X = np.random.default_rng(0).normal(3, 2, size=(20, 12, 11)).astype(np.float32)
+    model = RFNiNClassifier(max_epochs=1, linear=False, random_state=0).fit(X, [0, 1] * 10)
+    part = model.net_.module_.groups[0].parts["spatial"]
+    entering = part.conv(model._to_tensor(X[:, None])).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(part.norm.running_mean, entering.mean(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(part.norm.running_var, entering.var(1), rtol=1e-4, atol=1e-5)
+    assert part.norm.momentum == 0.1
+    assert not any(module.training for module in model.net_.module_.modules())
 
 
 # how it is computed ------------------------------------------------------------------------------

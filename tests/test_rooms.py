@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "__init__": {"hookspecs", "plugins"},
     "frames": {"hookspecs", "params"},
     "layers": {"frames", "plugins"},
-    "inspection": {"frames", "plugins", "io"},
+    "inspection": {"frames", "plugins", "io", "studies"},
     "estimators": {"hookspecs", "params", "plugins", "frames", "layers", "io"},
     "testing": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},
     "cli": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},

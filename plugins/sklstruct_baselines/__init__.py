@@ -1,4 +1,4 @@
-"""What every structured network has to beat: classical learners on raw pixels."""
+"""What every structured network has to beat: classical learners on pixels and voxels."""
 
 from typing import Any
 
@@ -7,5 +7,10 @@ from sklstruct import hookimpl
 
 @hookimpl
 def register_estimators() -> dict[str, Any]:
-    """Provide the kernel SVM on pixels."""
-    return {"svm": "sklstruct_baselines.svm:PixelSVC"}
+    """Provide support vector machines on pixels, voxels, components and regions."""
+    return {
+        "svm": "sklstruct_baselines.svm:PixelSVC",
+        "voxel_svm": "sklstruct_baselines.voxels:VoxelSVC",
+        "pca_svm": "sklstruct_baselines.pca:PCASVC",
+        "region_svm": "sklstruct_baselines.regions:RegionSVC",
+    }

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import SVC
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -16,11 +13,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklstruct.estimators.calibration import best_temperature, distinct_samples, held_out_values
 
+from .calibrated import CalibratedSVC, smallest_margins
+
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
 
-class PixelSVC(ClassifierMixin, BaseEstimator):
+class PixelSVC(CalibratedSVC):
     r"""Support vector machine with a Gaussian kernel on raw pixels.
 
     The kernel is :math:`\exp(-\gamma \|x - x'\|^2)` on pixels that are centred each and divided
@@ -120,11 +119,7 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
         self.n_parameters_ = self.svc_.dual_coef_.size + self.svc_.intercept_.size
         return self
 
-    def decision_function(self, X: Any) -> Array:
-        """Return the decision values, shape (n_samples, n_classes).
-
-        For two classes the margin of the second one, shape (n_samples,).
-        """
+    def _values(self, X: Any) -> Array:
         check_is_fitted(self)
         X = validate_data(self, X, allow_nd=True, dtype=np.float64, reset=False)
         if X.shape[1:] != self._image_shape:
@@ -132,19 +127,7 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
                 f"shape {self._image_shape}."
             )
-        values = smallest_margins(self.svc_, self._scaled(X.reshape(len(X), -1)))
-        return values if len(self.classes_) > 2 else values[:, 1]
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probabilities of the classes, shape (n_samples, n_classes)."""
-        values = self.decision_function(X)
-        values = values if values.ndim == 2 else np.column_stack([-values, values])
-        return softmax(values / self.temperature_, axis=1)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable classes, shape (n_samples,)."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return decision_values(self.svc_, self._scaled(X.reshape(len(X), -1)))
 
     def _scaled(self, X: Array) -> Array:
         return (X - self.mean_) / self.scale_
@@ -157,7 +140,7 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
     def _temperature(self, X: Array, y: Labels, weight: Array) -> float:
         def decide(train: Labels, test: Labels) -> Array:
             machine = self._machine().fit(X[train], y[train], sample_weight=weight[train])
-            return smallest_margins(machine, X[test])
+            return decision_values(machine, X[test])
 
         held_out = held_out_values(decide, y, self.random_state)
         if held_out is None:
@@ -171,14 +154,9 @@ class PixelSVC(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def smallest_margins(machine: SVC, X: Array) -> Array:
+def decision_values(machine: SVC, X: Array) -> Array:
     """Return the smallest margin of every class over any other, shape (n_samples, n_classes)."""
-    n_classes = len(machine.classes_)
     margins = machine.decision_function(X).reshape(len(X), -1)
-    if n_classes == 2:
-        margins = -margins  # of two classes, scikit-learn gives the margin of the second
-    smallest = np.full((len(X), n_classes), np.inf)
-    for margin, (i, j) in zip(margins.T, combinations(range(n_classes), 2), strict=True):
-        smallest[:, i] = np.minimum(smallest[:, i], margin)
-        smallest[:, j] = np.minimum(smallest[:, j], -margin)
-    return smallest
+    if len(machine.classes_) > 2:
+        margins = -margins  # of several classes, scikit-learn gives the margin of the first
+    return smallest_margins(margins)

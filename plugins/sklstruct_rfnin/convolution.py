@@ -16,7 +16,7 @@ from sklstruct.frames.checks import support_size
 from sklstruct.frames.product import product_jet
 from sklstruct.layers import FrameConv
 from sklstruct.layers.coarse import CoarseFrameConv
-from sklstruct.layers.dimensions import CONVOLVE
+from sklstruct.layers.dimensions import convolve
 from sklstruct.plugins import make_frame
 
 from .presets import Plan, Preset
@@ -119,8 +119,7 @@ class FreeAtomsConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, *spatial) to (n, out_channels, *spatial_out)."""
         padding = tuple(extent // 2 for extent in self.support)
-        convolve = CONVOLVE[len(self.support)]
-        return convolve(x, self.kernel, stride=self.stride, padding=padding)
+        return convolve(x, self.kernel, None, stride=self.stride, padding=padding)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""

@@ -56,13 +56,19 @@ def describe_network(network: RFNiN) -> pd.DataFrame:
         "receptive_field": extents(network.in_shape[1:]),
         "out_shape": (network.head.out_features,),
     }
-    table = pd.DataFrame([*rows, mean, head]).set_index("layer")
+    ends = [mean, head]
+    if network.linear is not None:
+        weights = sum(buffer.numel() for buffer in network.linear.buffers())
+        ends.append({**head, "layer": "linear", "parameters": weights})
+    table = pd.DataFrame([*rows, *ends]).set_index("layer")
     numbers = ["atoms", "stride", "parameters"]
     return table.assign(**{name: table[name].fillna(0).astype(int) for name in numbers})
 
 
 def layers_of(network: RFNiN) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     """Yield name, layer and norm (or an empty module) of what changes channels or extents."""
+    if not isinstance(network.average, nn.Identity):
+        yield "average", network.average, nn.Identity()
     modules = dict(network.groups.named_modules(prefix="groups"))
     for name, layer in modules.items():
         if name.endswith((".conv", ".pool")):
@@ -76,6 +82,8 @@ def kind(layer: nn.Module) -> str:
         return layer.frame.name
     if isinstance(layer, FreeAtomsConv):
         return "free"
+    if isinstance(layer, nn.AvgPool3d):
+        return "average"
     return "1x1" if hasattr(layer, "out_channels") else "max"
 
 
@@ -85,6 +93,9 @@ def window(layer: nn.Module, ndim: int) -> tuple[tuple[int, ...], int]:
         return layer.frame.support, layer.stride
     if isinstance(layer, FreeAtomsConv):
         return layer.support, layer.stride
+    if isinstance(layer, nn.AvgPool3d):
+        step = int(layer.kernel_size)  # type: ignore[arg-type]
+        return (step,) * ndim, step
     pooled = not hasattr(layer, "out_channels")
     return ((3,) * ndim, 2) if pooled else ((1,) * ndim, 1)
 

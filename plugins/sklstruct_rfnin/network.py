@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from math import prod
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from sklstruct.layers import Dropout
 from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
 
 from .convolution import Spatial, choose_frames, sample_step
+from .linear import LinearMap
 from .presets import find_preset
 
 SMALL = 4  # extents up to this are neither strided nor pooled any further
@@ -33,7 +35,8 @@ class RFNiN(nn.Module):
 
     with a 1x1 convolution A and batch norm; in the end come the mean over space and a linear
     layer.  The mixing of the atoms stands for the first 1x1 convolution of a group of Network in
-    Network.  Where no extent exceeds 4, nothing is strided or pooled any further.
+    Network.  Where no extent exceeds 4, nothing is strided or pooled any further.  A linear
+    classifier of the whole sample may stand beside that, see ``set_beside``.
 
     Parameters
     ----------
@@ -55,9 +58,12 @@ class RFNiN(nn.Module):
         Before every group but the first; None is the preset's.
     head_dropout : float, default=0.0
         Before the linear layer.
+    linear : bool, default=False
+        Whether there is a place for a linear classifier beside the network.
     spacing : float or sequence of float, default=None
         Distance of the samples in millimetres, along all axes or along each: Gaussians then
-        keep their size in millimetres.  None takes scales as samples.
+        keep their size in millimetres.  None takes scales as samples, and averages volumes over
+        2x2x2 samples until they are not larger than the preset wants.
     tolerance : float, default=None
         Relative error allowed to the filters, see ``CoarseFrameConv``; None is the preset's,
         and 0 computes exactly.
@@ -74,6 +80,8 @@ class RFNiN(nn.Module):
     M. Lin, Q. Chen and S. Yan. Network in network. ICLR, 2014.
     """
 
+    shares: Tensor
+
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -85,6 +93,7 @@ class RFNiN(nn.Module):
         structured_layers: str = "all",
         dropout: float | None = None,
         head_dropout: float = 0.0,
+        linear: bool = False,
         spacing: float | Sequence[float] | None = None,
         tolerance: float | None = None,
         checkpointing: bool = False,
@@ -104,7 +113,8 @@ class RFNiN(nn.Module):
             design.tolerance if tolerance is None else tolerance,
         )
         self.in_shape, self.mixed_precision = in_shape, mixed_precision
-        self.groups, shape = nn.Sequential(), in_shape
+        self.average, shape = averaging(in_shape, design.largest if spacing is None else None)
+        self.groups = nn.Sequential()
         for index, width in enumerate(widths):
             plan = design.plan(index)
             stride = plan.stride if max(shape[1:]) > SMALL else 1
@@ -116,13 +126,53 @@ class RFNiN(nn.Module):
             shape = strided(shape, 2 if pool else 1)
         self.dropout = Dropout(head_dropout)
         self.head = nn.Linear(shape[0], n_outputs)
+        self.linear = LinearMap(in_shape, n_outputs) if linear else None
+        self.register_buffer("shares", torch.tensor([1.0, 0.0]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, channels, *spatial) to (n, n_outputs)."""
+        """Map (n, channels, *spatial) to (n, n_outputs); in training, by the network alone."""
+        outputs = self.head(self.dropout(self.features(x).flatten(2).mean(2))).to(x.dtype)
+        if self.training or self.linear is None:
+            return outputs
+        return self.shares[0] * outputs + self.shares[1] * self.linear(x)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to what the last group gives, (n, width, *places)."""
         low = torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else None
         with low or nullcontext():
-            features = self.groups(x).flatten(2).mean(2)
-            return self.head(self.dropout(features)).to(x.dtype)
+            features: Tensor = self.groups(self.average(x))
+        return features.to(x.dtype)
+
+    def class_activations(self, x: Tensor) -> Tensor:
+        r"""Return where the outputs come from, at the places of the last group.
+
+        .. math::
+            a \sum_c w_{oc} h_c(p) + b\, P \sum_{q \in p} (W_o x)(q)
+
+        with the weights w of ``head``, the features h of the last group at P places, and the
+        linear classifier W summed over the cell of samples of each place.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, *spatial)
+
+        Returns
+        -------
+        maps : Tensor, shape (n, n_outputs, *places)
+            Their mean over the places is the output, but for constants.
+        """
+        maps = torch.einsum("nc...,oc->no...", self.features(x), self.head.weight)
+        if self.linear is None:
+            return maps
+        cells = sum_in_cells(self.linear.contributions(x), tuple(maps.shape[2:]))
+        return self.shares[0] * maps + self.shares[1] * cells * prod(maps.shape[2:])
+
+    def set_beside(self, weight: Any, bias: Any, shares: Any) -> None:
+        """Set the linear classifier, and the shares of the network and of that in the outputs."""
+        assert self.linear is not None
+        found = {self.linear.weight: weight, self.linear.bias: bias, self.shares: shares}
+        for buffer, values in found.items():
+            buffer.copy_(torch.as_tensor(values))
 
 
 class Group(nn.Module):
@@ -196,6 +246,51 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, (momentum, tracked) in zip(norms, before, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, tracked
+
+
+def averaging(in_shape: tuple[int, ...], largest: int | None) -> tuple[nn.Module, tuple[int, ...]]:
+    """Return the layer that averages volumes until no extent exceeds a limit, and their shape."""
+    step, shape = 1, in_shape
+    while largest is not None and len(in_shape) == 4 and max(shape[1:]) > largest:
+        step *= 2
+        shape = strided(in_shape, step)
+    return nn.AvgPool3d(step, ceil_mode=True) if step > 1 else nn.Identity(), shape
+
+
+def sum_in_cells(maps: Tensor, places: tuple[int, ...]) -> Tensor:
+    """Sum maps, shape (n, channels, *spatial), in cells, shape (n, channels, *places)."""
+    for axis, count in enumerate(places, start=2):
+        extent = maps.shape[axis]
+        cell = torch.arange(extent, device=maps.device) * count // extent
+        shape = (*maps.shape[:axis], count, *maps.shape[axis + 1 :])
+        maps = maps.new_zeros(shape).index_add(axis, cell, maps)
+    return maps
+
+
+@torch.no_grad()
+def settle_norms(network: nn.Module, batches: Iterable[Any]) -> None:
+    """Replace the running statistics of batch norms by those of the network as it is now.
+
+    In training they come from batches of few samples, from weights that still moved and from
+    activations that dropout had spread: with few samples that shifts all outputs alike.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Is in evaluation mode afterwards.
+    batches : iterable of (x, anything)
+    """
+    network.eval()
+    norms = [part for part in network.modules() if isinstance(part, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train().reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    for x, _ in batches:
+        network(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval()
+        norm.momentum = momentum
 
 
 def strided(shape: tuple[int, ...], stride: int) -> tuple[int, ...]:

@@ -54,12 +54,18 @@ class Preset:
         Length of scale 1 in millimetres, for networks that are told the ``spacing``.
     tolerance : float, default=0.0
         Relative error allowed to the filters, see ``CoarseFrameConv``; 0 computes exactly.
+    largest : int, default=None
+        Volumes of larger extents are averaged over 2x2x2 samples until none is larger.
+    linear : bool, default=False
+        Whether classifiers have a linear one beside the network, see ``mixture``.
     """
 
     plans: tuple[Plan, ...]
     training: dict[str, Any] = field(default_factory=dict)
     unit: float = 1.0
     tolerance: float = 0.0
+    largest: int | None = None
+    linear: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -121,6 +127,8 @@ PRESETS = {
             Plan(32, jet(2, 1.0, size=5), pool=False, dropout=0.1),
         ),
         SMALL,
+        largest=32,
+        linear=True,
     ),
     "cifar": Preset(
         (

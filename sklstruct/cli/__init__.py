@@ -1,4 +1,4 @@
-"""The command line: ``sklstruct list | show | study | fit | predict | score | cohort``.
+"""The command line: ``sklstruct list | show | study | fit | predict | score | explain | cohort``.
 
 Whatever takes long to import is imported by the command that needs it, so that ``list`` and
 ``--help`` answer at once.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__
-from . import cohort, listing, models, show, study
+from . import cohort, explain, listing, models, show, study
 
 BAD_INPUT = ValueError, TypeError, OSError, ImportError
 
@@ -66,6 +66,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if unknown and not args.takes_unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.unknown = unknown
+    args.settle(args)
     return args
 
 
@@ -74,12 +75,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "sklstruct",
         description="Structured deep networks for learning from little data.",
-        epilog="sklstruct COMMAND --help shows an example of each command",
+        epilog="sklstruct COMMAND --help shows examples of each command",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.set_defaults(takes_unknown=False, when_interrupted="")
+    parser.set_defaults(takes_unknown=False, when_interrupted="", settle=lambda args: None)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (listing, show, study, models, cohort):
+    for group in (listing, show, study, models, explain, cohort):
         group.add_commands(commands)
     return parser
 

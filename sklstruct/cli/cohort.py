@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .common import Commands, add_command, aligned, at_least
-from .study import integers
+from .common import Commands, add_command, at_least, integers
+from .scans import FOLDER, add_scan_options, listed, open_cohort, problems
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,28 +32,19 @@ def add_check(actions: Commands) -> None:
         "read all images of a BIDS folder and its participants.tsv, and list all problems at once",
         "sklstruct cohort check adni --target diagnosis",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="a BIDS folder with a participants.tsv")
+    parser.add_argument("folder", metavar="FOLDER", help=FOLDER)
     parser.add_argument("--target", metavar="COLUMN", help="column that must have a label each")
-    parser.add_argument(
-        "--suffix", default="T1w", help="how the names of the images end, T1w if left out"
-    )
+    add_scan_options(parser.add_argument)
 
 
 def check(args: argparse.Namespace) -> None:
     """Print all problems, and raise a ValueError if there are any."""
-    from ..io.cohort import Cohort
-
-    cohort = Cohort.from_bids(args.folder, args.target, suffix=args.suffix).check(leave_out=True)
-    report = cohort.report
-    if report.empty:
+    cohort = open_cohort(args, args.folder, args.target).check(leave_out=True)
+    if cohort.report.empty:
         print(cohort)
         return
-    rows = report[["subject", "problem", "file"]].itertuples(index=False, name=None)
-    print(aligned([("SUBJECT", "PROBLEM", "FILE"), *rows]))
-    raise ValueError(
-        f"{args.folder} has {len(report)} problem{'s' if len(report) > 1 else ''}; "
-        f"{len(cohort)} scans are without any"
-    )
+    print(listed(cohort))
+    raise ValueError(f"{args.folder} has {problems(cohort)}; {len(cohort)} scans are without any")
 
 
 def add_simulate(actions: Commands) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
+import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from .specs import parse_setting, parse_value
@@ -15,14 +17,14 @@ Run = Callable[[argparse.Namespace], None]
 
 
 def add_command(
-    commands: Commands, name: str, run: Run, purpose: str, example: str, **options: Any
+    commands: Commands, name: str, run: Run, purpose: str, *examples: str, **options: Any
 ) -> argparse.ArgumentParser:
-    """Add a command with its help, which ends with an example, and return its parser."""
+    """Add a command with its help, which ends with examples, and return its parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
-        epilog=f"example:\n  {example}",
+        epilog="\n  ".join([f"example{'s' if len(examples) > 1 else ''}:", *examples]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )
@@ -53,6 +55,22 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return value
 
     return integer
+
+
+def integers(text: str) -> list[int]:
+    """Return the integers of a text such as ``50,100``."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be integers such as 50,100") from None
+
+
+def number(text: str) -> Any:
+    """Return an integer or a float."""
+    value = parse_value(text)
+    if type(value) not in (int, float):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number such as 500 or 0.3")
+    return value
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> str:
@@ -92,3 +110,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
     with suppress(Unwritten), atomic_write(path):
         raise Unwritten
+
+
+def write_csv(rows: Sequence[Sequence[Any]], path: str | None) -> None:
+    """Write rows as CSV, to a file as a whole or to standard output."""
+    from ..io import atomic_write
+
+    with nullcontext(sys.stdout) if path is None else atomic_write(path) as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import sys
-import zipfile
 from typing import Any
 
-from .common import Commands, add_command, add_set, aligned, at_least, by_x, check_writable
+from . import cohort_models
+from .common import (
+    Commands,
+    Run,
+    add_command,
+    add_set,
+    aligned,
+    at_least,
+    by_x,
+    check_writable,
+    write_csv,
+)
 from .data import read_labelled, read_samples
-from .specs import make_estimators, parse_specs
-
-UNSAFE = "also {} estimators that are no networks, by pickle: {}"
+from .model_files import UNSAFE, add_allow_pickle, check_kept, keep, make_model, read_model
+from .scores import scores_of
+from .specs import parse_specs
+from .ways import Ways, usage
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,7 +39,20 @@ def add_fit(commands: Commands) -> None:
         fit,
         "train an estimator and write it to a file",
         "sklstruct fit --estimator rfnn:frame=gaussian --dataset digits --size 300 --out model.skl",
+        "sklstruct fit --estimator rfnin --cohort adni --target diagnosis --spacing 3 \\\n"
+        "      --out model.skl",
+        usage=usage(
+            "--dataset DATA",
+            "--cohort FOLDER --target COLUMN",
+            all_need="--estimator NAME --out FILE",
+        ),
     )
+    ways = Ways(parser)
+    way = ways.add("--dataset", fit, metavar="DATA", help="a name, an .npz file or a folder")
+    way.add(
+        "--size", type=at_least(1), metavar="N", help="number of training samples, drawn stratified"
+    )
+    cohort_models.add_fit(ways)
     parser.add_argument(
         "--estimator",
         required=True,
@@ -38,11 +60,7 @@ def add_fit(commands: Commands) -> None:
         metavar="NAME",
         help="a name, perhaps with parameters: rfnn:frame=pixel",
     )
-    parser.add_argument("--dataset", required=True, help="a name, an .npz file or a folder")
     add_set(parser, "set a parameter; may be repeated")
-    parser.add_argument(
-        "--size", type=at_least(1), metavar="N", help="number of training samples, drawn stratified"
-    )
     parser.add_argument(
         "--seed",
         type=at_least(0),
@@ -63,9 +81,18 @@ def add_predict(commands: Commands) -> None:
         predict,
         "predict labels with a model from a file",
         "sklstruct predict --model model.skl --data images/ --proba --out predictions.csv",
+        "sklstruct predict --model model.skl --cohort adni --out predictions.csv",
+        usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE"),
     )
-    add_model_and_data(parser)
-    parser.add_argument("--proba", action="store_true", help="add the probabilities of the classes")
+    ways = Ways(parser)
+    add_data(ways, predict)
+    cohort_models.add_predict(ways)
+    add_model(parser)
+    parser.add_argument(
+        "--proba",
+        action="store_true",
+        help="add the probabilities of the classes; with --cohort they are there anyway",
+    )
     parser.add_argument("--out", metavar="FILE", help="CSV file; standard output if left out")
 
 
@@ -77,25 +104,27 @@ def add_score(commands: Commands) -> None:
         score,
         "tell how well a model from a file predicts labels",
         "sklstruct score --model model.skl --data mnist --part test",
+        "sklstruct score --model model.skl --cohort adni --target diagnosis",
+        usage=usage("--data DATA", "--cohort FOLDER --target COLUMN", all_need="--model FILE"),
     )
-    add_model_and_data(parser)
+    ways = Ways(parser)
+    add_data(ways, score)
+    cohort_models.add_score(ways)
+    add_model(parser)
 
 
-def add_model_and_data(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what predicts what."""
+def add_data(ways: Ways, run: Run) -> None:
+    """Add the options that say which samples of a data set are meant."""
+    way = ways.add("--data", run, help="a name, an .npz file or a folder")
+    way.add("--part", choices=("train", "test"), help="part of the data; test where there is one")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what predicts."""
     parser.add_argument("--model", required=True, metavar="FILE", help="what fit has written")
-    parser.add_argument("--data", required=True, help="a name, an .npz file or a folder")
-    parser.add_argument(
-        "--part", choices=("train", "test"), help="part of the data; test where there is one"
-    )
     add_allow_pickle(
         parser, UNSAFE.format("load", "such a file can do anything, load none of a stranger")
     )
-
-
-def add_allow_pickle(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Add the option without which nothing is ever unpickled."""
-    parser.add_argument("--allow-pickle", action="store_true", help=purpose)
 
 
 def one_spec(text: str) -> Any:
@@ -111,55 +140,28 @@ def one_spec(text: str) -> Any:
 
 def fit(args: argparse.Namespace) -> None:
     """Train an estimator and write it to a file."""
-    (estimator,) = make_estimators([args.estimator], dict(args.set)).values()
-    from sklearn.base import is_classifier
-
     from ..io import load_dataset
-    from ..studies.limited_data import seeded
 
-    check_fit(estimator, args)
-    if args.verbose and "verbose" in estimator.get_params():
-        estimator.set_params(verbose=1)
+    model = make_model(args)
+    check_kept(model, args.out, args.allow_pickle)
     data = load_dataset(args.dataset)
     X, y = data.X, data.y
     if args.size is not None:
-        chosen = draw(y, args.size, args.seed, stratified=is_classifier(estimator))
+        chosen = draw(y, args.size, args.seed, model)
         X, y = X[chosen], y[chosen]
-    seeded(estimator, args.seed).fit(X, y)
-    write_model(estimator, args.out)
-    numbers = {
-        "samples": f"{len(y)} of {args.dataset}, {by_x(data.sample_shape)}",
-        "parameters": getattr(estimator, "n_parameters_", None),
-        "training loss": (getattr(estimator, "loss_curve_", None) or [None])[-1],
-        "written to": args.out,
-    }
-    print(aligned([item for item in numbers.items() if item[1] is not None]))
+    keep(model.fit(X, y), args.out, f"{len(y)} of {args.dataset}, {by_x(data.sample_shape)}")
 
 
-def check_fit(estimator: Any, args: argparse.Namespace) -> None:
-    """Raise before a long fit if there would be nothing to keep of it."""
-    name = type(estimator).__name__
-    if not hasattr(estimator, "predict"):
-        raise TypeError(f"{name} predicts nothing, so there is no model to keep.")
-    if is_network(estimator):
-        from ..estimators.persistence import describe
-
-        describe(estimator, [])
-    elif not args.allow_pickle:
-        raise TypeError(
-            f"{name} is no network, and can be kept as a pickle only, which is not safe to share: "
-            "allow that with --allow-pickle."
-        )
-    check_writable(args.out)
-
-
-def draw(y: Any, size: int, seed: int, stratified: bool) -> Any:
+def draw(y: Any, size: int, seed: int, model: Any) -> Any:
     """Return the samples of a training set, that of the first draw of a study with this seed."""
     import numpy as np
+    from sklearn.base import is_classifier
 
     from ..studies.draws import stratified_order
 
-    classes, numbers = np.unique(y if stratified else np.zeros(len(y)), return_inverse=True)
+    classes, numbers = np.unique(
+        y if is_classifier(model) else np.zeros(len(y)), return_inverse=True
+    )
     if not len(classes) <= size <= len(y):
         raise ValueError(
             f"--size must be from {len(classes)}, one sample a class, to {len(y)}, got {size}."
@@ -172,9 +174,8 @@ def draw(y: Any, size: int, seed: int, stratified: bool) -> Any:
 
 def predict(args: argparse.Namespace) -> None:
     """Print predictions as CSV, or write them to a file."""
-    from ..io import atomic_write
-
     model = read_model(args.model, args.allow_pickle)
+    check_arrays(model, args.model)
     if args.proba and not hasattr(model, "predict_proba"):
         raise ValueError(f"{type(model).__name__} in {args.model} gives no probabilities.")
     if args.out:
@@ -184,96 +185,20 @@ def predict(args: argparse.Namespace) -> None:
     if args.proba:
         header += [f"p_{label}" for label in model.classes_.tolist()]
         columns += model.predict_proba(X).T.tolist()
-    rows = [header, *zip(*columns, strict=True)]
-    if not args.out:
-        write_csv(sys.stdout, rows)
-        return
-    with atomic_write(args.out) as stream:
-        write_csv(stream, rows)
-
-
-def write_csv(stream: Any, rows: Any) -> None:
-    """Write rows as CSV."""
-    csv.writer(stream, lineterminator="\n").writerows(rows)
+    write_csv([header, *zip(*columns, strict=True)], args.out)
 
 
 def score(args: argparse.Namespace) -> None:
     """Print how good the predictions of a model are."""
-    from sklearn.base import is_classifier
-
     model = read_model(args.model, args.allow_pickle)
+    check_arrays(model, args.model)
     X, y, samples = read_labelled(args.data, args.part)
-    numbers = class_scores(model, X, y) if is_classifier(model) else value_scores(model, X, y)
-    print(aligned([("data", samples), *numbers.items()]))
+    print(aligned([("data", samples), *scores_of(model, X, y).items()]))
 
 
-def class_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
-    """Return how good predicted classes are."""
-    from ..studies.limited_data import score
+def check_arrays(model: Any, path: str) -> None:
+    """Raise a ValueError if a model takes scans and no arrays."""
+    from ..estimators.volumes import takes_paths
 
-    unknown = sorted(set(y.tolist()) - set(model.classes_.tolist()), key=str)
-    if unknown:
-        raise ValueError(
-            f"The data has labels {unknown} that are not among the classes "
-            f"{model.classes_.tolist()} of the model."
-        )
-    scores = score(model, X, y, model.predict(X), model.classes_)
-    return {
-        "accuracy": f"{100 * scores['accuracy']:.2f} %",
-        "balanced accuracy": f"{100 * scores['balanced_accuracy']:.2f} %",
-        "log loss": f"{scores['log_loss']:.4g}",
-    }
-
-
-def value_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
-    """Return how good predicted values are."""
-    from sklearn.metrics import r2_score, root_mean_squared_error
-
-    predicted = model.predict(X)
-    return {
-        "R2": f"{r2_score(y, predicted):.4f}",
-        "root mean squared error": f"{root_mean_squared_error(y, predicted):.4g}",
-    }
-
-
-# Files --------------------------------------------------------------------------------------
-
-
-def is_network(estimator: Any) -> bool:
-    """Whether an estimator can be kept in a model file that is safe to share."""
-    from ..estimators.base import NetworkEstimator
-
-    return isinstance(estimator, NetworkEstimator)
-
-
-def write_model(estimator: Any, path: str) -> None:
-    """Write a network to a model file, and anything else as a pickle."""
-    if is_network(estimator):
-        from ..estimators.persistence import save_model
-
-        save_model(estimator, path)
-        return
-    import joblib
-
-    from ..io import atomic_write
-
-    with atomic_write(path, "wb") as stream:
-        joblib.dump(estimator, stream)
-
-
-def read_model(path: str, allow_pickle: bool) -> Any:
-    """Return the estimator in a model file or, if that is allowed, in a pickle."""
-    with open(path, "rb") as stream:
-        safe = zipfile.is_zipfile(stream)
-    if safe:
-        from ..estimators.persistence import load_model
-
-        return load_model(path)
-    if not allow_pickle:
-        raise ValueError(f"{path} is no sound model file (a pickle needs --allow-pickle).")
-    import joblib
-
-    try:
-        return joblib.load(path)
-    except Exception as error:  # a damaged pickle fails in any way
-        raise ValueError(f"{path} is not a sound pickle of a model: {error}") from error
+    if takes_paths(model):
+        raise ValueError(f"{path} holds a model of scans: give it --cohort, not --data.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import plugins
 from .common import Commands, add_command, add_set, aligned, at_least, by_x, check_writable
-from .models import add_allow_pickle, read_model
+from .model_files import add_allow_pickle, read_model
 from .specs import make_estimator, parse_value
 from .study import report
 
@@ -250,6 +250,7 @@ def add_model(things: Commands) -> None:
 
 def show_model(args: argparse.Namespace) -> None:
     """Print what a model file holds, and draw what is asked for."""
+    from ..estimators.volumes import last_step
     from ..inspection import CoefficientDisplay, KernelDisplay
 
     wanted = (args.kernels, KernelDisplay), (args.coefficients, CoefficientDisplay)
@@ -257,10 +258,11 @@ def show_model(args: argparse.Namespace) -> None:
     for path, _ in pictures:
         check_writable(path)
     model = read_model(args.file, args.allow_pickle)
+    step = last_step(model)
     print(f"{model!r}\n")
-    print(aligned([(name, repr(value)) for name, value in fitted_numbers(model)]))
+    print(aligned([(name, repr(value)) for name, value in fitted_numbers(step)]))
     for path, display in pictures:
-        display.from_estimator(model).save(path)
+        display.from_estimator(step).save(path)
         print(f"written to {path}")
 
 
@@ -280,8 +282,13 @@ def add_study(things: Commands) -> None:
     parser = add_command(
         things,
         "study",
-        lambda args: report(args.folder),
+        lambda args: report(args.folder, args.baseline),
         "show the results of a study, and draw its learning curves anew",
         "sklstruct show study results",
     )
     parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")
+    parser.add_argument(
+        "--baseline",
+        metavar="LABEL",
+        help="estimator that the others are compared with on a cohort, the first one if left out",
+    )

@@ -85,6 +85,17 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
     return estimators
 
 
+def make_classifiers(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
+    """Return classifiers by label; see ``make_estimators``."""
+    estimators = make_estimators(specs, settings)
+    from sklearn.base import is_classifier
+
+    for label, estimator in estimators.items():
+        if not is_classifier(estimator):
+            raise ValueError(f"A study compares classifiers, and {label} is none.")
+    return estimators
+
+
 def make_estimator(name: str) -> Any:
     """Return an estimator for its registered name or the name of its class."""
     entries = plugins.entries("estimator")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from .common import Commands, add_command, add_set, at_least
-from .specs import make_estimators, parse_specs, parse_value
+from . import cohort_study
+from .common import Commands, add_command, add_set, at_least, integers, number
+from .specs import make_classifiers, parse_specs
+from .ways import Ways, usage
 
 
 def add_commands(commands: Commands) -> None:
@@ -16,11 +17,20 @@ def add_commands(commands: Commands) -> None:
         commands,
         "study",
         run,
-        "compare estimators on small training sets of several sizes",
+        "compare estimators on small training sets of several sizes, or on a cohort of scans",
         "sklstruct study --dataset digits --estimators rfnn,twin=rfnn:frame=pixel,svm \\\n"
         "      --sizes 50,100,300 --draws 5 --set max_epochs=20 --out results",
+        "sklstruct study --cohort adni --target diagnosis --estimators rfnin,voxel_svm \\\n"
+        "      --repeats 20 --spacing 3 --baseline voxel_svm --out results",
+        usage=usage(
+            "--dataset DATA --sizes N,N",
+            "--cohort FOLDER --target COLUMN",
+            all_need="--estimators A,B --out DIR",
+        ),
     )
-    parser.add_argument("--dataset", required=True, help="a name, an .npz file or a folder")
+    ways = Ways(parser)
+    add_data_set(ways)
+    cohort_study.add_cohort(ways)
     parser.add_argument(
         "--estimators",
         required=True,
@@ -29,28 +39,18 @@ def add_commands(commands: Commands) -> None:
         help="names, each perhaps with a label and parameters: twin=rfnn:frame=pixel",
     )
     parser.add_argument(
-        "--sizes", required=True, type=integers, metavar="N,N", help="numbers of training samples"
-    )
-    parser.add_argument(
-        "--draws",
-        type=at_least(1),
-        default=5,
-        metavar="N",
-        help="training sets of each size, 5 if left out",
-    )
-    parser.add_argument(
         "--seed",
         type=at_least(0),
         default=0,
         metavar="N",
-        help="decides draws and fits, 0 if left out",
+        help="decides splits and fits, 0 if left out",
     )
     add_set(parser, "set a parameter on every estimator that has it; may be repeated")
     parser.add_argument(
         "--test-size",
         type=number,
         metavar="N",
-        help="number or share of the samples to test on, where the data has no test set",
+        help="number or share of the samples, or of the subjects of a cohort, to test on",
     )
     parser.add_argument(
         "--n-jobs", type=int, default=1, metavar="N", help="fits at a time, 1 if left out"
@@ -59,17 +59,27 @@ def add_commands(commands: Commands) -> None:
     parser.set_defaults(when_interrupted="; the same command goes on from here")
 
 
+def add_data_set(ways: Ways) -> None:
+    """Add the options of a study with training sets of several sizes."""
+    way = ways.add("--dataset", run, metavar="DATA", help="a name, an .npz file or a folder")
+    way.add(
+        "--sizes", required=True, type=integers, metavar="N,N", help="numbers of training samples"
+    )
+    way.add(
+        "--draws",
+        type=at_least(1),
+        default=5,
+        metavar="N",
+        help="training sets of each size, 5 if left out",
+    )
+
+
 def run(args: argparse.Namespace) -> None:
     """Run the study, or what is missing of it, and report."""
-    estimators = make_estimators(args.estimators, dict(args.set))
-    from sklearn.base import is_classifier
-
+    estimators = make_classifiers(args.estimators, dict(args.set))
     from ..io import load_dataset
     from ..studies import limited_data
 
-    for label, estimator in estimators.items():
-        if not is_classifier(estimator):
-            raise ValueError(f"A study compares classifiers, and {label} is none.")
     data = load_dataset(args.dataset)
     if args.test_size is not None and data.X_test is not None:
         raise ValueError(f"{args.dataset} has test samples of its own: leave out --test-size.")
@@ -89,8 +99,13 @@ def run(args: argparse.Namespace) -> None:
     report(args.out)
 
 
-def report(folder: str) -> None:
-    """Print the table of a study and draw its learning curves."""
+def report(folder: str, baseline: str | None = None) -> None:
+    """Print the table of a study and draw its learning curves, or write its report anew."""
+    if cohort_study.is_one(folder):
+        cohort_study.report_anew(folder, baseline)
+        return
+    if baseline is not None:
+        raise ValueError(f"--baseline is for studies on cohorts, and {folder} holds none.")
     from ..inspection import StudyDisplay
     from ..studies import format_summary
 
@@ -100,19 +115,3 @@ def report(folder: str) -> None:
     print(format_summary(display.results))
     display.save(picture)
     print(f"written to {results} and {picture}")
-
-
-def integers(text: str) -> list[int]:
-    """Return the integers of a text such as ``50,100``."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be integers such as 50,100") from None
-
-
-def number(text: str) -> Any:
-    """Return an integer or a float."""
-    value = parse_value(text)
-    if type(value) not in (int, float):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number such as 500 or 0.3")
-    return value

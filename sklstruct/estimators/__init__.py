@@ -10,7 +10,10 @@ _HOMES = {
     "StructuredRegressor": "generic",
     "FrameTransformer": "frame_transformer",
     "Augment": "augment",
+    "class_activation_map": "attribution",
+    "gradient_map": "attribution",
     "load_model": "persistence",
+    "on_paths": "volumes",
     "save_model": "persistence",
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -31,6 +31,7 @@ from .augment import augmentation
 from .features import LayerFeatures, named_layer
 from .named import NamedParameters
 from .prediction import run_in_pieces
+from .rows import Rows, channel_scaling, in_pieces
 from .training import (
     OPTIMIZERS,
     SCHEDULES,
@@ -93,7 +94,6 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
     verbose : int, default=0
         1 prints a line an epoch."""
 
-STANDARDISED_AT_ONCE = 64  # samples: copies in double precision stay small
 MAY_CHANGE = {  # parameters that a net follows when its training goes on
     *("max_epochs", "batch_size", "lr", "schedule", "weight_decay", "augment", "early_stopping"),
     *("validation_fraction", "n_iter_no_change", "warm_start", "callbacks", "feature_layer"),
@@ -181,9 +181,9 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
     def _outputs(self, X: Any) -> NDArray[Any]:
         """Return the network's outputs, shape (n, n_outputs)."""
         check_is_fitted(self)
-        return self._run(self._read(X, reset=False), self.net_.module_)
+        return self._run(self._read_rows(X, reset=False), self.net_.module_)
 
-    def _run(self, X: NDArray[Any], function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+    def _run(self, X: NDArray[Any] | Rows, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
         """Apply a function that runs the network to samples, a few at a time."""
         module = self.net_.module_.eval()
         device = next(module.parameters()).device
@@ -194,8 +194,9 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         shape = -1, *(1,) * (X.ndim - 2)
         mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
         out = np.empty(X.shape, self._built_dtype)
-        for rows in gen_batches(len(X), STANDARDISED_AT_ONCE):
-            out[rows] = (X[rows] - mean) / scale
+        for rows in in_pieces(X):
+            centred = X[rows] - mean
+            out[rows] = np.divide(centred, scale, out=centred)
         return torch.from_numpy(out)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -203,11 +204,12 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
 
     # Training -------------------------------------------------------------------------------
 
-    def _fit(self, X: NDArray[Any], y: NDArray[Any], weight: Any, validation: Any) -> Self:
+    def _fit(self, X: Rows, y: NDArray[Any], weight: Any, validation: Any) -> Self:
         """Train for all epochs, from the start or (warm start) from the present weights."""
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
+        X, y, weight = with_weight(X, y, weight)
         if not hasattr(self, "net_"):
-            self._start(X, y, weight, seed=init)
+            self._start(X, weight, seed=init)
         training = self._samples(X, y, weight)
         if validation is not None:
             X_val, y_val = validation
@@ -218,11 +220,12 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         self._train(training, validation, self._setting("max_epochs", len(X)), schedule, order)
         return self
 
-    def _partial_fit(self, X: NDArray[Any], y: NDArray[Any], weight: Any) -> Self:
+    def _partial_fit(self, X: Rows, y: NDArray[Any], weight: Any) -> Self:
         """Train for one more epoch at a constant learning rate."""
         init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
+        X, y, weight = with_weight(X, y, weight)
         if not hasattr(self, "net_"):
-            self._start(X, y, weight, seed=init)
+            self._start(X, weight, seed=init)
         epoch = len(self.net_.history)  # lest every call shuffles alike
         self._train(self._samples(X, y, weight), None, 1, "constant", (order + epoch) % MAX_SEED)
         return self
@@ -233,7 +236,7 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
             del self.net_
         return hasattr(self, "net_")
 
-    def _start(self, X: NDArray[Any], y: NDArray[Any], weight: Any, seed: int) -> None:
+    def _start(self, X: Rows, weight: Any, seed: int) -> None:
         """Find the scaling of the samples, and build the network."""
         self.in_shape_ = X.shape[1:]
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
@@ -264,14 +267,11 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
             verbose=self.verbose,
         ).initialize()
 
-    def _samples(self, X: NDArray[Any], y: NDArray[Any], weight: Any) -> Samples:
-        """Return tensors for training; samples without weight are left out altogether."""
+    def _samples(self, X: Rows, y: NDArray[Any], weight: Any) -> Samples:
+        """Return what the net trains on."""
         weight = np.ones(len(X)) if weight is None else weight
-        kept = weight > 0
-        if not kept.all():
-            X, y, weight = X[kept], y[kept], weight[kept]
         weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
-        return Samples(self._to_tensor(X), torch.from_numpy(y), weight)
+        return Samples(X, torch.from_numpy(y), weight, self._to_tensor)
 
     def _hold_out(self, samples: Samples, seed: int) -> tuple[Samples, Samples]:
         """Split samples into training and validation."""
@@ -288,7 +288,7 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
         parts = train_test_split(
             np.arange(len(samples)), test_size=n_valid, random_state=int(seed), stratify=labels
         )
-        train, valid = (samples.take(torch.from_numpy(part)) for part in parts)
+        train, valid = map(samples.take, parts)
         return train, valid
 
     def _train(
@@ -360,25 +360,23 @@ class NetworkEstimator(NamedParameters, LayerFeatures):
             callbacks.append(("early_stopping", stopping))
         return callbacks
 
-    def _check_weight(self, sample_weight: Any, X: NDArray[Any]) -> NDArray[Any] | None:
+    def _check_weight(self, sample_weight: Any, X: Rows) -> NDArray[Any] | None:
         """Return weights, shape (n,), or None where there are none."""
         if sample_weight is None:
             return None
         return _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+            sample_weight, X.index, dtype=np.float64, ensure_non_negative=True, copy=True
         )
 
 
-def channel_scaling(X: NDArray[Any], weight: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return (weighted) mean and standard deviation of every channel, each (channels,)."""
-    spatial = tuple(range(2, X.ndim))
-    means = X.mean(axis=spatial, dtype=np.float64)
-    mean = np.average(means, axis=0, weights=weight)
-    squares = np.empty_like(means)
-    for rows in gen_batches(len(X), STANDARDISED_AT_ONCE):
-        squares[rows] = ((X[rows] - mean.reshape(-1, *(1,) * len(spatial))) ** 2).mean(axis=spatial)
-    variance = np.average(squares, axis=0, weights=weight)
-    return mean, np.sqrt(np.where(variance > 0, variance, 1))
+def with_weight(
+    X: Rows, y: NDArray[Any], weight: NDArray[Any] | None
+) -> tuple[Rows, NDArray[Any], NDArray[Any] | None]:
+    """Leave out samples of no weight."""
+    if weight is None or weight.all():
+        return X, y, weight
+    kept = weight > 0
+    return X.take(kept), y[kept], weight[kept]
 
 
 def check_both_or_none(X_val: Any, y_val: Any) -> None:

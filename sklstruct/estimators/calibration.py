@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
@@ -20,6 +23,16 @@ MAX_FOLDS = 5
 ENOUGH = 2000  # samples held out: no further fold is needed to find a number or two
 TEMPERATURES = 0.05, 20.0  # at the lower end a margin of 1 is certain, whatever the folds say
 TIE = 1e-7  # losses that differ by less were found by the same predictions
+DIGEST = 16  # bytes; two samples of a hundred thousand have the same one once in 10^28 times
+
+
+class DistinctRows(NamedTuple):
+    """Row numbers of distinct samples, the numbers of their classes, their weights, the classes."""
+
+    rows: Labels
+    codes: Labels
+    weight: Array
+    classes: Array
 
 
 class Distinct(NamedTuple):
@@ -56,21 +69,55 @@ def distinct_samples(X: Array, y: Array, sample_weight: Any, class_weight: Any) 
     ValueError
         If the weights are not valid, or leave less than two classes.
     """
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-    weight = weight * class_factors(class_weight, y, weight)
-    X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-    classes, codes = np.unique(y, return_inverse=True)
+    rows, codes, weight, classes = distinct_rows(X, y, sample_weight, class_weight)
+    return Distinct(X[rows], codes, weight, classes)
+
+
+def distinct_rows(X: Array, y: Array, sample_weight: Any, class_weight: Any) -> DistinctRows:
+    """Return where distinct samples are, instead of a copy of them; see ``distinct_samples``.
+
+    Of large samples, hand over the ``digests``.
+    """
+    weight = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+    )
+    kept = np.flatnonzero(weight)
+    weight[kept] *= class_factors(class_weight, y[kept], weight[kept])
+    kept = np.flatnonzero(weight)
+    classes, codes = np.unique(y[kept], return_inverse=True)
     if len(classes) < 2:
         found = "1 class" if len(classes) else "0 classes"
         raise ValueError(
             f"y must have at least 2 classes with weight, got {found}: {classes.tolist()}."
         )
-    rows = np.column_stack([codes.astype(X.dtype), X.reshape(len(X), -1)])
-    rows += 0.0  # no negative zeros: rows are compared as bytes
-    rows = rows.view(f"V{rows[0].nbytes}").ravel()
-    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-    return Distinct(X[first], codes[first], np.bincount(group, weight), classes)
+    values = np.column_stack([codes.astype(X.dtype), X[kept].reshape(len(kept), -1)])
+    values += 0  # no negative zeros: rows are compared as bytes
+    values = values.view(f"V{values[0].nbytes}").ravel()
+    _, first, copies = np.unique(values, return_index=True, return_inverse=True)
+    return DistinctRows(kept[first], codes[first], np.bincount(copies, weight[kept]), classes)
+
+
+def digests(X: Array) -> NDArray[np.int64]:
+    """Return two numbers for every sample that are the same where samples are."""
+    each = (blake2b((sample + 0).tobytes(), digest_size=DIGEST).digest() for sample in X)
+    return np.frombuffer(b"".join(each), np.int64).reshape(len(X), -1)
+
+
+def subject_numbers(groups: ArrayLike | None, X: Array) -> Labels:
+    """Return the number of the subject of every sample; without groups, each is one of its own.
+
+    Raises
+    ------
+    ValueError
+        If groups are missing for some samples.
+    """
+    if groups is None:
+        return np.arange(len(X))
+    check_consistent_length(X, groups)
+    numbers, _ = pd.factorize(column_or_1d(np.asarray(groups)))
+    if (numbers < 0).any():
+        raise ValueError(f"groups must have no missing values, got {np.sum(numbers < 0)}.")
+    return numbers
 
 
 def class_factors(class_weight: Any, y: Array, weight: Array) -> Array:
@@ -83,11 +130,16 @@ def class_factors(class_weight: Any, y: Array, weight: Array) -> Array:
 
 
 def held_out_values(
-    decide: Callable[[Labels, Labels], Array], codes: Labels, random_state: Any
+    decide: Callable[[Labels, Labels], Array],
+    codes: Labels,
+    random_state: Any,
+    subjects: Labels | None = None,
+    max_folds: int = MAX_FOLDS,
 ) -> tuple[Labels, Array] | None:
     """Return which samples were held out, and their decision values by models without them.
 
-    The only sample of a class is never held out: every model knows all classes.
+    The samples of a subject are held out together.  A subject counts for its most frequent
+    class, and the only one of a class is never held out: every model knows all classes.
 
     Parameters
     ----------
@@ -97,31 +149,47 @@ def held_out_values(
         Numbers of classes; folds are stratified by them.
     random_state : int, RandomState instance or None
         Shuffles the folds.
+    subjects : ndarray, shape (n,), default=None
+        Numbers of subjects; every sample is one of its own if None.
+    max_folds : int, default=5
 
     Returns
     -------
     rows : ndarray, shape (m,)
     values : ndarray, shape (m, ...)
-        None for both where less than two classes have several samples: those of one class
+        None for both where less than two classes have several subjects: those of one class
         cannot tell how well classes are told apart.
     """
-    counts = np.bincount(codes)
-    several = counts[counts > 1]
-    if len(several) < 2:
-        return None
-    usable = np.flatnonzero(counts[codes] > 1)
-    n_folds = min(MAX_FOLDS, several.min())
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    subjects = np.arange(len(codes)) if subjects is None else pd.factorize(subjects)[0]
     rows: list[Labels] = []
     values: list[Array] = []
-    for _, places in folds.split(usable, codes[usable]):
-        test = usable[places]
-        train = np.setdiff1d(np.arange(len(codes)), test)
+    for train, test in folds_of_subjects(codes, subjects, random_state, max_folds):
         values.append(decide(train, test))
         rows.append(test)
         if sum(map(len, rows)) >= ENOUGH:
             break
-    return np.concatenate(rows), np.concatenate(values)
+    return (np.concatenate(rows), np.concatenate(values)) if rows else None
+
+
+def folds_of_subjects(
+    codes: Labels, subjects: Labels, random_state: Any, max_folds: int
+) -> Iterator[tuple[Labels, Labels]]:
+    """Yield the rows to train on and those to test on, see ``held_out_values``."""
+    table = np.zeros((subjects.max() + 1, codes.max() + 1))
+    np.add.at(table, (subjects, codes), 1)
+    labels = table.argmax(axis=1)
+    counts = np.bincount(labels)
+    several = counts[counts > 1]
+    if len(several) < 2:
+        return
+    usable = np.flatnonzero(counts[labels] > 1)
+    n_folds = min(max_folds, several.min())
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    for _, places in folds.split(usable, labels[usable]):
+        held_out = np.isin(subjects, usable[places])
+        train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        if len(np.unique(codes[train])) == table.shape[1]:  # unless subjects change their class
+            yield train, test
 
 
 def best_temperature(

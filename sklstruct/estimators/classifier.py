@@ -16,7 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .base import NetworkEstimator, check_both_or_none
+from .base import NetworkEstimator, check_both_or_none, with_weight
+from .rows import Rows
 from .training import Samples
 
 
@@ -59,7 +60,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         self._validate_params()
         warm = self._is_warm()
-        X, y = self._read(X, y, reset=not warm, min_samples=2)
+        X, y = self._read_rows(X, y, reset=not warm, min_samples=2)
         check_classification_targets(y)
         weight = self._check_weight(sample_weight, X)
         classes = np.unique(y if weight is None else y[weight > 0])
@@ -94,7 +95,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 "samples: give a dict."
             )
         first = not hasattr(self, "net_")
-        X, y = self._read(X, y, reset=first, min_samples=2)
+        X, y = self._read_rows(X, y, reset=first, min_samples=2)
         check_classification_targets(y)
         if first:
             if classes is None:
@@ -179,11 +180,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
     def _weigh(
-        self, X: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+        self, X: Rows, y: NDArray[Any], weight: NDArray[Any] | None
+    ) -> tuple[Rows, NDArray[Any], NDArray[Any] | None]:
         """Leave out samples of no weight, and join the weights of samples and classes."""
-        if weight is not None and not weight.all():
-            X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        X, y, weight = with_weight(X, y, weight)
         numbers = self._encode(y)
         if self.class_weight is not None:
             if isinstance(self.class_weight, dict):  # y need not hold every class
@@ -204,5 +204,5 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         check_both_or_none(X, y)
         if X is None:
             return None
-        X, y = self._read(X, y, reset=False)
+        X, y = self._read_rows(X, y, reset=False)
         return X, self._encode(y)

@@ -12,6 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Tensor, nn
 
+from .rows import Rows
 from .samples import SampleReader
 
 
@@ -35,7 +36,7 @@ class LayerFeatures(TransformerMixin, SampleReader):
         features : ndarray, shape (n, n_features_out)
         """
         check_is_fitted(self)
-        features = self._features(self._read(X, reset=False))
+        features = self._features(self._read_rows(X, reset=False))
         return features.reshape(len(features), -1)
 
     def get_feature_names_out(self: Any, input_features: Any = None) -> NDArray[Any]:
@@ -47,7 +48,7 @@ class LayerFeatures(TransformerMixin, SampleReader):
         places = (",".join(map(str, index)) for index in np.ndindex(shape))
         return np.array([f"{layer}[{place}]" for place in places], dtype=object)
 
-    def _features(self: Any, X: NDArray[Any]) -> NDArray[Any]:
+    def _features(self: Any, X: NDArray[Any] | Rows) -> NDArray[Any]:
         """Return what passes the feature layer, in the shape it has there."""
         module = self.net_.module_
         seen: dict[int, Tensor] = {}  # by thread: others may run the same network

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .rows import Rows, in_turn
 from .training import limited_threads
 
 PIECE_VALUES = {"cpu": 1 << 14, "other": 1 << 22}  # of the input; small pieces stay in the cache
@@ -19,7 +20,7 @@ LARGEST_PIECE = {"cpu": 64, "other": 1024}  # samples
 
 def run_in_pieces(
     function: Callable[[Tensor], Tensor],
-    X: NDArray[Any],
+    X: NDArray[Any] | Rows,
     prepare: Callable[[NDArray[Any]], Tensor],
     device: Any,
     n_threads: int | None,
@@ -34,7 +35,7 @@ def run_in_pieces(
     ----------
     function : callable
         Maps a tensor (n, ...) on the device to a tensor (n, ...).
-    X : ndarray, shape (n, channels, *spatial)
+    X : ndarray or Rows, shape (n, channels, *spatial)
     prepare : callable
         Maps some samples to a tensor.
     device : torch device
@@ -46,13 +47,17 @@ def run_in_pieces(
     """
     kind = "cpu" if torch.device(device).type == "cpu" else "other"
     size = min(LARGEST_PIECE[kind], max(1, PIECE_VALUES[kind] // prod(X.shape[1:])))
-    pieces = []
+    starts = range(0, len(X), size)
+
+    def piece(start: int) -> Tensor:
+        part = X[start : start + size]
+        if len(part) < size:
+            part = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+        return prepare(part)
+
+    outputs = []
     with limited_threads(n_threads), torch.inference_mode():
-        for start in range(0, len(X), size):
-            piece = X[start : start + size]
-            missing = size - len(piece)
-            if missing:
-                piece = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)])
-            out = function(prepare(piece).to(device))
-            pieces.append(out[: size - missing].cpu())
-    return torch.cat(pieces).numpy()
+        for start, x in zip(starts, in_turn(piece, starts, X), strict=True):
+            out = function(x.to(device))
+            outputs.append(out[: len(X) - start].cpu())
+    return torch.cat(outputs).numpy()

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .base import NetworkEstimator, check_both_or_none
+from .rows import Rows
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -104,8 +105,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     def _n_outputs(self) -> int:
         return len(self.y_mean_)
 
-    def _read_both(self, X: Any, y: Any, *, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        X, y = self._read(X, y, reset=reset, min_samples=2, multi_output=True, y_numeric=True)
+    def _read_both(self, X: Any, y: Any, *, reset: bool) -> tuple[Rows, NDArray[Any]]:
+        X, y = self._read_rows(X, y, reset=reset, min_samples=2, multi_output=True, y_numeric=True)
         if y.ndim == 2 and y.shape[1] == 1:
             message = "A column-vector y was passed when a 1d array was expected."
             warnings.warn(message, DataConversionWarning, stacklevel=3)

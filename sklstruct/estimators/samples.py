@@ -15,11 +15,15 @@ shape of X       condition                               read as (``layout``)
 
 The parameter ``layout`` overrides the rule, and the fitted attribute ``layout_`` tells what was
 decided.
+
+X may also be ``LazySamples``, such as ``LazyVolumes`` are: network estimators then read samples
+batch by batch, and hold but a few at a time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from operator import index
 from typing import Any
@@ -28,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
+
+from .rows import Rows, Unread, is_lazy
 
 LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
 MOST_CHANNELS = 4  # grey, colour, colour with alpha; more are not taken for channels
@@ -123,6 +129,18 @@ class SampleReader(BaseEstimator):
         self._check_sample_shape(X.shape[1:])  # lists had no shape before
         X = channels_first(X.reshape(len(X), *shape), self.layout_)
         return (X, *targets) if targets else X
+
+    def _read_rows(self, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any) -> Any:
+        """Return X as ``Rows`` (n, channels, *spatial), or (X, y); what is lazy stays unread."""
+        lazy = is_lazy(X)
+        given = np.broadcast_to(np.zeros((), self.dtype), X.shape) if lazy else X
+        read = self._read(given, y, reset=reset, ensure_all_finite=not lazy, **checks)
+        source, *targets = read if isinstance(read, tuple) else (read,)
+        if lazy:  # its shape has passed the checks; values have to when they are read
+            arrange = partial(channels_first, layout=self.layout_)
+            source = Unread(X, source.shape, self.dtype, arrange)
+        rows = Rows(source, np.arange(source.shape[0]))
+        return (rows, *targets) if targets else rows
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

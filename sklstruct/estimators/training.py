@@ -5,51 +5,62 @@ from __future__ import annotations
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet
 from torch import Tensor, nn
+
+from .rows import Rows, in_turn
 
 _INITIALISATION = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Samples(torch.utils.data.Dataset[Any]):
-    """Samples, targets and weights as tensors of equal length.
+    """Samples, targets and weights of equal length, and how samples become a tensor.
 
     Parameters
     ----------
-    x : Tensor, shape (n, channels, *spatial)
+    x : Rows, shape (n, channels, *spatial)
     y : Tensor, shape (n,) of class numbers or (n, n_outputs) of values
     weight : Tensor, shape (n,)
         With mean one.
+    prepare : callable
+        Maps an array of samples to a tensor with memory of its own.
     """
 
-    x: Tensor
+    x: Rows
     y: Tensor
     weight: Tensor
+    prepare: Callable[[NDArray[Any]], Tensor]
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.x[index], (self.y[index], self.weight[index])
+        return self.prepare(self.x[index]), (self.y[index], self.weight[index])
 
-    def take(self, index: Tensor) -> Samples:
+    def take(self, index: NDArray[np.intp]) -> Samples:
         """Return some of the samples."""
-        return Samples(self.x[index], self.y[index], self.weight[index])
+        x, y, weight = self.x.take(index), self.y[index], self.weight[index]
+        return replace(self, x=x, y=y, weight=weight)
+
+    def batches(self, indices: Iterable[NDArray[np.intp]]) -> Iterator[Any]:
+        """Yield the samples of every array of indices."""
+        return in_turn(self.__getitem__, indices, self.x)
 
 
 class Batches:
     """Iterate over samples in batches of (nearly) equal size.
 
-    Whole batches are taken from the tensors at once, which is twice as fast as collecting
-    single samples; and no batch is much smaller than another, which batch norm would not like.
+    Whole batches are taken at once, which is twice as fast as collecting single samples; and no
+    batch is much smaller than another, which batch norm would not like.
 
     Parameters
     ----------
@@ -84,8 +95,7 @@ class Batches:
         order = torch.arange(n)
         if self.generator is not None:
             order = torch.randperm(n, generator=self.generator)
-        for index in order.tensor_split(self.n_batches):
-            x, targets = self.dataset[index]
+        for x, targets in self.dataset.batches(np.array_split(order.numpy(), self.n_batches)):
             x = x.to(self.device)
             if self.augment is not None and self.generator is not None:
                 x = self.augment(x, self.generator)

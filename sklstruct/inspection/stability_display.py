@@ -10,9 +10,9 @@ import pandas as pd
 
 from .deformations import Draw
 from .display import Display
-from .drawing import FAINT, INK, LETTER, MEDIUM, Sheet, heading_size
+from .drawing import INK, LETTER, MEDIUM, Sheet, heading_size
 from .stability import Stability, stability
-from .study import draw_curve, label_ends
+from .study import draw_curve, label_ends, quieten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +176,4 @@ def finish(ax: Axes, label: str) -> None:
     ax.set_ylim(bottom=0)
     ax.set_xlabel(label, fontsize=MEDIUM, color=INK)
     ax.locator_params(nbins=5)
-    ax.tick_params(labelsize=MEDIUM, length=3, color=FAINT, labelcolor=INK)
-    ax.grid(axis="y", color=FAINT, linewidth=0.4)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(FAINT)
+    quieten(ax)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
+from ..studies import summarise
 from .display import Display
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet
 
@@ -100,8 +101,7 @@ class StudyDisplay(Display):
         table : DataFrame
             With the columns estimator, size, mean, std (nan for a single draw) and n_draws.
         """
-        groups = self.results.groupby(["estimator", "size"], sort=False)[self.metric]
-        return groups.agg(mean="mean", std="std", n_draws="size").reset_index()
+        return summarise(self.results, self.metric)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw a line through the means, a band of one deviation, and a dot for each draw.
@@ -184,8 +184,13 @@ def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set_xlabel("training samples", fontsize=MEDIUM, color=INK)
     ax.set_ylabel(label, fontsize=MEDIUM, color=INK)
+    quieten(ax)
+
+
+def quieten(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
+    """Make ticks and lines of the axes faint, and take away those that nobody reads."""
     ax.tick_params(labelsize=MEDIUM, length=3, color=FAINT, labelcolor=INK)
-    ax.grid(axis="y", color=FAINT, linewidth=0.4)
+    ax.grid(axis=grid, color=FAINT, linewidth=0.4)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(FAINT)
 

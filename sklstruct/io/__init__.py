@@ -9,6 +9,7 @@ _HOMES = {
     "Cohort": "cohort",
     "Dataset": "dataset",
     "NiftiVolumes": "nifti.estimator",
+    "RegionMeans": "nifti.regions",
     "atomic_write": "atomic",
     "check_leakage": "leakage",
     "check_volume": "nifti",
@@ -22,8 +23,11 @@ _HOMES = {
 
 @hookimpl
 def register_estimators() -> dict[str, Any]:
-    """Provide the transformer from files to volumes."""
-    return {"nifti_volumes": "sklstruct.io.nifti.estimator:NiftiVolumes"}
+    """Provide the transformers from files to volumes, and to regional means."""
+    return {
+        "nifti_volumes": "sklstruct.io.nifti.estimator:NiftiVolumes",
+        "region_means": "sklstruct.io.nifti.regions:RegionMeans",
+    }
 
 
 @hookimpl

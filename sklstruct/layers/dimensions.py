@@ -1,9 +1,37 @@
 """The layers of torch by the number of dimensions: one code serves lines, images and volumes."""
 
+from __future__ import annotations
+
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+def convolve(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, *, stride: int, padding: tuple[int, ...]
+) -> Tensor:
+    """Convolve with zero padding, also where kernels are larger than the samples.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, in_channels, *spatial)
+    kernel : Tensor, shape (out_channels, in_channels, *support)
+    bias : Tensor, shape (out_channels,), or None
+    stride : int
+    padding : tuple of int
+
+    Returns
+    -------
+    y : Tensor, shape (n, out_channels, *spatial_out)
+    """
+    supports = zip(kernel.shape[2:], x.shape[2:], strict=True)
+    if stride > 1 and any(support > extent for support, extent in supports):
+        # oneDNN (in torch 2.13 on AVX-512) writes beyond its memory in the gradient of such
+        # convolutions of volumes, unless the padding is there already
+        x = F.pad(x, [extent for extent in reversed(padding) for _ in range(2)])
+        padding = (0,) * len(padding)
+    return CONVOLVE[len(padding)](x, kernel, bias, stride=stride, padding=padding)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..frames import Frame
 from ..plugins import make_frame
-from .dimensions import CONV, CONVOLVE
+from .dimensions import CONV, convolve
 from .dropout import Dropout
 from .filtering import SeparableFilter
 
@@ -141,7 +141,6 @@ class FrameConv(nn.Module):
             x, padding = self._pad(x), (0,) * self.frame.ndim
         if self.method_for(tuple(x.shape)) == "filter":
             return self._filter(x)
-        convolve = CONVOLVE[self.frame.ndim]
         return convolve(x, self.kernel, self.bias, stride=self.stride, padding=padding)
 
     def method_for(self, shape: tuple[int, ...]) -> str:

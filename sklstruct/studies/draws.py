@@ -37,6 +37,6 @@ def stratified_order(classes: Indices, rng: np.random.Generator) -> Indices:
     return by_class[np.lexsort((rng.random(len(place)), place))]
 
 
-def estimator_seed(random_state: int, size: int, draw: int) -> int:
-    """Return the seed of every estimator that is fitted on one training set."""
-    return int(np.random.SeedSequence([random_state, size, draw]).generate_state(1)[0])
+def estimator_seed(random_state: int, *numbers: int) -> int:
+    """Return the seed of every estimator that is fitted on one training set, by its numbers."""
+    return int(np.random.SeedSequence([random_state, *numbers]).generate_state(1)[0])

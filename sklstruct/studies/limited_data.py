@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from itertools import product
 from numbers import Integral
-from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss, recall_score
 from sklearn.utils import check_scalar
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from .data import StudyData
+from .description import describe
 from .draws import estimator_seed
-from .record import Cell, Record, Row, describe, is_random_state
+from .fitting import check_estimators, check_jobs, complete, fitting, probabilities, seeded, timed
+from .record import FITS, Fit, Layout, Record
+from .tables import Table
 
-SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
+
+class Cell(NamedTuple):
+    """One fit of a study."""
+
+    estimator: str
+    size: int
+    draw: int
+
+
+RESULTS = Table(
+    FITS["limited_data"],
+    {
+        "estimator": "str",
+        "size": "int64",
+        "draw": "int64",
+        "accuracy": "float64",
+        "balanced_accuracy": "float64",
+        "log_loss": "float64",
+        "fit_seconds": "float64",
+        "predict_seconds": "float64",
+        "n_parameters": "Int64",
+        "n_test": "int64",
+        "seed": "int64",
+    },
+    may_lack=frozenset({"log_loss", "n_parameters"}),
+)
+LAYOUT = Layout(Cell._fields, ("sizes", "n_draws"), RESULTS)
 
 
 def limited_data(
@@ -103,30 +127,17 @@ def limited_data(
     sizes = check_sizes(sizes, data)
     check_scalar(n_draws, "n_draws", Integral, min_val=1)
     check_scalar(random_state, "random_state", Integral, min_val=0)
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
-    description = describe(data.describe(), estimators, sizes, int(n_draws), int(random_state))
-    record = Record(out, description)
+    check_jobs(n_jobs)
+    description = describe(
+        data.describe(), estimators, int(random_state), sizes=sizes, n_draws=int(n_draws)
+    )
+    record = Record(out, description, LAYOUT)
     by_draw = product(range(n_draws), sizes, estimators)
     cells = [Cell(label, size, draw) for draw, size, label in by_draw]
-    missing = [cell for cell in cells if cell not in record.rows]
-    fits = (delayed(evaluate)(estimators[c.estimator], c, data, random_state) for c in missing)
-    with progress_bar(len(cells), len(cells) - len(missing), progress) as bar:
-        for row in Parallel(n_jobs, return_as="generator_unordered")(fits):
-            record.add(row)
-            bar.update()
-    return record.table(Cell(*cell) for cell in product(estimators, sizes, range(n_draws)))
-
-
-def check_estimators(estimators: Mapping[str, Any]) -> None:
-    """Raise unless there are classifiers with labels that a table can hold."""
-    if not isinstance(estimators, Mapping) or not estimators:
-        raise ValueError(f"estimators must be a dict with estimators by label, got {estimators!r}.")
-    for label, estimator in estimators.items():
-        if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
-        if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
-            raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
+    fits = {c: delayed(evaluate)(estimators[c.estimator], c, data, random_state) for c in cells}
+    complete(record, fits, n_jobs, progress)
+    (results,) = LAYOUT.frames(record[product(estimators, sizes, range(n_draws))])
+    return results
 
 
 def check_sizes(sizes: Iterable[int], data: StudyData) -> list[int]:
@@ -148,30 +159,17 @@ def check_sizes(sizes: Iterable[int], data: StudyData) -> list[int]:
     return sorted(map(int, sizes))
 
 
-def progress_bar(total: int, done: int, progress: bool) -> tqdm:
-    """Return a progress bar over all fits, some of which may be done already."""
-    seconds = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES
-    return tqdm(
-        desc="study",
-        total=total,
-        initial=done,
-        unit="fit",
-        mininterval=seconds,
-        miniters=1,
-        disable=not progress,
-    )
-
-
-def evaluate(estimator: Any, cell: Cell, data: StudyData, random_state: int) -> Row:
-    """Fit an estimator on one training set, test it, and return the row of results."""
-    seed = estimator_seed(random_state, cell.size, cell.draw)
-    X_train, y_train, X_test, y_test = data.split(cell.size, cell.draw, random_state)
-    with noting(cell), threadpool_limits(1, user_api="blas"):
+def evaluate(estimator: Any, cell: Cell, data: StudyData, random_state: int) -> Fit:
+    """Fit an estimator on one training set and test it."""
+    label, size, draw = cell
+    seed = estimator_seed(random_state, size, draw)
+    X_train, y_train, X_test, y_test = data.split(size, draw, random_state)
+    with fitting(f"Raised by the estimator {label!r} on {size} samples, draw {draw}."):
         model = seeded(clone(estimator), seed)
         _, fit_seconds = timed(model.fit, X_train, y_train)
         predicted, predict_seconds = timed(model.predict, X_test)
         scores = score(model, X_test, y_test, predicted, data.classes)
-    return {
+    row = {
         **cell._asdict(),
         **scores,
         "fit_seconds": fit_seconds,
@@ -180,30 +178,7 @@ def evaluate(estimator: Any, cell: Cell, data: StudyData, random_state: int) -> 
         "n_test": len(y_test),
         "seed": seed,
     }
-
-
-@contextmanager
-def noting(cell: Cell) -> Iterator[None]:
-    """Add to an error which fit it comes from."""
-    try:
-        yield
-    except Exception as error:
-        label, size, draw = cell
-        error.add_note(f"Raised by the estimator {label!r} on {size} samples, draw {draw}.")
-        raise
-
-
-def seeded(estimator: Any, seed: int) -> Any:
-    """Return the estimator with all its random states set to a seed."""
-    names = filter(is_random_state, estimator.get_params(deep=True))
-    return estimator.set_params(**dict.fromkeys(names, seed))
-
-
-def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-    """Return what a function returns, and the seconds that it took."""
-    start = perf_counter()
-    result = function(*args)
-    return result, perf_counter() - start
+    return Fit(row, [])
 
 
 def score(
@@ -219,6 +194,5 @@ def score(
     scores = {"accuracy": accuracy_score(y_test, predicted), "balanced_accuracy": recall}
     if not hasattr(model, "predict_proba"):
         return {**scores, "log_loss": np.nan}
-    proba = np.asarray(model.predict_proba(X_test), dtype=np.float64)
-    proba /= proba.sum(axis=1, keepdims=True)  # exactly one, also where they came in float32
+    proba = probabilities(model, X_test)
     return {**scores, "log_loss": log_loss(y_test, proba, labels=classes)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-SHARES = {"accuracy", "balanced_accuracy"}  # are shown in percent
+SHARES = {"accuracy", "balanced_accuracy", "sensitivity", "specificity"}  # shown in percent
 ABSENT = "-"
+ROUNDING = 1e-12  # relative; what is less is no deviation
 
 
 def summarise(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
@@ -64,6 +67,11 @@ def format_summary(results: pd.DataFrame, metric: str = "accuracy") -> str:
     texts = summary.set_index(["estimator", "size"])["text"]
     rows = [["", *map(str, sizes)]]
     rows += [[label, *(texts.get((label, size), ABSENT) for size in sizes)] for label in labels]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines of text, the first column to the left, others to the right."""
     first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows
@@ -129,8 +137,7 @@ def paired_differences(
     if reference not in set(results["estimator"]):
         known = ", ".join(map(repr, dict.fromkeys(results["estimator"])))
         raise ValueError(f"reference must be one of the estimators {known}, got {reference!r}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
+    check_confidence(confidence)
     results = results.astype({metric: float})
     mine = results["estimator"] == reference
     pairs = results[~mine].merge(
@@ -145,11 +152,65 @@ def paired_differences(
         n_test=("n_test", "first"),
     ).reset_index()
     ratio = table["n_test"] / table["size"] if corrected else 0.0
-    table["standard_error"] = table["std"] * np.sqrt(1 / table["n_draws"] + ratio)
-    quantile = student.ppf((1 + confidence) / 2, table["n_draws"] - 1)
-    table["low"] = table["difference"] - quantile * table["standard_error"]
-    table["high"] = table["difference"] + quantile * table["standard_error"]
+    test = resampled_t_test(table["difference"], table["std"], table["n_draws"], ratio, confidence)
+    table["standard_error"], table["low"], table["high"] = test.standard_error, test.low, test.high
     return table.drop(columns=["std", "n_test"])
+
+
+class TTest(NamedTuple):
+    """A t-test of a mean against zero, and the interval of the mean."""
+
+    standard_error: Any
+    low: Any
+    high: Any
+    t: Any
+    p: Any
+
+
+def resampled_t_test(
+    mean: Any, std: Any, n: Any, ratio: Any = 0.0, confidence: float = 0.95
+) -> TTest:
+    r"""Test whether differences over resampled splits have the mean zero.
+
+    The standard error is :math:`s \sqrt{1/J + n_\mathrm{test} / n_\mathrm{train}}`, which takes
+    into account that splits of the same data share training samples; the test statistic
+    :math:`t = \bar d / \mathrm{se}` is taken for one of Student's distribution with J - 1
+    degrees of freedom.
+
+    Parameters
+    ----------
+    mean, std : float or array-like
+        Mean of the J differences, and their standard deviation s with J - 1 in the denominator.
+    n : int or array-like
+        J, the number of differences.
+    ratio : float or array-like, default=0
+        Test over training samples; 0 for the paired t-test of independent draws.
+    confidence : float, default=0.95
+        Of the interval.
+
+    Returns
+    -------
+    test : TTest
+        With the fields standard_error, low, high, t and p (two-sided), of the shape of the
+        parameters.  All are nan for a single difference; t and p are nan where all differences
+        are the same, because nothing is known then about their distribution.
+
+    References
+    ----------
+    C. Nadeau and Y. Bengio. Inference for the generalization error. Machine Learning, 2003.
+    """
+    mean, std, n = np.asarray(mean, float), np.asarray(std, float), np.asarray(n)
+    error = std * np.sqrt(1 / n + np.asarray(ratio, float))
+    reach = student.ppf((1 + confidence) / 2, n - 1) * error
+    varies = error > ROUNDING * np.abs(mean)
+    t = np.divide(mean, error, out=np.full_like(error, np.nan), where=varies & (error > 0))
+    return TTest(error, mean - reach, mean + reach, t, 2 * student.sf(np.abs(t), n - 1))
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise a ValueError unless the confidence of an interval is a share."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
 
 
 def check_columns(results: pd.DataFrame, *names: str) -> None:

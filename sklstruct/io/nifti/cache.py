@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from ..atomic import atomic_write
 Array = NDArray[Any]
 
 DIGEST = 32  # bytes
-VERSION = 1  # of what is computed; a new one makes entries of the old one invisible
+VERSION = 2  # of what is computed; a new one makes entries of the old one invisible
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,6 @@ def key_of(path: str | os.PathLike[str], setting: Any) -> bytes:
 
 
 def digest_of(key: bytes, values: Array) -> bytes:
-    """Return the digest of an entry."""
-    digest = blake2b(key, digest_size=DIGEST)
-    digest.update(values.data)
-    return digest.digest()
+    """Return the digest of an entry; a checksum finds damage, in a fifth of the time of a hash."""
+    checksum = crc32(values.data).to_bytes(4, "big")
+    return blake2b(key + checksum, digest_size=DIGEST).digest()

@@ -19,7 +19,7 @@ from .grid import Box, Grid, resample
 from .intensity import SCALINGS
 from .lazy import WHOLE, LazyVolumes, VolumeReader, check_same_grid
 from .mask import bounding_box, brain_mask, read_mask
-from .paths import PATTERN, find_volumes
+from .paths import PATTERN, TakesPaths, find_volumes
 
 Array = NDArray[Any]
 
@@ -27,7 +27,7 @@ SMALLEST = 1e-6  # millimetres; no voxel is as small as that
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NiftiVolumes(TransformerMixin, BaseEstimator):
+class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
     """NIfTI files as volumes (n, D, H, W) on a common grid, read one at a time.
 
     Every volume is brought into canonical orientation (D runs to the right, H to the front, W
@@ -223,8 +223,6 @@ class NiftiVolumes(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.input_tags.two_d_array = False  # of numbers, that is
         tags.transformer_tags.preserves_dtype = []
         return tags
 

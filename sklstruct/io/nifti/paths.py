@@ -12,6 +12,16 @@ import numpy as np
 PATTERN = "sub-*/**/*_T1w.nii*"
 
 
+class TakesPaths:
+    """Mixin of estimators that take paths, and no rows of numbers."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
 def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
     """Return the paths that a user means.
 

@@ -1,0 +1,146 @@
+"""RegionSVC: a linear support vector machine on one number for each region of an atlas."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from sklstruct.io.nifti.estimator import NiftiVolumes
+from sklstruct.io.nifti.paths import TakesPaths
+from sklstruct.io.nifti.regions import RegionMeans
+
+from .duals import Array
+from .linear import LinearMachines, linear_values
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RegionSVC(TakesPaths, LinearMachines):
+    r"""Linear support vector machine on the mean of every region of an atlas, from NIfTI files.
+
+    The numbers of ``RegionMeans`` are centred and divided by their deviation over the training
+    files.  The decision value of a class is its smallest margin over any other one.  The
+    penalty C is that of least log loss on samples held out, on which the temperature of the
+    probabilities :math:`\mathrm{softmax}(f(x) / T)` is found too.
+
+    Parameters
+    ----------
+    atlas, names, statistic, volumes
+        As ``RegionMeans`` takes them.
+    C : float, default=None
+        Penalty of the margin violations, for a sample of weight 1, where the mean squared norm
+        of the scaled numbers is 1; None chooses a power of ten from 0.01 to 100.
+    class_weight : "balanced", dict or None, default=None
+        Factors on the weights of the samples of each class; classes of factor 0 are left out.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the folds; nothing else is random.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+    regions_ : RegionMeans
+    region_labels_ : ndarray of int, shape (n_regions,)
+    coef_ : ndarray, shape (n_pairs, n_regions)
+        What each number adds to the margin of the second class of a pair over the first; for
+        the pairs (0, 1), (0, 2) ... (1, 2) ...
+    intercept_ : ndarray, shape (n_pairs,)
+    C_ : float
+        As chosen, or given.
+    temperature_ : float
+        1 where less than two classes have several distinct samples to hold out.
+    n_parameters_ : int
+        Number of regions that vary, and one, for each pair.
+
+    Examples
+    --------
+    >>> from sklstruct import RegionSVC
+    >>> model = RegionSVC(atlas="atlas.nii.gz").fit(paths, y)  # doctest: +SKIP
+    >>> model.region_weights()  # doctest: +SKIP
+    """
+
+    atlas: Any = None
+    names: str | os.PathLike[str] | Mapping[int, str] | None = None
+    statistic: str = "mean"
+    volumes: NiftiVolumes | None = None
+    C: float | None = None
+    class_weight: dict[Any, float] | str | None = None
+    random_state: int | np.random.RandomState | None = None
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **RegionMeans._parameter_constraints,
+        "C": [Interval(Real, 0, None, closed="neither"), None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "random_state": ["random_state"],
+    }
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Find the regions, choose the penalty on samples held out, then fit the machine on all.
+
+        Parameters
+        ----------
+        X : array-like of str or path-like, shape (n,) or (n, 1)
+            Paths, as ``NiftiVolumes`` takes them.
+        y : array-like, shape (n,)
+            Labels of any type.
+        sample_weight : array-like, shape (n,), default=None
+            Not negative; samples of weight 0 are left out.
+        groups : array-like, shape (n,), default=None
+            Subjects, whose samples are held out together.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        OSError, TypeError, ValueError
+            If a parameter, a file or the labels cannot be used; the message says which and why.
+        """
+        self._validate_params()
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        self.regions_ = RegionMeans(
+            atlas=self.atlas, names=self.names, statistic=self.statistic, volumes=self.volumes
+        ).fit(X)
+        numbers = self.regions_.transform(X)
+        check_consistent_length(numbers, y)
+        self._learn(numbers[:, np.newaxis], y, sample_weight, groups, (None,), True)
+        self.coef_ = self.coef_[:, 0]
+        self.region_labels_ = self.regions_.region_labels_
+        self.n_features_in_ = 1
+        return self
+
+    def region_weights(self) -> pd.DataFrame:
+        """Return the weights as a table.
+
+        Returns
+        -------
+        table : DataFrame
+            One row a region with the columns label, name and one for each pair of classes, such
+            as "1 over 0", with the weight of the number in units of its own.
+        """
+        check_is_fitted(self)
+        pairs = [f"{b} over {a}" for a, b in combinations(self.classes_, 2)]
+        table = {"label": self.region_labels_, "name": self.regions_.region_names_}
+        return pd.DataFrame(table | dict(zip(pairs, self.coef_, strict=True)))
+
+    def _values(self, X: Any) -> Array:
+        check_is_fitted(self)
+        return linear_values(self.regions_.transform(X), self.coef_, self.intercept_)

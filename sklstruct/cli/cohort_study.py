@@ -1,0 +1,141 @@
+"""``sklstruct study --cohort``: estimators compared on a cohort of scans."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import at_least
+from .scans import (
+    FOLDER,
+    add_scans,
+    add_target,
+    add_volume_options,
+    check_volume_options,
+    open_cohort,
+    volume_params,
+    without_problems,
+)
+from .specs import make_classifiers
+from .ways import Ways, WrongUsage
+
+if TYPE_CHECKING:
+    from ..io.cohort import Cohort
+    from ..studies.cohort_study import CohortResults
+
+REPEATS = 20
+TABLES = "summary.csv", "comparisons.csv", "fits.csv", "predictions.csv"
+
+
+def add_cohort(ways: Ways) -> None:
+    """Add the options of a study on a cohort."""
+    way = ways.add("--cohort", run, check, metavar="FOLDER", help=FOLDER)
+    add_target(way.add)
+    way.add(
+        "--repeats",
+        type=at_least(1),
+        metavar="N",
+        help=f"times that subjects are held out to test on, {REPEATS} if left out",
+    )
+    way.add(
+        "--leave-site-out",
+        action="store_true",
+        default=False,
+        help="hold out the subjects of one site each time, of as many sites as --repeats says or "
+        "of all",
+    )
+    way.add("--site", metavar="COLUMN", help="column with the sites, site if left out")
+    way.add(
+        "--baseline",
+        metavar="LABEL",
+        help="estimator that the others are compared with, the first one if left out",
+    )
+    add_scans(way.add)
+    add_volume_options(way.add, "cache in the folder of the results if left out")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise WrongUsage if options make no sense together."""
+    check_volume_options(args)
+    if args.leave_site_out and args.test_size is not None:
+        raise WrongUsage("argument --test-size: not allowed with --leave-site-out")
+    if args.site is not None and not args.leave_site_out:
+        raise WrongUsage("argument --site: needs --leave-site-out")
+    labels = [spec.label for spec in args.estimators]
+    if args.baseline is not None and args.baseline not in labels:
+        raise WrongUsage(
+            f"argument --baseline: must be one of {', '.join(labels)}, got {args.baseline!r}"
+        )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the study, or what is missing of it, and report."""
+    estimators = make_classifiers(args.estimators, dict(args.set))
+    volumes = volume_params(args)
+    from ..estimators.volumes import on_paths
+    from ..studies.cohort_study import cohort_study
+
+    cohort: Any = open_cohort(args, args.cohort, args.target)
+    check_columns(cohort, args)
+    cohort = without_problems(cohort, args)
+    sites = cohort.sites if args.leave_site_out else None
+    if volumes["grid"] == "first":  # of the cohort, so that all splits have the same volumes
+        volumes["grid"] = cohort.X[0]
+    volumes["cache_dir"] = volumes["cache_dir"] or str(Path(args.out, "cache"))
+    results = cohort_study(
+        {label: on_paths(estimator, **volumes) for label, estimator in estimators.items()},
+        cohort.X,
+        cohort.y,
+        cohort.groups,
+        sites=sites,
+        n_repeats=args.repeats or (REPEATS if sites is None else len({*sites.tolist()})),
+        test_size=args.test_size,
+        random_state=args.seed,
+        n_jobs=args.n_jobs,
+        out=args.out,
+        left_out=cohort.report,
+        target=args.target,
+    )
+    report(results, args.out, args.baseline)
+
+
+def check_columns(cohort: Cohort, args: argparse.Namespace) -> None:
+    """Raise a ValueError unless there are classes and sites: known before all scans are read."""
+    import numpy as np
+
+    from ..studies.cohort_data import check_classes
+
+    table = cohort.table
+    try:
+        check_classes(np.array(table[args.target].tolist()), np.array(table["participant_id"]))
+    except ValueError as error:
+        raise ValueError(f"--target {args.target} names no classes to study: {error}") from error
+    if args.leave_site_out and cohort.site not in table:
+        columns = ", ".join(map(str, table.columns.drop("image")))
+        raise ValueError(
+            f"{args.cohort}/participants.tsv has no column {cohort.site!r}: --site names the one "
+            f"with the sites. Columns: {columns}."
+        )
+
+
+def is_one(folder: str) -> bool:
+    """Whether a folder holds a study on a cohort."""
+    return Path(folder, "fits.csv").exists()
+
+
+def report_anew(folder: str, baseline: str | None) -> None:
+    """Report on what a study has written."""
+    from ..studies.cohort_study import CohortResults
+
+    report(CohortResults.read(folder), folder, baseline)
+
+
+def report(results: CohortResults, folder: str, baseline: str | None = None) -> None:
+    """Write the report of a study, print its summary and say where everything is."""
+    from ..inspection.cohort_report import write_report
+    from ..studies.cohort_text import format_cohort_summary
+
+    page = write_report(results, folder, baseline=baseline)
+    print(format_cohort_summary(results, baseline=baseline))
+    print("written to", ", ".join(map(str, [page, *(Path(folder, name) for name in TABLES)])))

@@ -1,0 +1,67 @@
+"""How good the predictions of a model are, as a table shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SHOWN = 5  # labels in a message
+
+
+def scores_of(model: Any, X: Any, y: Any) -> dict[str, str]:
+    """Return how good the predictions of a classifier or a regressor are."""
+    from sklearn.base import is_classifier
+
+    check_labels(model, y)
+    return class_scores(model, X, y) if is_classifier(model) else value_scores(model, X, y)
+
+
+def check_labels(model: Any, y: Any) -> None:
+    """Raise a ValueError if labels are not what a model is to predict, or has learned."""
+    from sklearn.base import is_regressor
+
+    if is_regressor(model) and y.dtype.kind not in "biuf":
+        name = type(model).__name__
+        raise ValueError(f"{name} predicts numbers, but there are labels such as {str(y[0])!r}.")
+    known: Any = getattr(model, "classes_", None)
+    unknown = [] if known is None else sorted(set(y.tolist()) - set(known.tolist()), key=str)
+    if unknown:
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        raise ValueError(
+            f"The data has labels {unknown[:SHOWN]}{more} that are not among the classes "
+            f"{known.tolist()} of the model."
+        )
+
+
+def class_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
+    """Return how good predicted classes are."""
+    from ..studies.limited_data import score
+
+    predicted = model.predict(X)
+    scores = score(model, X, y, predicted, model.classes_)
+    return {
+        "accuracy": f"{100 * scores['accuracy']:.2f} %",
+        "balanced accuracy": f"{100 * scores['balanced_accuracy']:.2f} %",
+        **(recalls(y, predicted, model.classes_) if len(model.classes_) == 2 else {}),
+        "log loss": f"{scores['log_loss']:.4g}",
+    }
+
+
+def recalls(y: Any, predicted: Any, classes: Any) -> dict[str, str]:
+    """Return the share of either of two classes that is recognised; the last one is positive."""
+    names = "specificity", "sensitivity"
+    return {
+        f"{name}, of {label}": f"{100 * (predicted[y == label] == label).mean():.2f} %"
+        for name, label in zip(names, classes, strict=True)
+        if label in y
+    }
+
+
+def value_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
+    """Return how good predicted values are."""
+    from sklearn.metrics import r2_score, root_mean_squared_error
+
+    predicted = model.predict(X)
+    return {
+        "R2": f"{r2_score(y, predicted):.4f}",
+        "root mean squared error": f"{root_mean_squared_error(y, predicted):.4g}",
+    }

@@ -1,0 +1,54 @@
+"""Estimators of volumes, made to take the paths of scans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import get_tags
+
+from ..io.nifti.estimator import NiftiVolumes
+
+
+def on_paths(estimator: Any, **nifti_params: Any) -> Any:
+    """Return an estimator that takes paths of scans where this one takes volumes.
+
+    Grid, mask and scaling are then found by ``fit``, on the training scans only.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of volumes (n, D, H, W), or one that takes paths already.
+    **nifti_params
+        Parameters of ``NiftiVolumes``.
+
+    Returns
+    -------
+    estimator : Pipeline or estimator
+        ``NiftiVolumes`` and the estimator.  If that takes paths, itself; or, if its parameter
+        ``volumes`` is None, a clone that has ``NiftiVolumes`` there.
+    """
+    if not takes_paths(estimator):
+        return make_pipeline(NiftiVolumes(**nifti_params), estimator)
+    if estimator.get_params(deep=False).get("volumes", estimator) is None:
+        return clone(estimator).set_params(volumes=NiftiVolumes(**nifti_params))
+    return estimator
+
+
+def takes_paths(estimator: Any) -> bool:
+    """Whether an estimator, or the first step of a pipeline, takes paths of scans."""
+    tags = get_tags(steps_of(estimator)[0]).input_tags
+    return bool(tags.string and not tags.two_d_array)
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the step of a pipeline that predicts, or the estimator itself."""
+    return steps_of(estimator)[-1]
+
+
+def steps_of(estimator: Any) -> list[Any]:
+    """Return the steps of a pipeline, or the estimator as the only one."""
+    if isinstance(estimator, Pipeline):
+        return [step for _, step in estimator.steps]
+    return [estimator]

@@ -1,0 +1,351 @@
+"""Pictures of a cohort study: scores, differences, ROC curves and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from ..studies.cohort_study import CohortResults
+from ..studies.cohort_text import name_of, number, with_unit
+from ..studies.curves import calibration, calibration_error, roc_curves
+from ..studies.inference import compare
+from ..studies.metrics import estimators_of, measure_of, score_fits
+from ..studies.summary import SHARES
+from .display import Display
+from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet
+from .study import LINE, quieten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, ROW, SQUARE = 4.6, 0.5, 3.2  # inches
+TOP, FOOT, LEFT, RIGHT, GAP, SAMPLE = 0.2, 0.55, 0.65, 0.25, 0.35, 0.5  # inches
+NUMBER, HEADING = len(" (0.123)"), len("(mean area under the curve)")  # letters beside a square
+DASHES = ("-", "--", "-.", ":")
+BUNCH, BREADTH = 0.07, 0.7  # of a row: distance of equal dots, and what all of them may take
+LEAST, MOST = 8, 160  # areas of markers that stand for numbers of scans
+
+
+class CohortScoresDisplay(Display):
+    """A metric in every repeat: a dot each, those of one repeat joined, and the mean as a line.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        What ``score_fits`` returns.
+    metric : str, default="balanced_accuracy"
+        One of its metrics.
+    chance : float, default=None
+        Where to draw a line for guessing.
+
+    Attributes
+    ----------
+    values : DataFrame
+        Index repeat, columns estimators.
+    metric : str
+    chance : float or None
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (1,)
+
+    Raises
+    ------
+    ValueError
+        If there is no such metric, or no value of it.
+    """
+
+    def __init__(
+        self,
+        scores: pd.DataFrame,
+        *,
+        metric: str = "balanced_accuracy",
+        chance: float | None = None,
+    ) -> None:
+        measure_of(metric)
+        self.values = scores.pivot(index="repeat", columns="estimator", values=metric)
+        self.values = self.values[scores["estimator"].unique()]  # in their order
+        self.metric, self.chance = metric, chance
+        if self.values.isna().all(axis=None):
+            raise ValueError(f"The scores have no value of {metric!r}.")
+
+    @classmethod
+    def from_results(cls, results: CohortResults, metric: str = "balanced_accuracy") -> Self:
+        """Compute the metric for all fits of a study."""
+        guessing = {"balanced_accuracy": 1 / len(results.classes), "auc": 0.5}
+        return cls(score_fits(results), metric=metric, chance=guessing.get(metric))
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw a row for each estimator.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on; those of a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        names = [str(name) for name in self.values]
+        ax = rows_for(names) if ax is None else ax
+        values = self.values * scale_of(self.metric)
+        rows = values.apply(beside_one_another) + np.arange(len(names))
+        ax.plot(values.T, rows.T, color=FAINT, linewidth=0.5, alpha=0.6, zorder=1)
+        for place, name in enumerate(names):
+            colour = COLOURS[place % len(COLOURS)]
+            ends = place - BREADTH / 2, place + BREADTH / 2
+            ax.vlines(values[name].mean(), *ends, color=INK, linewidth=2, zorder=2)
+            ax.scatter(values[name], rows[name], 14, colour, alpha=0.6, linewidth=0, zorder=3)
+        if self.chance is not None:
+            ax.axvline(self.chance * scale_of(self.metric), color=INK, linewidth=0.8, ls=":")
+        finish_rows(ax, names, with_unit(self.metric))
+        self.figure_, self.axes_ = ax.figure, np.array([ax])
+        return self
+
+
+class CohortDifferencesDisplay(Display):
+    """Differences from a baseline with their intervals.
+
+    Parameters
+    ----------
+    comparisons : DataFrame
+        What ``compare`` returns.
+
+    Attributes
+    ----------
+    comparisons : DataFrame
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (1,)
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare.
+    """
+
+    def __init__(self, comparisons: pd.DataFrame) -> None:
+        if comparisons.empty:
+            raise ValueError("comparisons must have rows, got none.")
+        self.comparisons = comparisons.reset_index(drop=True)
+
+    @classmethod
+    def from_results(
+        cls, results: CohortResults, baseline: str | None = None, metric: str = "balanced_accuracy"
+    ) -> Self:
+        """Compare the estimators of a study with a baseline."""
+        return cls(compare(results, baseline, metric))
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw a row for each estimator.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on; those of a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        table, names = self.comparisons, list(self.comparisons["estimator"])
+        metric, baseline = str(table["metric"][0]), table["baseline"][0]
+        ax = rows_for(names) if ax is None else ax
+        middle, low, high = (scale_of(metric) * table[c] for c in ("difference", "low", "high"))
+        ax.axvline(0, color=INK, linewidth=0.8)
+        ax.hlines(table.index, low, high, color=COLOURS[0], linewidth=2)
+        ax.plot(middle, table.index, "o", color=COLOURS[0], markersize=6)
+        points = " (points)" if metric in SHARES else ""
+        finish_rows(ax, names, f"{name_of(metric)} minus that of {baseline}{points}")
+        self.figure_, self.axes_ = ax.figure, np.array([ax])
+        return self
+
+
+class CohortRocDisplay(Display):
+    """Mean ROC curves over the repeats.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        What ``roc_curves`` returns.
+    areas : dict from str to float
+        Mean AUC by estimator, shown beside its name.
+
+    Attributes
+    ----------
+    curves : DataFrame
+    areas : dict from str to float
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (1,)
+    """
+
+    def __init__(self, curves: pd.DataFrame, areas: dict[str, float]) -> None:
+        self.curves, self.areas = curves, areas
+
+    @classmethod
+    def from_results(cls, results: CohortResults) -> Self:
+        """Compute the curves of a study."""
+        areas = score_fits(results).groupby("estimator", sort=False)["auc"].mean()
+        return cls(roc_curves(results), dict(areas))
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw a curve for each estimator.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on, with room for the names to the right; those of a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        ax = square_for(list(self.areas)) if ax is None else ax
+        shown = {}
+        for (name, area), style in zip(self.areas.items(), styles(self.areas), strict=True):
+            part = self.curves[self.curves["estimator"] == name]
+            ax.plot(part["false_positive_rate"], part["true_positive_rate"], **style)
+            shown[f"{name} ({number(area, 'auc')})"] = style
+        label_lines(ax, "mean area under the curve", shown)
+        finish_square(ax, "1 \N{MINUS SIGN} specificity", "sensitivity")
+        self.figure_, self.axes_ = ax.figure, np.array([ax])
+        return self
+
+
+class CohortCalibrationDisplay(Display):
+    """How often what was predicted with some probability came true.
+
+    Markers lie on the diagonal where probabilities are right; their areas stand for the number
+    of predictions.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        What ``calibration`` returns.
+    estimators : sequence of str, default=None
+        All estimators of the study, which get the same colours as in its other pictures; those
+        of the bins if None.
+
+    Attributes
+    ----------
+    bins : DataFrame
+    estimators : list of str
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (1,)
+
+    Raises
+    ------
+    ValueError
+        If there are no bins, as where no estimator gives probabilities.
+    """
+
+    def __init__(self, bins: pd.DataFrame, estimators: Sequence[str] | None = None) -> None:
+        if bins.empty:
+            raise ValueError("bins must have rows, got none: there are no probabilities.")
+        self.bins = bins
+        self.estimators = list(bins["estimator"].unique() if estimators is None else estimators)
+
+    @classmethod
+    def from_results(cls, results: CohortResults, n_bins: int = 10) -> Self:
+        """Compute the calibration of the estimators of a study."""
+        return cls(calibration(results, n_bins), estimators_of(results))
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw a curve for each estimator that gives probabilities.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            What to draw on, with room for the names to the right; those of a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        ax = square_for(self.estimators) if ax is None else ax
+        errors = calibration_error(self.bins)
+        shown = {}
+        for name, style in zip(self.estimators, styles(self.estimators), strict=True):
+            part = self.bins[self.bins["estimator"] == name]
+            if part.empty:
+                continue
+            line = part["probability"], part["frequency"]
+            areas = LEAST + MOST * part["n"] / self.bins["n"].max()
+            ax.plot(*line, **style)
+            ax.scatter(*line, areas, style["color"], alpha=0.5, clip_on=False)
+            shown[f"{name} ({number(errors[name], 'calibration_error')})"] = style
+        label_lines(ax, "calibration error", shown)
+        finish_square(ax, "predicted probability", "observed frequency")
+        self.figure_, self.axes_ = ax.figure, np.array([ax])
+        return self
+
+
+# What the pictures share -----------------------------------------------------------------------
+
+
+def styles(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return how the line of each estimator is drawn."""
+    looks = zip(names, cycle(COLOURS), cycle(DASHES), strict=False)
+    return [{"color": colour, "ls": dashes, "linewidth": 1.5} for _, colour, dashes in looks]
+
+
+def rows_for(names: list[str]) -> Axes:
+    """Return axes of a new figure with a row for each name and room for it to the left."""
+    left = GAP + LETTER * max(map(len, names))
+    height = ROW * len(names)
+    sheet = Sheet(left + WIDTH + RIGHT, TOP + height + FOOT)
+    return sheet.axes(left, TOP, WIDTH, height)
+
+
+def square_for(names: list[str]) -> Axes:
+    """Return square axes of a new figure with room for names and a number to the right."""
+    right = SAMPLE + LETTER * max(HEADING, NUMBER + max(map(len, names)))
+    height = max(SQUARE, LINE * (1 + len(names)))
+    sheet = Sheet(LEFT + SQUARE + right, TOP + height + FOOT)
+    return sheet.axes(LEFT, TOP, SQUARE, SQUARE)
+
+
+def finish_rows(ax: Axes, names: list[str], label: str) -> None:
+    """Name the rows and the axis."""
+    ax.set_yticks(range(len(names)), names, parse_math=False)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel(label, fontsize=MEDIUM, color=INK, parse_math=False)
+    quieten(ax, "x")
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def finish_square(ax: Axes, x_label: str, y_label: str) -> None:
+    """Draw the diagonal and name the axes, which both go from 0 to 1."""
+    ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, ls=":", zorder=0)
+    ticks = np.linspace(0, 1, 6)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks)
+    ax.set_xlabel(x_label, fontsize=MEDIUM, color=INK)
+    ax.set_ylabel(y_label, fontsize=MEDIUM, color=INK)
+    quieten(ax, "both")
+
+
+def label_lines(ax: Axes, heading: str, shown: dict[str, dict[str, Any]]) -> None:
+    """Write names of lines with numbers to the right, each with a sample of its line."""
+    inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted())
+    left, right, text = 1 + np.array([0.1, 0.35, 0.42]) / inches.width
+    where: dict[str, Any] = {"transform": ax.transAxes, "va": "center", "fontsize": MEDIUM}
+    for row, (label, style) in enumerate([(f"({heading})", None), *shown.items()]):
+        height = 1 - (row + 0.5) * LINE / inches.height
+        ax.text(text if style else left, height, label, color=INK, parse_math=False, **where)
+        if style:
+            ax.plot([left, right], [height] * 2, transform=ax.transAxes, clip_on=False, **style)
+
+
+def beside_one_another(values: pd.Series[float]) -> pd.Series[float]:
+    """Return offsets, in rows, that keep equal values apart."""
+    alike = values.groupby(values.round(9), dropna=False)
+    count = alike.transform("size")
+    return (alike.cumcount() - (count - 1) / 2) * np.minimum(BUNCH, BREADTH / count)
+
+
+def scale_of(metric: str) -> int:
+    """Return what a metric is multiplied with where it is drawn."""
+    return 100 if metric in SHARES else 1

@@ -1,0 +1,275 @@
+"""A map over a brain: three planes through one place."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..io.nifti import Grid, read_volume
+from ..io.nifti.grid import resample, to_canonical
+from .display import Display
+from .drawing import DIVERGING, FAINT, INK, SMALL, Sheet, heading_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .display import AnyFigure
+
+Array = NDArray[Any]
+
+MARGIN, GAP, PANEL, NAME = 0.25, 0.35, 2.2, 0.25  # inches; PANEL is the longest side of a plane
+BAR, BAR_LABEL = 0.12, 0.75
+PLANES = (  # the axis across, the axes to the right and up, and what their ends are
+    ("x", 0, (1, 2), ("P", "A")),
+    ("y", 1, (0, 2), ("L", "R")),
+    ("z", 2, (0, 1), ("L", "R")),
+)
+WINDOW = 0.5, 99.5  # percentiles of the background from black to white
+FADE = 0.1, 0.4  # shares of the limit from where on a map begins to cover and covers
+
+
+class MapDisplay(Display):
+    """Three planes of a map, sagittal, coronal and axial, in colours over a grey volume.
+
+    The left of the picture is the left of the subject (neurological convention), and the
+    letters L and R, P and A say so; front and top of the head are to the right and up.  Places
+    are in millimetres from the origin of the affine.  The map fades out towards zero.
+
+    Parameters
+    ----------
+    values : array-like, shape (D, H, W)
+        The map.
+    background : array-like, shape (D, H, W), default=None
+        What to draw it over, the mean volume say; blank where it is exactly zero.
+    affine : array-like, shape (4, 4), default=None
+        From indices to millimetres, x to the right, y to the front and z to the top; None is
+        for voxels of 1 mm in this order.
+    at : tuple of 3 float, default=None
+        Place that the planes go through, in millimetres; None is the place of the largest
+        magnitude.
+    truth : array-like, shape (D, H, W), default=None
+        A mask whose outline is drawn.
+    limit : float, default=None
+        What the ends of the colours stand for, with zero in the middle; None is the largest
+        magnitude.
+    title, label : str, default=""
+        Stand over the picture and at the colours.
+
+    Attributes
+    ----------
+    values, background, truth : ndarray or None
+        In canonical orientation.
+    affine : ndarray, shape (4, 4)
+        Theirs.
+    at : tuple of float
+        Middle of the voxel that the planes go through, in millimetres.
+    limit, title, label
+        As given, or found.
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (3,)
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not of one shape with three axes, the map is not finite, the affine is
+        not invertible, or the place lies outside.
+    """
+
+    def __init__(
+        self,
+        values: ArrayLike,
+        background: ArrayLike | None = None,
+        *,
+        affine: ArrayLike | None = None,
+        at: tuple[float, float, float] | None = None,
+        truth: ArrayLike | None = None,
+        limit: float | None = None,
+        title: str = "",
+        label: str = "",
+    ) -> None:
+        given = np.asarray(values)
+        if given.ndim != 3 or not np.isfinite(given).all():
+            raise ValueError(
+                f"values must be finite numbers with three axes, got shape {given.shape}."
+            )
+        affine = np.eye(4) if affine is None else np.asarray(affine, np.float64)
+        grid = Grid(given.shape, affine)
+        self.values, self._grid = to_canonical(given, grid)
+        self.affine = self._grid.affine
+        self.background = canonical("background", background, grid)
+        self.truth = canonical("truth", truth, grid)
+        self._voxel = strongest(self.values) if at is None else self._voxel_at(at)
+        self.at = tuple((self.affine @ [*self._voxel, 1])[:3].tolist())
+        self.limit = float(limit or np.abs(self.values).max() or 1)
+        self.title, self.label = title, label
+
+    @classmethod
+    def from_nifti(
+        cls,
+        values: str | PathLike[str],
+        background: str | PathLike[str] | None = None,
+        *,
+        truth: str | PathLike[str] | None = None,
+        **params: Any,
+    ) -> Self:
+        """Read map, background and mask from files; the last two are resampled to the map.
+
+        Parameters
+        ----------
+        values, background, truth : path-like
+        **params
+            As for the display; not the affine, which comes with the files.
+
+        Raises
+        ------
+        OSError, ValueError
+            If a file cannot be read; the message names it.
+        """
+        map_, grid = read_volume(values, constant=True)
+        others: dict[str, Any] = {
+            name: None if path is None else read_onto(grid, path, nearest=name == "truth")
+            for name, path in {"background": background, "truth": truth}.items()
+        }
+        return cls(map_, affine=grid.affine, **others, **params)
+
+    def plot(self, figure: AnyFigure | None = None) -> Self:
+        """Draw the planes and the colours.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+
+        Returns
+        -------
+        self
+        """
+        extents = np.array(self.values.shape) * self._grid.spacing
+        inches = PANEL / extents.max() * extents
+        widths = [inches[across[0]] for _, _, across, _ in PLANES]
+        heading = [self.title] if self.title else []
+        head = (heading_size(heading)[1] if heading else MARGIN) + NAME
+        height = max(inches[1:])
+        width = 2 * MARGIN + sum(widths) + len(PLANES) * GAP + BAR + BAR_LABEL
+        sheet = Sheet(width, head + height + MARGIN, figure)
+        sheet.heading(MARGIN, heading)
+        axes, left = [], MARGIN
+        for (name, normal, across, ends), wide in zip(PLANES, widths, strict=True):
+            tall = inches[across[1]]
+            place = f"{name} = {self.at[normal]:.0f} mm".replace("-", "\N{MINUS SIGN}")
+            sheet.text(left + wide / 2, head - NAME / 2, place, ha="center")
+            axes.append(sheet.axes(left, head + (height - tall) / 2, wide, tall))
+            self._draw_plane(axes[-1], normal, across, ends)
+            left += wide + GAP
+        self._draw_bar(sheet.axes(left, head + 0.15 * height, BAR, 0.7 * height))
+        self.figure_, self.axes_ = sheet.figure, np.array(axes)
+        return self
+
+    def _voxel_at(self, at: Any) -> tuple[int, ...]:
+        """Return the voxel at a place in millimetres."""
+        place = np.asarray(at, np.float64)
+        if place.shape != (3,) or not np.isfinite(place).all():
+            raise ValueError(f"at must be three numbers in millimetres, got {at!r}.")
+        voxel = np.rint((np.linalg.inv(self.affine) @ [*place, 1])[:3]).astype(int)
+        if (voxel < 0).any() or (voxel >= self.values.shape).any():
+            raise ValueError(f"at must be a place on {self._grid}, got {at!r}.")
+        return tuple(voxel.tolist())
+
+    def _draw_plane(
+        self, ax: Axes, normal: int, across: tuple[int, int], ends: tuple[str, str]
+    ) -> None:
+        """Draw the plane across an axis, with a cross at the place."""
+        right, up = (self._grid.spacing[axis] * self.values.shape[axis] for axis in across)
+        style: dict[str, Any] = {
+            "extent": (0, right, 0, up),
+            "origin": "lower",
+            "interpolation": "nearest",
+        }
+        if self.background is not None:
+            low, high = np.percentile(self.background[self.background != 0], WINDOW)
+            grey = np.ma.masked_equal(self._cut(self.background, normal), 0)
+            ax.imshow(grey, "gray", vmin=low, vmax=high, **style)
+        ax.imshow(coloured(self._cut(self.values, normal), self.limit), **style)
+        if self.truth is not None:
+            draw_outline(ax, self._cut(self.truth, normal) != 0, right, up)
+        centre = [(self._voxel[axis] + 0.5) * self._grid.spacing[axis] for axis in across]
+        ax.axvline(centre[0], color=INK, linewidth=0.4, alpha=0.6)
+        ax.axhline(centre[1], color=INK, linewidth=0.4, alpha=0.6)
+        ax.set_axis_off()
+        for x, side, end in zip((-0.02, 1.02), ("right", "left"), ends, strict=True):
+            letter: dict[str, Any] = {"ha": side, "va": "center", "fontsize": SMALL, "color": INK}
+            ax.text(x, 0.5, end, transform=ax.transAxes, **letter)
+
+    def _cut(self, volume: Array, normal: int) -> Array:
+        """Return the plane of a volume across an axis, rows going up."""
+        return np.take(volume, self._voxel[normal], axis=normal).T
+
+    def _draw_bar(self, ax: Axes) -> None:
+        """Draw what the colours stand for, over grey as they are in the planes."""
+        from matplotlib.ticker import MaxNLocator
+
+        ramp = np.linspace(-self.limit, self.limit, 256)[:, np.newaxis]
+        style: dict[str, Any] = {"aspect": "auto", "origin": "lower"}
+        style["extent"] = (0, 1, -self.limit, self.limit)
+        ax.imshow(np.full_like(ramp, 0.5), "gray", vmin=0, vmax=1, **style)
+        ax.imshow(coloured(ramp, self.limit), **style)
+        ax.set_xticks([])
+        ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+        ax.yaxis.tick_right()
+        ax.yaxis.set_label_position("right")
+        ax.set_ylabel(self.label, fontsize=SMALL, color=INK)
+        ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+        ax.spines[:].set(color=FAINT, linewidth=0.5)
+
+
+def canonical(name: str, values: ArrayLike | None, grid: Grid) -> Array | None:
+    """Return a volume in canonical orientation, or raise a ValueError if its shape is wrong."""
+    if values is None:
+        return None
+    given = np.asarray(values)
+    if given.shape != grid.shape:
+        raise ValueError(f"{name} must have the shape {grid.shape} of values, got {given.shape}.")
+    return to_canonical(given, grid)[0]
+
+
+def read_onto(grid: Grid, path: str | PathLike[str], *, nearest: bool) -> Array:
+    """Return a volume from a file at the voxels of a grid."""
+    values, source = read_volume(path, constant=True)
+    return resample(values, source, grid, nearest=nearest)
+
+
+def strongest(values: Array) -> tuple[int, ...]:
+    """Return the voxel of the largest magnitude, or the middle one where all are zero."""
+    if not values.any():
+        return tuple(extent // 2 for extent in values.shape)
+    place = np.unravel_index(np.abs(values).argmax(), values.shape)
+    return tuple(int(index) for index in place)
+
+
+def draw_outline(ax: Axes, inside: Array, right: float, up: float) -> None:
+    """Draw the edges of the voxels in a mask, on an image of a size in millimetres."""
+    from matplotlib.collections import LineCollection
+
+    padded = np.pad(inside, 1).astype(int)
+    rows, columns = np.nonzero(np.diff(padded[:, 1:-1], axis=0))  # edges along a row
+    flat = [((x, y), (x + 1, y)) for y, x in zip(rows, columns, strict=True)]
+    rows, columns = np.nonzero(np.diff(padded[1:-1], axis=1))
+    upright = [((x, y), (x, y + 1)) for y, x in zip(rows, columns, strict=True)]
+    edges = np.array(flat + upright).reshape(-1, 2, 2) * (right, up) / inside.shape[::-1]
+    for colour, width in (("white", 2), (INK, 0.8)):  # seen on dark and on bright
+        style: dict[str, Any] = {"colors": colour, "linewidths": width, "capstyle": "projecting"}
+        ax.add_collection(LineCollection(list(edges), **style), autolim=False)
+
+
+def coloured(values: Array, limit: float) -> Array:
+    """Return the colours of values, transparent near zero, (*shape, 4)."""
+    from matplotlib import colormaps
+
+    share = np.clip(values / limit, -1, 1)
+    colours = np.asarray(colormaps[DIVERGING]((1 + share) / 2))
+    low, high = FADE
+    colours[..., 3] = np.clip((np.abs(share) - low) / (high - low), 0, 1)
+    return colours

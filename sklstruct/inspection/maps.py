@@ -1,0 +1,213 @@
+"""Where a model looked in the scans of a cohort, written as NIfTI."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import count
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from .. import __version__
+from ..io.nifti.estimator import NiftiVolumes
+from ..io.simulate import new_folder, write_json
+from .map_display import MapDisplay
+from .map_statistics import Group, GroupMoments, Moments
+
+Array = NDArray[Any]
+Attribution = Callable[[Any, Array, Any], Array]
+
+
+def write_maps(
+    model: Pipeline,
+    X: Any,
+    out: str | PathLike[str],
+    attribution: Attribution,
+    *,
+    target: Any = None,
+    y: ArrayLike | None = None,
+    subjects: ArrayLike | None = None,
+    label: str = "",
+) -> Path:
+    r"""Write the map of every scan, the averages over subjects, and pictures of these.
+
+    .. math::
+        \bar m = \frac{1}{n} \sum_s m_s, \qquad
+        d^2 = \frac{1}{n - 1} \sum_s (m_s - \bar m)^2, \qquad
+        t = \frac{\sqrt n \, \bar m}{d}
+
+    over the maps of n subjects s, each the mean over the scans of the subject.  The t-map says
+    how steady a map is from subject to subject; it is no test of the model.
+
+    Scans are read and explained one by one, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    model : fitted pipeline of NiftiVolumes and an estimator
+    X : array-like of str or path-like, shape (n,)
+        Scans, in any form that ``NiftiVolumes`` takes.
+    out : path-like
+        Folder to write, which must be absent or empty.  It is there as a whole or not at all.
+    attribution : callable
+        Maps (estimator, volumes, target) to maps of the shape of the volumes, (n, D, H, W):
+        ``gradient_map`` or ``class_activation_map`` of ``sklstruct.estimators``, or
+        ``occlusion_map`` with a size, ``functools.partial(occlusion_map, size=5)``.
+    target : label, default=None
+        What the maps are about, as the attribution takes it.  Give it where there are more than
+        two classes, lest maps of different ones be averaged.
+    y : array-like, shape (n,), default=None
+        Labels.  With those of a classifier, there are averages over each true and each
+        predicted class too; and where there are two classes, the average over the last one
+        minus that over the first, with Welch's t.
+    subjects : array-like, shape (n,), default=None
+        Whose the scans are; if None, each is of another subject.
+    label : str, default=""
+        What the values of the maps are, for the pictures.
+
+    Returns
+    -------
+    out : Path
+        In it, ``scans/NAME_map.nii.gz`` are the maps in the spaces of the scans, where NAME are
+        the entities of a BIDS name, and ``scans.csv`` is their table.  On the common grid are
+        ``group/GROUP_stat-mean_map.nii.gz``, ``stat-std`` and ``stat-t``, and
+        ``mean_volume.nii.gz``; ``group/GROUP.png`` shows the mean map over the mean volume.
+        GROUP is ``all``, ``true-CLASS``, ``predicted-CLASS`` or ``difference-CLASS-CLASS``.
+        ``maps.json`` says what was done.  Outside the mask of the volumes, maps are zero.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    TypeError
+        If it does not begin with NiftiVolumes, or the attribution cannot explain its estimator.
+    OSError, ValueError
+        If the folder is not empty or cannot be written, a scan is not sound, or y or subjects
+        have another length.
+    """
+    volumes, estimator = parts_of(model)
+    scans = volumes.lazy(X)
+    table = table_of(scans.paths, y, subjects)
+    average, groups = Moments(), GroupMoments()
+    with new_folder(Path(out)) as folder:
+        for part in ("scans", "group"):
+            (folder / part).mkdir()
+        for _, own in table.groupby("subject", sort=False, dropna=False):
+            of_subject = GroupMoments()
+            for row in own.index:
+                sample = scans[row][np.newaxis]
+                values = within(volumes.mask_, attribution(estimator, sample, target)[0])
+                volumes.to_nifti(values, folder / table["map"][row], subject=scans.paths[row])
+                average.add(sample[0])
+                table.at[row, "predicted"] = estimator.predict(sample).tolist()[0]
+                for group in groups_of(estimator, table.loc[row]):
+                    of_subject[group].add(values)
+            groups.add_means(of_subject)
+        volumes.to_nifti(average.mean, folder / "mean_volume.nii.gz")
+        write_groups(groups, volumes, average.mean, label, folder / "group")
+        table.to_csv(folder / "scans.csv", index=False, lineterminator="\n")
+        write_json(folder / "maps.json", description(model, table, target, label))
+    return Path(out)
+
+
+def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
+    """Return what reads scans and what takes volumes."""
+    if not isinstance(model, Pipeline) or not isinstance(model[0], NiftiVolumes):
+        name = type(model[0] if isinstance(model, Pipeline) else model).__name__
+        raise TypeError(f"model must be a pipeline that begins with NiftiVolumes, got {name}.")
+    check_is_fitted(model)
+    return model[0], model[1] if len(model) == 2 else model[1:]
+
+
+def table_of(paths: list[Path], y: Any, subjects: Any) -> pd.DataFrame:
+    """Return one row a scan: where it is, whose, where its map goes, and its label."""
+    check_consistent_length(paths, y, subjects)
+    owners = np.arange(len(paths)) if subjects is None else np.asarray(subjects)
+    files = [f"scans/{name}_map.nii.gz" for name in distinct(map(bids_name, paths))]
+    table = pd.DataFrame({"scan": [*map(str, paths)], "subject": owners, "map": files})
+    if y is not None:
+        table["label"] = np.asarray(y).tolist()
+    return table.assign(predicted=None)
+
+
+def mean_volume(volumes: Iterable[Array]) -> Array:
+    """Return the mean of volumes that are read one after another."""
+    moments = Moments()
+    for volume in volumes:
+        moments.add(volume)
+    return np.asarray(moments.mean, np.float32)
+
+
+def within(mask: Array | None, values: Array) -> Array:
+    """Return a map that is zero outside of the mask, where volumes are the same for all."""
+    return values if mask is None else np.where(mask, values, 0)
+
+
+def groups_of(estimator: Any, scan: pd.Series[Any]) -> list[Group]:
+    """Return the groups that a scan belongs to."""
+    if "label" not in scan or not is_classifier(estimator):
+        return [("all",)]
+    return [("all",), ("true", scan["label"]), ("predicted", scan["predicted"])]
+
+
+def write_groups(
+    groups: GroupMoments, volumes: NiftiVolumes, average: Array, label: str, folder: Path
+) -> None:
+    """Write the maps of all groups, and draw their means over the average volume."""
+    for group, maps in groups.statistics():
+        name = "-".join(quote(str(word), safe="") for word in group)
+        for stat, values in maps.items():
+            volumes.to_nifti(values, folder / f"{name}_stat-{stat}_map.nii.gz")
+        shown: dict[str, Any] = {"title": in_words(*group), "label": label}
+        MapDisplay(maps["mean"], average, affine=volumes.affine_, **shown).save(
+            folder / f"{name}.png"
+        )
+
+
+def in_words(kind: str, *labels: Any) -> str:
+    """Return what a group map is."""
+    if kind == "difference":
+        return "Mean map of {} minus that of {}".format(*labels)
+    return "Mean map of all" if kind == "all" else f"Mean map of those {kind} {labels[0]}"
+
+
+def description(model: Any, table: pd.DataFrame, target: Any, label: str) -> dict[str, Any]:
+    """Return what was done, for people."""
+    return {
+        "made_by": f"sklstruct {__version__}",
+        "model": repr(model),
+        "values": label,
+        "target": None if target is None else str(target),
+        "n_scans": len(table),
+        "n_subjects": table["subject"].nunique(),
+    }
+
+
+def bids_name(path: Path) -> str:
+    """Return the entities of the name of a scan, sub-01_ses-2; its whole name if there are none."""
+    name = re.sub(r"\.nii(\.gz)?$", "", path.name)
+    entities = [part for part in name.split("_") if "-" in part]
+    return "_".join(entities) if name.startswith("sub-") else name
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return names, those that occur more than once with numbers that make them unique."""
+    names = list(names)
+    taken, times = set(names), Counter(names)
+    numbered = []
+    for name in names:
+        if times[name] > 1:
+            name = next(new for k in count(1) if (new := f"{name}_number-{k}") not in taken)
+        taken.add(name)
+        numbered.append(name)
+    return numbered

@@ -1,0 +1,229 @@
+"""Paths of NIfTI files to one number for each region of an atlas, the scikit-learn way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .estimator import NiftiVolumes
+from .file import MAX_BYTES, StrPath, naming, read_volume
+from .grid import Grid, resample
+from .paths import TakesPaths
+
+Array = NDArray[Any]
+
+LARGEST = 2**24  # single precision holds all integers up to here
+SHOWN = 10  # regions in a message
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
+    r"""NIfTI files as one number for each region of an atlas, read one at a time.
+
+    .. math::
+        \text{mean:} \; \frac{1}{|r|} \sum_{v \in r} x(v), \qquad
+        \text{share:} \; \sum_{v \in r} x(v) \Big/ \sum_v x(v)
+
+    Parameters
+    ----------
+    atlas : path-like
+        A NIfTI image of integers, 0 for what is in no region.  It is resampled to the nearest
+        voxel onto the common grid of the volumes.
+    names : path-like or mapping, default=None
+        Names of regions by label, or a table with the columns ``index`` and ``name``, as in
+        BIDS; with tabs between its cells if it ends in ``.tsv``, else with commas.  A region
+        without a name is called "region 12" by its label.
+    statistic : {"mean", "share"}, default="mean"
+        The mean in a region, or the share of the sum over the whole volume, which is for maps
+        of tissue that are neither negative nor scaled.
+    volumes : NiftiVolumes, default=None
+        How files are read; voxels outside its mask are in no region.  None is
+        ``NiftiVolumes()``, without scaling for shares.
+
+    Attributes
+    ----------
+    volumes_ : NiftiVolumes
+    region_labels_ : ndarray of int, shape (n_regions,)
+        In ascending order.
+    region_names_ : list of str
+    regions_ : ndarray of int, shape ``volumes_.shape_``
+        The label of every voxel.
+    n_features_in_ : int
+        One, the path.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklstruct import RegionMeans
+    >>> model = make_pipeline(RegionMeans(atlas="atlas.nii.gz"), LogisticRegression())
+    >>> model.fit(paths, y)  # doctest: +SKIP
+    """
+
+    atlas: Any = None
+    names: StrPath | Mapping[int, str] | None = None
+    statistic: str = "mean"
+    volumes: NiftiVolumes | None = None
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "atlas": [str, os.PathLike],
+        "names": [str, os.PathLike, Mapping, None],
+        "statistic": [StrOptions({"mean", "share"})],
+        "volumes": [NiftiVolumes, None],
+    }
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the common grid, and the regions on it.
+
+        Parameters
+        ----------
+        X : array-like of str or path-like, shape (n,) or (n, 1); or one str or path-like
+            As ``NiftiVolumes`` takes it.
+        y : None
+            There for pipelines.
+
+        Raises
+        ------
+        OSError, TypeError, ValueError
+            If a file that is read is not sound, if the atlas has no labels or others than
+            integers, or if a region has no voxel on the grid; the message names the file.
+        """
+        self._validate_params()
+        self.volumes_ = self._volumes().fit(X)
+        self.regions_ = self._regions()
+        self.region_labels_ = np.unique(self.regions_[self.regions_ > 0])
+        self.region_names_ = names_of(self.region_labels_, self.names)
+        self.n_features_in_ = 1
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """Return one number for each region.
+
+        Parameters
+        ----------
+        X : array-like of str or path-like, or one str or path-like
+            As in ``fit``.
+
+        Returns
+        -------
+        table : ndarray, shape (n, n_regions)
+
+        Raises
+        ------
+        OSError, TypeError, ValueError
+            If there are no files, or one is not sound, or has negative voxels where shares are
+            wanted; the message names it.
+        """
+        check_is_fitted(self)
+        volumes = self.volumes_.lazy(X)
+        numbers = np.searchsorted(self.region_labels_, self.regions_, side="right").ravel()
+        sums = np.empty((len(volumes), len(self.region_labels_)))
+        for path, volume, row in zip(volumes.paths, volumes, sums, strict=True):
+            row[:] = np.bincount(numbers, volume.ravel())[1:]
+            if self.statistic == "share":
+                row /= total(path, volume)
+        return sums if self.statistic == "share" else sums / np.bincount(numbers)[1:]
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the regions."""
+        check_is_fitted(self)
+        return np.array(self.region_names_, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _regions(self) -> Array:
+        """Return the label of every voxel that volumes have."""
+        grid, mask = self.volumes_.grid_, self.volumes_.mask_
+        labels, source = read_atlas(self.atlas, self.volumes_.max_bytes)
+        regions = resample(labels, source, grid, nearest=True)[self.volumes_.box_]
+        regions = regions if mask is None else np.where(mask, regions, 0)
+        missing = np.setdiff1d(labels, np.append(regions, 0))
+        with naming(self.atlas):
+            where = f"on the grid of {grid}" + ("" if mask is None else ", in the mask")
+            if not regions.any():
+                raise ValueError(f"no region has a voxel {where}")
+            if missing.size:
+                shown = ", ".join(map(str, missing[:SHOWN])) + (
+                    " ..." if missing.size > SHOWN else ""
+                )
+                raise ValueError(f"{missing.size} of its regions have no voxel {where}: {shown}")
+        return regions
+
+    def _volumes(self) -> NiftiVolumes:
+        """Return what reads the files."""
+        shares = self.statistic == "share"
+        if self.volumes is None:
+            return NiftiVolumes(scaling=None if shares else "zscore")
+        if shares and self.volumes.scaling is not None:
+            raise ValueError(
+                "statistic='share' is for volumes that are not scaled: volumes must have "
+                f"scaling=None, got {self.volumes.scaling!r}."
+            )
+        return clone(self.volumes)
+
+
+def read_atlas(path: StrPath, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
+    """Return the labels of an atlas in canonical orientation, and where they are.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file is no sound volume, or has no labels or others than integers.
+    """
+    values, grid = read_volume(path, max_bytes, constant=True)
+    labels = np.rint(values)
+    wrong = values[(values != labels) | (values < 0) | (values >= LARGEST)]
+    with naming(path):
+        if wrong.size:
+            raise ValueError(f"labels must be integers from 0 to {LARGEST - 1}, got {wrong[0]:g}")
+        if not labels.any():
+            raise ValueError("an atlas must have labels, but all voxels are 0")
+    return labels.astype(np.int32), grid
+
+
+def names_of(labels: Array, names: StrPath | Mapping[int, str] | None) -> list[str]:
+    """Return the names of regions, those without one by their labels."""
+    known = names if isinstance(names, Mapping) else {} if names is None else read_names(names)
+    result = [str(known.get(label, f"region {label}")) for label in labels.tolist()]
+    several = sorted({name for name in result if result.count(name) > 1})
+    if several:
+        raise ValueError(f"names must be different for each region, but several are {several}.")
+    return result
+
+
+def read_names(path: StrPath) -> dict[int, str]:
+    """Return the names in a table with the columns index and name.
+
+    Raises
+    ------
+    OSError, ValueError
+        If there is no such table, or something else in it; the message names it.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t" if Path(path).suffix == ".tsv" else ",")
+        return dict(zip(table["index"].astype(int).tolist(), table["name"], strict=True))
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{Path(path)} must be a table with the columns index (integers) and name: {error}."
+        ) from error
+
+
+def total(path: StrPath, volume: Array) -> float:
+    """Return the sum over a volume of which shares are wanted."""
+    with naming(path):
+        if volume.min() < 0:
+            raise ValueError(f"shares need voxels that are not negative, got {volume.min():g}")
+    return float(volume.sum(dtype=np.float64))

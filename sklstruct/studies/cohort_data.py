@@ -1,0 +1,206 @@
+"""The scans of a study on a cohort, checked, and the way they are split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import _safe_indexing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples
+
+from ..io.leakage import check_subjects, named, voxel_digest
+from ..io.nifti import find_volumes, read_grid
+from .data import fingerprint
+from .splits import MOST_CLASSES, TEST_SHARE, labelled, subject_splits
+from .tables import Row
+
+Array = NDArray[Any]
+Indices = NDArray[np.intp]
+
+LABEL_TYPES = {"U": "str", "b": "bool", "i": "int64", "u": "int64", "f": "float64"}  # of labels
+
+
+@dataclass(frozen=True, eq=False)
+class CohortData:
+    """Scans with labels and subjects, and their splits.
+
+    Parameters
+    ----------
+    X : ndarray of str, shape (n_scans,), or anything of n_scans rows
+        Paths, or samples.
+    y : ndarray, shape (n_scans,)
+    groups : ndarray of str, shape (n_scans,)
+    sites : ndarray, shape (n_scans,), or None
+    splits : list of (train, test)
+        What ``subject_splits`` returns.
+    test_size : float, int or None
+        As it was given.
+    """
+
+    X: Any
+    y: Array
+    groups: Array
+    sites: Array | None
+    splits: list[tuple[Indices, Indices]]
+    test_size: float | int | None
+
+    @classmethod
+    def checked(
+        cls,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike,
+        sites: ArrayLike | None,
+        *,
+        n_repeats: int,
+        test_size: float | int | None,
+        random_state: int,
+    ) -> Self:
+        """Return the data, or raise an error that says what is wrong with it."""
+        y, groups = labelled("y", y), labelled("groups", groups)
+        sites = None if sites is None else labelled("sites", sites)
+        check_lengths(X, y, groups, sites)
+        check_classes(y, groups)
+        splits = subject_splits(
+            y,
+            groups,
+            n_repeats=n_repeats,
+            test_size=test_size,
+            sites=sites,
+            random_state=random_state,
+        )
+        data = cls(as_samples(X), y, groups.astype(str), sites, splits, test_size)
+        data.check_splits()
+        data.check_images()
+        return data
+
+    def check_splits(self) -> None:
+        """Raise a ValueError if a subject is on both sides, or training lacks a class."""
+        for repeat, (train, test) in enumerate(self.splits):
+            check_subjects(self.groups[train], self.groups[test])
+            if len(np.unique(self.y[train])) < len(self.classes):
+                raise ValueError(
+                    f"The training part of repeat {repeat} lacks a class; subjects should have one "
+                    "label each, as they count for the most frequent one of their scans."
+                )
+
+    def check_images(self) -> None:
+        """Raise a ValueError if subjects have the same image, under whatever names."""
+        first: dict[str, int] = {}
+        pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(self.digests)]
+        if pairs := [pair for pair in pairs if len({*self.groups[[*pair]]}) > 1]:
+            raise ValueError(
+                "Subjects must not have the same image, but these have: "
+                + named(" and ".join(map(self._in_words, pair)) for pair in pairs)
+            )
+
+    def _in_words(self, row: int) -> str:
+        name = self.names[row] if self.has_paths else f"row {row}"
+        return f"{name} of {self.groups[row]}"
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether the samples are paths."""
+        return isinstance(self.X, np.ndarray) and self.X.ndim == 1 and isinstance(self.X[0], str)
+
+    @cached_property
+    def classes(self) -> Array:
+        """The labels, sorted."""
+        return np.unique(self.y)
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """Fingerprints of the images, or of the rows."""
+        if self.has_paths:
+            return [voxel_digest(path) for path in self.X]
+        rows = range(len(self.y))
+        return [fingerprint(np.asarray(_safe_indexing(self.X, row))) for row in rows]
+
+    @property
+    def names(self) -> list[str]:
+        """The paths, or the numbers of the rows."""
+        return list(self.X) if self.has_paths else [str(row) for row in range(len(self.y))]
+
+    def take(self, scans: Indices) -> Any:
+        """Return some samples."""
+        return _safe_indexing(self.X, scans)
+
+    def counts(self, repeat: int) -> Row:
+        """Return how many are on each side of a repeat, and the site that it leaves out."""
+        train, test = self.splits[repeat]
+        return {
+            "n_train": len(train),
+            "n_test": len(test),
+            "n_train_subjects": len(np.unique(self.groups[train])),
+            "n_test_subjects": len(np.unique(self.groups[test])),
+            "held_out_site": "" if self.sites is None else str(self.sites[test[0]]),
+        }
+
+    def tested(self, repeat: int) -> list[Row]:
+        """Return subject, scan and label of what a repeat is tested on."""
+        names, test = self.names, self.splits[repeat][1]
+        return [
+            {"subject": str(self.groups[row]), "scan": names[row], "label": self.y[row].item()}
+            for row in test
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """Return the size of the data and a fingerprint of its content."""
+        n_subjects = len(np.unique(self.groups))
+        share = TEST_SHARE if self.test_size is None else self.test_size
+        share = share / n_subjects if isinstance(share, Integral) else share
+        return {
+            "n_scans": len(self.y),
+            "n_subjects": n_subjects,
+            "classes": self.classes.tolist(),
+            "test_size": float(share) if self.sites is None else None,
+            "held_out": "subjects" if self.sites is None else "sites",
+            "sha256": fingerprint(np.array(self._contents()), self.y, self.groups, self.sites),
+        }
+
+    def _contents(self) -> list[str]:
+        """Return fingerprints of voxels and grids, which do not change when a folder moves."""
+        if not self.has_paths:
+            return self.digests
+        grids = (fingerprint(read_grid(path).affine) for path in self.X)
+        return [voxels + grid for voxels, grid in zip(self.digests, grids, strict=True)]
+
+
+def check_lengths(X: Any, *columns: Sequence[Any] | Array | None) -> None:
+    """Raise unless there is one label, subject and site for each sample."""
+    if isinstance(X, (str, os.PathLike)):
+        raise TypeError(f"X must have one path a scan, got {os.fspath(X)!r} for all.")
+    lengths = [_num_samples(X), *(len(column) for column in columns if column is not None)]
+    if len({*lengths}) > 1:
+        raise ValueError(f"X, y, groups and sites must have as many scans each, got {lengths}.")
+
+
+def check_classes(y: Array, groups: Array) -> None:
+    """Raise a ValueError unless there are classes of several subjects each."""
+    if y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES:
+        raise ValueError(
+            f"y must be the labels of classes, got {len(np.unique(y))} different numbers; so many "
+            "classes must have text as labels."
+        )
+    check_classification_targets(y)
+    subjects = {label: len(np.unique(groups[y == label])) for label in np.unique(y).tolist()}
+    if len(subjects) < 2 or min(subjects.values()) < 2:
+        raise ValueError(
+            f"y must have at least 2 classes with at least 2 subjects each, got {subjects}."
+        )
+    if y.dtype.kind not in LABEL_TYPES:
+        raise TypeError(f"The labels y must be str, bool, int or float, got {y.dtype}.")
+
+
+def as_samples(X: Any) -> Any:
+    """Return paths as an array of text, and other samples such that rows can be taken."""
+    if isinstance(_safe_indexing(X, 0), (str, os.PathLike)):
+        return np.array([str(path) for path in find_volumes(X)], dtype=object)
+    return X if hasattr(X, "shape") else np.asarray(X)

@@ -1,0 +1,242 @@
+"""How well estimators tell the subjects of a cohort apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from joblib import delayed
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_classifier
+from sklearn.utils import check_scalar
+
+from .cohort_data import CohortData
+from .cohort_fit import EXTENT, FIT_TABLE, PREDICTIONS, evaluate, layout_of
+from .description import Description, describe, read_description
+from .fitting import check_estimators, check_jobs, complete
+from .record import STUDY, Cell, Fit, Layout, Record, check_kind, read_fits
+from .tables import Row, Table
+
+LEFT_OUT = Table("left_out.csv", {"subject": "str", "file": "str", "problem": "str"})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CohortResults:
+    """What came out of a study on a cohort.
+
+    Parameters
+    ----------
+    fits : DataFrame
+        One row a fit: estimator, repeat, n_train and n_test (scans), n_train_subjects,
+        n_test_subjects, held_out_site ("" where no sites are left out), probabilities (whether
+        scores are), fit_seconds, predict_seconds, n_parameters (NA without ``n_parameters_``)
+        and seed.
+    predictions : DataFrame
+        One row a fit and tested scan: estimator, repeat, subject, scan (the path, or the number
+        of the row), label, predicted, and a column ``score:<label>`` for each class:
+        its probability, or the value of the decision function, which for two classes is
+        -d and d.
+    classes : ndarray, shape (n_classes,)
+        The labels, sorted.
+    target : str
+        What the labels say.
+    left_out : DataFrame
+        Scans that were left out before: subject, file and problem.
+    description : dict
+        What ``study.json`` holds: data, seeds, estimators and environments.
+    """
+
+    fits: pd.DataFrame
+    predictions: pd.DataFrame
+    classes: NDArray[Any]
+    target: str
+    left_out: pd.DataFrame
+    description: Description
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Self:
+        """Return what a study has written, all that is finished.
+
+        Parameters
+        ----------
+        folder : path-like
+            The ``out`` of a study.
+
+        Returns
+        -------
+        results : CohortResults
+
+        Raises
+        ------
+        OSError
+            If a file is not there.
+        ValueError
+            If a file is damaged; the message names it and the line.
+        """
+        folder = Path(folder)
+        check_kind(folder, [FIT_TABLE.file, PREDICTIONS])
+        description = read_description(folder / STUDY, EXTENT)
+        layout = layout_of(np.array(description["data"]["classes"]))
+        fits = read_fits(folder, layout, description)
+        left_out: list[Row] = []
+        LEFT_OUT.read(folder, left_out.append)
+        return cls._of(list(fits.values()), layout, description, LEFT_OUT.frame(left_out))
+
+    @classmethod
+    def _of(
+        cls, done: list[Fit], layout: Layout, description: Description, left_out: pd.DataFrame
+    ) -> Self:
+        """Return the results of some fits."""
+        predictions, fits = layout.frames(done)
+        classes, target = np.array(description["data"]["classes"]), description["target"]
+        return cls(fits, predictions, classes, target, left_out, description)
+
+
+def cohort_study(
+    estimators: Mapping[str, Any],
+    X: Any,
+    y: ArrayLike,
+    groups: ArrayLike,
+    *,
+    sites: ArrayLike | None = None,
+    n_repeats: int = 20,
+    test_size: float | int | None = None,
+    random_state: int = 0,
+    n_jobs: int | None = 1,
+    out: str | os.PathLike[str] | None = None,
+    left_out: pd.DataFrame | None = None,
+    target: str = "label",
+    progress: bool = True,
+) -> CohortResults:
+    """Fit classifiers on part of the subjects, again and again, and predict the others.
+
+    The splits are those of ``subject_splits``, the same for all estimators: all scans of a
+    subject are on one side, classes are stratified.  Whatever an estimator does, as a pipeline
+    or a search, it does with the training part alone.  It keeps subjects together there too if
+    its ``fit`` takes ``groups``, or if it is a search whose ``cv`` does, such as
+    ``StratifiedGroupKFold``.  Before anything is fitted, images are
+    compared: if two subjects have the same one, under whatever names, that is an error.
+
+    With a folder ``out``, every finished fit is written there.  A study that was stopped, by
+    whatever means, is continued by the same call and repeats nothing.  Repeats and estimators
+    can be added in later calls.
+
+    Parameters
+    ----------
+    estimators : dict
+        Classifiers by label.  Every fit takes a clone; its parameters ``random_state``, also
+        nested ones, are set to a seed that depends on ``random_state`` and the repeat.
+    X : array-like of path, shape (n_scans,), or array-like, shape (n_scans, ...)
+        Scans, as the estimators take them.
+    y : array-like, shape (n_scans,)
+        Labels: text, truth values or numbers; at most 10 different numbers.
+    groups : array-like, shape (n_scans,)
+        Subjects.
+    sites : array-like, shape (n_scans,), default=None
+        If given, every repeat leaves out one site, and there must not be more repeats than
+        sites.
+    n_repeats : int, default=20
+    test_size : float, int or None, default=None
+        Share or number of the subjects to test on; None is a quarter.
+    random_state : int, default=0
+    n_jobs : int or None, default=1
+        Number of fits at a time, as in joblib.  BLAS takes one thread in each fit.
+    out : path-like, default=None
+        Folder for ``fits.csv``, ``predictions.csv``, ``left_out.csv`` and ``study.json``.  The
+        last one identifies the data by the voxels and grids of the images, or the values of the
+        rows, with labels, subjects and sites, in their order; not by paths, so that data can
+        move to another folder.
+    left_out : DataFrame, default=None
+        Scans that were left out before, with the columns subject, file and problem, as in the
+        report of a cohort; kept with the results.
+    target : str, default="label"
+        What the labels say, for the report.
+    progress : bool, default=True
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    results : CohortResults
+        The fits that were asked for, by estimator, repeat, and number of the scan.
+
+    Raises
+    ------
+    ValueError
+        If parameters or data do not fit together, or an image cannot be read; or if ``out``
+        holds another study or is damaged, which is then left as it is.
+    TypeError
+        If an estimator is no classifier that gives scores.
+    OSError
+        If a file cannot be read, or ``out`` cannot be written to.
+    """
+    check_classifiers(estimators)
+    check_scalar(target, "target", str)
+    check_jobs(n_jobs)
+    problems = as_left_out(left_out)
+    data = CohortData.checked(
+        X, y, groups, sites, n_repeats=n_repeats, test_size=test_size, random_state=random_state
+    )
+    description = describe(
+        data.describe(), estimators, int(random_state), target=target, n_repeats=int(n_repeats)
+    )
+    layout = layout_of(data.classes)
+    record = Record(out, description, layout)
+    by_repeat = [(label, repeat) for repeat, label in product(range(n_repeats), estimators)]
+    check_tested(record, by_repeat, data)
+    if record.folder is not None:
+        LEFT_OUT.write(record.folder, [LEFT_OUT.text(problems.to_dict("records"))])
+    fits = {c: delayed(evaluate)(estimators[c[0]], *c, data, random_state) for c in by_repeat}
+    complete(record, fits, n_jobs, progress)
+    done = record[product(estimators, range(n_repeats))]
+    return CohortResults._of(done, layout, record.description, problems)
+
+
+def check_classifiers(estimators: Mapping[str, Any]) -> None:
+    """Raise unless all estimators are classifiers that give scores."""
+    check_estimators(estimators)
+    for label, estimator in estimators.items():
+        if not is_classifier(estimator):
+            raise TypeError(f"estimators[{label!r}] must be a classifier, got {estimator!r}.")
+        if not any(hasattr(estimator, name) for name in ("predict_proba", "decision_function")):
+            raise TypeError(
+                f"estimators[{label!r}] must have predict_proba or decision_function, got "
+                f"{estimator!r}."
+            )
+
+
+def as_left_out(left_out: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the table of scans that were left out, as text."""
+    columns = list(LEFT_OUT.columns)
+    table = pd.DataFrame(columns=columns) if left_out is None else left_out
+    if not isinstance(table, pd.DataFrame) or not {*columns} <= {*table.columns}:
+        raise ValueError(f"left_out must be a table with the columns {columns}, got {left_out!r}.")
+    return table[columns].fillna("").astype(dict(LEFT_OUT.columns)).reset_index(drop=True)
+
+
+def check_tested(record: Record, cells: Iterable[Cell], data: CohortData) -> None:
+    """Raise a ValueError unless finished fits were tested on the scans of their split.
+
+    Scans that have moved since take their present names.
+    """
+    for cell in cells:
+        if cell not in record.fits:
+            continue
+        details, tested = record.fits[cell].details, data.tested(cell[1])
+        if subjects_and_labels(details) != subjects_and_labels(tested):
+            raise ValueError(
+                f"{PREDICTIONS} in {record.folder} is damaged, and is left as it is: subjects and "
+                f"labels of {record.layout.named(cell)} are not those of the data."
+            )
+        for row, scan in zip(details, tested, strict=True):
+            row.update(scan)
+
+
+def subjects_and_labels(rows: list[Row]) -> list[tuple[Any, Any]]:
+    """Return what tells whether rows are of the same scans, wherever these are."""
+    return [(row["subject"], row["label"]) for row in rows]

@@ -1,0 +1,119 @@
+"""The results of a cohort study as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..io.cohort import counted
+from .cohort_study import CohortResults
+from .inference import baseline_of, compare, summarise_cohort
+from .metrics import estimators_of
+from .summary import ABSENT, SHARES, aligned
+
+NAMES = {"auc": "AUC", "brier": "Brier score"}  # others are named by their columns
+
+
+def format_cohort_summary(results: CohortResults, baseline: str | None = None) -> str:
+    """Return means with intervals of all metrics, and the differences from a baseline.
+
+    Parameters
+    ----------
+    results : CohortResults
+    baseline : str, default=None
+        Label of the estimator to compare with; None is the first one.
+
+    Returns
+    -------
+    text : str
+        A table with a line for each metric and a column for each estimator (percent, but for
+        AUC, Brier score and log loss), and one of the differences in balanced accuracy.
+
+    Raises
+    ------
+    ValueError
+        If there is no such baseline, or the results are not sound.
+    """
+    parts = [describe_cohort(results), aligned(summary_cells(results))]
+    comparisons = compare(results, baseline)
+    if len(comparisons):
+        reference = baseline_of(results, baseline)
+        head = f"Difference in balanced accuracy from {reference}, and p (Holm):"
+        parts.append("\n".join([head, aligned(comparison_cells(comparisons))]))
+    return "\n\n".join(parts)
+
+
+def describe_cohort(results: CohortResults) -> str:
+    """Return how much was tested and what the intervals mean, in two lines."""
+    positive = f"; {results.classes[-1]} is positive" if len(results.classes) == 2 else ""
+    return (
+        f"{results.target}: tested on {extent(results)}.\n"
+        f"Mean over the hold-outs [95 % interval over the tested subjects]{positive}."
+    )
+
+
+def extent(results: CohortResults) -> str:
+    """Return on how many scans of how many subjects a study was tested, and how often."""
+    scans, subjects = (results.predictions[name].nunique() for name in ("scan", "subject"))
+    repeats = results.fits["repeat"].nunique()
+    return (
+        f"{counted(scans, 'scan')} of {counted(subjects, 'subject')} in "
+        f"{counted(repeats, 'hold-out')}"
+    )
+
+
+def summary_cells(results: CohortResults) -> list[list[str]]:
+    """Return the rows of the table of metrics, those that no estimator has left out."""
+    summary = summarise_cohort(results).set_index(["metric", "estimator"])
+    labels = estimators_of(results)
+    known = summary["mean"].groupby(level="metric", sort=False).count()
+    rows: list[list[str]] = [["", *labels]]
+    for metric in known.index[known > 0]:
+        cells = [with_interval(summary.loc[(metric, label)], "mean", metric) for label in labels]
+        rows.append([name_of(metric), *cells])
+    return rows
+
+
+def comparison_cells(comparisons: pd.DataFrame) -> list[list[str]]:
+    """Return the rows of the table of differences."""
+    rows = [["", "difference", "corrected t-test", "exchange test"]]
+    for row in comparisons.to_dict("records"):
+        p_values = [p_value(row[f"{name}_holm"]) for name in ("p_corrected", "p_permutation")]
+        rows.append([row["estimator"], with_interval(row, "difference", row["metric"]), *p_values])
+    return rows
+
+
+def name_of(metric: str) -> str:
+    """Return the name of a metric as people write it."""
+    return NAMES.get(metric, metric.replace("_", " "))
+
+
+def with_unit(metric: str) -> str:
+    """Return the name of a metric, in percent if it is a share."""
+    return f"{name_of(metric)} (%)" if metric in SHARES else name_of(metric)
+
+
+def number(value: float, metric: str, signed: bool = False) -> str:
+    """Return percent with one decimal for a share, else three decimals."""
+    if np.isnan(value):
+        return ABSENT
+    scale, decimals = (100, 1) if metric in SHARES else (1, 3)
+    shown = round(round(scale * value, 9), decimals) + 0.0  # the same half up, no negative zero
+    return f"{shown:{'+' if signed else ''}.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def with_interval(row: Any, name: Hashable, metric: str) -> str:
+    """Return "82.3 [78.7, 85.4]" from a row with low and high."""
+    signed = name == "difference"
+    middle, *ends = (number(row[column], metric, signed) for column in (name, "low", "high"))
+    return middle if ends == [ABSENT, ABSENT] else f"{middle} [{ends[0]}, {ends[1]}]"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value with two significant digits, down to 0.001."""
+    if np.isnan(p):
+        return ABSENT
+    return "< 0.001" if p < 0.001 else f"{p:#.2g}"

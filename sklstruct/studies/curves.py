@@ -1,0 +1,137 @@
+"""Calibration and ROC curves of a cohort study."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+from sklearn.utils import check_scalar
+
+from .cohort_study import CohortResults
+from .metrics import Floats, Outcome, auc_columns, estimators_of, mean_of_defined, outcomes
+
+FALSE_POSITIVE_RATES = np.linspace(0, 1, 101)
+
+
+def roc_curves(results: CohortResults) -> pd.DataFrame:
+    """Return mean ROC curves: sensitivities are averaged over the repeats at false positive rates.
+
+    For more than two classes a repeat's curve is itself the mean over the classes, each
+    against all others.
+
+    Parameters
+    ----------
+    results : CohortResults
+
+    Returns
+    -------
+    curves : DataFrame
+        101 rows an estimator, with the columns estimator, false_positive_rate and
+        true_positive_rate (nan where no repeat tested two classes and has scores).
+
+    Raises
+    ------
+    ValueError
+        If the results are not sound.
+    """
+    curves: dict[str, list[Floats]] = {}
+    for (estimator, _), outcome in outcomes(results).items():
+        curves.setdefault(estimator, []).append(roc_of(outcome))
+    means = {label: mean_of_defined(np.stack(found), axis=0) for label, found in curves.items()}
+    rates = {"false_positive_rate": FALSE_POSITIVE_RATES}
+    tables = [
+        pd.DataFrame({"estimator": label, **rates, "true_positive_rate": mean})
+        for label, mean in means.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def roc_of(outcome: Outcome) -> Floats:
+    """Return the sensitivities of one fit, nan where there is nothing to compare."""
+    found = [
+        sensitivities(outcome.is_class[:, column], outcome.ranks[:, column])
+        for column in auc_columns(outcome)
+    ]
+    return mean_of_defined(np.stack(found), axis=0)
+
+
+def sensitivities(positive: Floats, ranks: Floats) -> Floats:
+    """Return the sensitivities of one class at the false positive rates."""
+    if np.isnan(ranks).any() or positive.min() == positive.max():
+        return np.full(len(FALSE_POSITIVE_RATES), np.nan)
+    false_rates, true_rates, _ = roc_curve(positive, ranks)
+    found = np.interp(FALSE_POSITIVE_RATES, false_rates, true_rates)
+    return np.concatenate([[0.0], found[1:]])  # all curves start where nothing is found
+
+
+def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
+    """Compare probabilities with frequencies, pooled over the tested scans of all repeats.
+
+    For two classes the probability is that of the last one (the positive one), and the frequency
+    that of its label; for more classes, the largest probability and how often its class is right.
+
+    Parameters
+    ----------
+    results : CohortResults
+    n_bins : int, default=10
+        Number of bins of equal width between 0 and 1.
+
+    Returns
+    -------
+    calibration : DataFrame
+        One row for each estimator and bin with predictions, with the columns estimator, low, high
+        (of the bin), probability (mean), frequency and n (scans times repeats).  Estimators
+        whose scores are no probabilities have no rows.
+
+    Raises
+    ------
+    ValueError
+        If the number of bins is not positive, or the results are not sound.
+    """
+    check_scalar(n_bins, "n_bins", Integral, min_val=1)
+    forecasts = [
+        forecast(outcome).assign(estimator=estimator)
+        for (estimator, _), outcome in outcomes(results).items()
+    ]
+    table = pd.concat(forecasts, ignore_index=True).dropna()
+    inside = np.clip((table["probability"] * n_bins).astype(int), 0, n_bins - 1)
+    table = table.assign(low=inside / n_bins, high=(inside + 1) / n_bins)
+    groups = table.groupby(["estimator", "low", "high"], sort=False)
+    found = groups.agg(
+        probability=("probability", "mean"), frequency=("outcome", "mean"), n=("outcome", "size")
+    ).reset_index()
+    rank = {label: place for place, label in enumerate(estimators_of(results))}
+    return found.sort_values(
+        ["estimator", "low"], key=lambda column: column.replace(rank), ignore_index=True
+    )
+
+
+def forecast(outcome: Outcome) -> pd.DataFrame:
+    """Return a probability and whether it came true, for each scan; nan without probabilities."""
+    two = outcome.is_class.shape[1] == 2
+    place = np.ones(len(outcome.scores), int) if two else outcome.scores.argmax(axis=1)
+    rows = np.arange(len(place))
+    probability = np.where(np.isnan(outcome.brier), np.nan, outcome.scores[rows, place])
+    return pd.DataFrame({"probability": probability, "outcome": outcome.is_class[rows, place]})
+
+
+def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
+    r"""Return the expected calibration error of each estimator.
+
+    That is :math:`\sum_b n_b / n \, |\mathrm{frequency}_b - \mathrm{probability}_b|` over bins b.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        What ``calibration`` returns.
+
+    Returns
+    -------
+    errors : Series of float, by estimator
+    """
+    gaps = bins["n"] * (bins["frequency"] - bins["probability"]).abs()
+    labels = bins["estimator"]
+    total = gaps.groupby(labels, sort=False).sum()
+    return (total / bins["n"].groupby(labels, sort=False).sum()).rename("calibration_error")

@@ -1,0 +1,129 @@
+"""What makes a study, as its ``study.json`` holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import clone
+
+from .data import fingerprint
+
+LIBRARIES = ("sklstruct", "numpy", "scipy", "scikit-learn", "pandas", "joblib", "torch", "skorch")
+GROWING: dict[str, Any] = {  # what later runs of a study may add to, and how it adds up
+    "sizes": lambda old, new: sorted({*old, *new}),
+    "n_draws": max,
+    "n_repeats": max,
+}
+
+Description = dict[str, Any]
+
+
+def describe(
+    data: Description, estimators: Mapping[str, Any], random_state: int, **extent: Any
+) -> Description:
+    """Return what makes a study, as JSON can hold it."""
+    return {
+        "data": data,
+        "random_state": random_state,
+        "estimators": {label: describe_estimator(e) for label, e in estimators.items()},
+        **extent,
+        "environments": [describe_environment()],
+    }
+
+
+def describe_estimator(estimator: Any) -> dict[str, str]:
+    """Return the class and the parameters of an estimator that results depend on."""
+    names = {name for name in estimator.get_params(deep=True) if is_idle(name)}
+    plain = clone(estimator).set_params(**dict.fromkeys(names))  # a step's repr has them too
+    parameters = {
+        name: describe_value(value)
+        for name, value in sorted(plain.get_params(deep=True).items())
+        if name not in names
+    }
+    kind = type(estimator)
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", **parameters}
+
+
+def describe_value(value: Any) -> str:
+    """Return a parameter as text that is the same in every run, and only for equal values."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses change with every run
+    atoms = getattr(value, "atoms", None)  # a frame prints its name and its size only
+    return text if atoms is None else f"{text} {fingerprint(atoms)}"
+
+
+def is_random_state(parameter: str) -> bool:
+    """Whether a parameter of an estimator, perhaps a nested one, is a seed."""
+    return parameter.rpartition("__")[2] == "random_state"
+
+
+def is_idle(parameter: str) -> bool:
+    """Whether no result depends on a parameter: seeds are the study's, caches anywhere."""
+    return is_random_state(parameter) or parameter.rpartition("__")[2] == "cache_dir"
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return the versions of the libraries and the kind of machine."""
+    installed = {dist.name for dist in metadata.distributions()}
+    return {
+        "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "n_cpus": os.cpu_count(),
+    }
+
+
+def read_description(path: Path, extent: Iterable[str]) -> Description:
+    """Return the description in a ``study.json``, which must have the names in ``extent``."""
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        merge(description, description, path)  # has all that a description must have
+        for name in extent:
+            description[name]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}.") from error
+    return description
+
+
+def merge(old: Description, new: Description, path: Path) -> Description:
+    """Return the description of two runs of one study, or raise a ValueError if they are two."""
+    shared = [label for label in old["estimators"] if label in new["estimators"]]
+    before, now = must_agree(old, shared), must_agree(new, shared)
+    wrong = [
+        f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    if wrong:
+        raise ValueError(f"{path} describes another study: {'; '.join(wrong)}.")
+    environments = old["environments"]
+    return {
+        **new,
+        "estimators": {**old["estimators"], **new["estimators"]},
+        **{name: add(old[name], new[name]) for name, add in GROWING.items() if name in new},
+        "environments": environments + [e for e in new["environments"] if e not in environments],
+    }
+
+
+def without_empty(description: Description, labels: Iterable[str]) -> Description:
+    """Return a description without the estimators that have no results: they bind nobody."""
+    labels = {*labels}
+    estimators = {k: v for k, v in description["estimators"].items() if k in labels}
+    return {**description, "estimators": estimators}
+
+
+def must_agree(description: Description, labels: list[str]) -> dict[str, Any]:
+    """Return what cannot change within a study, by names for a message."""
+    flat = {"random_state": description["random_state"]}
+    flat |= {f"data {name}": value for name, value in description["data"].items()}
+    for label in labels:
+        parameters = description["estimators"][label].items()
+        flat |= {f"{name} of estimator {label!r}": value for name, value in parameters}
+    return flat

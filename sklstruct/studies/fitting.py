@@ -1,0 +1,116 @@
+"""What every study does with its estimators: check them, seed them, fit what is missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from joblib import Parallel
+from numpy.typing import NDArray
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from .description import is_random_state
+from .record import Record
+
+SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
+
+
+def check_estimators(estimators: Mapping[str, Any]) -> None:
+    """Raise unless there are estimators with labels that a table can hold."""
+    if not isinstance(estimators, Mapping) or not estimators:
+        raise ValueError(f"estimators must be a dict with estimators by label, got {estimators!r}.")
+    for label, estimator in estimators.items():
+        if not isinstance(label, str) or not label.strip():
+            raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
+        if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+            raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
+
+
+def check_jobs(n_jobs: int | None) -> None:
+    """Raise a ValueError unless joblib can take a number of jobs."""
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
+
+
+def complete(record: Record, calls: Mapping[Any, Any], n_jobs: int | None, progress: bool) -> None:
+    """Make the fits that a record lacks, and add each as soon as it is there.
+
+    Parameters
+    ----------
+    record : Record
+    calls : dict
+        For each cell the delayed call that returns its fit, in the order to make them.
+    n_jobs : int or None
+    progress : bool
+    """
+    missing = [call for cell, call in calls.items() if cell not in record.fits]
+    with progress_bar(len(calls), len(calls) - len(missing), progress) as bar:
+        for fit in Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(missing):
+            record.add(fit)
+            bar.update()
+
+
+def progress_bar(total: int, done: int, progress: bool) -> tqdm:
+    """Return a progress bar over all fits, some of which may be done already."""
+    seconds = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES
+    return tqdm(
+        desc="study",
+        total=total,
+        initial=done,
+        unit="fit",
+        mininterval=seconds,
+        miniters=1,
+        disable=not progress,
+    )
+
+
+@contextmanager
+def fitting(note: str) -> Iterator[None]:
+    """Give one thread to BLAS, and add to an error which fit it comes from."""
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    except Exception as error:
+        error.add_note(note)
+        raise
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """Return the estimator with all its random states set to a seed."""
+    names = filter(is_random_state, estimator.get_params(deep=True))
+    return estimator.set_params(**dict.fromkeys(names, seed))
+
+
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    """Return what a function returns, and the seconds that it took."""
+    start = perf_counter()
+    result = function(*args)
+    return result, perf_counter() - start
+
+
+def probabilities(model: Any, X: Any) -> NDArray[np.float64]:
+    """Return the probabilities of the classes, which add up to one."""
+    proba = np.asarray(model.predict_proba(X), dtype=np.float64)
+    return proba / proba.sum(axis=1, keepdims=True)  # exactly, also where they came in float32
+
+
+def group_params(model: Any, groups: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the subjects under the name by which ``fit`` takes them, if it does.
+
+    They go to the last step of a pipeline: to an estimator whose ``fit`` has ``groups``, or to a
+    search whose ``cv`` splits by groups, so that model selection keeps subjects together too.
+    """
+    name, last = model.steps[-1] if isinstance(model, Pipeline) else ("", model)
+    cv: Any = last.cv if isinstance(last, BaseSearchCV) else None
+    by_group = hasattr(cv, "split") and cv.get_metadata_routing().consumes("split", ["groups"])
+    if not (by_group or has_fit_parameter(last, "groups")):
+        return {}
+    return {f"{name}__groups" if name else "groups": groups}

@@ -1,0 +1,291 @@
+"""How good the predictions of a study are, for any weights of the tested scans.
+
+A bootstrap and an exchange of predictions are weightings of the same scans, so that one
+implementation of every metric serves for the values, their intervals and their tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from .cohort_fit import score_columns
+from .cohort_study import CohortResults
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Key = tuple[str, int]
+
+KEY = ["estimator", "repeat"]
+SIZES = ["n_train", "n_test", "n_train_subjects", "n_test_subjects"]
+EPSILON = np.finfo(np.float64).eps  # what a probability of zero counts for in the log loss
+
+
+class Outcome(NamedTuple):
+    """The scans that one fit was tested on, and what it made of them.
+
+    Parameters
+    ----------
+    scan, subject : ndarray of int, shape (n,)
+        Numbers of the scans and of the subjects, the same in all fits of a study.
+    is_class : ndarray of float, shape (n, n_classes)
+        One for the label, else zero.
+    correct : ndarray of float, shape (n,)
+        One where the prediction is the label, else zero.
+    scores : ndarray of float, shape (n, n_classes)
+        Probabilities that sum to one, or decision values.
+    brier, log_loss : ndarray of float, shape (n,)
+        Loss of each scan; nan where the scores are no probabilities.
+    ranks : ndarray of float, shape (n, n_classes)
+        Those of the scores among the scans, which estimators of any kind have in common.
+    """
+
+    scan: Array
+    subject: Array
+    is_class: Array
+    correct: Array
+    scores: Array
+    brier: Array
+    log_loss: Array
+    ranks: Array
+
+
+def score_fits(results: CohortResults) -> pd.DataFrame:
+    r"""Return the metrics of every fit on its test part.
+
+    With :math:`r_c` the share of the scans of class c that are recognised, the balanced accuracy
+    is the mean of :math:`r_c` over the classes that are tested; for two classes
+    sensitivity is :math:`r` of the last class in sorted order (the positive one) and specificity
+    that of the first.  The AUC is the share of pairs of a positive and a negative scan in which
+    the positive one has the higher score, ties counting half; for more classes, the mean of
+    one class against all others.
+
+    Parameters
+    ----------
+    results : CohortResults
+
+    Returns
+    -------
+    scores : DataFrame
+        One row a fit in the order of ``results.fits``, with the columns estimator, repeat,
+        held_out_site, n_train, n_test, n_train_subjects, n_test_subjects, balanced_accuracy,
+        auc, sensitivity, specificity (nan unless there are two classes), accuracy, brier and
+        log_loss (nan where scores are no probabilities).  What needs a class that is not tested
+        is nan.
+
+    Raises
+    ------
+    ValueError
+        If the tables of the results lack columns or rows, have some twice, or disagree.
+    """
+    tests = outcomes(results)
+    fits = results.fits[[*KEY, "held_out_site", *SIZES]].reset_index(drop=True)
+    ones = {key: np.ones((1, len(outcome.subject))) for key, outcome in tests.items()}
+    for name, measure in MEASURES.items():
+        fits[name] = [measure(tests[key], ones[key])[0] for key in keys(fits)]
+    return fits
+
+
+# The metrics, for weights of shape (n_weightings, n) each of shape (n_weightings,) -------------
+
+
+def balanced_accuracy(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the mean recall of the classes that have weight."""
+    return mean_of_defined(recalls(outcome, weights), axis=1)
+
+
+def auc(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the area under the ROC curve: for two classes that of the last one, else the mean."""
+    areas = [
+        share_of_pairs(outcome.ranks[:, column], outcome.is_class[:, column] == 1, weights)
+        for column in auc_columns(outcome)
+    ]
+    return mean_of_defined(np.stack(areas), axis=0)
+
+
+def auc_columns(outcome: Outcome) -> range:
+    """Return the classes that are set against all others: of two the last one, else all."""
+    n_classes = outcome.is_class.shape[1]
+    return range(1, 2) if n_classes == 2 else range(n_classes)
+
+
+def sensitivity(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the recall of the second of two classes."""
+    return recall_of_two(outcome, weights, 1)
+
+
+def specificity(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the recall of the first of two classes."""
+    return recall_of_two(outcome, weights, 0)
+
+
+def accuracy(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the share of scans that are recognised."""
+    return weighted_mean(outcome.correct, weights)
+
+
+def brier(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the squared distance of the probabilities from the labels, for two classes halved."""
+    return weighted_mean(outcome.brier, weights)
+
+
+def log_loss(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the negative logarithm of the probability of the label."""
+    return weighted_mean(outcome.log_loss, weights)
+
+
+Measure = Callable[[Outcome, Floats], Floats]
+MEASURES: dict[str, Measure] = {
+    measure.__name__: measure
+    for measure in (balanced_accuracy, auc, sensitivity, specificity, accuracy, brier, log_loss)
+}
+
+
+def measure_of(metric: str) -> Measure:
+    """Return a metric by its name, or raise a ValueError that lists them."""
+    if metric not in MEASURES:
+        raise ValueError(f"metric must be one of {', '.join(MEASURES)}, got {metric!r}.")
+    return MEASURES[metric]
+
+
+def recalls(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the recall of each class, (n_weightings, n_classes), nan where it has no weight."""
+    is_class = outcome.is_class
+    return ratio(weights @ (is_class * outcome.correct[:, None]), weights @ is_class)
+
+
+def recall_of_two(outcome: Outcome, weights: Floats, label: int) -> Floats:
+    """Return the recall of one of two classes, nan if there are more."""
+    if outcome.is_class.shape[1] != 2:
+        return np.full(len(weights), np.nan)
+    return recalls(outcome, weights)[:, label]
+
+
+def share_of_pairs(ranks: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
+    """Return how often a positive scan outranks a negative one, nan where there is no pair."""
+    wins = np.heaviside(ranks[positive][:, None] - ranks[~positive], 0.5)
+    of_positive, of_negative = weights[:, positive], weights[:, ~positive]
+    won = np.einsum("ij,ij->i", of_positive @ wins, of_negative)
+    return ratio(won, of_positive.sum(axis=1) * of_negative.sum(axis=1))
+
+
+def weighted_mean(values: Floats, weights: Floats) -> Floats:
+    """Return the means of the values of scans."""
+    return ratio(weights @ values, weights.sum(axis=1))
+
+
+def ratio(share: Array, whole: Array) -> Floats:
+    """Return share / whole, nan where the whole is zero."""
+    return np.divide(share, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def mean_of_defined(values: Floats, axis: int) -> Floats:
+    """Return the mean over an axis of what is not nan, nan where there is nothing else."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(axis=axis), defined.sum(axis=axis))
+
+
+# From tables to arrays -----------------------------------------------------------------------
+
+
+def outcomes(results: CohortResults) -> dict[Key, Outcome]:
+    """Return what was tested in each fit, the scans in one order for all estimators.
+
+    Raises
+    ------
+    ValueError
+        If the tables of the results lack columns or rows, have some twice, or disagree.
+    """
+    check_results(results)
+    table = results.predictions.merge(results.fits[[*KEY, "probabilities"]], on=KEY)
+    table = table.sort_values("scan", kind="stable")
+    classes = results.classes.tolist()
+    labels, predicted = (codes(table[name], classes) for name in ("label", "predicted"))
+    scores = scores_of(table, results.classes)
+    columns = (
+        *(pd.factorize(table[name])[0] for name in ("scan", "subject")),
+        np.eye(len(classes))[labels],
+        (labels == predicted).astype(np.float64),
+        scores,
+        *losses(labels, scores, table["probabilities"].to_numpy(bool)),
+    )
+    rows = table.groupby(KEY, sort=False).indices
+    return {
+        key: Outcome._make([*(column[at] for column in columns), rankdata(scores[at], axis=0)])
+        for key, at in ((key, rows[key]) for key in keys(results.fits))
+    }
+
+
+def scores_of(table: pd.DataFrame, classes: Array) -> Floats:
+    """Return the scores of the classes; probabilities sum to one, also those from float32."""
+    scores = table[score_columns(classes)].to_numpy(np.float64)
+    sums = np.where(table["probabilities"], scores.sum(axis=1), 1.0)
+    return scores / sums[:, None]
+
+
+def losses(
+    labels: Array, scores: Floats, probabilities: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Return Brier and log loss of each scan; nan where the scores are no probabilities."""
+    n_classes = scores.shape[1]
+    known = np.where(probabilities, 1.0, np.nan)
+    squared = ((scores - np.eye(n_classes)[labels]) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
+    of_label = np.clip(scores[np.arange(len(labels)), labels], EPSILON, 1 - EPSILON)
+    return known * squared, -known * np.log(of_label)
+
+
+def codes(labels: pd.Series[Any], classes: list[Any]) -> NDArray[np.intp]:
+    """Return the places of labels among the classes, or raise a ValueError."""
+    places = {label: place for place, label in enumerate(classes)}
+    unknown = sorted({str(label) for label in labels.unique() if label not in places})
+    if unknown:
+        raise ValueError(
+            f"The column {labels.name!r} of predictions must hold the classes {classes}, got "
+            f"{', '.join(map(repr, unknown))}."
+        )
+    return np.array([places[label] for label in labels], dtype=np.intp)
+
+
+def keys(table: pd.DataFrame) -> list[Key]:
+    """Return estimator and repeat of each row."""
+    return list(table[KEY].itertuples(index=False, name=None))
+
+
+def estimators_of(results: CohortResults) -> list[str]:
+    """Return the labels of the estimators in the order in which they were given."""
+    return list(dict.fromkeys(results.fits["estimator"]))
+
+
+# What results must be ------------------------------------------------------------------------
+
+
+def check_results(results: CohortResults) -> None:
+    """Raise a ValueError unless both tables are complete and belong together."""
+    fits, predictions = results.fits, results.predictions
+    check_table("fits", fits, [*KEY, "held_out_site", "probabilities", *SIZES], KEY)
+    wanted = [*KEY, "subject", "scan", "label", "predicted", *score_columns(results.classes)]
+    check_table("predictions", predictions, wanted, [*KEY, "scan"])
+    one_sided = {*keys(fits)} ^ {*keys(predictions)}
+    if one_sided:
+        estimator, repeat = min(one_sided)
+        raise ValueError(
+            "fits and predictions must be of the same fits, but only one of them has the estimator "
+            f"{estimator!r} in repeat {repeat}."
+        )
+
+
+def check_table(name: str, table: pd.DataFrame, columns: Iterable[str], key: list[str]) -> None:
+    """Raise a ValueError unless a table has rows, the columns, and every key once."""
+    absent = [column for column in columns if column not in table]
+    if absent:
+        raise ValueError(f"{name} lacks the columns {absent}; it has {list(table)}.")
+    if table.empty:
+        raise ValueError(f"{name} must have rows, got none.")
+    for twice in table.loc[table.duplicated(key), key].itertuples(index=False, name=None):
+        row = ", ".join(f"{column} {value!r}" for column, value in zip(key, twice, strict=True))
+        raise ValueError(f"{name} must have every fit and scan once, got twice: {row}.")
