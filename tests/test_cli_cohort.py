@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklstruct import RFNNClassifier, cli
+from sklstruct import PixelSVC, RFNNClassifier, cli
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.estimators.volumes import on_paths
 from sklstruct.io import Cohort, simulate_cohort
@@ -124,6 +124,15 @@ def test_all_splits_and_estimators_share_their_volumes(succeed):
     assert "sub-0001" in tested, "the first scan must not be the first of all training parts"
     kept = [path for path in Path("results/cache").rglob("*") if path.is_file()]
     assert len(kept) == N_SCANS
+
+
+@pytest.mark.parametrize("options", [(), ("--spacing", "25")])
+def test_a_study_goes_on_with_a_cohort_that_has_moved(options, succeed, monkeypatch):
+    command = [*STUDY, "--estimators", "svm", "--out", "results", *options]
+    out = succeed(*command)
+    Path("study").rename("moved")
+    monkeypatch.setattr(PixelSVC, "fit", interrupt)  # nothing is fitted again
+    assert succeed(*command, "--cohort", "moved") == out
 
 
 def test_a_study_goes_on_where_it_stopped_and_a_finished_one_only_reports(

@@ -506,6 +506,12 @@ def test_the_same_rows_of_two_subjects_are_refused(diary):
     cohort_study(models(diary), X, y, groups, n_repeats=1, progress=False)  # one subject may
 
 
+def test_a_scan_that_is_there_twice_is_named(cohort):
+    X, y, groups = (np.append(part, part[:1]) for part in (cohort.X, cohort.y, cohort.groups))
+    with pytest.raises(ValueError, match=f"every scan once, got several times: {X[0]}"):
+        cohort_study({"a": SVC()}, X, y, groups, progress=False)
+
+
 def test_an_image_that_cannot_be_read_is_named(cohort):
     Path(cohort.X[3]).write_bytes(b"no image")
     with pytest.raises(ValueError, match=Path(cohort.X[3]).name):

@@ -354,6 +354,14 @@ def test_a_single_hold_out_has_no_t_test():
     assert summary[["mean", "low", "high"]].notna().all(axis=None)
 
 
+def test_what_no_hold_out_has_is_compared_without_a_value():
+    results = two_classes(decisions=("poor",))
+    (row,) = compare(results, metric="brier").to_dict("records")
+    assert row["n_repeats"] == 0
+    values = [row[name] for name in ("difference", "low", "t", "p_corrected", "p_permutation")]
+    assert np.isnan(values).all()
+
+
 def test_only_shared_repeats_are_compared():
     results = two_classes()
     keep = ~((results.fits["estimator"] == "poor") & (results.fits["repeat"] == 1))

@@ -8,7 +8,7 @@ import torch
 from sklstruct_rfnin.convolution import FreeAtomsConv
 from sklstruct_rfnin.describe import describe_network
 from sklstruct_rfnin.estimator import RFNiNClassifier, RFNiNRegressor
-from sklstruct_rfnin.network import RFNiN, sum_in_cells
+from sklstruct_rfnin.network import RFNiN
 from sklstruct_rfnin.presets import PRESETS, octaves
 from torch import nn
 
@@ -187,9 +187,16 @@ def test_class_activations_average_to_the_outputs(shape, linear):
     torch.testing.assert_close(maps.flatten(2).mean(2) + constant, network(x))
 
 
-def test_cells_of_a_sum():
-    sums = sum_in_cells(torch.arange(8.0)[None, None], (3,))
-    assert sums.tolist() == [[[0 + 1 + 2, 3 + 4 + 5, 6 + 7]]]
+@torch.no_grad()
+def test_class_activations_of_the_linear_classifier_lie_where_its_weights_are():
+    network = RFNiN((1, 70, 9), 2, linear=True).eval()
+    for place in range(65):  # strides of 8; places are 0, 8, ... 64
+        weight = torch.zeros(2, 1, 70, 9)
+        weight[1, 0, place] = 1
+        network.set_beside(weight, torch.zeros(2), (0.0, 1.0))
+        along = network.class_activations(torch.ones(1, 1, 70, 9))[0, 1].sum(1)
+        centre = along @ torch.arange(9.0) * 8 / along.sum()
+        assert centre.item() == pytest.approx(place, abs=1e-4)
 
 
 def test_large_volumes_are_averaged_unless_scales_are_millimetres():

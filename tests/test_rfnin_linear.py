@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklstruct_rfnin.estimator import RFNiNClassifier
 from sklstruct_rfnin.linear import Places, fit_linear
 from sklstruct_rfnin.mixture import LEAST, best_shares
+from skorch.callbacks import EarlyStopping
 
 from sklstruct.estimators.rows import Rows
 
@@ -39,7 +40,7 @@ def seen(X):
 def test_it_is_logistic_regression_on_smoothed_and_scaled_places(n_classes, monkeypatch):
     monkeypatch.setattr("sklstruct_rfnin.linear.PENALTIES", (10.0,))
     X, y = samples(n_classes=n_classes)
-    fit = fit_linear(places(X), y, np.ones(len(y)), 0)
+    fit = fit_linear(places(X), y, np.ones(len(y)), np.arange(len(y)), 0)
     logits = X.reshape(len(X), -1) @ fit.weight.reshape(n_classes, -1).T + fit.bias
     Z = seen(X)
     Z /= np.sqrt((Z**2).sum(1).mean())
@@ -60,7 +61,7 @@ def test_places_that_do_not_vary_have_no_weight():
     X, y = samples(shape=(20, 4, 4))
     X[:, :, :12] = 7.3  # the Gaussian reaches four samples, there and back
     X = (X + 1e3).astype(np.float32)  # which rounds
-    weight = fit_linear(places(X), y, np.ones(len(y)), 0).weight
+    weight = fit_linear(places(X), y, np.ones(len(y)), np.arange(len(y)), 0).weight
     assert not weight[:, :, :4].any()
     assert weight[:, :, 12:].any()
 
@@ -127,6 +128,44 @@ def test_where_nothing_can_be_held_out_the_network_is_alone():
     X, _ = samples(n=6)
     model = RFNiNClassifier(max_epochs=1, random_state=0).fit(X, [0, 1, 1, 1, 1, 1])
     assert model.shares_.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("shape", [(12, 6, 6), (12, 1, 6, 6)])
+def test_of_samples_that_are_all_the_same_the_network_is_alone(shape):
+    model = RFNiNClassifier(max_epochs=1, random_state=0).fit(np.ones(shape), [0, 1] * 6)
+    assert model.shares_.tolist() == [1, 0]
+
+
+def test_where_a_class_has_no_weight_the_network_is_alone():
+    X, y = samples(n=24, n_classes=3)
+    model = RFNiNClassifier(class_weight={0: 1, 1: 1, 2: 0}, max_epochs=1, random_state=0)
+    assert model.fit(X, y).shares_.tolist() == [1, 0]
+
+
+def test_networks_that_hold_out_have_neither_callbacks_nor_a_feature_layer():
+    X, y = samples(n=24)
+    stopping = ("stop", EarlyStopping(monitor="valid_loss"))
+    model = RFNiNClassifier(callbacks=[stopping], feature_layer="linear", max_epochs=1)
+    assert model.fit(X, y, X_val=X, y_val=y).transform(X).shape == (24, 2)
+
+
+def test_the_unit_of_the_weights_does_not_matter():
+    X, y = samples(n=24)
+    model = RFNiNClassifier(max_epochs=1, random_state=0)
+    expected = clone(model).fit(X, y, sample_weight=np.ones(24)).predict_proba(X)
+    found = clone(model).fit(X, y, sample_weight=np.full(24, 2.0**-12)).predict_proba(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_scans_of_a_subject_are_held_out_together():
+    X, y = samples(n=24)
+    model = RFNiNClassifier(max_epochs=1, random_state=0)
+    weight = np.arange(24) > 2  # subjects keep to the samples that stay
+    one_each = model.fit(X, y, weight, groups=np.where(weight, y, 5))
+    assert one_each.shares_.tolist() == [1, 0]  # no subject can be held out
+    assert model.fit(X, y, weight, groups=np.arange(24) // 4 * 2 + y).shares_[1] > 0
+    assert "_subjects" not in vars(model)
+    assert fit_linear(places(X), y, np.ones(24), y, 0) is None
 
 
 def test_a_failure_leaves_no_half_fitted_model(monkeypatch):

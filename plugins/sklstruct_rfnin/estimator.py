@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from sklstruct.estimators.base import MAX_SEED, NetworkEstimator, with_weight
+from sklstruct.estimators.calibration import subject_numbers
 from sklstruct.estimators.classifier import NetworkClassifier
 from sklstruct.estimators.regressor import NetworkRegressor
 from sklstruct.estimators.rows import Rows
@@ -250,6 +252,47 @@ class RFNiNClassifier(RFNiNParameters, NetworkClassifier):
         "label_smoothing": [Interval(Real, 0, 1, closed="left"), None],
     }
 
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Train on samples and their classes.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            See ``sklstruct.estimators.samples`` for how a sample is read.
+        y : array-like, shape (n,)
+            Labels of any type.
+        sample_weight : array-like, shape (n,), default=None
+        groups : array-like, shape (n,), default=None
+            Subjects, whose samples are held out together from the linear classifier and the
+            networks that decide on their shares.
+        X_val, y_val : array-like, default=None
+            Samples to watch the loss on; with ``early_stopping``, to stop by.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; the message says which and why.
+        """
+        numbers = None if groups is None else subject_numbers(groups, X)
+        self._subjects: NDArray[np.intp] | None = numbers  # for as long as the fit lasts
+        try:
+            return super().fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+        finally:
+            del self._subjects
+
     def _fit(self, X: Rows, y: NDArray[Any], weight: Any, validation: Any) -> Self:
         goes_on = hasattr(self, "net_")
         super()._fit(X, y, weight, validation)
@@ -264,8 +307,9 @@ class RFNiNClassifier(RFNiNParameters, NetworkClassifier):
     def _mix(self, X: Rows, y: NDArray[Any], weight: Any) -> None:
         """Set the linear classifier beside the network."""
         seeds = check_random_state(self.random_state).randint(MAX_SEED, size=5)[3:].tolist()
+        subjects = np.arange(len(X)) if self._subjects is None else self._subjects[X.index]
         with threadpool_limits(self.n_threads, user_api="blas"):
-            mix(self, X, y, weight, seeds)
+            mix(self, X, y, weight, subjects, seeds)
 
     def _beside(self) -> bool:
         return PRESETS[self.preset].linear if self.linear is None else self.linear

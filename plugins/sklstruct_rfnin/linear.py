@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,9 @@ class LinearFit:
     logits: Array
 
 
-def fit_linear(places: Places, codes: Labels, weight: Array, random_state: int) -> LinearFit | None:
+def fit_linear(
+    places: Places, codes: Labels, weight: Array, subjects: Labels, random_state: int
+) -> LinearFit | None:
     r"""Fit logistic regression with squared weights to places, penalised as samples held out say.
 
     The weights lie in the span of the samples: with the inner products
@@ -86,15 +89,19 @@ def fit_linear(places: Places, codes: Labels, weight: Array, random_state: int) 
     codes : ndarray of int, shape (n,)
         Numbers of the classes.
     weight : ndarray, shape (n,)
+    subjects : ndarray of int, shape (n,)
+        Whose samples are held out together.
     random_state : int
         Shuffles the folds.
 
     Returns
     -------
     fit : LinearFit or None
-        None where no sample can be held out.
+        None where no sample can be held out, or all are the same.
     """
     values, vectors = principal(places.products())
+    if not len(values):
+        return None
     scale = np.sqrt(values.sum() / len(codes))  # the samples have a mean squared norm of one
     features = vectors * np.sqrt(values) / scale
 
@@ -105,7 +112,7 @@ def fit_linear(places: Places, codes: Labels, weight: Array, random_state: int) 
         machines = (fitted(train, penalty) for penalty in PENALTIES)
         return np.stack([features[test] @ w.T + b for w, b in machines], axis=1)
 
-    held_out = held_out_values(decide, codes, random_state)
+    held_out = held_out_values(decide, codes, random_state, subjects)
     if held_out is None:
         return None
     rows, candidates = held_out
@@ -191,7 +198,7 @@ class Places:
         return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def smoothed(samples: NDArray[np.floating]) -> NDArray[np.floating]:
+def smoothed(samples: NDArray[Any]) -> NDArray[Any]:
     """Return samples (n, channels, *spatial), smoothed over space and reflected at the border."""
     result = np.empty_like(samples)
     for sample, target in zip(samples, result, strict=True):

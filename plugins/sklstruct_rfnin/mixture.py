@@ -20,7 +20,14 @@ LEAST = 0.01  # share; classes are told apart, if badly, also where nothing was 
 READ = ("classes_", "layout_", "sample_shape_", "n_features_in_", "feature_names_in_")
 
 
-def mix(estimator: Any, X: Rows, codes: Labels, weight: Array | None, seeds: list[int]) -> None:
+def mix(
+    estimator: Any,
+    X: Rows,
+    codes: Labels,
+    weight: Array | None,
+    subjects: Labels,
+    seeds: list[int],
+) -> None:
     r"""Set a linear classifier beside the network of a fitted estimator, and their shares.
 
     .. math::
@@ -38,14 +45,19 @@ def mix(estimator: Any, X: Rows, codes: Labels, weight: Array | None, seeds: lis
     codes : ndarray of int, shape (n,)
         Numbers of the classes.
     weight : ndarray, shape (n,), or None
+    subjects : ndarray of int, shape (n,)
+        Whose samples are held out together.
     seeds : list of int
         For the folds of both, and for the networks.
     """
-    weight = np.ones(len(codes)) if weight is None else weight
-    found = held_out_network(estimator, X, codes, weight, seeds[0])
-    linear = fit_linear(Places(X, weight, estimator._to_tensor), codes, weight, seeds[1])
+    if len(np.unique(codes)) < len(estimator.classes_):
+        return  # a class without weight: the network stays alone
+    weight = np.ones(len(codes)) if weight is None else weight / weight.mean()
+    found = held_out_network(estimator, X, codes, weight, subjects, seeds[0])
+    places = Places(X, weight, estimator._to_tensor)
+    linear = fit_linear(places, codes, weight, subjects, seeds[1])
     if found is None or linear is None:
-        return  # too few samples of a class to hold one out: the network stays alone
+        return  # nothing to hold out, or to tell apart: the network stays alone
     rows, logits = found
     both, mine, others = np.intersect1d(rows, linear.rows, return_indices=True)
     shares = best_shares(logits[mine], linear.logits[others], codes[both], weight[both])
@@ -54,14 +66,19 @@ def mix(estimator: Any, X: Rows, codes: Labels, weight: Array | None, seeds: lis
 
 
 def held_out_network(
-    estimator: Any, X: Rows, codes: Labels, weight: Array, seed: int
+    estimator: Any, X: Rows, codes: Labels, weight: Array, subjects: Labels, seed: int
 ) -> tuple[Labels, Array] | None:
-    """Return samples and their outputs by networks that are trained as this one, without them."""
+    """Return samples and their outputs by networks that are trained as this one, without them.
+
+    Callbacks are left out: they may watch a validation that there is not, or write files.
+    """
     settings = "batch_size", "lr", "optimizer", "schedule", "weight_decay", "label_smoothing"
     member = clone(estimator).set_params(
         **{name: estimator._setting(name, len(X)) for name in settings},
         max_epochs=len(estimator.net_.history),
         early_stopping=False,
+        callbacks=None,
+        feature_layer=None,
         linear=False,
         random_state=seed,
         verbose=0,
@@ -76,7 +93,7 @@ def held_out_network(
         outputs: NDArray[Any] = network._run(X.take(test), network.net_.module_)
         return outputs.astype(np.float64)
 
-    return held_out_values(decide, codes, seed, max_folds=FOLDS)
+    return held_out_values(decide, codes, seed, subjects, FOLDS)
 
 
 def best_shares(network: Array, linear: Array, codes: Labels, weight: Array) -> tuple[float, float]:

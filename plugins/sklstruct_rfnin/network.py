@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from sklstruct.estimators.attribution import interpolations
 from sklstruct.layers import Dropout
+from sklstruct.layers.coarse import along_axes
 from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
 
 from .convolution import Spatial, choose_frames, sample_step
@@ -147,10 +149,11 @@ class RFNiN(nn.Module):
         r"""Return where the outputs come from, at the places of the last group.
 
         .. math::
-            a \sum_c w_{oc} h_c(p) + b\, P \sum_{q \in p} (W_o x)(q)
+            a \sum_c w_{oc} h_c(p) + b\, P \sum_q t_{qp} (W_o x)(q)
 
-        with the weights w of ``head``, the features h of the last group at P places, and the
-        linear classifier W summed over the cell of samples of each place.
+        with the weights w of ``head``, the features h of the last group at P places, and what
+        the linear classifier W makes of sample q, shared out between the places around it by
+        the weights t of linear interpolation.
 
         Parameters
         ----------
@@ -164,8 +167,9 @@ class RFNiN(nn.Module):
         maps = torch.einsum("nc...,oc->no...", self.features(x), self.head.weight)
         if self.linear is None:
             return maps
-        cells = sum_in_cells(self.linear.contributions(x), tuple(maps.shape[2:]))
-        return self.shares[0] * maps + self.shares[1] * cells * prod(maps.shape[2:])
+        between = interpolations(self, x.shape[2:], maps.shape[2:])
+        linear = along_axes(self.linear.contributions(x), [weights.T for weights in between])
+        return self.shares[0] * maps + self.shares[1] * linear * prod(maps.shape[2:])
 
     def set_beside(self, weight: Any, bias: Any, shares: Any) -> None:
         """Set the linear classifier, and the shares of the network and of that in the outputs."""
@@ -255,16 +259,6 @@ def averaging(in_shape: tuple[int, ...], largest: int | None) -> tuple[nn.Module
         step *= 2
         shape = strided(in_shape, step)
     return nn.AvgPool3d(step, ceil_mode=True) if step > 1 else nn.Identity(), shape
-
-
-def sum_in_cells(maps: Tensor, places: tuple[int, ...]) -> Tensor:
-    """Sum maps, shape (n, channels, *spatial), in cells, shape (n, channels, *places)."""
-    for axis, count in enumerate(places, start=2):
-        extent = maps.shape[axis]
-        cell = torch.arange(extent, device=maps.device) * count // extent
-        shape = (*maps.shape[:axis], count, *maps.shape[axis + 1 :])
-        maps = maps.new_zeros(shape).index_add(axis, cell, maps)
-    return maps
 
 
 @torch.no_grad()

@@ -92,7 +92,10 @@ def in_one_line(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}"
     if not isinstance(error, BAD_INPUT):
         text = f"{type(error).__name__}: {text} (run with --debug to see where)"
-    return " ".join(" ".join([text, *getattr(error, "__notes__", [])]).split())
+    notes = getattr(error, "__notes__", [])
+    if notes and not text.endswith("."):
+        text += "."
+    return " ".join(" ".join([text, *notes]).split())
 
 
 def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     cohort = without_problems(cohort, args)
     sites = cohort.sites if args.leave_site_out else None
     if volumes["grid"] == "first":  # of the cohort, so that all splits have the same volumes
-        volumes["grid"] = cohort.X[0]
+        volumes |= grid_of(cohort.X[0], volumes["spacing"])
     volumes["cache_dir"] = volumes["cache_dir"] or str(Path(args.out, "cache"))
     results = cohort_study(
         {label: on_paths(estimator, **volumes) for label, estimator in estimators.items()},
@@ -98,6 +98,16 @@ def run(args: argparse.Namespace) -> None:
         target=args.target,
     )
     report(results, args.out, args.baseline)
+
+
+def grid_of(path: str, spacing: Any) -> dict[str, Any]:
+    """Return the grid of a scan as parameters without its path: cohorts may move meanwhile."""
+    from ..io.nifti import read_grid
+
+    grid = read_grid(path)
+    if spacing is not None:
+        grid = grid.with_spacing(spacing)
+    return {"shape": grid.shape, "affine": grid.affine.tolist(), "spacing": None}
 
 
 def check_columns(cohort: Cohort, args: argparse.Namespace) -> None:

@@ -166,14 +166,12 @@ def class_activation_map(
             "activations, which need a mean over places before the last layer: use gradient_map."
         )
     spatial = estimator.in_shape_[1:]
-    strides = np.broadcast_to(stride_of(module), len(spatial)).tolist()
 
     def explain(x: Tensor) -> Tensor:
         activations: Tensor = module.class_activations(x)
         weights = weigh(module(x)).view(*activations.shape[:2], *(1,) * len(spatial))
         coarse = (activations * weights).sum(dim=1, keepdim=True)
-        axes = zip(spatial, coarse.shape[2:], strides, strict=True)
-        return along_axes(coarse, [interpolation(*axis) for axis in axes])[:, 0]
+        return along_axes(coarse, interpolations(module, spatial, coarse.shape[2:]))[:, 0]
 
     return estimator._run(estimator._read_rows(X, reset=False), explain).astype(
         np.float32, copy=False
@@ -220,6 +218,14 @@ def stride_of(module: nn.Module) -> Any:
     if own is not None:
         return np.array(own)
     return reduce(np.multiply, map(stride_of, module.children()), np.array(1))
+
+
+def interpolations(
+    module: nn.Module, spatial: tuple[int, ...], places: tuple[int, ...]
+) -> list[NDArray[np.float64]]:
+    """Return the interpolation from the places of the last layer to samples, along each axis."""
+    strides = np.broadcast_to(stride_of(module), len(spatial)).tolist()
+    return [interpolation(*axis) for axis in zip(spatial, places, strides, strict=True)]
 
 
 def interpolation(length: int, n_places: int, stride: int) -> NDArray[np.float64]:

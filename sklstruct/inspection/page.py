@@ -12,11 +12,11 @@ from .display import Display
 
 STYLE = """
 :root { color-scheme: light; }
-body { margin: 2.5rem auto; padding: 0 1.2rem; max-width: 47rem; color: #222; background: #fff;
+body { margin: 2.5rem auto; padding: 0 1.2rem; max-width: 52rem; color: #222; background: #fff;
   font: 1.05rem/1.55 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 600; margin: 0 0 .8rem; }
 h2 { font-size: 1.25rem; font-weight: 600; margin: 2.6rem 0 .6rem; }
-p, ul { margin: .6rem 0; }
+p, ul { margin: .6rem 0; max-width: 47rem; }
 ul { padding-left: 1.2rem; }
 .lead { font-size: 1.15rem; }
 .note, figcaption { font-size: .92rem; color: #555; }
@@ -30,7 +30,7 @@ th { font-weight: 600; }
 thead th { border-bottom: 1px solid #222; vertical-align: bottom; }
 tbody tr + tr > * { border-top: 1px solid #e3e3e3; }
 td small { display: block; color: #555; white-space: nowrap; }
-tbody th { min-width: 5rem; overflow-wrap: break-word; }
+tbody th { min-width: 5rem; max-width: 11rem; overflow-wrap: break-word; }
 .numbers td, .text th { white-space: nowrap; }
 .text td { overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: fit-content(11rem) 1fr; gap: .35rem 1.2rem; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,7 +93,7 @@ class CohortData:
                 )
 
     def check_images(self) -> None:
-        """Raise a ValueError if subjects have the same image, under whatever names."""
+        """Raise a ValueError if subjects have the same image, or a scan is there twice."""
         first: dict[str, int] = {}
         pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(self.digests)]
         if pairs := [pair for pair in pairs if len({*self.groups[[*pair]]}) > 1]:
@@ -100,6 +101,8 @@ class CohortData:
                 "Subjects must not have the same image, but these have: "
                 + named(" and ".join(map(self._in_words, pair)) for pair in pairs)
             )
+        if twice := [name for name, times in Counter(self.names).items() if times > 1]:
+            raise ValueError(f"X must have every scan once, got several times: {named(twice)}")
 
     def _in_words(self, row: int) -> str:
         name = self.names[row] if self.has_paths else f"row {row}"

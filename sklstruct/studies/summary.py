@@ -200,7 +200,7 @@ def resampled_t_test(
     C. Nadeau and Y. Bengio. Inference for the generalization error. Machine Learning, 2003.
     """
     mean, std, n = np.asarray(mean, float), np.asarray(std, float), np.asarray(n)
-    error = std * np.sqrt(1 / n + np.asarray(ratio, float))
+    error = std * np.sqrt(1 / np.maximum(n, 1) + np.asarray(ratio, float))
     reach = student.ppf((1 + confidence) / 2, n - 1) * error
     varies = error > ROUNDING * np.abs(mean)
     t = np.divide(mean, error, out=np.full_like(error, np.nan), where=varies & (error > 0))
