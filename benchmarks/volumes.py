@@ -1,10 +1,9 @@
 """Classifiers of volumes on cohorts of 73 to 300 scans: RFNiN, plain NiN and linear baselines.
 
-Twenty hold-outs of a quarter of the subjects (of half of them where the cohort is simulated),
-stratified, the same for every classifier; defaults throughout, but for classes of equal weight,
-as balanced accuracy is what counts.  Defaults were chosen on other hold-outs of the same
-cohorts.  Stopped and started again it continues.  Needs the folders t1 and hippocampus in the
-folder that SKLSTRUCT_DATA names.  Results go to volumes.csv, one row a fit.
+Hold-outs of a quarter of the subjects (of half of them where the cohort is simulated),
+stratified, the same for every classifier; defaults throughout.  Defaults were chosen on other
+hold-outs of the same cohorts.  Stopped and started again it continues.  Needs the folders t1
+and hippocampus in the folder that SKLSTRUCT_DATA names.  Results go to volumes.csv, one row a fit.
 """
 
 import argparse
@@ -17,13 +16,13 @@ from sklstruct import PCASVC, NiftiVolumes, RFNiNClassifier, VoxelSVC
 from sklstruct.io import Cohort, simulate_cohort
 from sklstruct.studies import cohort_study, format_cohort_summary, score_fits
 
-EQUAL = {"class_weight": "balanced"}
 ESTIMATORS = {
-    "RFNiN": RFNiNClassifier(**EQUAL),
-    "voxel SVM": VoxelSVC(**EQUAL),
-    "PCA + SVM": PCASVC(**EQUAL),
-    "plain NiN": RFNiNClassifier(**EQUAL, frame="pixel"),
-    "RFNiN, no path": RFNiNClassifier(**EQUAL, linear_path=False),
+    "RFNiN": RFNiNClassifier(),
+    "plain NiN": RFNiNClassifier(frame="pixel"),
+    "voxel SVM": VoxelSVC(),
+    "PCA + SVM": PCASVC(),
+    "RFNiN alone": RFNiNClassifier(linear=False),
+    "plain NiN alone": RFNiNClassifier(frame="pixel", linear=False),
 }
 TASKS = {
     "sex": ("t1", "sex"),

@@ -58,6 +58,13 @@ def add_commands(commands: Commands) -> None:
         help=f"edge of the boxes of occlusion, {BOX:g} if left out",
     )
     parser.add_argument(
+        "--stride",
+        type=positive,
+        metavar="MM",
+        help="from one box to the next, their edge if left out; half of it is finer, and takes eight "
+        "times as long",
+    )
+    parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder to write, absent or empty"
     )
     add_allow_pickle(
@@ -111,8 +118,12 @@ def attribution(args: argparse.Namespace, model: Any, paths: Any) -> Any:
         from ..inspection.occlusion import occlusion_map
 
         volumes, _ = parts_of(model)
-        size = tuple(max(1, round(args.size / step)) for step in volumes.spacing_)
-        return partial(occlusion_map, size=size, fill=mean_volume(volumes.lazy(paths)))
+        size, stride = (
+            tuple(max(1, round(edge / step)) for step in volumes.spacing_)
+            for edge in (args.size, args.stride or args.size)
+        )
+        fill = mean_volume(volumes.lazy(paths))
+        return partial(occlusion_map, size=size, stride=stride, fill=fill)
     from ..estimators import attribution as maps
 
     return {"activation": maps.class_activation_map, "gradient": maps.gradient_map}[args.method]

@@ -84,6 +84,8 @@ def subject_splits(
 
 def labelled(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return one value a scan, none of them missing."""
+    if values is None:
+        raise ValueError(f"{name} must have a value for each scan, got None.")
     column = column_or_1d(np.asarray(values))
     missing = pd.isna(column)
     if missing.any():
