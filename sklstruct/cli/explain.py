@@ -61,8 +61,8 @@ def add_commands(commands: Commands) -> None:
         "--stride",
         type=positive,
         metavar="MM",
-        help="from one box to the next, their edge if left out; half of it is finer, and takes eight "
-        "times as long",
+        help="from one box to the next, their edge if left out; half of that is finer and takes "
+        "eight times as long",
     )
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder to write, absent or empty"
