@@ -215,6 +215,15 @@ def test_the_thread_ends_with_a_training_that_fails(lazy, error):
     assert len(X.read) == 6  # two batches and the one ahead
 
 
+@pytest.fixture
+def hears_signals():
+    """Let SIGINT raise KeyboardInterrupt, also where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_signals")
 def test_ctrl_c_is_heard_while_a_batch_is_awaited(lazy):
     class Slow(Counted):
         goes_on = threading.Event()
