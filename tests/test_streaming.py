@@ -217,7 +217,7 @@ def test_the_thread_ends_with_a_training_that_fails(lazy, error):
 
 @pytest.fixture
 def hears_signals():
-    """Let SIGINT raise KeyboardInterrupt, also where a shell started the tests in the background."""
+    """Let SIGINT raise KeyboardInterrupt, also where tests were started in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
