@@ -36,30 +36,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs a command and returns its status and what it prints."""
-
-    def run(*arguments):
-        status = cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
-@pytest.fixture
-def succeed(run):
-    """Return a function that runs a command which must succeed, and returns its output."""
-
-    def succeed(*arguments):
-        status, out, err = run(*arguments)
-        assert status == 0, err
-        return out
-
-    return succeed
-
-
 @pytest.fixture(scope="module")
 def digits():
     return load_dataset("digits")

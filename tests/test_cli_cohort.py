@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklstruct import PixelSVC, RFNNClassifier, cli
+from sklstruct import PixelSVC, RFNNClassifier
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.estimators.volumes import on_paths
 from sklstruct.io import Cohort, simulate_cohort
@@ -37,30 +37,6 @@ def folder(simulated, tmp_path, monkeypatch):
     """Run every test in a folder of its own with a cohort in ``study``."""
     shutil.copytree(simulated, tmp_path / "study")
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs a command and returns its status and what it prints."""
-
-    def run(*arguments):
-        status = cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
-@pytest.fixture
-def succeed(run):
-    """Return a function that runs a command which must succeed, and returns its output."""
-
-    def succeed(*arguments):
-        status, out, err = run(*arguments)
-        assert status == 0, err
-        return out
-
-    return succeed
 
 
 @pytest.fixture

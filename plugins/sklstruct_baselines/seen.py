@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+
+from sklstruct.estimators.samples import smoothed
 
 from .duals import Array, combined, inner_products, mean_square
 
@@ -63,16 +64,6 @@ def centred(X: Array, weight: Array) -> tuple[Array, Array, Array]:
     X -= mean
     X[:, ~varies] = 0  # and nothing of the rounding of their mean
     return X, mean, varies
-
-
-def smoothed(X: Array, deviation: float | None) -> Array:
-    """Smooth images (n, channels, *spatial), reflected at their border."""
-    if deviation is None:
-        return X
-    result = np.empty_like(X)
-    for image, target in zip(X, result, strict=True):
-        gaussian_filter(image, (0,) + (deviation,) * (image.ndim - 1), output=target)
-    return result
 
 
 def inverse_deviations(voxels: Array, weight: Array) -> Array:

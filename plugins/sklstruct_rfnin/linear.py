@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from sklstruct.estimators.calibration import best_candidate, held_out_values
 from sklstruct.estimators.rows import Rows
+from sklstruct.estimators.samples import smoothed
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
@@ -180,7 +179,7 @@ class Places:
         """
         sums = sum(duals[:, block] @ self._see(block) for block in self._blocks())
         weight = (sums * self.scale).reshape(len(duals), *self.X.shape[1:])
-        return smoothed(weight), bias - weight.reshape(len(duals), -1) @ self.mean
+        return smoothed(weight, DEVIATION), bias - weight.reshape(len(duals), -1) @ self.mean
 
     def _see(self, block: slice) -> NDArray[np.floating]:
         seen = self._smooth(block)
@@ -190,20 +189,12 @@ class Places:
 
     def _smooth(self, block: slice) -> NDArray[np.floating]:
         samples = self.prepare(self.X[block]).numpy()
-        return smoothed(samples).reshape(len(samples), -1)
+        return smoothed(samples, DEVIATION).reshape(len(samples), -1)
 
     def _blocks(self) -> Iterator[slice]:
         n = len(self.X)
         size = max(1, min(LARGEST_BLOCK, n // BLOCKS))
         return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def smoothed(samples: NDArray[Any]) -> NDArray[Any]:
-    """Return samples (n, channels, *spatial), smoothed over space and reflected at the border."""
-    result = np.empty_like(samples)
-    for sample, target in zip(samples, result, strict=True):
-        gaussian_filter(sample, (0, *(DEVIATION,) * (sample.ndim - 1)), output=target)
-    return result
 
 
 def principal(products: Array) -> tuple[Array, Array]:

@@ -53,11 +53,13 @@ def mix(
     if len(np.unique(codes)) < len(estimator.classes_):
         return  # a class without weight: the network stays alone
     weight = np.ones(len(codes)) if weight is None else weight / weight.mean()
-    found = held_out_network(estimator, X, codes, weight, subjects, seeds[0])
     places = Places(X, weight, estimator._to_tensor)
     linear = fit_linear(places, codes, weight, subjects, seeds[1])
-    if found is None or linear is None:
+    if linear is None:
         return  # nothing to hold out, or to tell apart: the network stays alone
+    found = held_out_network(estimator, X, codes, weight, subjects, seeds[0])
+    if found is None:
+        return
     rows, logits = found
     both, mine, others = np.intersect1d(rows, linear.rows, return_indices=True)
     shares = best_shares(logits[mine], linear.logits[others], codes[both], weight[both])

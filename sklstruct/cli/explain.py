@@ -75,7 +75,7 @@ def add_commands(commands: Commands) -> None:
 def explain(args: argparse.Namespace) -> None:
     """Write the maps, and print where they are."""
     from ..inspection.maps import write_maps
-    from ..io.simulate import new_folder
+    from ..io.atomic import new_folder
 
     with suppress(Unwritten), new_folder(Path(args.out)):  # known before all scans are read
         raise Unwritten

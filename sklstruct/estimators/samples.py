@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
@@ -102,6 +103,19 @@ def channels_first(X: NDArray[Any], layout: str) -> NDArray[Any]:
     if "C" not in layout:
         return X[:, np.newaxis]
     return np.moveaxis(X, 1 + layout.index("C"), 1)
+
+
+def smoothed(X: NDArray[Any], deviation: float | None) -> NDArray[Any]:
+    """Smooth samples (n, channels, *spatial), reflected at their border; None leaves them alone.
+
+    The deviation of the Gaussian is in samples.  As a matrix, this is symmetric.
+    """
+    if deviation is None:
+        return X
+    result = np.empty_like(X)
+    for image, target in zip(X, result, strict=True):
+        gaussian_filter(image, (0,) + (deviation,) * (image.ndim - 1), output=target)
+    return result
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -20,8 +20,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
+from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
-from ..io.simulate import new_folder, write_json
 from .map_display import MapDisplay
 from .map_statistics import Group, GroupMoments, Moments
 

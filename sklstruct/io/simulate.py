@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
-import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import nibabel
 import numpy as np
@@ -21,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import __version__
+from .atomic import new_folder, write_json
 from .cohort import Cohort
 from .phantom import (
     EXTENT,
@@ -269,30 +265,6 @@ def write_image(path: Path, voxels: NDArray[Any], affine: Field) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as BIDS has them."""
     table.to_csv(path, sep="\t", index=False, lineterminator="\n")
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file that people can read."""
-    path.write_text(json.dumps(content, indent=2, default=int) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to write to, which becomes ``path`` when all is written."""
-    path = path.absolute()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise FileExistsError(errno.EEXIST, "Must be absent or an empty folder", str(path))
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        temporary.mkdir()
-    except OSError as error:
-        raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def check_integer(name: str, value: Any, low: int) -> None:
