@@ -7,11 +7,15 @@ and are imported when first asked for: ``from sklstruct import RFNNClassifier``.
 import importlib
 from typing import Any
 
+from .architecture import Architecture as Architecture
 from .hookspecs import hookimpl as hookimpl
 
 __version__ = "0.1.0"
 
-ROOMS = ("estimators", "frames", "inspection", "io", "layers", "plugins", "studies", "testing")
+ROOMS = (
+    *("estimators", "frames", "inspection", "io", "layers", "params", "plugins", "studies"),
+    *("testing", "training"),
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,38 +1,284 @@
-"""Parameter objects that scikit-learn can clone, print and search, without scikit-learn."""
+"""Parameters as data: fields with a default and a rule, which are read, set, searched and checked.
+
+A class of parameters lists them as annotated attributes, and needs no decorator::
+
+    class Blur(Params):
+        width: float = param(1.0, real(above=0))
+        mode: str = param("reflect", one_of("reflect", "zeros"))
+
+Nothing is checked on construction or by ``set_params``, as everywhere in scikit-learn: a parameter
+is judged where it is used, by ``check_params``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from math import inf, isfinite
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self, dataclass_transform
+
+from .docstrings import inherit_sections
+
+# --- rules ----------------------------------------------------------------------------------
 
 
-@dataclass
-class Params:
-    """Base of dataclasses whose fields are parameters in the scikit-learn sense.
+@dataclass(frozen=True)
+class Rule:
+    """What a parameter may be: words for people, and a test.
 
-    Nothing is checked on construction or by ``set_params``, as everywhere in scikit-learn:
-    a parameter is judged where it is used.
+    Parameters
+    ----------
+    words : str
+        What is wanted, such as "an integer of at least 1".
+    holds : callable
+        Whether a value is that.
     """
 
+    words: str
+    holds: Callable[[Any], bool]
+
+    def __or__(self, other: Rule | None) -> Rule:
+        """Return the rule that either of two holds; ``rule | None`` lets a value be None."""
+        if other is None:
+            return Rule(f"{self.words} or None", lambda v: v is None or self.holds(v))
+        return Rule(f"{self.words} or {other.words}", lambda v: self.holds(v) or other.holds(v))
+
+
+def integer(least: int | None = None, most: int | None = None) -> Rule:
+    """Return the rule of integers, NumPy's too, from one bound to the other."""
+    low, high = -inf if least is None else least, inf if most is None else most
+    if most is not None and least is not None:
+        words = f"an integer from {least} to {most}"
+    else:
+        words = "an integer" if least is None else f"an integer of at least {least}"
+    return Rule(
+        words, lambda v: isinstance(v, Integral) and not is_flag(v) and low <= int(v) <= high
+    )
+
+
+def real(
+    *, above: float = -inf, least: float = -inf, below: float = inf, most: float = inf
+) -> Rule:
+    """Return the rule of finite numbers between bounds, which may be strict or not."""
+    bounds = {"above": above, "of at least": least, "below": below, "of at most": most}
+    words = " and ".join(f"{name} {bound:g}" for name, bound in bounds.items() if isfinite(bound))
+    return Rule(
+        f"a finite number {words}".strip(),
+        lambda v: (
+            isinstance(v, Real)
+            and not is_flag(v)
+            and isfinite(v)
+            and above < v < below
+            and least <= v <= most
+        ),
+    )
+
+
+def one_of(*values: Any) -> Rule:
+    """Return the rule of a few values."""
+    return Rule(
+        f"one of {values}" if len(values) > 1 else repr(values[0]),
+        lambda v: any(type(v) is type(known) and v == known for known in values),
+    )
+
+
+def instance_of(words: str, *types: type) -> Rule:
+    """Return the rule of the instances of some types."""
+    return Rule(words, lambda v: isinstance(v, types))
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is True or False, of Python or of NumPy."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
+
+
+FLAG = Rule("True or False", is_flag)
+SEQUENCE = Rule("a sequence", lambda v: hasattr(v, "__len__") and not isinstance(v, (str, dict)))
+SEED = integer(0, 2**32 - 1) | Rule("a RandomState", lambda v: hasattr(v, "randint")) | None
+MAPPING = instance_of("a dict", Mapping)
+
+
+def check(name: str, value: Any, rule: Rule) -> Any:
+    """Return a value, or raise ValueError unless a rule holds for it."""
+    if not rule.holds(value):
+        raise ValueError(f"{name} must be {rule.words}, got {value!r}.")
+    return value
+
+
+# --- parameters -----------------------------------------------------------------------------
+
+
+def param(
+    default: Any,
+    rule: Rule | None = None,
+    *,
+    resolve: Callable[[Any], Any] | None = None,
+    may_change: bool = False,
+) -> Any:
+    """Return the field of a parameter.
+
+    Parameters
+    ----------
+    default : object
+        Immutable, as all instances share it.
+    rule : Rule, default=None
+        What values ``check_params`` lets pass; None is any.
+    resolve : callable, default=None
+        Maps a name to the object that it stands for, so that parameters of that object can be
+        set where the name stands: ``frame__order=2`` where frame is "gaussian".
+    may_change : bool, default=False
+        Whether a network whose training goes on can follow another value.
+    """
+    metadata = {"rule": rule, "resolve": resolve, "may_change": may_change}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param, field))
+class Params:
+    """Base of classes whose annotated attributes are parameters in the scikit-learn sense.
+
+    Every subclass becomes a dataclass by itself.  Its docstring describes its own parameters;
+    those that it inherits are added from where they are described.
+    """
+
+    _keywords_only: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        documented = bool(cls.__dict__.get("__doc__"))
+        dataclass(kw_only=cls._keywords_only, eq=False, repr=False)(cls)
+        if documented:  # not by what a dataclass writes where there is nothing
+            inherit_sections(cls)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; ``deep`` is there for scikit-learn."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the parameters by name, with ``deep`` also those of parameters."""
+        params = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        if deep:
+            for name, value in list(params.items()):
+                if hasattr(value, "get_params") and not isinstance(value, type):
+                    params |= {f"{name}__{inner}": v for inner, v in value.get_params().items()}
+        return params
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and return the object.
 
+        A parameter of a parameter has both names, ``frame__order``.  It may be set where a name
+        stands for an object, which it replaces then, and where there is a sequence of objects,
+        each of which gets it.
+
         Raises
         ------
         ValueError
-            If there is no parameter of that name; nothing is set then.
+            If there is no parameter of that name, or the value in front has none of its own;
+            nothing is set then.
         """
-        known = self.get_params()
-        for name in params:
-            if name not in known:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}. "
-                    f"Valid parameters are: {list(known)}."
-                )
+        known = self.get_params(deep=False)
+        nested: dict[str, dict[str, Any]] = {}
         for name, value in params.items():
-            setattr(self, name, value)
+            head, inner, rest = name.partition("__")
+            if head not in known:
+                raise ValueError(
+                    f"Invalid parameter {head!r} for {type(self).__name__}. "
+                    f"Valid parameters are: {sorted(known)}."
+                )
+            if inner:
+                nested.setdefault(head, {})[rest] = value
+        before = {name: known[name] for name in params if name in known}
+        try:
+            for name in before:  # whole parameters come first: others may be set on them
+                setattr(self, name, params[name])
+            for head, own in nested.items():
+                before.setdefault(head, known[head])
+                setattr(self, head, self._with_params(head, own))
+        except BaseException:
+            for name, value in before.items():
+                setattr(self, name, value)
+            raise
         return self
+
+    def check_params(self) -> None:
+        """Raise ValueError unless every parameter is what its rule says."""
+        for one in fields(self):  # type: ignore[arg-type]
+            rule = one.metadata.get("rule")
+            if rule is not None and not rule.holds(value := getattr(self, one.name)):
+                raise ValueError(
+                    f"{one.name} of {type(self).__name__} must be {rule.words}, got {value!r}."
+                )
+
+    def resolved(self, name: str) -> Any:
+        """Return the object that a parameter stands for, where it may be a name."""
+        value = getattr(self, name)
+        resolve = type(self).__dataclass_fields__[name].metadata.get("resolve")  # type: ignore[attr-defined]
+        return resolve(value) if isinstance(value, str) and resolve else value
+
+    def _with_params(self, name: str, params: dict[str, Any]) -> Any:
+        """Return the value of a parameter after parameters of its own are set."""
+        value = self.resolved(name)
+        several = isinstance(value, (tuple, list)) and len(value) > 0
+        parts = value if several else [value]
+        if any(isinstance(part, type) or not hasattr(part, "set_params") for part in parts):
+            raise ValueError(
+                f"Parameters of {name!r} cannot be set on {type(self).__name__}: "
+                f"{name}={value!r} has none of its own."
+            )
+        if not several:
+            # An estimator given as a parameter is the caller's; scikit-learn sets it in place.
+            owned = value if hasattr(value, "fit") else copy_of(value)
+            return owned.set_params(**params)
+        return tuple(copy_of(part).set_params(**params) for part in parts)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and same(self.get_params(False), other.get_params(False))  # type: ignore[attr-defined]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        params = ", ".join(f"{k}={v!r}" for k, v in self.get_params(deep=False).items())
+        return f"{type(self).__name__}({params})"
+
+
+def copy_of(params: Any) -> Any:
+    """Return an object with the same parameters."""
+    return type(params)(**params.get_params(deep=False))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of a parameter are the same value, wherever in memory they are."""
+    if one is other:
+        return True
+    if isinstance(one, Real) and isinstance(other, Real):
+        return bool(one == other)  # 1 and np.int64(1) are, as a grid may hold either
+    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if hasattr(one, "tobytes"):  # an array
+        return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+    if hasattr(one, "__code__"):  # a function, which another process may have sent a copy of
+        parts = [
+            (f.__code__, f.__defaults__, [cell.cell_contents for cell in f.__closure__ or ()])
+            for f in (one, other)
+        ]
+        return same(*parts)
+    if type(one).__eq__ is object.__eq__ and hasattr(one, "__dict__"):
+        return same(vars(one), vars(other))
+    return bool(one == other)
+
+
+def per_stage(name: str, value: Any, n_stages: int) -> Sequence[Any]:
+    """Return one value for each stage, from one for all of them or from a sequence.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has another length.
+    """
+    values = list(value) if isinstance(value, (tuple, list)) else [value]
+    if len(values) == 1:
+        return values * n_stages
+    if len(values) != n_stages:
+        raise ValueError(f"{name} has {len(values)} entries for {n_stages} stages (widths).")
+    return values

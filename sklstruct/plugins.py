@@ -10,7 +10,7 @@ import difflib
 import pkgutil
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -139,8 +139,15 @@ def close_matches(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def make_frame(frame: Any) -> Any:
+def make_frame(frame: Any, like: Any = None) -> Any:
     """Return a frame family, for a registered name or for a family (or a ``Frame``) itself.
+
+    Parameters
+    ----------
+    frame : str, frame family or Frame
+    like : frame family, default=None
+        A name stands for the family with the parameters of this one, as far as it has them, and
+        with its support.
 
     Raises
     ------
@@ -150,7 +157,13 @@ def make_frame(frame: Any) -> Any:
         If ``frame`` is neither a name nor something with a method ``build(ndim)``.
     """
     if isinstance(frame, str):
-        return lookup("frame", frame)()
+        family = lookup("frame", frame)
+        if like is None:
+            return family()
+        if family is type(like):
+            return like
+        given, known = like.get_params() | {"size": like.extent}, family().get_params()
+        return family(**{name: value for name, value in given.items() if name in known})
     if isinstance(frame, type) or not callable(getattr(frame, "build", None)):
         raise TypeError(
             "frame must be the name of a registered frame or an object with a method "
@@ -203,3 +216,30 @@ def unregister(kind: str, name: str) -> None:
 def run_time_entries() -> list[Entry]:
     """Return everything that was registered at run time."""
     return [e for kind in KINDS for e in entries(kind).values() if e.source == RUN_TIME]
+
+
+def with_carried(state: dict[str, Any], params: Any) -> dict[str, Any]:
+    """Return a state to pickle, with what names among the parameters stand for in this process.
+
+    A worker process knows what is installed; what was registered at run time has to travel.
+    """
+    used = set(strings_in(params))
+    here = run_time_entries()  # one of them may ask for another
+    carried = here if any(entry.name in used for entry in here) else []
+    return {**state, **({"_carried": carried} if carried else {})}
+
+
+def register_carried(state: dict[str, Any]) -> dict[str, Any]:
+    """Register what a pickled state carries, and return the rest of it."""
+    for entry in state.pop("_carried", []):
+        register(entry.kind, entry.name, entry.target)
+    return state
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Yield the strings in nested dicts and sequences."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(part)

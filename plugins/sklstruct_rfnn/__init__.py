@@ -8,13 +8,13 @@ from sklstruct import hookimpl
 @hookimpl
 def register_architectures() -> dict[str, Any]:
     """Provide the network."""
-    return {"rfnn": "sklstruct_rfnn.network:RFNN"}
+    return {"rfnn": "sklstruct_rfnn.architecture:RFNN"}
 
 
 @hookimpl
 def register_estimators() -> dict[str, Any]:
     """Provide its classifier and its regressor."""
     return {
-        "rfnn": "sklstruct_rfnn.estimator:RFNNClassifier",
-        "rfnn_regressor": "sklstruct_rfnn.estimator:RFNNRegressor",
+        "rfnn": "sklstruct_rfnn.estimators:RFNNClassifier",
+        "rfnn_regressor": "sklstruct_rfnn.estimators:RFNNRegressor",
     }

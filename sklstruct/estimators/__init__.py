@@ -6,16 +6,23 @@ from typing import Any
 from ..hookspecs import hookimpl
 
 _HOMES = {
+    "NetworkClassifier": "classifier",
+    "NetworkEstimator": "base",
+    "NetworkRegressor": "regressor",
+    "SampleReader": "samples",
     "StructuredClassifier": "generic",
     "StructuredRegressor": "generic",
     "FrameTransformer": "frame_transformer",
-    "Augment": "augment",
-    "class_activation_map": "attribution",
-    "gradient_map": "attribution",
     "load_model": "persistence",
     "on_paths": "volumes",
     "save_model": "persistence",
 }
+
+
+@hookimpl
+def register_architectures() -> dict[str, Any]:
+    """Provide the network without structure."""
+    return {"linear": "sklstruct.layers.network:Linear"}
 
 
 @hookimpl
@@ -31,8 +38,10 @@ def register_estimators() -> dict[str, Any]:
 def __getattr__(name: str) -> Any:  # importing this package must not import torch
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "Augment":
+        return importlib.import_module("sklstruct.training").Augment
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "Augment"})

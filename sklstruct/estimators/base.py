@@ -5,49 +5,69 @@ X --read--> (n, channels, *spatial) --standardise--> tensor --network--> outputs
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Mapping
 from math import ceil
-from numbers import Integral, Real
+from threading import get_ident
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-)
-from skorch.callbacks import EarlyStopping, LRScheduler
-from skorch.helper import predefined_split
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from ..layers import adopt_dropout
-from .augment import augmentation
-from .features import LayerFeatures, named_layer
-from .named import NamedParameters
-from .prediction import run_in_pieces
-from .rows import Rows, channel_scaling, in_pieces
-from .training import (
-    OPTIMIZERS,
-    SCHEDULES,
-    Batches,
-    Net,
-    Samples,
+from ..compat import check_feature_names_in, check_sample_weight
+from ..params import FLAG, SEED, SEQUENCE, Params, Rule, instance_of, integer, one_of, param, real
+from ..params import same as same_value
+from ..plugins import register_carried, with_carried
+from ..training.augment import augmentation, on_samples
+from ..training.batches import Samples
+from ..training.device import (
     count_parameters,
     limited_threads,
-    make_optimizer,
-    make_schedule,
     resolve_device,
     seeded_initialisation,
-    set_rates,
 )
+from ..training.net import make_net, train
+from ..training.objectives import NetworkLoss, main_output
+from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
+from ..training.prediction import run_in_pieces
+from ..training.rows import Rows, channel_scaling, in_pieces
+from .samples import DTYPE, like_samples, read_rows
+from .targets import Target, as_tensor
 
-TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
+RECIPE = {  # values of training parameters that neither the caller nor a preset gives
+    "max_epochs": 100,
+    "batch_size": 25,
+    "lr": 0.01,
+    "optimizer": "adamw",
+    "schedule": "one-cycle",
+    "weight_decay": 0.01,
+    "label_smoothing": 0.1,
+    "settle_norms": False,
+}
+# A cycle that is cut off ends where the learning rate is highest: early stopping takes this share
+# of the rate, and keeps it.
+STOPPED_EARLY = 0.3
+MAX_SEED = np.iinfo(np.int32).max
+THREADS = integer(1) | None
+
+
+class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
+    """Train a network that maps samples to outputs.
+
+    An estimator joins an architecture, which builds the network, and a codec, which says what y
+    is.  A named estimator is its own architecture: ``class RFNNClassifier(RFNN,
+    NetworkClassifier)`` has the parameters of both.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=None
         Shape into which flat rows of X are folded, such as (28, 28) or (3, 32, 32).
     layout : str, default=None
         Axes of one sample: "L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW" or "DHWC".  If
@@ -55,17 +75,27 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
     standardize : bool, default=True
         Whether to subtract the mean of every channel over the training samples, and to divide
         by its standard deviation.
-    max_epochs : int
-        Passes over the training samples.
-    batch_size : int
-        Largest number of samples in a batch.
-    lr : float
-        Learning rate; with a schedule, the highest one.
-    optimizer : {"adamw", "adam", "sgd", "adadelta"}
-    schedule : {"one-cycle", "cosine", "linear", "constant"}
-        Course of the learning rate over the steps of a fit.  ``partial_fit`` keeps it constant.
-    weight_decay : float
-        Of weights; biases and norms are not decayed.
+    max_epochs : int, default=None
+        Passes over the training samples.  None is, as for the next ones, what the preset of the
+        architecture has, or else 100.
+    batch_size : int, default=None
+        Largest number of samples in a batch; 25.
+    lr : float, default=None
+        Learning rate; with a schedule, the highest one; 0.01.
+    optimizer : {"adamw", "adam", "sgd", "adadelta"}, default=None
+        "adamw".
+    schedule : {"one-cycle", "cosine", "linear", "constant"}, default=None
+        Course of the learning rate over the steps of a fit; "one-cycle".  With
+        ``early_stopping``, None is a constant rate of 0.3 ``lr`` in place of a cycle, which
+        would be cut off where the rate is highest.  ``partial_fit`` keeps the rate constant.
+    weight_decay : float, default=None
+        Of weights; biases and norms are not decayed; 0.01.
+    param_groups : sequence of (pattern, dict), default=None
+        Other values of "lr" and "weight_decay" for parameters whose names in ``net_.module_``
+        match a pattern, such as ``("stages.0.*", {"lr": 0.001})``.
+    objective : callable, default=None
+        Maps (network, x, y) to the loss of each sample, (n,); see ``sklstruct.training``.  None
+        is the ``loss`` of the network if it has one, else what suits y.
     augment : None, "digits", "natural", "crops" or callable, default=None
         Random changes of the training samples; see ``sklstruct.estimators.Augment``.
     early_stopping : bool, default=False
@@ -78,10 +108,10 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
         Whether ``fit`` goes on from the present weights.  Parameters of the training may be set
         in between, those of the network and of the reading of X may not.
     callbacks : list of skorch callbacks, default=None
-        They meet targets as pairs of y and sample weight; losses are in the history.
+        One that raises KeyboardInterrupt ends the training.
     feature_layer : str, default=None
         Name of the layer whose output ``transform`` returns, as in ``net_.module_``; if None,
-        what enters the last linear layer.
+        what the head of the network reads.
     device : str, default="auto"
         Any torch device; "auto" takes the environment variable SKLSTRUCT_DEVICE, else CUDA, MPS
         or the CPU, whichever is there first.
@@ -92,299 +122,447 @@ TRAINING_PARAMETERS = """image_shape : tuple of int, default=None
     random_state : int, RandomState or None, default=None
         Decides weights, order, dropout and augmentation.
     verbose : int, default=0
-        1 prints a line an epoch."""
+        1 prints a line an epoch.
 
-MAY_CHANGE = {  # parameters that a net follows when its training goes on
-    *("max_epochs", "batch_size", "lr", "schedule", "weight_decay", "augment", "early_stopping"),
-    *("validation_fraction", "n_iter_no_change", "warm_start", "callbacks", "feature_layer"),
-    *("n_threads", "random_state", "verbose", "class_weight", "label_smoothing"),
-}
-MAX_SEED = np.iinfo(np.int32).max
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class NetworkEstimator(NamedParameters, LayerFeatures):
-    """Train a network that maps samples to outputs.
-
-    A subclass defines ``_build_network``; ``NetworkClassifier`` and ``NetworkRegressor`` say
-    what outputs mean.
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        Its ``module_`` is the network.
+    layout_ : str
+        How samples were read.
+    in_shape_ : tuple of int
+        Shape of a sample for the network, (channels, *spatial).
+    n_parameters_ : int
+        Number of trainable parameters.
+    loss_curve_ : list of float
+        Training loss after each epoch.
     """
 
-    standardize: bool = True
-    max_epochs: int = 100
-    batch_size: int = 25
-    lr: float = 0.01
-    optimizer: str = "adamw"
-    schedule: str = "one-cycle"
-    weight_decay: float = 0.01
-    augment: Any = None
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 10
-    warm_start: bool = False
-    callbacks: list[Any] | None = None
-    device: str = "auto"
-    n_threads: int | None = 1
-    random_state: int | np.random.RandomState | None = None
-    verbose: int = 0
+    image_shape: tuple[int, ...] | None = None
+    layout: str | None = None
+    dtype: str = param("float32", DTYPE)
+    standardize: bool = param(True, FLAG)
+    max_epochs: int | None = param(None, integer(1) | None, may_change=True)
+    batch_size: int | None = param(None, integer(1) | None, may_change=True)
+    lr: float | None = param(None, real(above=0) | None, may_change=True)
+    optimizer: str | None = param(None, one_of(*OPTIMIZERS) | None)
+    schedule: str | None = param(None, one_of(*SCHEDULES) | None, may_change=True)
+    weight_decay: float | None = param(None, real(least=0) | None, may_change=True)
+    param_groups: Any = param(None, SEQUENCE | None)
+    objective: Any = param(None, Rule("a function", callable) | None, may_change=True)
+    augment: Any = param(None, resolve=augmentation, may_change=True)
+    early_stopping: bool = param(False, FLAG, may_change=True)
+    validation_fraction: float = param(0.1, real(above=0, below=1), may_change=True)
+    n_iter_no_change: int = param(10, integer(1), may_change=True)
+    warm_start: bool = param(False, FLAG, may_change=True)
+    callbacks: list[Any] | None = param(None, instance_of("a list", list) | None, may_change=True)
+    feature_layer: str | None = param(None, instance_of("a name", str) | None, may_change=True)
+    device: str = param("auto", instance_of("the name of a device", str))
+    n_threads: int | None = param(1, THREADS, may_change=True)
+    random_state: int | np.random.RandomState | None = param(None, SEED, may_change=True)
+    verbose: int = param(0, integer(0) | FLAG, may_change=True)
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "standardize": ["boolean"],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions(set(OPTIMIZERS))],
-        "schedule": [StrOptions(set(SCHEDULES))],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, None],
-        **LayerFeatures._parameter_constraints,
-        "device": [str],
-        "dtype": [StrOptions({"float32", "float64"})],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _target: ClassVar[type[Target]]  # the codec of y
+    _fewest_features: ClassVar[int] = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__doc__:  # written once, shown by help() for every estimator
-            cls.__doc__ = cls.__doc__.replace("{training}", TRAINING_PARAMETERS)
+        # Two architectures of equal parameters are equal; an estimator is equal to itself alone,
+        # and scikit-learn knows how to print it.
+        setattr(cls, "__eq__", object.__eq__)  # noqa: B010 -- mypy forbids the plain assignment
+        setattr(cls, "__hash__", object.__hash__)  # noqa: B010
+        setattr(cls, "__repr__", BaseEstimator.__repr__)  # noqa: B010
 
-    # What a subclass says -------------------------------------------------------------------
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Self:
+        """Train on samples and their targets.
 
-    def _build_network(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-        """Return a network from (n, *in_shape) to (n, n_outputs)."""
-        raise NotImplementedError(f"{type(self).__name__} must define _build_network.")
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            See ``sklstruct.estimators.samples`` for how a sample is read.
+        y : array-like, shape (n,)
+            Labels of any type for a classifier; for a regressor numbers, also (n, n_values).
+        sample_weight : array-like, shape (n,), default=None
+            Not negative; samples of weight 0 are left out.
+        groups : array-like, shape (n,), default=None
+            Subjects, whose samples are set aside together where ``early_stopping`` does so.
+        X_val, y_val : array-like, default=None
+            Samples to watch the loss on; with ``early_stopping``, to stop by.
 
-    def _criterion(self) -> nn.Module:
-        """Return the loss, without reduction over the samples."""
-        raise NotImplementedError(f"{type(self).__name__} must define _criterion.")
+        Returns
+        -------
+        self
 
-    def _n_outputs(self) -> int:
-        """Return the number of outputs of the network."""
-        raise NotImplementedError(f"{type(self).__name__} must define _n_outputs.")
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; the message says which and why.
+        """
+        self.check_params()
+        warm = self.warm_start and hasattr(self, "net_")
+        if not warm:
+            self._forget()  # lest a failure leave a mixture of two fits
+        given_y = y
+        X, y, weight = self._read_pairs(X, y, sample_weight, reset=not warm)
+        target = self.target_.again(y, weight) if warm else self._target.of(y, weight)
+        self.target_: Any = target
+        if (X_val is None) != (y_val is None):
+            given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+            raise ValueError(f"{given} was given without {missing}.")
+        validation = None
+        if X_val is not None:
+            validation = self._data(*self._read_pairs(X_val, y_val, None, reset=False))
+        weight = self._join_weights(y, weight)
+        init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
+        if not hasattr(self, "net_"):
+            self._start(X, weight, seed=init)
+        training = self._data(X, y, weight)
+        if self.early_stopping and validation is None:
+            if groups is not None:
+                check_consistent_length(given_y, groups)
+                groups = np.asarray(groups)[training.numbers]
+            training, validation = self._hold_out(training, groups, seed=split)
+        return self._train(training, validation, self._plan(len(training)), order)
 
-    def _stratify(self, samples: Samples) -> NDArray[Any] | None:
-        """Return labels that both parts of a hold-out should have in equal shares, or None."""
-        return None
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Return the features of a layer, see ``feature_layer``.
 
-    def _setting(self, name: str, n_samples: int) -> Any:
-        """Return the value of a training parameter that is in force."""
-        return getattr(self, name)
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
 
-    # From X to outputs ----------------------------------------------------------------------
-
-    def _outputs(self, X: Any) -> NDArray[Any]:
-        """Return the network's outputs, shape (n, n_outputs)."""
+        Returns
+        -------
+        features : ndarray, shape (n, n_features_out)
+        """
         check_is_fitted(self)
-        return self._run(self._read_rows(X, reset=False), self.net_.module_)
+        features = self._features(self._read(X, reset=False))
+        return features.reshape(len(features), -1)
 
-    def _run(self, X: NDArray[Any] | Rows, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Apply a function that runs the network to samples, a few at a time."""
-        module = self.net_.module_.eval()
-        device = next(module.parameters()).device
-        return run_in_pieces(function, X, self._to_tensor, device, self.n_threads)
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return a name such as ``stages.2[5,0,3]`` for every feature of ``transform``."""
+        check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
+        layer = self.feature_layer or "features"
+        places = (",".join(map(str, index)) for index in np.ndindex(self._feature_shape()))
+        return np.array([f"{layer}[{place}]" for place in places], dtype=object)
+
+    @available_if(lambda self: hasattr(self.net_.module_, "inverse"))
+    def inverse_transform(self, features: Any) -> NDArray[Any]:
+        """Return the samples that have these features, for a network that has an inverse.
+
+        Parameters
+        ----------
+        features : array-like, shape (n, n_features_out)
+            As ``transform`` returns them where ``feature_layer`` is None.
+
+        Returns
+        -------
+        X : ndarray, shape (n, ...)
+            In layout, units and shape as ``fit`` had them.
+
+        Raises
+        ------
+        ValueError
+            If features are of a layer within, have another number, or are not finite.
+        """
+        check_is_fitted(self)
+        if self.feature_layer is not None:
+            raise ValueError(
+                "inverse_transform needs the features of the whole network: set "
+                f"feature_layer=None, got {self.feature_layer!r}."
+            )
+        shape = self._feature_shape()
+        Z = np.asarray(features, dtype=self._built_with["dtype"])
+        if Z.ndim != 2 or Z.shape[1] != np.prod(shape):
+            raise ValueError(
+                f"features must have shape (n, {np.prod(shape)}), got {np.shape(features)}."
+            )
+        if not np.isfinite(Z).all():
+            raise ValueError("features must be finite, got NaN or infinity.")
+        inverse: Any = self.net_.module_.inverse
+        x = self._run(Z.reshape(len(Z), *shape), inverse, prepare=torch.tensor)
+        ones = -1, *(1,) * (x.ndim - 2)
+        samples = x * self.scale_.reshape(ones) + self.mean_.reshape(ones)
+        return like_samples(samples.astype(x.dtype), self.layout_, self.sample_shape_)
+
+    # What a kind of estimator says ----------------------------------------------------------
+
+    def _architecture(self) -> Any:
+        """Return what builds the network."""
+        return self
+
+    def _join_weights(self, y: NDArray[Any], weight: Any) -> Any:
+        """Return the weights of samples, joined with others that there may be."""
+        return weight
+
+    # Reading --------------------------------------------------------------------------------
+
+    def _read(self, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any) -> Any:
+        """Return X as ``Rows`` (n, channels, *spatial), or (X, y) if y is given."""
+        if reset:
+            checks["ensure_min_features"] = self._fewest_features
+        return read_rows(self, X, y, reset=reset, **checks)
+
+    def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
+        """Return samples with weight as ``Rows``, their targets, and the weights or None."""
+        fewest = 2 if reset else 1
+        X, y = self._read(X, y, reset=reset, ensure_min_samples=fewest, **self._target.checks)
+        y = self._target.read(y)
+        if sample_weight is None:
+            return X, y, None
+        weight = check_sample_weight(
+            sample_weight, X.index, dtype=np.float64, ensure_non_negative=True, copy=True
+        )
+        kept = np.flatnonzero(weight)
+        return X.take(kept), y[kept], weight[kept]
+
+    def _data(self, X: Rows, y: NDArray[Any], weight: Any = None) -> Any:
+        """Return what the net trains on."""
+        weight = np.ones(len(X)) if weight is None else weight
+        targets = as_tensor(self.target_.encode(y), self.dtype)
+        weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
+        return Samples(X, targets, weight, self._to_tensor)
 
     def _to_tensor(self, X: NDArray[Any]) -> Tensor:
         """Return samples as a standardised tensor with memory of its own."""
         shape = -1, *(1,) * (X.ndim - 2)
         mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
-        out = np.empty(X.shape, self._built_dtype)
+        out = np.empty(X.shape, self._built_with["dtype"])
         for rows in in_pieces(X):
             centred = X[rows] - mean
             out[rows] = np.divide(centred, scale, out=centred)
         return torch.from_numpy(out)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")
-
     # Training -------------------------------------------------------------------------------
 
-    def _fit(self, X: Rows, y: NDArray[Any], weight: Any, validation: Any) -> Self:
-        """Train for all epochs, from the start or (warm start) from the present weights."""
-        init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
-        X, y, weight = with_weight(X, y, weight)
-        if not hasattr(self, "net_"):
-            self._start(X, weight, seed=init)
-        training = self._samples(X, y, weight)
-        if validation is not None:
-            X_val, y_val = validation
-            validation = self._samples(X_val, y_val, None)
-        elif self.early_stopping:
-            training, validation = self._hold_out(training, seed=split)
-        schedule = self._setting("schedule", len(X))
-        self._train(training, validation, self._setting("max_epochs", len(X)), schedule, order)
-        return self
+    def _recipe(self, n_samples: int = 1) -> dict[str, Any]:
+        """Return the values of the training parameters that are in force."""
+        published = getattr(self._architecture(), "published", dict)()
+        usual = {**RECIPE, **{name: published[name] for name in RECIPE if name in published}}
+        own = {name: getattr(self, name, None) for name in RECIPE}
+        if self.early_stopping and own["schedule"] is None and usual["schedule"] == "one-cycle":
+            usual |= {"schedule": "constant", "lr": STOPPED_EARLY * usual["lr"]}
+        if not isinstance(usual["max_epochs"], int):
+            usual["max_epochs"] = epochs_for(n_samples, usual["max_epochs"])
+        return {**usual, **{name: value for name, value in own.items() if value is not None}}
 
-    def _partial_fit(self, X: Rows, y: NDArray[Any], weight: Any) -> Self:
-        """Train for one more epoch at a constant learning rate."""
-        init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
-        X, y, weight = with_weight(X, y, weight)
-        if not hasattr(self, "net_"):
-            self._start(X, weight, seed=init)
-        epoch = len(self.net_.history)  # lest every call shuffles alike
-        self._train(self._samples(X, y, weight), None, 1, "constant", (order + epoch) % MAX_SEED)
-        return self
+    def _plan(self, n_samples: int) -> Plan:
+        """Return how the network is trained on so many samples."""
+        recipe = self._recipe(n_samples)
+        del recipe["label_smoothing"]  # of the objective
+        return Plan(
+            **recipe,
+            groups=self.param_groups or (),
+            patience=self.n_iter_no_change if self.early_stopping else None,
+        )
 
-    def _is_warm(self) -> bool:
-        """Whether a fit goes on; if not, forget the last one, lest a failure leave a mixture."""
-        if hasattr(self, "net_") and not self.warm_start:
-            del self.net_
-        return hasattr(self, "net_")
+    def _objective(self, network: nn.Module) -> Callable[..., Tensor]:
+        """Return what the outputs of a network are worth."""
+        if self.objective is not None:
+            return self.objective
+        if hasattr(network, "loss"):
+            return NetworkLoss()
+        return self.target_.objective(self._recipe()["label_smoothing"])
 
-    def _start(self, X: Rows, weight: Any, seed: int) -> None:
+    def _start(self, X: Any, weight: Any, seed: int) -> None:
         """Find the scaling of the samples, and build the network."""
-        self.in_shape_ = X.shape[1:]
+        self.in_shape_ = tuple(X.shape[1:])
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if self.standardize:
             self.mean_, self.scale_ = channel_scaling(X, weight)
-        with seeded_initialisation(int(seed)):
-            module = self._build_network(self.in_shape_, self._n_outputs())
+        self._built_with = self._fixed_parameters()
+        network = self._build(int(seed))
         if self.feature_layer is not None:
-            named_layer(module, self.feature_layer)  # known before a long training
-        self.n_parameters_ = count_parameters(module)
-        self._built_with, self._built_dtype = self._fixed_parameters(), self.dtype
-        self.net_ = self._make_net(module, resolve_device(self.device), len(X))
+            named_layer(network, self.feature_layer)  # known before a long training
+        self._make_net(network, resolve_device(self.device), self._plan(len(X)))
 
-    def _make_net(self, module: nn.Module, device: str, n_samples: int = 1) -> Net:
-        """Return the net that trains a network on so many samples, ready to start."""
-        return Net(
-            module.to(getattr(torch, self.dtype)),
-            criterion=self._criterion(),
-            optimizer=make_optimizer,
-            optimizer__name=self._setting("optimizer", n_samples),
-            optimizer__weight_decay=self._setting("weight_decay", n_samples),
-            lr=self._setting("lr", n_samples),
-            batch_size=self._setting("batch_size", n_samples),
-            iterator_train=Batches,
-            iterator_valid=Batches,
-            train_split=None,
+    def _build(self, seed: int) -> nn.Module:
+        """Return the network for the samples and the targets at hand."""
+        architecture = self._architecture()
+        with seeded_initialisation(seed), limited_threads(self.n_threads):
+            build = getattr(architecture, "build", architecture)
+            network = build(self.in_shape_, self.target_.n_outputs)
+        if not isinstance(network, nn.Module):
+            name = getattr(architecture, "__name__", type(architecture).__name__)
+            raise TypeError(f"{name} must build an nn.Module, got {type(network).__name__}.")
+        return network.to(getattr(torch, self.dtype))
+
+    def _make_net(self, network: nn.Module, device: str, plan: Plan) -> None:
+        """Set the net that trains a network as a plan says."""
+        plan.prepare(network)
+        self.n_parameters_ = count_parameters(network)
+        self.net_ = make_net(
+            network,
+            plan,
+            self._objective(network),
+            n_classes=self.target_.n_classes,
             device=device,
             verbose=self.verbose,
-        ).initialize()
-
-    def _samples(self, X: Rows, y: NDArray[Any], weight: Any) -> Samples:
-        """Return what the net trains on."""
-        weight = np.ones(len(X)) if weight is None else weight
-        weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
-        return Samples(X, torch.from_numpy(y), weight, self._to_tensor)
-
-    def _hold_out(self, samples: Samples, seed: int) -> tuple[Samples, Samples]:
-        """Split samples into training and validation."""
-        labels = self._stratify(samples)
-        groups = 1 if labels is None else len(np.unique(labels))
-        n_valid = max(ceil(self.validation_fraction * len(samples)), groups)
-        if len(samples) - n_valid < groups or (
-            labels is not None and np.bincount(labels).min() < 2
-        ):
-            raise ValueError(
-                f"early_stopping=True cannot set samples aside: {len(samples)} samples are too "
-                "few, or a class has a single one.  Give fit X_val and y_val, or switch it off."
-            )
-        parts = train_test_split(
-            np.arange(len(samples)), test_size=n_valid, random_state=int(seed), stratify=labels
         )
-        train, valid = map(samples.take, parts)
-        return train, valid
 
-    def _train(
-        self, training: Samples, validation: Samples | None, epochs: int, schedule: str, seed: int
-    ) -> None:
-        """Let the net run over the training samples for some epochs."""
-        net, n = self.net_, len(training)
-        generator = torch.Generator().manual_seed(int(seed))
-        self._renew_settings(n)
-        lr = self._setting("lr", n)
-        n_steps = epochs * len(Batches(training, net.batch_size))
-        adopt_dropout(net.module_, generator)
-        net.callbacks = self._make_callbacks(schedule, lr, n_steps, validation is not None)
-        net.train_split = None if validation is None else predefined_split(validation)
-        net.iterator_train__generator = generator
-        net.iterator_train__augment = augmentation(self.augment)
-        net.iterator_train__device = net.device
-        net.initialize_callbacks()
+    def _train(self, training: Any, validation: Any, plan: Plan, seed: int) -> Self:
+        """Let the net run over the training samples as a plan says."""
+        before, now = self._built_with, self._fixed_parameters()
+        for name, value in now.items():
+            if not same_value(value, before[name]):
+                raise ValueError(
+                    f"{name} was {before[name]!r} when training began and cannot change."
+                )
+        net = self.net_
+        net.verbose, net.criterion_ = self.verbose, self._objective(net.module_)
         try:
-            with limited_threads(self.n_threads):
-                net.partial_fit(training, epochs=epochs)
-        finally:  # nothing of the training stays in what is pickled
-            adopt_dropout(net.module_.eval(), None)
-            net.callbacks = net.train_split = net.iterator_train__generator = None
-            net.initialize_callbacks()
+            train(
+                net,
+                plan,
+                training,
+                validation,
+                generator=torch.Generator().manual_seed(int(seed)),
+                augment=self._augmentation(),
+                callbacks=self.callbacks or [],
+                n_threads=self.n_threads,
+            )
+        except BaseException:  # half a training is none
+            self._forget()
+            raise
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
-        state = net.module_.state_dict().values()
-        if not all(torch.isfinite(values).all() for values in state):
-            del self.net_
+        if not all(torch.isfinite(v).all() for v in net.module_.state_dict().values()):
+            self._forget()
             loss = self.loss_curve_[-1]
-            raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={lr}.")
+            raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={plan.lr}.")
+        return self
 
-    def _renew_settings(self, n_samples: int) -> None:
-        """Let a net that goes on follow parameters that were set since, or say that it cannot."""
-        net = self.net_
-        before, now = self._built_with, self._fixed_parameters()
-        for name in before | now:
-            if before.get(name) != now.get(name):
-                was = before.get(name, "not there")
-                raise ValueError(f"{name} was {was} when training began and cannot change.")
-        net.batch_size = self._setting("batch_size", n_samples)
-        net.verbose = self.verbose
-        net.criterion_ = self._criterion().to(net.device)
-        lr, decay = (self._setting(name, n_samples) for name in ("lr", "weight_decay"))
-        set_rates(net.optimizer_, lr, decay)
+    def _augmentation(self) -> Any:
+        """Return what changes batches."""
+        return on_samples(augmentation(self.augment))
 
-    def _fixed_parameters(self) -> dict[str, str]:
-        """Return, as text, the parameters that shape the network or the reading of X."""
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, target: Any = None) -> Self:
+        """Train for one more epoch at a constant learning rate."""
+        self.check_params()
+        first = not hasattr(self, "net_")
+        X, y, weight = self._read_pairs(X, y, sample_weight, reset=first)
+        if first:
+            self.target_ = self._target.of(y, weight) if target is None else target
+        weight = self._join_weights(y, weight)
+        init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
+        if first:
+            self._start(X, weight, seed=init)
+        epoch = len(self.net_.history)  # lest every call shuffles alike
+        values = {**vars(self._plan(len(X))), "max_epochs": 1, "schedule": "constant"}
+        data = self._data(X, y, weight)
+        return self._train(data, None, Plan(**values), (order + epoch) % MAX_SEED)
+
+    def _hold_out(self, data: Any, groups: Any, seed: int) -> tuple[Any, Any]:
+        """Split samples into training and validation."""
+        labels, n = self.target_.strata(data.y), len(data)
+        if groups is not None:
+            folds = StratifiedGroupKFold(
+                max(2, round(1 / self.validation_fraction)), shuffle=True, random_state=int(seed)
+            )
+            parts = next(folds.split(np.zeros(n), np.zeros(n) if labels is None else labels, groups))
+            return data.take(parts[0]), data.take(parts[1])
+        n_strata = 1 if labels is None else len(np.unique(labels))
+        n_valid = max(ceil(self.validation_fraction * n), n_strata)
+        if n - n_valid < n_strata or (labels is not None and np.bincount(labels).min() < 2):
+            raise ValueError(
+                f"early_stopping=True cannot set samples aside: {n} samples are too few, or a "
+                "class has a single one.  Give fit X_val and y_val, or switch it off."
+            )
+        train, valid = train_test_split(
+            np.arange(n), test_size=n_valid, random_state=int(seed), stratify=labels
+        )
+        return data.take(train), data.take(valid)
+
+    def _fixed_parameters(self) -> dict[str, Any]:
+        """Return a copy of the parameters that shape the network or the reading of X."""
+        fields = type(self).__dataclass_fields__  # type: ignore[attr-defined]
         return {
-            name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # a copy has other addresses
-            for name, value in self.get_params(deep=True).items()
-            if name.partition("__")[0] not in MAY_CHANGE
+            name: copy.deepcopy(getattr(self, name))
+            for name, one in fields.items()
+            if not one.metadata.get("may_change")
         }
 
-    def _make_callbacks(self, schedule: str, lr: float, n_steps: int, validated: bool) -> list[Any]:
-        callbacks = list(self.callbacks or [])
-        if schedule != "constant":
-            policy, params = make_schedule(schedule, self.net_.optimizer_, lr, n_steps)
-            callbacks.append(
-                ("schedule", LRScheduler(policy, step_every="batch", last_epoch=-1, **params))
-            )
-        if self.early_stopping and validated:
-            stopping = EarlyStopping(
-                patience=self.n_iter_no_change,
-                load_best=True,
-                sink=print if self.verbose else silent,
-            )
-            callbacks.append(("early_stopping", stopping))
-        return callbacks
+    def _forget(self) -> None:
+        """Be as before the first fit."""
+        if hasattr(self, "net_"):
+            del self.net_
 
-    def _check_weight(self, sample_weight: Any, X: Rows) -> NDArray[Any] | None:
-        """Return weights, shape (n,), or None where there are none."""
-        if sample_weight is None:
-            return None
-        return _check_sample_weight(
-            sample_weight, X.index, dtype=np.float64, ensure_non_negative=True, copy=True
-        )
+    # After it -------------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> NDArray[Any]:
+        """Return the network's outputs, shape (n, n_outputs)."""
+        check_is_fitted(self)
+        network = self.net_.module_
+        return self._run(self._read(X, reset=False), lambda x: main_output(network(x)))
+
+    def _run(
+        self,
+        X: NDArray[Any] | Rows,
+        function: Callable[[Tensor], Tensor],
+        prepare: Callable[[NDArray[Any]], Tensor] | None = None,
+    ) -> NDArray[Any]:
+        """Apply a function that runs the network to samples, a few at a time."""
+        module = self.net_.module_.eval()
+        device = next(module.parameters()).device
+        return run_in_pieces(function, X, prepare or self._to_tensor, device, self.n_threads)
+
+    def _features(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
+        """Return what passes the feature layer, in the shape it has there."""
+        module = self.net_.module_
+        if self.feature_layer is None:
+            if not hasattr(module, "features"):
+                raise ValueError(
+                    f"The network {type(module).__name__} has no features(x): name a layer with "
+                    "feature_layer."
+                )
+            return self._run(X, module.features)
+        seen: dict[int, Tensor] = {}  # by thread: others may run the same network
+
+        def keep(layer: nn.Module, args: Any, output: Tensor) -> None:
+            seen[get_ident()] = output
+
+        handle = named_layer(module, self.feature_layer).register_forward_hook(keep)
+        try:
+            return self._run(X, lambda x: (module(x), seen.pop(get_ident()))[1])
+        finally:
+            handle.remove()
+
+    def _feature_shape(self) -> tuple[int, ...]:
+        """Return the shape of the features of one sample."""
+        return self._features(np.zeros((1, *self.in_shape_), self.dtype)).shape[1:]
+
+    # What scikit-learn asks -----------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return with_carried(super().__getstate__(), self.get_params())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(register_carried(state))
 
 
-def with_weight(
-    X: Rows, y: NDArray[Any], weight: NDArray[Any] | None
-) -> tuple[Rows, NDArray[Any], NDArray[Any] | None]:
-    """Leave out samples of no weight."""
-    if weight is None or weight.all():
-        return X, y, weight
-    kept = weight > 0
-    return X.take(kept), y[kept], weight[kept]
-
-
-def check_both_or_none(X_val: Any, y_val: Any) -> None:
-    """Raise ValueError if only one of them is given."""
-    if (X_val is None) != (y_val is None):
-        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
-        raise ValueError(f"{given} was given without {missing}.")
-
-
-def silent(message: str) -> None:
-    """Print nothing."""
+def named_layer(module: nn.Module, name: str) -> nn.Module:
+    """Return the layer of that name, or raise ValueError with the names that there are."""
+    layers: Mapping[str, nn.Module] = dict(module.named_modules())
+    if not name or name not in layers:
+        known = ", ".join(filter(None, layers))
+        raise ValueError(f"feature_layer={name!r} is no layer of the network: {known}.")
+    return layers[name]

@@ -2,78 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_class_weight
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
-from .base import NetworkEstimator, check_both_or_none, with_weight
-from .rows import Rows
-from .training import Samples
+from ..params import MAPPING, one_of, param, real
+from .base import NetworkEstimator
+from .targets import Classes
+
+CLASS_WEIGHT = MAPPING | one_of("balanced") | None
+LABEL_SMOOTHING = real(least=0, below=1) | None
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
-    """Train a network whose outputs are logits of classes."""
+    """Train a network whose outputs are logits of classes.
 
-    class_weight: dict[Any, float] | str | None = None
-    label_smoothing: float = 0.1
+    Parameters
+    ----------
+    class_weight : dict or "balanced", default=None
+        Factors on the weights of the samples of each class.
+    label_smoothing : float, default=None
+        Share of every target that is spread over all classes; None is what the preset of the
+        architecture has, or else 0.1.
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **NetworkEstimator._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-    }
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+    """
 
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
-    ) -> Self:
-        """Train on samples and their classes.
+    class_weight: dict[Any, float] | str | None = param(None, CLASS_WEIGHT, may_change=True)
+    label_smoothing: float | None = param(None, LABEL_SMOOTHING, may_change=True)
 
-        Parameters
-        ----------
-        X : array-like, shape (n, ...)
-            See ``sklstruct.estimators.samples`` for how a sample is read.
-        y : array-like, shape (n,)
-            Labels of any type.
-        sample_weight : array-like, shape (n,), default=None
-        X_val, y_val : array-like, default=None
-            Samples to watch the loss on; with ``early_stopping``, to stop by.
+    _target: ClassVar[Any] = Classes
 
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data cannot be used; the message says which and why.
-        """
-        self._validate_params()
-        warm = self._is_warm()
-        X, y = self._read_rows(X, y, reset=not warm, min_samples=2)
-        check_classification_targets(y)
-        weight = self._check_weight(sample_weight, X)
-        classes = np.unique(y if weight is None else y[weight > 0])
-        if warm and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"With warm_start, y must have the classes {self.classes_}, got {classes}."
-            )
-        if len(classes) < 2:
-            raise ValueError(f"y must have at least two classes, got one class: {classes[0]}.")
-        self.classes_: NDArray[Any] = classes
-        validation = self._read_validation(X_val, y_val)
-        X, y, weight = self._weigh(X, y, weight)
-        return self._fit(X, y, weight, validation)
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels of the classes, sorted."""
+        check_is_fitted(self)
+        return self.target_.classes
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch, on from the present weights.
@@ -88,20 +58,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         -------
         self
         """
-        self._validate_params()
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' has no meaning for partial_fit, which does not know all "
                 "samples: give a dict."
             )
-        first = not hasattr(self, "net_")
-        X, y = self._read_rows(X, y, reset=first, min_samples=2)
-        check_classification_targets(y)
-        if first:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = np.unique(classes)
-        return self._partial_fit(*self._weigh(X, y, self._check_weight(sample_weight, X)))
+        if classes is None and not hasattr(self, "net_"):
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        target = None if classes is None else Classes(np.unique(classes))
+        return self._partial_fit(X, y, sample_weight, target)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the logits of the classes; for two classes, their difference.
@@ -144,8 +109,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         -------
         labels : ndarray, shape (n,)
         """
-        check_is_fitted(self)
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        outputs = self._outputs(X)
+        return self.target_.decode(outputs)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on samples and their labels.
@@ -156,53 +121,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             If y has a label that was not there in training.
         """
         check_is_fitted(self)
-        self._encode(np.asarray(y))
+        self.target_.encode(np.asarray(y))
         return super().score(X, y, sample_weight)
 
-    def _criterion(self) -> nn.Module:
-        smoothing = self._setting("label_smoothing", n_samples=1)
-        return nn.CrossEntropyLoss(reduction="none", label_smoothing=smoothing)
-
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
-
-    def _stratify(self, samples: Samples) -> NDArray[Any]:
-        return samples.y.numpy()
-
-    def _encode(self, y: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the numbers of classes, or raise ValueError for an unknown label."""
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has labels {unknown.tolist()} that are not among the classes "
-                f"{self.classes_.tolist()}."
-            )
-        return np.searchsorted(self.classes_, y).astype(np.int64)
-
-    def _weigh(
-        self, X: Rows, y: NDArray[Any], weight: NDArray[Any] | None
-    ) -> tuple[Rows, NDArray[Any], NDArray[Any] | None]:
-        """Leave out samples of no weight, and join the weights of samples and classes."""
-        X, y, weight = with_weight(X, y, weight)
-        numbers = self._encode(y)
-        if self.class_weight is not None:
-            if isinstance(self.class_weight, dict):  # y need not hold every class
-                every = np.concatenate([self.classes_, y])
-                per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=every)
-            else:
-                per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-            if not (np.all(per_class >= 0) and np.any(per_class > 0)):
-                raise ValueError(
-                    "class_weight must hold numbers of at least 0, not all of them 0, got "
-                    f"{self.class_weight!r}."
-                )
-            of_sample = per_class[numbers]
-            weight = of_sample if weight is None else weight * of_sample
-        return X, numbers, weight
-
-    def _read_validation(self, X: Any, y: Any) -> Any:
-        check_both_or_none(X, y)
-        if X is None:
-            return None
-        X, y = self._read_rows(X, y, reset=False)
-        return X, self._encode(y)
+    def _join_weights(self, y: NDArray[Any], weight: Any) -> Any:
+        if self.class_weight is None:
+            return weight
+        numbers = self.target_.encode(y)
+        of_sample = self.target_.factors(self.class_weight, y)[numbers]
+        return of_sample if weight is None else weight * of_sample

@@ -22,21 +22,21 @@ batch by batch, and hold but a few at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from math import prod
 from operator import index
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from .rows import Rows, Unread, is_lazy
+from ..params import Params, one_of, param
+from ..training.rows import Rows, Unread
 
 LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
+DTYPE = one_of("float32", "float64")
 MOST_CHANNELS = 4  # grey, colour, colour with alpha; more are not taken for channels
 
 
@@ -105,67 +105,166 @@ def channels_first(X: NDArray[Any], layout: str) -> NDArray[Any]:
     return np.moveaxis(X, 1 + layout.index("C"), 1)
 
 
-def smoothed(X: NDArray[Any], deviation: float | None) -> NDArray[Any]:
-    """Smooth samples (n, channels, *spatial), reflected at their border; None leaves them alone.
+def like_samples(X: NDArray[Any], layout: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return arrays (n, channels, *spatial) in the layout and the shape of samples of X.
 
-    The deviation of the Gaussian is in samples.  As a matrix, this is symmetric.
+    This undoes ``channels_first``, and the folding of flat rows.
     """
-    if deviation is None:
-        return X
-    result = np.empty_like(X)
-    for image, target in zip(X, result, strict=True):
-        gaussian_filter(image, (0,) + (deviation,) * (image.ndim - 1), output=target)
-    return result
+    at = layout.find("C")
+    X = X[:, 0] if at < 0 else np.moveaxis(X, 1, 1 + at)
+    return X.reshape(len(X), *shape)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class SampleReader(BaseEstimator):
-    """Read X as samples (n, channels, *spatial), the same way in training and after it."""
+@runtime_checkable
+class LazySamples(Protocol):
+    """What stands for an array (n, ...) of three axes or more, and reads samples when asked for.
+
+    ``LazyVolumes`` of NIfTI files do, as do data sets of HDF5 and Zarr.  An index gives one
+    sample as an array, also in another thread.  To be split by scikit-learn, they must give
+    lazy samples for an array of indices.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array that this stands for."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of its axes."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of its values."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the sample of a number, shape (...)."""
+
+
+def is_lazy(X: Any) -> bool:
+    """Return whether X are lazy samples; what other libraries can see in memory are not."""
+    return isinstance(X, LazySamples) and not hasattr(X, "__dlpack__") and X.ndim > 2
+
+
+def read(
+    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any
+) -> Any:
+    """Return X as an array (n, channels, *spatial), or (X, y) if y is given.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters ``image_shape``, ``layout`` and ``dtype`` say how.
+    X : array-like, shape (n, ...)
+    y : array-like, default="no_validation"
+    reset : bool
+        Whether samples of any shape are taken, and their shape and layout are kept as
+        ``sample_shape_`` and ``layout_``; if not, they must be as before.
+    **checks
+        As ``validate_data`` takes them.
+
+    Raises
+    ------
+    ValueError
+        If X or y cannot be used; the message says what was seen and wanted.
+    """
+    X, y = (part.detach().cpu().numpy() if hasattr(part, "detach") else part for part in (X, y))
+    if not reset and hasattr(X, "shape"):
+        check_sample_shape(estimator, tuple(X.shape[1:]))
+    checks = {"dtype": estimator.dtype, "allow_nd": True, **checks}
+    checked = validate_data(estimator, X, y, reset=reset, **checks)
+    X, *targets = checked if isinstance(checked, tuple) else (checked,)
+    shape = image_shape_of(X.shape[1:], estimator.image_shape)
+    if reset:
+        estimator.layout_ = decide_layout(shape, estimator.layout)
+        estimator.sample_shape_ = X.shape[1:]
+    else:
+        check_sample_shape(estimator, X.shape[1:])  # lists had no shape before
+    X = channels_first(X.reshape(len(X), *shape), estimator.layout_)
+    return (X, *targets) if targets else X
+
+
+def read_rows(
+    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any
+) -> Any:
+    """Return X as ``Rows`` (n, channels, *spatial), or (X, y); what is lazy stays unread.
+
+    Parameters and errors are those of ``read``.
+    """
+    # Samples that other libraries can see in memory are no lazy ones.
+    lazy = isinstance(X, LazySamples) and not hasattr(X, "__dlpack__") and X.ndim > 2
+    if lazy:  # the shape is checked now; values are when they are read
+        given = np.broadcast_to(np.zeros((), estimator.dtype), X.shape)
+        checks["ensure_all_finite"] = False
+    result = read(estimator, given if lazy else X, y, reset=reset, **checks)
+    source, *targets = result if isinstance(result, tuple) else (result,)
+    if lazy:
+        source = Unread(lazy_reader(estimator, X), source.shape, estimator.dtype)
+    rows = Rows(source, np.arange(source.shape[0]))
+    return (rows, *targets) if targets else rows
+
+
+def lazy_reader(estimator: Any, X: LazySamples) -> Any:
+    """Return the function that reads a sample by its number, as (channels, *spatial)."""
+    layout, wanted, dtype = estimator.layout_, tuple(X.shape[1:]), estimator.dtype
+
+    def read_one(number: int) -> NDArray[Any]:
+        name = f"X[{number}]"
+        checks = {"dtype": dtype, "ensure_2d": False, "allow_nd": True, "input_name": name}
+        sample = check_array(X[number], **checks)
+        if sample.shape != wanted:
+            raise ValueError(f"{name} must have the shape {wanted} of all, got {sample.shape}.")
+        first: NDArray[Any] = channels_first(sample[np.newaxis], layout)[0]
+        return first
+
+    return read_one
+
+
+def check_sample_shape(estimator: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless samples have the shape that the estimator was fitted with."""
+    known = estimator.sample_shape_
+    flat_rows = len(shape) <= 1 and len(known) == 1  # scikit-learn checks these
+    if shape != known and not flat_rows:
+        raise ValueError(
+            f"X has samples of shape {shape}, but {type(estimator).__name__} was fitted with "
+            f"samples of shape {known}."
+        )
+
+
+class SampleReader(Params, BaseEstimator):
+    """Base of estimators that read X as samples (n, channels, *spatial).
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=None
+        Shape into which flat rows of X are folded, such as (28, 28) or (3, 32, 32).
+    layout : str, default=None
+        Axes of one sample: "L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW" or "DHWC".  If
+        None, decided by the rule of ``sklstruct.estimators.samples``; see ``layout_``.
+    dtype : {"float32", "float64"}, default="float32"
+        Of the samples.
+
+    Attributes
+    ----------
+    layout_ : str
+        How samples were read.
+    """
 
     image_shape: tuple[int, ...] | None = None
     layout: str | None = None
-    dtype: str = "float32"
+    dtype: str = param("float32", DTYPE)
 
-    def _read(
-        self, X: Any, y: Any = "no_validation", *, reset: bool, min_samples: int = 1, **checks: Any
-    ) -> Any:
-        """Return X as an array (n, channels, *spatial) of the dtype, or (X, y) if y is given."""
-        X, y = (part.detach().cpu().numpy() if hasattr(part, "detach") else part for part in (X, y))
-        if not reset and hasattr(X, "shape"):
-            self._check_sample_shape(tuple(X.shape[1:]))
-        checks.update(dtype=self.dtype, allow_nd=True, ensure_min_samples=min_samples)
-        checked = validate_data(self, X, y, reset=reset, **checks)
-        X, *targets = checked if isinstance(checked, tuple) else (checked,)
-        shape = image_shape_of(X.shape[1:], self.image_shape)
-        if reset:
-            self.layout_ = decide_layout(shape, self.layout)
-            self.sample_shape_ = X.shape[1:]
-        self._check_sample_shape(X.shape[1:])  # lists had no shape before
-        X = channels_first(X.reshape(len(X), *shape), self.layout_)
-        return (X, *targets) if targets else X
-
-    def _read_rows(self, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any) -> Any:
-        """Return X as ``Rows`` (n, channels, *spatial), or (X, y); what is lazy stays unread."""
-        lazy = is_lazy(X)
-        given = np.broadcast_to(np.zeros((), self.dtype), X.shape) if lazy else X
-        read = self._read(given, y, reset=reset, ensure_all_finite=not lazy, **checks)
-        source, *targets = read if isinstance(read, tuple) else (read,)
-        if lazy:  # its shape has passed the checks; values have to when they are read
-            arrange = partial(channels_first, layout=self.layout_)
-            source = Unread(X, source.shape, self.dtype, arrange)
-        rows = Rows(source, np.arange(source.shape[0]))
-        return (rows, *targets) if targets else rows
+    def _read(self, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any) -> Any:
+        return read(self, X, y, reset=reset, **checks)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
-    def _check_sample_shape(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError unless samples have the shape that the estimator was fitted with."""
-        flat_rows = len(shape) <= 1 and len(self.sample_shape_) == 1  # scikit-learn checks these
-        if shape != self.sample_shape_ and not flat_rows:
-            raise ValueError(
-                f"X has samples of shape {shape}, but {type(self).__name__} was fitted with "
-                f"samples of shape {self.sample_shape_}."
-            )
+    # Two estimators are equal if they are one, and scikit-learn knows how to print them.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+    __repr__ = BaseEstimator.__repr__

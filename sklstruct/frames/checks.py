@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from ..params import check, integer, real
+
+POSITIVE = real(above=0)
 
 
 def check_ndim(ndim: Any) -> int:
@@ -18,18 +21,12 @@ def check_ndim(ndim: Any) -> int:
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """Return an integer from ``minimum`` (to ``maximum``, if given), or raise ValueError."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < minimum or (maximum is not None and value > maximum):
-        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
-        raise ValueError(f"{name} must be an integer {bounds}, got {value!r}.")
-    return int(value)
+    return int(check(name, value, integer(minimum, maximum)))
 
 
 def check_positive(name: str, value: Any) -> float:
     """Return a positive finite number, or raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf:
-        raise ValueError(f"{name} must be a positive number, got {value!r}.")
-    return float(value)
+    return float(check(name, value, POSITIVE))
 
 
 def check_scales(scales: Any) -> tuple[float, ...]:

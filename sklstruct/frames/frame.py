@@ -43,8 +43,15 @@ class Steering(NamedTuple):
 class FrameFamily(Params):
     """Base of the frame families: parameters that build a frame for any number of dimensions.
 
-    A family is a dataclass with a method ``build(ndim)`` that returns a ``Frame``.
+    A family lists its parameters and has a method ``build(ndim)`` that returns a ``Frame``.
     """
+
+    _keywords_only = False  # GaussianDerivatives(3) is clear enough
+
+    @property
+    def extent(self) -> int:
+        """Extent of the atoms along every axis, in samples."""
+        return self.build(2).support[0]
 
     def build(self, ndim: int) -> Frame:
         """Return the frame in ``ndim`` dimensions."""

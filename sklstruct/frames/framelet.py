@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from math import comb, sqrt
@@ -13,7 +12,6 @@ from .checks import check_integer, check_ndim
 from .frame import Array, Frame, FrameFamily
 
 
-@dataclass
 class Framelets(FrameFamily):
     r"""Tensor products of the B-spline framelet masks.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
@@ -17,7 +16,6 @@ from .frame import Array, Frame, FrameFamily, centred_grid
 AXES = "xyz"
 
 
-@dataclass
 class GaussianDerivatives(FrameFamily):
     r"""Scale-normalised derivatives of a Gaussian, up to a total order, at one or more scales.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -13,7 +12,6 @@ from .checks import check_integer, check_ndim, check_positive, check_scales, sup
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 
-@dataclass
 class Gabor(FrameFamily):
     r"""Cosine and sine waves under a Gaussian window, and the window at the largest scale.
 
@@ -90,7 +88,6 @@ class Gabor(FrameFamily):
         )
 
 
-@dataclass
 class Morlet(Gabor):
     r"""Gabor waves less a multiple of their window, so that they do not see the mean.
 

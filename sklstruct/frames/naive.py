@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
@@ -12,7 +11,6 @@ from .checks import check_integer, check_ndim, check_size
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 
-@dataclass
 class Monomials(FrameFamily):
     r"""Monomials :math:`\psi_{pq}(x, y) = x^p y^q` on the square :math:`[-1, 1]^2`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from .checks import check_ndim, check_size
 from .frame import Frame, FrameFamily
 
 
-@dataclass
 class Pixels(FrameFamily):
     r"""The canonical basis :math:`\psi_k(x) = \delta(x - x_k)` of the patches.
 

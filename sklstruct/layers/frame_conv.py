@@ -143,6 +143,11 @@ class FrameConv(nn.Module):
             return self._filter(x)
         return convolve(x, self.kernel, self.bias, stride=self.stride, padding=padding)
 
+    def out_extents(self, extents: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the spatial shape of the output for that of an input."""
+        sizes = zip(extents, self.padding, self.frame.support, strict=True)
+        return tuple((s + 2 * p - k) // self.stride + 1 for s, p, k in sizes)
+
     def method_for(self, shape: tuple[int, ...]) -> str:
         """Return the way of computing, "compose" or "filter", for an input of this shape."""
         if self.method != "auto":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .rows import Rows, in_turn
-from .training import limited_threads
+from .device import limited_threads
 
 PIECE_VALUES = {"cpu": 1 << 14, "other": 1 << 22}  # of the input; small pieces stay in the cache
 LARGEST_PIECE = {"cpu": 64, "other": 1024}  # samples

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import isfinite, log1p, radians
-from numbers import Real
+from math import log1p, radians
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..params import Params
+from ..params import FLAG, Params, param, real
+from .batches import Augmentation, Batch
 
-Augmentation: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+OfSamples: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {
@@ -27,12 +26,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "natural": {"shift": 0.125, "scale": 0.1, "flip": True, "contrast": 0.2},
     "crops": {"shift": 0.125, "whole_shifts": True, "flip": True},
 }
-SWITCHES = ("flip", "whole_shifts")
 GEOMETRY = ("shift", "rotation", "scale", "shear", "elastic")
-MAX_ROTATION = 180.0
+STRENGTH = real(least=0)
 
 
-@dataclass
 class Augment(Params):
     r"""Random changes of a batch that leave its labels alone, drawn anew for every sample.
 
@@ -75,17 +72,17 @@ class Augment(Params):
         Whether to shift by whole samples, which blurs nothing: as by cropping a padded image.
     """
 
-    shift: float = 0.0
-    rotation: float = 0.0
-    scale: float = 0.0
-    shear: float = 0.0
-    elastic: float = 0.0
-    elastic_smoothness: float = 0.15
+    shift: float = param(0.0, STRENGTH)
+    rotation: float = param(0.0, real(least=0, most=180))
+    scale: float = param(0.0, STRENGTH)
+    shear: float = param(0.0, STRENGTH)
+    elastic: float = param(0.0, STRENGTH)
+    elastic_smoothness: float = param(0.15, real(above=0))
     flip: bool | Sequence[int] = False
-    contrast: float = 0.0
-    brightness: float = 0.0
-    noise: float = 0.0
-    whole_shifts: bool = False
+    contrast: float = param(0.0, STRENGTH)
+    brightness: float = param(0.0, STRENGTH)
+    noise: float = param(0.0, STRENGTH)
+    whole_shifts: bool = param(False, FLAG)
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return the changed batch; without any strength, the very same one.
@@ -108,29 +105,38 @@ class Augment(Params):
         ValueError
             If a parameter or the shape of ``x`` is none of the above.
         """
+        return self.move(x, (), generator)[0]
+
+    def move(
+        self, x: Tensor, maps: Sequence[Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Return the changed batch, and maps of its places that moved along with it.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, *spatial)
+        maps : sequence of Tensor, shape (n, *spatial) or (n, channels, *spatial)
+            Of integers, which the nearest place gives its value, or of numbers, between which
+            values are interpolated.
+        generator : torch.Generator
+
+        Returns
+        -------
+        moved : tuple of Tensor
+            x and the maps.
+        """
         check_batch(x)
-        axes = self._check(x.ndim - 2)
+        self.check_params()
+        axes = check_flip(self.flip, x.ndim - 2)
         draw = Draw(x, generator)
         if axes or any(getattr(self, name) for name in GEOMETRY):
-            x = resample(x, self._grid(tuple(x.shape[2:]), axes, draw))
+            grid = self._grid(tuple(x.shape[2:]), axes, draw)
+            x, maps = resample(x, grid), [resample_map(values, grid) for values in maps]
         if self.contrast or self.brightness:
             x = self._change_intensity(x, draw)
         if self.noise:
             x = x + draw.normal(*x.shape[1:]) * self.noise
-        return x
-
-    def _check(self, ndim: int) -> list[int]:
-        """Return the axes that may be mirrored, or raise ValueError for a bad parameter."""
-        for name, value in self.get_params().items():
-            if name not in SWITCHES:
-                check_strength(name, value)
-        if not isinstance(self.whole_shifts, bool):
-            raise ValueError(f"whole_shifts must be True or False, got {self.whole_shifts!r}.")
-        if self.rotation > MAX_ROTATION:
-            raise ValueError(f"rotation must be at most 180 degrees, got {self.rotation!r}.")
-        if self.elastic_smoothness == 0:
-            raise ValueError(f"elastic_smoothness must be positive, got {self.elastic_smoothness}.")
-        return check_flip(self.flip, ndim)
+        return (x, *maps)
 
     def _grid(self, spatial: tuple[int, ...], axes: list[int], draw: Draw) -> Tensor:
         """Draw where to sample the input, shape (n, *spatial, ndim)."""
@@ -162,7 +168,7 @@ class Augment(Params):
         return mean + (x - mean) * factor + draw.uniform(self.brightness, *ones)
 
 
-def augmentation(choice: Any) -> Augmentation | None:
+def augmentation(choice: Any) -> OfSamples | None:
     """Return the augmentation that a parameter stands for.
 
     Parameters
@@ -196,6 +202,37 @@ def augmentation(choice: Any) -> Augmentation | None:
         f"augment must be None, one of {tuple(PRESETS)}, an object such as Augment(shift=0.1) "
         f"or a function of a batch and a torch.Generator, got {choice!r}."
     )
+
+
+def on_samples(augment: OfSamples | None) -> Augmentation | None:
+    """Return an augmentation of samples as one of batches, whose targets stay as they are."""
+    if augment is None:
+        return None
+    return lambda batch, generator: Batch(augment(batch[0], generator), batch[1], batch.weight)
+
+
+def on_maps(augment: Any) -> Augmentation | None:
+    """Return an augmentation of batches whose targets are maps, (values, weight).
+
+    Raises
+    ------
+    TypeError
+        If it cannot move maps along.
+    """
+    if augment is None:
+        return None
+    if not hasattr(augment, "move"):
+        raise TypeError(
+            "augment of maps must be a name, an Augment, or have a method move(x, maps, "
+            f"generator) that moves the maps of a batch too, got {augment!r}."
+        )
+
+    def move(batch: Batch, generator: torch.Generator) -> Batch:
+        x, targets = batch
+        x, *moved = augment.move(x, targets, generator)
+        return Batch(x, tuple(moved), batch.weight)
+
+    return move
 
 
 class Draw:
@@ -300,8 +337,8 @@ def sampling_grid(
     return (2 * grid).flip(1).unflatten(2, spatial).movedim(1, -1)
 
 
-def resample(x: Tensor, grid: Tensor) -> Tensor:
-    """Interpolate linearly at a grid, repeating the nearest sample beyond the border.
+def resample(x: Tensor, grid: Tensor, mode: str = "bilinear") -> Tensor:
+    """Interpolate at a grid, linearly by default, repeating the nearest sample beyond the border.
 
     Parameters
     ----------
@@ -313,8 +350,25 @@ def resample(x: Tensor, grid: Tensor) -> Tensor:
     x : Tensor, shape (n, channels, *spatial_out)
     """
     if x.ndim == 3:  # torch has no interpolation of signals: an image of height 1
-        return resample(x[:, :, None], F.pad(grid, (0, 1))[:, None])[:, :, 0]
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        return resample(x[:, :, None], F.pad(grid, (0, 1))[:, None], mode)[:, :, 0]
+    return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def resample_map(values: Tensor, grid: Tensor) -> Tensor:
+    """Return a map at a grid: of integers the nearest one, of numbers interpolated.
+
+    Parameters
+    ----------
+    values : Tensor, shape (n, *spatial) or (n, channels, *spatial)
+    grid : Tensor, shape (n, *spatial_out, ndim)
+    """
+    bare = values.ndim == grid.ndim - 1
+    x = values[:, None] if bare else values
+    if values.is_floating_point():
+        moved = resample(x, grid)
+    else:
+        moved = resample(x.to(grid), grid, mode="nearest").to(values.dtype)
+    return moved[:, 0] if bare else moved
 
 
 def check_batch(x: Tensor) -> None:
@@ -326,13 +380,6 @@ def check_batch(x: Tensor) -> None:
             "x must have the shape (n, channels, *spatial) with one to three spatial axes, got "
             f"{tuple(x.shape)}."
         )
-
-
-def check_strength(name: str, value: Any) -> None:
-    """Raise ValueError unless value is a finite number of at least 0."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value < 0:
-        raise ValueError(f"{name} must be a finite number of at least 0, got {value!r}.")
 
 
 def check_flip(flip: Any, ndim: int) -> list[int]:

@@ -6,49 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 VALUES_AT_ONCE = 1 << 16  # copies in double precision stay small
-
-
-@runtime_checkable
-class LazySamples(Protocol):
-    """What stands for an array (n, ...) of three axes or more, and reads samples when asked for.
-
-    ``LazyVolumes`` of NIfTI files do, as do data sets of HDF5 and Zarr.  An index gives one
-    sample as an array, also in another thread.  To be split by scikit-learn, they must give
-    lazy samples for an array of indices.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array that this stands for."""
-
-    @property
-    def ndim(self) -> int:
-        """Number of its axes."""
-
-    @property
-    def dtype(self) -> Any:
-        """Type of its values."""
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    def __getitem__(self, index: Any) -> Any:
-        """Return the sample of a number, shape (...)."""
-
-
-def is_lazy(X: Any) -> bool:
-    """Return whether X are lazy samples; what other libraries can see in memory are not."""
-    return isinstance(X, LazySamples) and not hasattr(X, "__dlpack__") and X.ndim > 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,33 +23,22 @@ class Unread:
 
     Parameters
     ----------
-    samples : LazySamples
+    read : callable
+        Maps a number to the sample, (channels, *spatial).
     shape : tuple of int
         (n, channels, *spatial).
     dtype : str
-    arrange : callable
-        Maps samples (n, ...) to (n, channels, *spatial).
     """
 
-    samples: LazySamples
+    read: Callable[[int], NDArray[Any]]
     shape: tuple[int, ...]
     dtype: str
-    arrange: Callable[[NDArray[Any]], NDArray[Any]]
 
     def __getitem__(self, index: NDArray[np.intp]) -> NDArray[Any]:
-        read = np.empty((len(index), *self.shape[1:]), self.dtype)
+        samples = np.empty((len(index), *self.shape[1:]), self.dtype)
         for place, number in enumerate(index.tolist()):
-            read[place] = self.arrange(self._read(number)[np.newaxis])[0]
-        return read
-
-    def _read(self, number: int) -> NDArray[Any]:
-        """Return a sample, or raise ValueError if it is not as promised."""
-        name, wanted = f"X[{number}]", tuple(self.samples.shape[1:])
-        checks = {"dtype": self.dtype, "ensure_2d": False, "allow_nd": True, "input_name": name}
-        sample: NDArray[Any] = check_array(self.samples[number], **checks)
-        if sample.shape != wanted:
-            raise ValueError(f"{name} must have the shape {wanted} of all, got {sample.shape}.")
-        return sample
+            samples[place] = self.read(number)
+        return samples
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,137 @@
+"""An architecture is data: fields, and ``build``, which makes a network of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from .params import Params, per_stage
+from .plugins import lookup, make_frame
+
+if TYPE_CHECKING:  # listing architectures must not import torch
+    from torch import nn
+
+
+class Architecture(Params):
+    r"""Base of the architectures: parameters that build a network for samples of any shape.
+
+    A subclass lists its parameters and defines ``build``; no decorator is needed::
+
+        class Tiny(Architecture):
+            width: int = 16
+
+            def build(self, in_shape, n_outputs): ...
+
+    Published settings are tables in ``presets``.  A parameter that is None takes its value from
+    the table that the field ``preset`` names, or from the only one where there is no such field;
+    training parameters of estimators do so too.  So ``build`` begins with ``self.in_force()`` if
+    there are presets.
+
+    A network maps (n, \*in_shape) to (n, n_outputs), or to (n, n_outputs, \*spatial) where
+    ``dense`` is True.  It should have ``features(x)``, what its head reads, and it may have
+
+    - ``class_activations(x)``, (n, n_outputs, \*places), whose mean over the places is the output
+      but for a constant;
+    - ``inverse(features)``, the samples that have these features;
+    - ``loss(x, y)``, the loss of each sample, (n,), where outputs are more than one tensor: then
+      ``forward`` returns a tuple that begins with the outputs.
+
+    ``sklstruct.testing`` checks what there is.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    dense: ClassVar[bool] = False
+
+    def build(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        """Return a network for samples of shape (channels, *spatial)."""
+        raise NotImplementedError(f"{type(self).__name__} must define build(in_shape, n_outputs).")
+
+    @classmethod
+    def from_preset(cls, name: str) -> Self:
+        """Return the architecture with all values of a preset written out.
+
+        Raises
+        ------
+        ValueError
+            If there is no preset of that name.
+        """
+        fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        table = find_preset(cls, name)
+        named = {"preset": name} if "preset" in fields else {}
+        written = {k: v for k, v in table.items() if k in fields and k not in named}
+        if named:  # frames stay a name, which the preset gives a meaning
+            written.pop("frame", None)
+        return cls(**named, **written)
+
+    def published(self) -> Mapping[str, Any]:
+        """Return the table of the preset that this architecture takes values from."""
+        name = getattr(self, "preset", next(iter(self.presets), None))
+        return {} if name is None else find_preset(type(self), name)
+
+    def in_force(self) -> Self:
+        """Return a copy whose parameters are checked, with the values of the preset for None."""
+        self.check_params()
+        table = self.published()
+        values = self.get_params(deep=False)
+        filled = {name: table.get(name) for name, value in values.items() if value is None}
+        return type(self)(**values | filled)
+
+    def frames(self, n_stages: int) -> Sequence[Any]:
+        """Return the frame family of each stage, for what the field ``frame`` says.
+
+        A name is a family with the order, the scales and the support that the preset has in that
+        stage: so "pixel" is the twin with free kernels of the same size.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or a sequence has another length.
+        """
+        design: Any = self.published().get("frame")
+        chosen: Any = self.frame  # type: ignore[attr-defined]
+        if isinstance(chosen, str) and design is not None:
+            chosen = [chosen] * n_stages
+        families = per_stage("frame", chosen, n_stages)
+        if design is None:
+            return [make_frame(family) for family in families]
+        stages = (tuple(design) + tuple(design)[-1:] * n_stages)[:n_stages]  # as the last one
+        return [make_frame(*pair) for pair in zip(families, stages, strict=True)]
+
+    def resolved(self, name: str) -> Any:
+        """Return the object that a parameter stands for, where it may be a name."""
+        if name != "frame" or not isinstance(value := getattr(self, name), str):
+            return super().resolved(name)
+        design = self.published().get("frame")
+        return make_frame(value) if design is None else tuple(make_frame(value, d) for d in design)
+
+
+def find_preset(architecture: type[Architecture], name: Any) -> Mapping[str, Any]:
+    """Return a table of an architecture, or raise ValueError."""
+    if name not in architecture.presets:
+        raise ValueError(f"preset must be one of {tuple(architecture.presets)}, got {name!r}.")
+    return architecture.presets[name]
+
+
+def make_architecture(architecture: Any) -> Any:
+    """Return an architecture, for a registered name, a class of architectures, or one itself.
+
+    A function ``(in_shape, n_outputs) -> Module`` is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(architecture, str):
+        architecture = lookup("architecture", architecture)
+    if isinstance(architecture, type) and issubclass(architecture, Architecture):
+        return architecture()
+    if not (hasattr(architecture, "build") or callable(architecture)):
+        raise TypeError(
+            "architecture must be the name of a registered architecture, an Architecture such as "
+            f"RFNN(widths=(32, 32)), or a function (in_shape, n_outputs) -> Module, "
+            f"got {architecture!r}."
+        )
+    return architecture

@@ -1,0 +1,183 @@
+"""What y is: how labels, values or maps become targets of a network, and its outputs them again."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+
+from ..training.objectives import CrossEntropy, Objective, SquaredError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Labels of classes, one a sample.
+
+    Parameters
+    ----------
+    classes : ndarray, shape (n_classes,)
+        Sorted.
+    """
+
+    classes: Array
+
+    checks: ClassVar[dict[str, Any]] = {}  # for validate_data
+
+    @staticmethod
+    def read(y: Array) -> Array:
+        """Return labels of any type, or raise ValueError if they are none."""
+        check_classification_targets(y)
+        return y
+
+    @classmethod
+    def of(cls, y: Array, weight: Array | None = None) -> Self:
+        """Return the classes of labels, or raise ValueError if there is one only."""
+        classes = np.unique(y)
+        if len(classes) < 2:
+            raise ValueError(f"y must have at least two classes, got one class: {classes[0]}.")
+        return cls(classes)
+
+    def again(self, y: Array, weight: Array | None) -> Self:
+        """Return the classes for a training that goes on, or raise ValueError for other ones."""
+        classes = self.of(y).classes
+        if not np.array_equal(classes, self.classes):
+            raise ValueError(
+                f"With warm_start, y must have the classes {self.classes}, got {classes}."
+            )
+        return self
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes; there is none for values."""
+        return len(self.classes)
+
+    def objective(self, label_smoothing: float) -> Objective:
+        """Return the cross entropy."""
+        return CrossEntropy(label_smoothing)
+
+    def encode(self, y: Array) -> NDArray[np.int64]:
+        """Return the numbers of classes, or raise ValueError for an unknown label."""
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"y has labels {unknown.tolist()} that are not among the classes "
+                f"{self.classes.tolist()}."
+            )
+        return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def decode(self, outputs: Array) -> Array:
+        """Return the label of the largest logit, (n, n_classes, ...) to (n, ...)."""
+        return self.classes[outputs.argmax(axis=1)]
+
+    def strata(self, y: Tensor) -> Array | None:
+        """Return what both parts of a hold-out should have in equal shares."""
+        return y.numpy()
+
+    def factors(self, class_weight: Any, y: Array) -> Array:
+        """Return the factor on the weights of each class, shape (n_classes,).
+
+        Raises
+        ------
+        ValueError
+            If they are no weights.
+        """
+        # A part of the samples need not hold every class that a dict gives a weight.
+        given = np.concatenate([self.classes, y]) if isinstance(class_weight, dict) else y
+        factors = compute_class_weight(class_weight, classes=self.classes, y=given)
+        if not (np.all(factors >= 0) and np.any(factors > 0)):
+            raise ValueError(
+                f"class_weight must hold numbers of at least 0, not all of them 0, got "
+                f"{class_weight!r}."
+            )
+        return factors
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Numbers, one or several a sample, which a network meets centred and scaled.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the numbers of a sample, () or (n_values,).
+    mean, scale : ndarray, shape (n_values,)
+        Weighted mean and deviation over the training samples.
+    """
+
+    shape: tuple[int, ...]
+    mean: Array
+    scale: Array
+
+    checks: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
+    n_classes: ClassVar[int | None] = None
+
+    @staticmethod
+    def read(y: Array) -> Array:
+        """Return numbers, of a single column as a vector."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            message = "A column-vector y was passed when a 1d array was expected."
+            warnings.warn(message, DataConversionWarning, stacklevel=4)
+            y = y[:, 0]
+        return y.astype(np.float64)
+
+    @classmethod
+    def of(cls, y: Array, weight: Array | None) -> Self:
+        """Return the mean and the deviation of numbers."""
+        columns = y.reshape(len(y), -1)
+        mean = np.average(columns, axis=0, weights=weight)
+        variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
+        return cls(y.shape[1:], mean, np.sqrt(np.where(variance > 0, variance, 1)))
+
+    def again(self, y: Array, weight: Array | None) -> Self:
+        """Return the first mean and deviation, in whose units a network goes on."""
+        return self
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of values."""
+        return len(self.mean)
+
+    def objective(self, label_smoothing: float) -> Objective:
+        """Return the squared error."""
+        return SquaredError()
+
+    def encode(self, y: Array) -> Array:
+        """Return standardised values (n, n_values), or raise ValueError for another number."""
+        if y.shape[1:] != self.shape:
+            raise ValueError(
+                f"y must have shape (n, {', '.join(map(str, self.shape))}) as in the "
+                f"first fit, got {y.shape}."
+            )
+        return (y.reshape(len(y), -1) - self.mean) / self.scale
+
+    def decode(self, outputs: Array) -> Array:
+        """Return values in the units of y, as y had them."""
+        values = outputs * self.scale + self.mean
+        return values.reshape(len(values), *self.shape)
+
+    def strata(self, y: Tensor) -> Array | None:
+        """Return None: a hold-out of numbers is drawn from all alike."""
+        return None
+
+
+Target = Classes | Values
+
+
+def as_tensor(encoded: Array, dtype: str) -> Tensor:
+    """Return encoded targets as a tensor: class numbers as they are, values in a precision."""
+    return torch.from_numpy(encoded if encoded.dtype == np.int64 else encoded.astype(dtype))

@@ -1,0 +1,94 @@
+"""The frame of most networks: stages, what is pooled of them, and a head that reads it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..architecture import Architecture
+from .dropout import Dropout
+
+
+class Network(nn.Module):
+    r"""Stages one after another, features that are pooled of them, and a linear head.
+
+    .. math:: o = W \, \mathrm{dropout}(\mathrm{pool}(h)) + b, \qquad h = \mathrm{stages}(x)
+
+    Parameters
+    ----------
+    in_shape : tuple of int
+        Shape of one sample, (channels, *spatial).
+    n_outputs : int
+    stages : nn.Sequential
+        From (n, \*in_shape) to (n, width, \*places).
+    pool : nn.Module, default=None
+        To features (n, n_features); None flattens, so that the head knows every place.
+    dropout : float, default=0.0
+        Of the features, before the head.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        n_outputs: int,
+        stages: nn.Sequential,
+        *,
+        pool: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stages = stages
+        self.pool = nn.Flatten() if pool is None else pool
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(self._count_features(in_shape), n_outputs)
+
+    @torch.no_grad()
+    def _count_features(self, in_shape: tuple[int, ...]) -> int:
+        """Return the number of features of one sample; running statistics stay as they are."""
+        features = self.eval().features(torch.zeros(1, *in_shape))
+        self.train()
+        return features.shape[1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to what the head reads, (n, n_features)."""
+        return self.pool(self.stages(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, n_outputs)."""
+        return self.head(self.dropout(self.features(x)))
+
+
+class Linear(Architecture):
+    """One linear layer of all values of a sample: the network without structure."""
+
+    def build(self, in_shape: tuple[int, ...], n_outputs: int) -> Network:
+        """Return the network."""
+        return Network(in_shape, n_outputs, nn.Sequential())
+
+
+class MeanNetwork(Network):
+    r"""A network whose features are the means of its channels over all places.
+
+    So its outputs are means as well, of class activations
+
+    .. math:: a_o(p) = \sum_c w_{oc} \, h_c(p)
+
+    with the weights w of the head and the last maps h.
+    """
+
+    def __init__(
+        self, in_shape: tuple[int, ...], n_outputs: int, stages: nn.Sequential, **options: float
+    ) -> None:
+        super().__init__(in_shape, n_outputs, stages, pool=MeanOverPlaces(), **options)
+
+    def class_activations(self, x: Tensor) -> Tensor:
+        """Return what every place adds to the outputs, (n, n_outputs, *places)."""
+        return torch.einsum("nc...,oc->no...", self.stages(x), self.head.weight)
+
+
+class MeanOverPlaces(nn.Module):
+    """Map (n, channels, *places) to the means, (n, channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the means over all places."""
+        return x.flatten(2).mean(2)

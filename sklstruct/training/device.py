@@ -1,0 +1,73 @@
+"""Where and with how many threads torch computes, and from which seed networks start."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+_INITIALISATION = threading.RLock()
+
+
+def resolve_device(device: str) -> str:
+    """Return the torch device for a name; "auto" is CUDA, then MPS, then the CPU.
+
+    The environment variable ``SKLSTRUCT_DEVICE`` decides in place of "auto".
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device, or this machine does not have it.
+    """
+    if device == "auto":
+        device = os.environ.get("SKLSTRUCT_DEVICE") or (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={device!r} cannot be used here: {reason}") from error
+    return device
+
+
+@contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Let torch's global generator, borrowed for a moment, start from a seed.
+
+    Layers draw their first weights from it.  It belongs to the process, so networks that are
+    built in threads side by side have to wait for each other here; all later randomness has
+    generators of its own.
+    """
+    generator = torch.default_generator  # networks are built on the CPU
+    with _INITIALISATION:
+        state = generator.get_state()
+        generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            generator.set_state(state)
+
+
+@contextmanager
+def limited_threads(n_threads: int | None) -> Iterator[None]:
+    """Let torch use so many threads for one operation; None leaves it alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,146 @@
+"""What the outputs of a network are worth: ``objective(network, x, y)`` is the loss of each sample.
+
+An objective may be any such function.  Those here tell two steps apart: what is computed, by
+``__call__``, and what the outputs are worth, by ``of``.  So they can be put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def main_output(outputs: Any) -> Tensor:
+    """Return the outputs of a network, the first of several."""
+    return outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+
+
+class Objective:
+    """Base of objectives that judge outputs alone."""
+
+    def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
+        """Return the loss of each sample, shape (n,)."""
+        return self.of(main_output(network(x)), y)
+
+    def of(self, outputs: Tensor, y: Any) -> Tensor:
+        """Return the loss of each sample (n,) from outputs (n, n_outputs) and targets."""
+        raise NotImplementedError(f"{type(self).__name__} must define of(outputs, y).")
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Objective):
+    r"""Cross entropy of logits and classes.
+
+    .. math::
+        \ell = -\sum_c t_c \log \mathrm{softmax}(o)_c, \qquad
+        t_c = (1 - s) \, [c = y] + s / C
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        The share s of every target that is spread over all C classes.
+    """
+
+    label_smoothing: float = 0.0
+
+    def of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Map logits (n, n_classes, ...) and numbers of classes (n, ...) to losses (n, ...)."""
+        return F.cross_entropy(
+            outputs, y, reduction="none", label_smoothing=self.label_smoothing
+        )
+
+
+@dataclass(frozen=True)
+class SquaredError(Objective):
+    """Squared error, the mean over the values of a sample."""
+
+    def of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Map outputs and values, both (n, n_values, ...), to losses (n, ...)."""
+        return F.mse_loss(outputs, y, reduction="none").mean(dim=1)
+
+
+@dataclass(frozen=True)
+class AtPlaces(Objective):
+    r"""The weighted mean over all places of another objective.
+
+    .. math:: \ell = \frac{1}{P} \sum_p w_p \, \ell_p
+
+    Parameters
+    ----------
+    base : Objective
+        Its ``of`` gives losses (n, \*spatial).
+    """
+
+    base: Objective
+
+    def of(self, outputs: Tensor, y: tuple[Tensor, Tensor]) -> Tensor:
+        """Map outputs (n, n_outputs, *spatial), and targets with weights (n, *spatial), to (n,)."""
+        values, weight = y
+        return (self.base.of(outputs, values) * weight).flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class Auxiliary(Objective):
+    r"""A main loss and those of side outputs, for a network that returns a tuple.
+
+    .. math:: \ell = \ell(o_0, y) + \sum_k a_k \, \ell(o_k, y)
+
+    Parameters
+    ----------
+    base : Objective
+    weights : sequence of float
+        The :math:`a_k` of the outputs after the first one.
+    """
+
+    base: Objective
+    weights: Sequence[float]
+
+    def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
+        """Return the loss of each sample, shape (n,)."""
+        outputs = network(x)
+        if not isinstance(outputs, (tuple, list)) or len(outputs) != 1 + len(self.weights):
+            n = len(outputs) if isinstance(outputs, (tuple, list)) else 1
+            raise ValueError(
+                f"weights must be one for each side output, got {len(self.weights)} for a network "
+                f"with {n - 1}."
+            )
+        sides = (w * self.base.of(o, y) for w, o in zip(self.weights, outputs[1:], strict=True))
+        return sum(sides, self.base.of(outputs[0], y))
+
+
+@dataclass(frozen=True)
+class Penalised:
+    r"""An objective and a penalty of the network.
+
+    .. math:: \ell + \lambda \, R(\text{network})
+
+    Parameters
+    ----------
+    base : callable
+        An objective.
+    penalty : callable
+        Maps the network to a number.
+    strength : float, default=1.0
+    """
+
+    base: Callable[[nn.Module, Tensor, Any], Tensor]
+    penalty: Callable[[nn.Module], Tensor]
+    strength: float = 1.0
+
+    def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
+        """Return the loss of each sample, shape (n,)."""
+        return self.base(network, x, y) + self.strength * self.penalty(network)
+
+
+@dataclass(frozen=True)
+class NetworkLoss:
+    """The loss that a network itself defines, ``network.loss(x, y)``."""
+
+    def __call__(self, network: Any, x: Tensor, y: Any) -> Tensor:
+        """Return the loss of each sample, shape (n,)."""
+        losses: Tensor = network.loss(x, y)
+        return losses
