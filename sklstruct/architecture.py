@@ -76,6 +76,20 @@ class Architecture(Params):
         filled = {name: table.get(name) for name, value in values.items() if value is None}
         return type(self)(**values | filled)
 
+    def of_stages(self, name: str, n_stages: int) -> Sequence[Any]:
+        """Return the value of a parameter for each stage.
+
+        Raises
+        ------
+        ValueError
+            If it is a sequence of another length.  Those of presets are continued by their last
+            value, so that ``widths`` may have any length.
+        """
+        value = getattr(self, name)
+        if value is not None:
+            return per_stage(name, value, n_stages)
+        return stretched(self.published().get(name), n_stages)
+
     def frames(self, n_stages: int) -> Sequence[Any]:
         """Return the frame family of each stage, for what the field ``frame`` says.
 
@@ -87,22 +101,26 @@ class Architecture(Params):
         ValueError
             If a name is unknown, or a sequence has another length.
         """
-        design: Any = self.published().get("frame")
-        chosen: Any = self.frame  # type: ignore[attr-defined]
-        if isinstance(chosen, str) and design is not None:
-            chosen = [chosen] * n_stages
-        families = per_stage("frame", chosen, n_stages)
-        if design is None:
-            return [make_frame(family) for family in families]
-        stages = (tuple(design) + tuple(design)[-1:] * n_stages)[:n_stages]  # as the last one
-        return [make_frame(*pair) for pair in zip(families, stages, strict=True)]
+        families = self.of_stages("frame", n_stages)
+        designs = stretched(self.published().get("frame"), n_stages)
+        return [make_frame(*pair) for pair in zip(families, designs, strict=True)]
 
     def resolved(self, name: str) -> Any:
         """Return the object that a parameter stands for, where it may be a name."""
-        if name != "frame" or not isinstance(value := getattr(self, name), str):
+        value = getattr(self, name)
+        design = self.published().get("frame") if name == "frame" else None
+        if design is None or not isinstance(value, str):
             return super().resolved(name)
-        design = self.published().get("frame")
-        return make_frame(value) if design is None else tuple(make_frame(value, d) for d in design)
+        if len(design) == 1:
+            return make_frame(value, design[0])
+        widths = getattr(self, "widths", None) or self.published().get("widths", design)
+        return tuple(make_frame(value, one) for one in stretched(design, len(widths)))
+
+
+def stretched(value: Any, n_stages: int) -> Sequence[Any]:
+    """Return one value for each stage, the last one for further stages."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    return (values + values[-1:] * n_stages)[:n_stages]
 
 
 def find_preset(architecture: type[Architecture], name: Any) -> Mapping[str, Any]:

@@ -165,7 +165,7 @@ class Params:
 
         A parameter of a parameter has both names, ``frame__order``.  It may be set where a name
         stands for an object, which it replaces then, and where there is a sequence of objects,
-        each of which gets it.
+        each of which gets it that has such a parameter.
 
         Raises
         ------
@@ -226,7 +226,12 @@ class Params:
             # An estimator given as a parameter is the caller's; scikit-learn sets it in place.
             owned = value if hasattr(value, "fit") else copy_of(value)
             return owned.set_params(**params)
-        return tuple(copy_of(part).set_params(**params) for part in parts)
+        copies = tuple(map(copy_of, parts))
+        for inner, own in params.items():
+            taking = [c for c in copies if inner.partition("__")[0] in c.get_params(deep=False)]
+            for part in taking or copies:  # where none has it, the first one says so
+                part.set_params(**{inner: own})
+        return copies
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and same(self.get_params(False), other.get_params(False))  # type: ignore[attr-defined]

@@ -147,7 +147,7 @@ def make_frame(frame: Any, like: Any = None) -> Any:
     frame : str, frame family or Frame
     like : frame family, default=None
         A name stands for the family with the parameters of this one, as far as it has them, and
-        with its support.
+        with its support; where this one is free, like pixels, it is meant to stay so.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         family = lookup("frame", frame)
         if like is None:
             return family()
-        if family is type(like):
+        if family is type(like) or getattr(like, "free", False):
             return like
         given, known = like.get_params() | {"size": like.extent}, family().get_params()
         return family(**{name: value for name, value in given.items() if name in known})

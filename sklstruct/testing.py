@@ -21,10 +21,11 @@ the decorators need pytest: a check is a plain function that raises where it is 
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial, reduce, wraps
+from functools import reduce, wraps
 from itertools import permutations, product
 from typing import Any
 
@@ -35,9 +36,14 @@ from sklearn.base import clone
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .architecture import Architecture, make_architecture
+from .docstrings import entries as entries_of
+from .docstrings import split_sections
+from .estimators.base import RECIPE
 from .frames import Frame
 from .layers import FrameConv, to_dense
-from .plugins import entries, lookup, make_frame
+from .plugins import entries, make_frame
+from .training.objectives import main_output
 
 NDIMS = (1, 2, 3)
 SHAPES = ((1, 5), (3, 40), (1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 12, 12, 12), (3, 8, 9, 10))
@@ -65,21 +71,24 @@ def parametrize_frames(*frames: Any) -> Any:
     return _parametrize("family, ndim", FRAME_CHECKS, families, NDIMS, lambda f, n: f.build(n))
 
 
-def parametrize_architectures(*architectures: str | Build) -> Any:
+def parametrize_architectures(*architectures: Any) -> Any:
     """Return a decorator that runs every check of an architecture on many shapes of samples.
 
     Parameters
     ----------
-    *architectures : str or callable
-        Registered names, or functions ``(in_shape, n_outputs) -> Module``; everything
-        registered if there are none.
+    *architectures : str, Architecture or callable
+        Registered names, architectures or their classes, or functions
+        ``(in_shape, n_outputs) -> Module``; everything registered if there are none.
 
     Returns
     -------
     decorator : pytest.MarkDecorator
         For a test function of ``check``, ``build`` and ``in_shape``.
     """
-    builds = [(_label(a), partial(_build, a)) for a in architectures or entries("architecture")]
+    builds = []
+    for architecture in architectures or entries("architecture"):
+        made = make_architecture(architecture)
+        builds.append((_label(architecture), getattr(made, "build", made)))
     return _parametrize(
         "build, in_shape", ARCHITECTURE_CHECKS, builds, SHAPES, lambda b, shape: b(shape, N_OUTPUTS)
     )
@@ -216,27 +225,89 @@ def grid_symmetries(frame: Frame) -> Iterator[tuple[NDArray[np.float64], NDArray
 # --- architectures --------------------------------------------------------------------------
 
 
+def check_architecture_is_data(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that parameters are described, that copies have them, and unknown ones are refused."""
+    if (architecture := _architecture(build)) is None:
+        return  # a function has none
+    cls, params = type(architecture), architecture.get_params(deep=False)
+    described = entries_of(split_sections(inspect.cleandoc(cls.__doc__ or "")).get("Parameters", ""))
+    missing = set(params) - {name for names in described for name in names.split(", ")}
+    assert not missing, f"The docstring of {cls.__name__} does not describe {sorted(missing)}."
+    assert cls(**params) == clone(architecture) == cls().set_params(**params) == architecture
+    try:
+        clone(architecture).set_params(no_such_parameter=1)
+    except ValueError:
+        return
+    raise AssertionError(f"{cls.__name__} takes a parameter that does not exist.")
+
+
+def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that presets set what is there to be set, and build what they say."""
+    architecture = _architecture(build)
+    if architecture is None or in_shape != SHAPES[0]:
+        return  # one shape is enough, as published networks are large
+    fields = architecture.get_params(deep=False)
+    for name, table in architecture.presets.items():
+        unknown = set(table) - set(fields) - set(RECIPE)
+        assert not unknown, f"The preset {name!r} sets {unknown}, which is no parameter."
+        taken = {k for k in table if k != "frame" and fields.get(k) is not None}
+        hidden = {k for k in taken if type(architecture)().get_params(deep=False)[k] is not None}
+        assert not hidden, f"The preset {name!r} sets {hidden}, whose default is not None."
+        written = type(architecture).from_preset(name).build(in_shape, N_OUTPUTS)
+        if "preset" in fields:
+            named = type(architecture)(preset=name).build(in_shape, N_OUTPUTS)
+            assert _shapes(written) == _shapes(named), f"from_preset({name!r}) builds another one."
+
+
 def check_architecture_gives_outputs(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that outputs have shape (n, n_outputs), whatever the other samples are."""
+    """Check that outputs have the shape that they should, whatever the other samples are."""
     x = _samples(4, in_shape)
+    places = in_shape[1:] if getattr(_architecture(build), "dense", False) else ()
     for n_outputs in (1, N_OUTPUTS):
         network = build(in_shape, n_outputs).eval()
-        outputs = network(x)
-        wanted = 4, n_outputs
+        outputs = main_output(network(x))
+        wanted = 4, n_outputs, *places
         assert outputs.shape == wanted, f"Outputs have shape {outputs.shape}, wanted {wanted}."
-        _assert_same(network(x[:1]), outputs[:1])
+        _assert_same(main_output(network(x[:1])), outputs[:1])
+
+
+def check_architecture_has_features(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check that ``features`` is there, and is what the head reads."""
+    network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
+    assert hasattr(network, "features"), "The network must have features(x), what its head reads."
+    assert dict(network.named_children()), "The network must have layers with names."
+    features = network.features(x)
+    assert len(features) == len(x), f"features gives {len(features)} for {len(x)} samples."
+    if hasattr(network, "head"):
+        _assert_same(network.head(features), main_output(network(x)))
+
+
+def check_architecture_keeps_its_word(build: Build, in_shape: tuple[int, ...]) -> None:
+    """Check ``class_activations``, ``inverse`` and ``loss``, where a network has them."""
+    network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
+    if hasattr(network, "class_activations"):
+        maps = network.class_activations(x)
+        rest = main_output(network(x)) - maps.flatten(2).mean(2)
+        _assert_same(rest, rest[:1].expand_as(rest))
+    if hasattr(network, "inverse"):
+        _assert_same(network.inverse(network.features(x)), x)
+    if hasattr(network, "loss"):
+        losses = network.loss(x, torch.arange(len(x)) % N_OUTPUTS)
+        assert losses.shape == (len(x),), f"loss has shape {tuple(losses.shape)}, wanted (4,)."
 
 
 def check_architecture_follows_dtype(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that a network that is cast to float64 computes in float64."""
     network = build(in_shape, N_OUTPUTS).double().eval()
-    assert network(_samples(2, in_shape).double()).dtype == torch.float64
+    assert main_output(network(_samples(2, in_shape).double())).dtype == torch.float64
 
 
 def check_architecture_learns_everywhere(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that every parameter gets a gradient, and that all are finite."""
     network = build(in_shape, N_OUTPUTS).train()
-    network(_samples(8, in_shape)).square().sum().backward()
+    outputs = network(_samples(8, in_shape))
+    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    sum(out.square().sum() for out in outputs).backward()
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, f"{name} gets no gradient."
@@ -259,9 +330,9 @@ def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
     network(x)  # so that running statistics are not those of a new network
     loaded = build(in_shape, N_OUTPUTS)
     loaded.load_state_dict(network.state_dict())
-    expected = network.eval()(x)
+    expected = main_output(network.eval()(x))
     for copy in (loaded, pickle.loads(pickle.dumps(network))):
-        assert torch.equal(copy.eval()(x), expected)
+        assert torch.equal(main_output(copy.eval()(x)), expected)
 
 
 def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) -> None:
@@ -269,17 +340,31 @@ def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) ->
     network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
     dense = to_dense(network)
     assert not any(isinstance(module, FrameConv) for module in dense.modules())
-    _assert_same(dense(x), network(x))
+    _assert_same(main_output(dense(x)), main_output(network(x)))
 
 
 ARCHITECTURE_CHECKS = (
+    check_architecture_is_data,
+    check_architecture_presets,
     check_architecture_gives_outputs,
+    check_architecture_has_features,
+    check_architecture_keeps_its_word,
     check_architecture_follows_dtype,
     check_architecture_learns_everywhere,
     check_architecture_is_seeded,
     check_architecture_is_kept,
     check_architecture_becomes_dense,
 )
+
+
+def _architecture(build: Build) -> Architecture | None:
+    """Return the architecture that a method builds, None for a function."""
+    owner = getattr(build, "__self__", None)
+    return owner if isinstance(owner, Architecture) else None
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 # --- what they share ------------------------------------------------------------------------
@@ -335,11 +420,6 @@ def _label(subject: Any) -> str:
         if isinstance(subject, str)
         else getattr(subject, "__name__", type(subject).__name__)
     )
-
-
-def _build(architecture: str | Build, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
-    build = lookup("architecture", architecture) if isinstance(architecture, str) else architecture
-    return build(in_shape, n_outputs)
 
 
 def _noise(*shape: int) -> NDArray[np.float64]:

@@ -8,13 +8,14 @@ from sklstruct import hookimpl
 @hookimpl
 def register_architectures() -> dict[str, Any]:
     """Provide the network."""
-    return {"rfnin": "sklstruct_rfnin.network:RFNiN"}
+    return {"rfnin": "sklstruct_rfnin.architecture:RFNiN"}
 
 
 @hookimpl
 def register_estimators() -> dict[str, Any]:
-    """Provide its classifier and its regressor."""
+    """Provide its classifier and its regressor, and the classifier stacked with a linear one."""
     return {
-        "rfnin": "sklstruct_rfnin.estimator:RFNiNClassifier",
-        "rfnin_regressor": "sklstruct_rfnin.estimator:RFNiNRegressor",
+        "rfnin": "sklstruct_rfnin.estimators:RFNiNClassifier",
+        "rfnin_regressor": "sklstruct_rfnin.estimators:RFNiNRegressor",
+        "rfnin_stack": "sklstruct.estimators.stack:LinearStackClassifier",  # its default network
     }

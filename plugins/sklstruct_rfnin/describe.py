@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,14 @@ from torch import nn
 from sklstruct.layers import FrameConv
 
 from .convolution import FreeAtomsConv
-from .network import RFNiN, strided
 
 
-def describe_network(network: RFNiN) -> pd.DataFrame:
+def describe_network(network: Any) -> pd.DataFrame:
     """Return the layers of a network, one a row.
 
     Parameters
     ----------
-    network : RFNiN
+    network : RFNiNNetwork
 
     Returns
     -------
@@ -34,7 +34,8 @@ def describe_network(network: RFNiN) -> pd.DataFrame:
     for name, layer, norm in layers_of(network):
         support, stride = window(layer, len(field))
         field, step = field + (np.array(support) - 1) * step, step * stride
-        shape = strided((getattr(layer, "out_channels", shape[0]), *shape[1:]), stride)
+        width = getattr(layer, "out_channels", shape[0])
+        shape = width, *((extent - 1) // stride + 1 for extent in shape[1:])
         rows.append(
             {
                 "layer": name,
@@ -56,22 +57,16 @@ def describe_network(network: RFNiN) -> pd.DataFrame:
         "receptive_field": extents(network.in_shape[1:]),
         "out_shape": (network.head.out_features,),
     }
-    ends = [mean, head]
-    if network.linear is not None:
-        weights = sum(buffer.numel() for buffer in network.linear.buffers())
-        ends.append({**head, "layer": "linear", "parameters": weights})
-    table = pd.DataFrame([*rows, *ends]).set_index("layer")
+    table = pd.DataFrame([*rows, mean, head]).set_index("layer")
     numbers = ["atoms", "stride", "parameters"]
     return table.assign(**{name: table[name].fillna(0).astype(int) for name in numbers})
 
 
-def layers_of(network: RFNiN) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+def layers_of(network: Any) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     """Yield name, layer and norm (or an empty module) of what changes channels or extents."""
-    if not isinstance(network.average, nn.Identity):
-        yield "average", network.average, nn.Identity()
-    modules = dict(network.groups.named_modules(prefix="groups"))
+    modules = dict(network.stages.named_modules(prefix="stages"))
     for name, layer in modules.items():
-        if name.endswith((".conv", ".pool")):
+        if name.endswith((".average", ".conv", ".pool")):
             norm = modules[name.replace(".conv", ".norm")] if "conv" in name else nn.Identity()
             yield name, layer, norm
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import Dropout, FrameConv, Network
 from sklstruct.layers.dimensions import BATCH_NORM, MAX_POOL
-from sklstruct.params import SEQUENCE, one_of, param, per_stage, real
+from sklstruct.params import SEQUENCE, one_of, param, real
 from sklstruct.plugins import make_frame
 
 SMALL = 4  # extents up to this are not pooled any further
@@ -103,7 +104,7 @@ class RFNN(Architecture):
             raise ValueError("widths must hold the channels of at least one stage, got none.")
         families = net.frames(len(widths))
         built = {id(family): family.build(ndim) for family in families}  # stages may share one
-        paddings = per_stage("padding", net.padding, len(widths))
+        paddings = self.of_stages("padding", len(widths))
         stages, channels, extents = nn.Sequential(), in_shape[0], in_shape[1:]
         for number, (width, family, padding) in enumerate(
             zip(widths, families, paddings, strict=True), start=1
@@ -127,4 +128,7 @@ class RFNN(Architecture):
             if pool:
                 extents = tuple((e + 2 * p - 3) // 2 + 1 for e, p in zip(extents, room, strict=True))
             channels = width
-        return Network(in_shape, n_outputs, stages, dropout=net.head_dropout)
+        n_features = channels * prod(extents)
+        return Network(
+            in_shape, n_outputs, stages, dropout=net.head_dropout, n_features=n_features
+        )

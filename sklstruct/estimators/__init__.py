@@ -6,11 +6,15 @@ from typing import Any
 from ..hookspecs import hookimpl
 
 _HOMES = {
+    "LinearStackClassifier": "stack",
+    "LinearStackRegressor": "stack",
     "NetworkClassifier": "classifier",
     "NetworkEstimator": "base",
     "NetworkRegressor": "regressor",
     "SampleReader": "samples",
     "StructuredClassifier": "generic",
+    "StructuredMapClassifier": "maps",
+    "StructuredMapRegressor": "maps",
     "StructuredRegressor": "generic",
     "FrameTransformer": "frame_transformer",
     "load_model": "persistence",
@@ -31,6 +35,10 @@ def register_estimators() -> dict[str, Any]:
     return {
         "structured": "sklstruct.estimators.generic:StructuredClassifier",
         "structured_regressor": "sklstruct.estimators.generic:StructuredRegressor",
+        "structured_map": "sklstruct.estimators.maps:StructuredMapClassifier",
+        "structured_map_regressor": "sklstruct.estimators.maps:StructuredMapRegressor",
+        "linear_stack": "sklstruct.estimators.stack:LinearStackClassifier",
+        "linear_stack_regressor": "sklstruct.estimators.stack:LinearStackRegressor",
         "frame_features": "sklstruct.estimators.frame_transformer:FrameTransformer",
     }
 

@@ -164,6 +164,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
 
     _target: ClassVar[type[Target]]  # the codec of y
     _fewest_features: ClassVar[int] = 1
+    _dense: ClassVar[bool] = False  # whether there is an output at every place
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -213,8 +214,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             self._forget()  # lest a failure leave a mixture of two fits
         given_y = y
         X, y, weight = self._read_pairs(X, y, sample_weight, reset=not warm)
-        target = self.target_.again(y, weight) if warm else self._target.of(y, weight)
-        self.target_: Any = target
+        self.target_: Any = self._codec(y, weight, self.target_ if warm else None)
         if (X_val is None) != (y_val is None):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{given} was given without {missing}.")
@@ -301,7 +301,11 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         """Return what builds the network."""
         return self
 
-    def _join_weights(self, y: NDArray[Any], weight: Any) -> Any:
+    def _codec(self, y: Any, weight: Any, before: Any = None) -> Any:
+        """Return how targets are encoded; if a training goes on, as they were before."""
+        return self._target.of(y, weight) if before is None else before.again(y, weight)
+
+    def _join_weights(self, y: Any, weight: Any) -> Any:
         """Return the weights of samples, joined with others that there may be."""
         return weight
 
@@ -332,6 +336,14 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         targets = as_tensor(self.target_.encode(y), self.dtype)
         weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
         return Samples(X, targets, weight, self._to_tensor)
+
+    def _measure(self, X: Any, weight: Any) -> tuple[tuple[int, ...], Any, Any]:
+        """Return the shape of a sample, and mean and deviation of each channel."""
+        n_channels = X.shape[1]
+        mean, scale = np.zeros(n_channels), np.ones(n_channels)
+        if self.standardize:
+            mean, scale = channel_scaling(X, weight)
+        return tuple(X.shape[1:]), mean, scale
 
     def _to_tensor(self, X: NDArray[Any]) -> Tensor:
         """Return samples as a standardised tensor with memory of its own."""
@@ -376,10 +388,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
 
     def _start(self, X: Any, weight: Any, seed: int) -> None:
         """Find the scaling of the samples, and build the network."""
-        self.in_shape_ = tuple(X.shape[1:])
-        self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
-        if self.standardize:
-            self.mean_, self.scale_ = channel_scaling(X, weight)
+        self.in_shape_, self.mean_, self.scale_ = self._measure(X, weight)
         self._built_with = self._fixed_parameters()
         network = self._build(int(seed))
         if self.feature_layer is not None:
@@ -389,6 +398,12 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     def _build(self, seed: int) -> nn.Module:
         """Return the network for the samples and the targets at hand."""
         architecture = self._architecture()
+        if getattr(architecture, "dense", self._dense) != self._dense:
+            kind, other = ("maps", "") if self._dense else ("an output a sample", "Map")
+            raise TypeError(
+                f"{type(self).__name__} needs an architecture that gives {kind}, but "
+                f"{type(architecture).__name__} does not: see Structured{other}Classifier."
+            )
         with seeded_initialisation(seed), limited_threads(self.n_threads):
             build = getattr(architecture, "build", architecture)
             network = build(self.in_shape_, self.target_.n_outputs)
@@ -452,7 +467,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         first = not hasattr(self, "net_")
         X, y, weight = self._read_pairs(X, y, sample_weight, reset=first)
         if first:
-            self.target_ = self._target.of(y, weight) if target is None else target
+            self.target_ = self._codec(y, weight) if target is None else target
         weight = self._join_weights(y, weight)
         init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if first:

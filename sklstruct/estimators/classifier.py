@@ -65,7 +65,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
             )
         if classes is None and not hasattr(self, "net_"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        target = None if classes is None else Classes(np.unique(classes))
+        target = None if classes is None else self._of_classes(np.unique(classes))
         return self._partial_fit(X, y, sample_weight, target)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
@@ -123,6 +123,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         check_is_fitted(self)
         self.target_.encode(np.asarray(y))
         return super().score(X, y, sample_weight)
+
+    def _of_classes(self, classes: NDArray[Any]) -> Any:
+        """Return the codec of labels that may be any of some classes."""
+        return Classes(classes)
 
     def _join_weights(self, y: NDArray[Any], weight: Any) -> Any:
         if self.class_weight is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
-from ..training.objectives import CrossEntropy, Objective, SquaredError
+from ..training.objectives import AtPlaces, CrossEntropy, Objective, SquaredError
 
 Array = NDArray[Any]
 
@@ -175,7 +176,100 @@ class Values:
         return None
 
 
-Target = Classes | Values
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """A label or values at every place of a sample.
+
+    Parameters
+    ----------
+    places : Classes or Values
+        What is at a place.
+    ignored : object, default=None
+        The label of places that say nothing; values that are not finite say nothing either.
+    """
+
+    places: Classes | Values
+    ignored: Any = None
+
+    @classmethod
+    def of(cls, maps: Sequence[Array], kind: type[Classes | Values], ignored: Any = None) -> Self:
+        """Return the classes, or mean and deviation, of all places that count.
+
+        Parameters
+        ----------
+        maps : sequence of ndarray, shape (*spatial) of labels or (n_values, *spatial)
+        kind : {Classes, Values}
+        ignored : label, default=None
+        """
+        if kind is Classes:
+            y = np.concatenate([labels[known(labels, ignored)] for labels in maps])
+            check_classification_targets(y)
+        else:
+            flat = np.concatenate([values.reshape(len(values), -1) for values in maps], axis=1)
+            y = flat.T[np.isfinite(flat).all(axis=0)]
+            y = y[:, 0] if y.shape[1] == 1 else y
+        if len(y) == 0:
+            raise ValueError("y says nothing at any place: all labels are ignored, or not finite.")
+        return cls(kind.of(y, None), ignored)
+
+    def again(self, found: Maps) -> Maps:
+        """Return the codec for a training that goes on with maps of another codec."""
+        if isinstance(found.places, Classes):
+            self.places.again(found.places.classes, None)
+        return self
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs at a place."""
+        return self.places.n_outputs
+
+    n_classes: ClassVar[int | None] = None  # scoring callbacks know labels of samples only
+
+    @property
+    def classes(self) -> Array:
+        """The labels of the classes."""
+        return self.places.classes  # type: ignore[union-attr]
+
+    def objective(self, label_smoothing: float) -> Objective:
+        """Return the weighted mean over places of what a place is worth."""
+        return AtPlaces(self.places.objective(label_smoothing))  # type: ignore[arg-type]
+
+    def encode(self, y: Array) -> tuple[Array, Array]:
+        """Return the target of one map, and where it says something, (*spatial).
+
+        Raises
+        ------
+        ValueError
+            If there is a label that is no class, or another number of values.
+        """
+        if isinstance(self.places, Classes):
+            says = known(y, self.ignored)
+            numbers = np.zeros(y.shape, np.int64)
+            numbers[says] = self.places.encode(y[says])
+            return numbers, says
+        says = np.isfinite(y).all(axis=0)
+        columns = np.where(says, y, 0).reshape(len(y), -1).T
+        columns = columns if self.places.shape else columns[:, 0]
+        return self.places.encode(columns).T.reshape(-1, *y.shape[1:]), says
+
+    def decode(self, outputs: Array) -> Array:
+        """Return the map of outputs (n_outputs, *spatial): labels, or values in the units of y."""
+        if isinstance(self.places, Classes):
+            return self.places.decode(outputs[np.newaxis])[0]
+        values = self.places.decode(outputs.reshape(len(outputs), -1).T)
+        return values.T.reshape(*self.places.shape, *outputs.shape[1:])
+
+    def strata(self, y: Any) -> Array | None:
+        """Return None: a hold-out of maps is drawn from all alike."""
+        return None
+
+
+def known(labels: Array, ignored: Any) -> NDArray[np.bool_]:
+    """Return where labels are not the ignored one."""
+    return np.ones(labels.shape, bool) if ignored is None else labels != ignored
+
+
+Target = Classes | Values | Maps
 
 
 def as_tensor(encoded: Array, dtype: str) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,6 +47,7 @@ class FrameFamily(Params):
     """
 
     _keywords_only = False  # GaussianDerivatives(3) is clear enough
+    free: ClassVar[bool] = False  # whether the atoms give every kernel of their support alike
 
     @property
     def extent(self) -> int:

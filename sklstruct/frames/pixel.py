@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 
+from typing import ClassVar
+
 import numpy as np
 
 from .checks import check_ndim, check_size
@@ -23,6 +25,8 @@ class Pixels(FrameFamily):
     """
 
     size: int = 7
+
+    free: ClassVar[bool] = True
 
     def build(self, ndim: int) -> Frame:
         """Return the orthonormal frame of size**ndim atoms."""

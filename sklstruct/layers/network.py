@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ..architecture import Architecture
+from .dimensions import CONV
 from .dropout import Dropout
 
 
@@ -25,6 +28,8 @@ class Network(nn.Module):
         To features (n, n_features); None flattens, so that the head knows every place.
     dropout : float, default=0.0
         Of the features, before the head.
+    n_features : int, default=None
+        Number of features; None counts those of a sample of zeros.
     """
 
     def __init__(
@@ -35,12 +40,13 @@ class Network(nn.Module):
         *,
         pool: nn.Module | None = None,
         dropout: float = 0.0,
+        n_features: int | None = None,
     ) -> None:
         super().__init__()
         self.stages = stages
         self.pool = nn.Flatten() if pool is None else pool
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(self._count_features(in_shape), n_outputs)
+        self.head = nn.Linear(n_features or self._count_features(in_shape), n_outputs)
 
     @torch.no_grad()
     def _count_features(self, in_shape: tuple[int, ...]) -> int:
@@ -49,9 +55,13 @@ class Network(nn.Module):
         self.train()
         return features.shape[1]
 
+    def maps(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to what the last stage gives, (n, width, *places)."""
+        return self.stages(x)
+
     def features(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to what the head reads, (n, n_features)."""
-        return self.pool(self.stages(x))
+        return self.pool(self.maps(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, n_outputs)."""
@@ -77,13 +87,13 @@ class MeanNetwork(Network):
     """
 
     def __init__(
-        self, in_shape: tuple[int, ...], n_outputs: int, stages: nn.Sequential, **options: float
+        self, in_shape: tuple[int, ...], n_outputs: int, stages: nn.Sequential, **options: Any
     ) -> None:
         super().__init__(in_shape, n_outputs, stages, pool=MeanOverPlaces(), **options)
 
     def class_activations(self, x: Tensor) -> Tensor:
         """Return what every place adds to the outputs, (n, n_outputs, *places)."""
-        return torch.einsum("nc...,oc->no...", self.stages(x), self.head.weight)
+        return torch.einsum("nc...,oc->no...", self.maps(x), self.head.weight)
 
 
 class MeanOverPlaces(nn.Module):
@@ -92,3 +102,38 @@ class MeanOverPlaces(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the means over all places."""
         return x.flatten(2).mean(2)
+
+
+class DenseNetwork(nn.Module):
+    r"""Stages that keep the places, and a linear head at every one of them.
+
+    .. math:: o(p) = W \, \mathrm{dropout}(h(p)) + b, \qquad h = \mathrm{stages}(x)
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of outputs at a place.
+    stages : nn.Sequential
+        From (n, channels, \*spatial) to (n, width, \*spatial).
+    width : int
+    ndim : int
+        Number of spatial axes.
+    dropout : float, default=0.0
+        Of whole channels, before the head.
+    """
+
+    def __init__(
+        self, n_outputs: int, stages: nn.Sequential, width: int, ndim: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.stages = stages
+        self.dropout = Dropout(dropout, whole_channels=True)
+        self.head = CONV[ndim](width, n_outputs, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to what the head reads, (n, width, *spatial)."""
+        return self.stages(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, n_outputs, *spatial)."""
+        return self.head(self.dropout(self.features(x)))

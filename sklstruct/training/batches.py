@@ -53,6 +53,11 @@ class TrainingData(Dataset[Any]):
         """Return the number of samples."""
         raise NotImplementedError
 
+    @property
+    def numbers(self) -> Index:
+        """Which of the samples that were given these are."""
+        return np.arange(len(self))
+
     def batches(self, indices: Sequence[Index], generator: Any = None) -> Iterator[Batch]:
         """Yield the samples of every array of indices."""
         raise NotImplementedError
