@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .params import Params, per_stage
+from .params import Params
 from .plugins import lookup, make_frame
 
 if TYPE_CHECKING:  # listing architectures must not import torch
@@ -55,10 +56,11 @@ class Architecture(Params):
         ValueError
             If there is no preset of that name.
         """
-        fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
-        table = find_preset(cls, name)
-        named = {"preset": name} if "preset" in fields else {}
-        written = {k: v for k, v in table.items() if k in fields and k not in named}
+        known = {one.name for one in fields(cls)}  # type: ignore[arg-type]
+        named = {"preset": name} if "preset" in known else {}
+        if name not in cls.presets:
+            raise ValueError(f"preset must be one of {tuple(cls.presets)}, got {name!r}.")
+        written = {k: v for k, v in cls.presets[name].items() if k in known}
         if named:  # frames stay a name, which the preset gives a meaning
             written.pop("frame", None)
         return cls(**named, **written)
@@ -66,15 +68,20 @@ class Architecture(Params):
     def published(self) -> Mapping[str, Any]:
         """Return the table of the preset that this architecture takes values from."""
         name = getattr(self, "preset", next(iter(self.presets), None))
-        return {} if name is None else find_preset(type(self), name)
+        if name is None:
+            return {}
+        if name not in self.presets:
+            raise ValueError(f"preset must be one of {tuple(self.presets)}, got {name!r}.")
+        return self.presets[name]
 
     def in_force(self) -> Self:
         """Return a copy whose parameters are checked, with the values of the preset for None."""
         self.check_params()
-        table = self.published()
-        values = self.get_params(deep=False)
-        filled = {name: table.get(name) for name, value in values.items() if value is None}
-        return type(self)(**values | filled)
+        values, table = {}, self.published()
+        for one in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, one.name)
+            values[one.name] = table.get(one.name) if value is None else value
+        return type(self)(**values)
 
     def of_stages(self, name: str, n_stages: int) -> Sequence[Any]:
         """Return the value of a parameter for each stage.
@@ -85,10 +92,14 @@ class Architecture(Params):
             If it is a sequence of another length.  Those of presets are continued by their last
             value, so that ``widths`` may have any length.
         """
-        value = getattr(self, name)
-        if value is not None:
-            return per_stage(name, value, n_stages)
-        return stretched(self.published().get(name), n_stages)
+        own = getattr(self, name)
+        value = self.published().get(name) if own is None else own
+        values = list(value) if isinstance(value, (tuple, list)) else [value]
+        if own is None or len(values) == 1:
+            return (values + values[-1:] * n_stages)[:n_stages]
+        if len(values) != n_stages:
+            raise ValueError(f"{name} has {len(values)} entries for {n_stages} stages (widths).")
+        return values
 
     def frames(self, n_stages: int) -> Sequence[Any]:
         """Return the frame family of each stage, for what the field ``frame`` says.
@@ -102,8 +113,12 @@ class Architecture(Params):
             If a name is unknown, or a sequence has another length.
         """
         families = self.of_stages("frame", n_stages)
-        designs = stretched(self.published().get("frame"), n_stages)
-        return [make_frame(*pair) for pair in zip(families, designs, strict=True)]
+        return [make_frame(*pair) for pair in zip(families, self.designs(n_stages), strict=True)]
+
+    def designs(self, n_stages: int) -> Sequence[Any]:
+        """Return the frame family that the preset has in each stage, None where it has none."""
+        designs = self.published().get("frame") or [None]
+        return [designs[min(stage, len(designs) - 1)] for stage in range(n_stages)]
 
     def resolved(self, name: str) -> Any:
         """Return the object that a parameter stands for, where it may be a name."""
@@ -111,23 +126,9 @@ class Architecture(Params):
         design = self.published().get("frame") if name == "frame" else None
         if design is None or not isinstance(value, str):
             return super().resolved(name)
-        if len(design) == 1:
-            return make_frame(value, design[0])
         widths = getattr(self, "widths", None) or self.published().get("widths", design)
-        return tuple(make_frame(value, one) for one in stretched(design, len(widths)))
-
-
-def stretched(value: Any, n_stages: int) -> Sequence[Any]:
-    """Return one value for each stage, the last one for further stages."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    return (values + values[-1:] * n_stages)[:n_stages]
-
-
-def find_preset(architecture: type[Architecture], name: Any) -> Mapping[str, Any]:
-    """Return a table of an architecture, or raise ValueError."""
-    if name not in architecture.presets:
-        raise ValueError(f"preset must be one of {tuple(architecture.presets)}, got {name!r}.")
-    return architecture.presets[name]
+        frames = self.frames(len(widths))
+        return frames[0] if len(design) == 1 else tuple(frames)
 
 
 def make_architecture(architecture: Any) -> Any:

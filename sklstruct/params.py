@@ -12,8 +12,10 @@ is judged where it is used, by ``check_params``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache, wraps
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -45,6 +47,10 @@ class Rule:
         return Rule(f"{self.words} or {other.words}", lambda v: self.holds(v) or other.holds(v))
 
 
+FLAGS = ("bool", "bool_")  # the types of True and False, of Python and of NumPy
+FLAG = Rule("True or False", lambda v: type(v).__name__ in FLAGS)
+
+
 def integer(least: int | None = None, most: int | None = None) -> Rule:
     """Return the rule of integers, NumPy's too, from one bound to the other."""
     low, high = -inf if least is None else least, inf if most is None else most
@@ -52,8 +58,12 @@ def integer(least: int | None = None, most: int | None = None) -> Rule:
         words = f"an integer from {least} to {most}"
     else:
         words = "an integer" if least is None else f"an integer of at least {least}"
+
     return Rule(
-        words, lambda v: isinstance(v, Integral) and not is_flag(v) and low <= int(v) <= high
+        words,
+        lambda v: (
+            isinstance(v, Integral) and type(v).__name__ not in FLAGS and low <= int(v) <= high
+        ),
     )
 
 
@@ -67,7 +77,7 @@ def real(
         f"a finite number {words}".strip(),
         lambda v: (
             isinstance(v, Real)
-            and not is_flag(v)
+            and type(v).__name__ not in FLAGS
             and isfinite(v)
             and above < v < below
             and least <= v <= most
@@ -88,12 +98,6 @@ def instance_of(words: str, *types: type) -> Rule:
     return Rule(words, lambda v: isinstance(v, types))
 
 
-def is_flag(value: Any) -> bool:
-    """Whether a value is True or False, of Python or of NumPy."""
-    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
-
-
-FLAG = Rule("True or False", is_flag)
 SEQUENCE = Rule("a sequence", lambda v: hasattr(v, "__len__") and not isinstance(v, (str, dict)))
 SEED = integer(0, 2**32 - 1) | Rule("a RandomState", lambda v: hasattr(v, "randint")) | None
 MAPPING = instance_of("a dict", Mapping)
@@ -134,7 +138,7 @@ def param(
     return field(default=default, metadata=metadata)
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(param, field))
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 class Params:
     """Base of classes whose annotated attributes are parameters in the scikit-learn sense.
 
@@ -236,7 +240,7 @@ class Params:
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and same(self.get_params(False), other.get_params(False))  # type: ignore[attr-defined]
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Any = None  # equal by value, and the values may change
 
     def __repr__(self) -> str:
         params = ", ".join(f"{k}={v!r}" for k, v in self.get_params(deep=False).items())
@@ -273,17 +277,27 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def per_stage(name: str, value: Any, n_stages: int) -> Sequence[Any]:
-    """Return one value for each stage, from one for all of them or from a sequence.
+def remembered(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that builds once for equal parameters, in this process.
 
-    Raises
-    ------
-    ValueError
-        If a sequence has another length.
+    What it returns is shared, and so must not change.
+
+    Parameters
+    ----------
+    build : callable
+        Of parameter objects and numbers.
     """
-    values = list(value) if isinstance(value, (tuple, list)) else [value]
-    if len(values) == 1:
-        return values * n_stages
-    if len(values) != n_stages:
-        raise ValueError(f"{name} has {len(values)} entries for {n_stages} stages (widths).")
-    return values
+
+    @lru_cache(maxsize=32)
+    def from_bytes(key: bytes) -> Any:
+        return build(*pickle.loads(key))
+
+    @wraps(build)
+    def once(*args: Any) -> Any:
+        try:
+            key = pickle.dumps(args)  # two lists of equal numbers are no two keys
+        except Exception:  # a class of a notebook, say
+            return build(*args)
+        return from_bytes(key)
+
+    return once

@@ -100,6 +100,11 @@ def entries(kind: str) -> dict[str, Entry]:
     ValueError
         If two plugins register the same name.
     """
+    return dict(_entries(kind))
+
+
+@cache
+def _entries(kind: str) -> dict[str, Entry]:
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
     found: dict[str, Entry] = {}
@@ -117,6 +122,7 @@ def entries(kind: str) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
+@cache
 def lookup(kind: str, name: str) -> Any:
     """Return the object that is registered under a name.
 
@@ -157,13 +163,14 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         If ``frame`` is neither a name nor something with a method ``build(ndim)``.
     """
     if isinstance(frame, str):
-        family = lookup("frame", frame)
-        if like is None:
-            return family()
-        if family is type(like) or getattr(like, "free", False):
+        family = lookup("frame", frame)()
+        known = getattr(family, "get_params", dict)()  # a family of a notebook may have none
+        if like is None or not known:
+            return family
+        if type(family) is type(like) or getattr(like, "free", False):
             return like
-        given, known = like.get_params() | {"size": like.extent}, family().get_params()
-        return family(**{name: value for name, value in given.items() if name in known})
+        given = like.get_params() | {"size": like.extent}
+        return family.set_params(**{name: given[name] for name in given if name in known})
     if isinstance(frame, type) or not callable(getattr(frame, "build", None)):
         raise TypeError(
             "frame must be the name of a registered frame or an object with a method "
@@ -203,6 +210,7 @@ def register(kind: str, name: str, target: Any) -> None:
             manager().unregister(name=plugin_name)
         hook = hookspecs.hookimpl(specname=f"register_{kind}s")(lambda: {name: target})
         manager().register(SimpleNamespace(hook=hook), plugin_name)
+        _forget()
 
 
 def unregister(kind: str, name: str) -> None:
@@ -211,6 +219,13 @@ def unregister(kind: str, name: str) -> None:
     if manager().get_plugin(plugin_name) is None:
         raise ValueError(f"No {kind} {name!r} was registered at run time.")
     manager().unregister(name=plugin_name)
+    _forget()
+
+
+def _forget() -> None:
+    """Ask the plugins anew what there is."""
+    _entries.cache_clear()
+    lookup.cache_clear()
 
 
 def run_time_entries() -> list[Entry]:

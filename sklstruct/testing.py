@@ -230,7 +230,8 @@ def check_architecture_is_data(build: Build, in_shape: tuple[int, ...]) -> None:
     if (architecture := _architecture(build)) is None:
         return  # a function has none
     cls, params = type(architecture), architecture.get_params(deep=False)
-    described = entries_of(split_sections(inspect.cleandoc(cls.__doc__ or "")).get("Parameters", ""))
+    sections = split_sections(inspect.cleandoc(cls.__doc__ or ""))
+    described = entries_of(sections.get("Parameters", ""))
     missing = set(params) - {name for names in described for name in names.split(", ")}
     assert not missing, f"The docstring of {cls.__name__} does not describe {sorted(missing)}."
     assert cls(**params) == clone(architecture) == cls().set_params(**params) == architecture

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklstruct_baselines.svm import PixelSVC, decision_values
 
-from sklstruct.estimators.calibration import TEMPERATURES
+from sklstruct.estimators.held_out import TEMPERATURES
 from sklstruct.plugins import lookup
 
 
@@ -150,5 +150,5 @@ def test_parameters_are_counted(digits):
 
 @pytest.mark.parametrize("parameters", [{"C": 0}, {"gamma": "wide"}, {"gamma": -1.0}])
 def test_bad_parameters_are_named(digits, parameters):
-    with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
+    with pytest.raises(ValueError, match=f"{next(iter(parameters))} of PixelSVC must be"):
         PixelSVC(**parameters).fit(*digits[:2])

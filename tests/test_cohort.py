@@ -614,12 +614,12 @@ def test_a_head_can_start_from_the_template_of_nilearn(tmp_path, monkeypatch):
 
 
 WRONG = [
-    ({"n_subjects": 1}, "n_subjects must be at least 2, got 1"),
-    ({"shape": (8, 8)}, "shape must be three numbers"),
+    ({"n_subjects": 1}, "n_subjects must be an integer of at least 2, got 1"),
+    ({"shape": (8, 8)}, "shape must be three int of at least 1"),
     ({"shape": (8, 9, 9)}, "must cover a head, 144 x 184 x 160 mm, got 160 x 180 x 180 mm"),
-    ({"effect_size": 1.5}, "effect_size must be between 0 and 1, got 1.5"),
-    ({"noise": np.nan}, "noise must be between 0 and 1, got nan"),
-    ({"sites": 0}, "sites must be at least 1"),
+    ({"effect_size": 1.5}, "effect_size must be .* of at least 0 and of at most 1, got 1.5"),
+    ({"noise": np.nan}, "noise must be a finite number .*, got nan"),
+    ({"sites": 0}, "sites must be an integer of at least 1"),
     ({"template": "mni"}, "template must be 'MNI152' or None"),
 ]
 

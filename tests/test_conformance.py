@@ -191,12 +191,12 @@ def test_a_wrong_frame_fails(family, failing):
         (Boaster, {"keeps_its_word"}),
         (Liar, {"keeps_its_word"}),
         (Miser, {"keeps_its_word"}),
-        (Squeezed, {"gives_outputs", "has_features"}),
+        (Squeezed, {"gives_outputs"}),
         (Gossip, {"gives_outputs", "has_features"}),
         (Single, {"follows_dtype"}),
         (Idle, {"learns_everywhere"}),
         (Unseeded, {"is_seeded"}),
-        (Forgetful, {"is_kept"}),
+        (Forgetful, {"is_kept", "has_features"}),
     ],
 )
 def test_a_wrong_architecture_fails(build, failing):

@@ -1,6 +1,7 @@
 """The estimators as a scikit-learn user meets them."""
 
 import pickle
+from types import FunctionType
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,14 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklstruct_rfnn.architecture import RFNN
 from torch import nn
 
 import sklstruct
 from sklstruct import plugins
-from sklstruct.estimators import Augment
+from sklstruct.estimators import Augment, NetworkEstimator
 from sklstruct.estimators.samples import decide_layout
+from sklstruct.estimators.stack import LinearStack
 from sklstruct.frames import GaussianDerivatives, Pixels
 from sklstruct.layers import FrameConv, to_dense
 
@@ -38,11 +41,16 @@ def small(cls):
     """Return an estimator for the toy problems of the checks: few features, little time."""
     known = cls().get_params(deep=False)
     params = {"widths": (16, 16), "max_epochs": 30} if "widths" in known else {}
+    if "network" in known:
+        network = RFNNClassifier if "svm" in known["linear"] else RFNNRegressor
+        params = {"network": small(network), "cv": 2}
     return cls(**params, **({"J": 1} if "J" in known else {}))
 
 
 def estimator_classes():
-    return [entry.load() for entry in plugins.entries("estimator").values()]
+    """Return what is registered, under one name or several."""
+    entries = plugins.entries("estimator").values()
+    return list(dict.fromkeys(entry.load() for entry in entries))
 
 
 # scikit-learn's own checks -----------------------------------------------------------------------
@@ -60,7 +68,7 @@ TWO_PLACES = (
 
 
 def expected_failures(estimator):
-    if not isinstance(estimator, sklstruct.estimators.base.NetworkEstimator):
+    if not isinstance(estimator, NetworkEstimator | LinearStack):
         return {}
     failures = {"check_sample_weight_equivalence_on_dense_data": REPETITIONS}
     if isinstance(estimator, sklstruct.ScatteringNetClassifier):
@@ -157,10 +165,48 @@ def test_a_parameter_that_does_not_exist_is_never_ignored(params, message):
         RFNNClassifier().set_params(**params)
 
 
-def test_a_sequence_of_frames_has_no_parameters_of_its_own():
-    model = RFNNClassifier(frame=(GaussianDerivatives(), Pixels()))
-    with pytest.raises(ValueError, match="frame"):
-        model.set_params(frame__order=2)
+def test_parameters_of_a_sequence_go_to_those_that_have_them():
+    frames = GaussianDerivatives(), Pixels(), GaussianDerivatives(order=1)
+    model = RFNNClassifier(frame=frames).set_params(frame__order=2)
+    assert model.frame == (GaussianDerivatives(order=2), Pixels(), GaussianDerivatives(order=2))
+    assert frames[0].order == 3, "what was given must stay as it is"
+    with pytest.raises(ValueError, match="ordr"):
+        model.set_params(frame__ordr=2)
+
+
+def test_a_parameter_that_cannot_be_set_leaves_the_others():
+    model = RFNNClassifier()
+    with pytest.raises(ValueError, match="ordr"):
+        model.set_params(widths=(3,), frame__ordr=2)
+    assert (model.widths, model.frame) == (None, "gaussian")
+
+
+@pytest.mark.parametrize("architecture", ["rfnn", RFNN, RFNN()], ids=["name", "class", "object"])
+def test_any_architecture_is_searched_like_a_named_estimator(digits, architecture):
+    rest = {"max_epochs": 3, "random_state": 0}
+    generic = StructuredClassifier(architecture=architecture, **rest)
+    grid = {"architecture__widths": [(4,), (8, 8)], "architecture__frame__order": [1, 2]}
+    search = GridSearchCV(generic, grid, cv=2).fit(*digits)
+    named = {key.removeprefix("architecture__"): values for key, values in grid.items()}
+    expected = GridSearchCV(RFNNClassifier(**rest), named, cv=2).fit(*digits)
+    for key in ("mean_test_score", "rank_test_score"):
+        assert np.array_equal(search.cv_results_[key], expected.cv_results_[key])
+    best = search.best_estimator_
+    assert np.array_equal(best.predict_proba(digits[0]), expected.predict_proba(digits[0]))
+    with pytest.raises(ValueError, match="Invalid parameter 'width'"):
+        generic.set_params(architecture__width=3)
+
+
+def test_architectures_are_values():
+    assert RFNN(widths=(8,)) == RFNN(widths=[8]) != RFNN(widths=(9,))
+    paper = RFNN.from_preset("paper")
+    assert (paper.norm, paper.padding) == ("crossmap", ("same", "full", "full"))
+    with pytest.raises(ValueError, match="preset must be one of"):
+        RFNN.from_preset("papr")
+    model = RFNNClassifier()
+    assert model != clone(model)  # but an estimator is itself alone
+    assert {model: 1}[model] == 1
+    assert "RFNNClassifier()" in repr(model)
 
 
 def test_grid_search_over_order_and_scale(digits):
@@ -415,9 +461,11 @@ def one_layer(in_shape, n_outputs):
 def test_training_goes_on_after_a_pickle(digits):
     model = StructuredClassifier(architecture=one_layer, max_epochs=1).fit(*digits)
     copy = pickle.loads(pickle.dumps(model))
-    copy.architecture = lambda *shape: one_layer(*shape)  # a function elsewhere in memory
-    copy.architecture.__qualname__ = one_layer.__qualname__
+    copy.architecture = FunctionType(one_layer.__code__, globals())  # elsewhere in memory
     assert copy.partial_fit(*digits).n_iter_ == 2
+    copy.architecture = lambda *shape: one_layer(*shape)
+    with pytest.raises(ValueError, match="architecture was"):
+        copy.partial_fit(*digits)
 
 
 def test_channel_dropout_of_a_stranger_is_seeded_too(digits):
@@ -427,20 +475,6 @@ def test_channel_dropout_of_a_stranger_is_seeded_too(digits):
 
     model = StructuredClassifier(architecture=build, max_epochs=2, random_state=0)
     assert np.array_equal(fit_predict(clone(model), *digits), fit_predict(clone(model), *digits))
-
-
-def test_callbacks_are_called_and_not_kept(digits):
-    from skorch.callbacks import Callback
-
-    class Count(Callback):
-        epochs = 0
-
-        def on_epoch_end(self, net, **kwargs):
-            Count.epochs += 1
-
-    model = RFNNClassifier(**SMALL, callbacks=[Count()]).fit(*digits)
-    assert Count.epochs == 3
-    assert not any(isinstance(callback, Count) for _, callback in model.net_.callbacks_)
 
 
 def test_progress_is_printed_on_request(digits, capsys):
@@ -488,13 +522,12 @@ def test_the_paper_preset_is_the_published_network(digits):
     assert [(len(c.frame), c.frame.support[0]) for c in convs] == [(10, 11), (6, 7), (6, 7)]
     assert [c.padding[0] for c in convs] == [5, 6, 6]
     assert network.head.in_features == 3136
-    assert model._setting("max_epochs", 300) == 1
-    settings = RFNNClassifier(preset="paper")
-    assert [settings._setting("max_epochs", n) for n in (300, 1000, 60000)] == [1000, 300, 100]
+    plans = [RFNNClassifier(preset="paper")._plan(n) for n in (300, 1000, 60000)]
+    assert [plan.max_epochs for plan in plans] == [1000, 300, 100]
+    assert (plans[0].optimizer, plans[0].lr, plans[0].label_smoothing) == ("adadelta", 5, 0)
     twin = RFNNClassifier(preset="paper", frame="pixel", max_epochs=1).fit(X, digits[1][:20])
     assert [s[0].frame.support[0] for s in twin.net_.module_.stages] == [11, 7, 7]
-    with pytest.raises(ValueError, match="another frame in each"):
-        model.set_params(frame__order=2)
+    assert [frame.order for frame in model.set_params(frame__order=1).frame] == [1, 1, 1]
     flat = RFNNClassifier(preset="paper", widths=(4, 4), max_epochs=1, lr=0.1)
     assert flat.fit(X[:, :2], digits[1][:20]).predict(X[:, :2]).shape == (20,)
 

@@ -18,9 +18,14 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from sklstruct import NiftiVolumes, StructuredClassifier, StructuredRegressor, cli
-from sklstruct.estimators import class_activation_map, gradient_map
 from sklstruct.estimators.persistence import save_model
-from sklstruct.inspection import MapDisplay, occlusion_map, write_maps
+from sklstruct.inspection import (
+    MapDisplay,
+    class_activation_map,
+    gradient_map,
+    occlusion_map,
+    write_maps,
+)
 from sklstruct.inspection.maps import mean_volume
 from sklstruct.io.nifti import read_volume
 from sklstruct.io.simulate import simulate_cohort

@@ -15,17 +15,33 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklstruct_fcn.architecture import FrameFCN
+from sklstruct_rfnn.architecture import RFNN
 from skorch.callbacks import Callback
 
-from sklstruct import NiftiVolumes, RFNNClassifier, RFNNRegressor, StructuredClassifier, plugins
+from sklstruct import (
+    PCASVC,
+    LinearStackClassifier,
+    NiftiVolumes,
+    RFNNClassifier,
+    RFNNRegressor,
+    StructuredClassifier,
+    StructuredMapClassifier,
+    VoxelSVC,
+    plugins,
+)
 from sklstruct.estimators import Augment
+from sklstruct.estimators.encoding import Parts, encode
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.estimators.volumes import on_paths
 from sklstruct.frames import GaussianDerivatives, Pixels
 from sklstruct.io import simulate_cohort
+from sklstruct.training import CrossEntropy
 
 TINY = {"widths": (4,), "max_epochs": 1, "random_state": 0}
 FRAME = Pixels(size=3).build(2)
+ROOT = ("model", "estimator")
+STEP = ("tuple", 1, "estimator")
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +97,17 @@ class Evil:
         RFNNClassifier(**TINY, class_weight={digit: 1.0 + digit for digit in range(10)}),
         RFNNClassifier(**{**TINY, "random_state": np.int64(3), "lr": np.float32(0.1)}),
         RFNNClassifier(**TINY, early_stopping=True, validation_fraction=0.3),
+        RFNNClassifier(**TINY, objective=CrossEntropy(0.3)),
+        StructuredClassifier(architecture="rfnn", max_epochs=1),
         StructuredClassifier(
-            architecture="rfnn", frame="naive", params={"widths": (4, 4)}, max_epochs=1
+            architecture=RFNN(frame=("naive", FRAME), widths=(4, 4)), max_epochs=1
         ),
         RFNNRegressor(**TINY),
+        VoxelSVC(C=0.1),
+        LinearStackClassifier(network=RFNNClassifier(**TINY), linear="voxel_svm", random_state=0),
+        make_pipeline(RFNNClassifier(**TINY), PCASVC(C=0.1)),
     ],
-    ids=str,
+    ids=lambda model: type(model).__name__,
 )
 def test_a_model_survives_bit_by_bit(model, digits, tmp_path):
     X, y = digits
@@ -95,9 +116,29 @@ def test_a_model_survives_bit_by_bit(model, digits, tmp_path):
     assert type(loaded) is type(model)
     assert repr(loaded.get_params()) == repr(model.get_params())
     assert vars(loaded).keys() == vars(model).keys()
-    assert loaded.loss_curve_ == model.loss_curve_
-    np.testing.assert_array_equal(loaded._outputs(X), model._outputs(X))
-    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    for name in ("predict_proba", "decision_function", "predict"):
+        if hasattr(model, name):
+            np.testing.assert_array_equal(getattr(loaded, name)(X), getattr(model, name)(X))
+    if hasattr(model, "loss_curve_"):
+        assert loaded.loss_curve_ == model.loss_curve_
+
+
+def test_maps_survive(digits, tmp_path):
+    X = digits[0]
+    model = StructuredMapClassifier(
+        architecture=FrameFCN(widths=(4,)), max_epochs=1, random_state=0
+    )
+    save_model(model.fit(X, np.where(X > 0.5, "ink", "paper")), tmp_path / "model.skl")
+    np.testing.assert_array_equal(load_model(tmp_path / "model.skl").predict(X), model.predict(X))
+
+
+def test_a_network_is_that_of_its_fit_whatever_is_set_since(saved, digits):
+    model, path = saved
+    expected = model.predict_proba(digits[0])
+    save_model(model.set_params(widths=(9, 9), frame="pixel", feature_layer="stages.0"), path)
+    loaded = load_model(path)
+    assert (loaded.widths, loaded.frame, loaded.feature_layer) == ((9, 9), "pixel", "stages.0")
+    np.testing.assert_array_equal(loaded.predict_proba(digits[0]), expected)
 
 
 @pytest.mark.parametrize(
@@ -202,39 +243,44 @@ def test_the_file_of_a_pipeline_chooses_no_folder_to_write_to(cohort, tmp_path):
     save_model(model, path)
     content = header(path)
     assert "cache" not in json.dumps(content)
-    reader, network = content["steps"]
-    for part in ("params", "fitted"):
-        forged = {**reader, part: {**reader[part], "cache_dir": str(tmp_path / "elsewhere")}}
-        rewrite(path, model=json.dumps({**content, "steps": [forged, network]}))
+    for group in ("params", "fitted"):
+        forged = json.loads(json.dumps(content))
+        reader = forged["model"]["pipeline"][0]["tuple"][1]["estimator"]
+        reader[group]["cache_dir"] = str(tmp_path / "elsewhere")
+        rewrite(path, model=json.dumps(forged))
         load_model(path).predict(cohort.X)
     assert not (tmp_path / "elsewhere").exists()
 
 
+def forged(path, *changes):
+    """Write a model file anew, with values at places of its header that are given by keys."""
+    content = header(path)
+    for *place, key, value in changes:
+        part = content
+        for step in place:
+            part = part[step]
+        part[key] = value
+    rewrite(path, model=json.dumps(content))
+
+
 @pytest.mark.parametrize(
-    "changes, message",
+    "place, value, message",
     [
-        ({"steps": []}, "damaged or cannot be built"),
-        ({"steps": [{}]}, "damaged or cannot be built"),
-        ({"steps": "reader"}, "damaged or cannot be built"),
-        ({"steps": [1, "network"]}, "damaged or cannot be built"),
-        ({"steps": ["reader", "reader"]}, "'nifti_volumes' is no network estimator"),
-        ({"steps": ["network", "network"]}, "not fitted"),
-        ({"reader": {"fitted": {}}}, "not fitted"),
-        ({"reader": {"params": {"nonsense": 1}}}, "nonsense"),
-        ({"reader": {"estimator": "nonsense"}}, "Unknown estimator 'nonsense'"),
+        ([0, "tuple"], [], "damaged or cannot be built"),
+        ([], [{}], "damaged or cannot be built"),
+        ([], "reader", "damaged or cannot be built"),
+        ([0, "tuple", 1], 1, "damaged or cannot be built"),
+        ([0, *STEP, "fitted"], {}, "not fitted"),
+        ([1, *STEP, "net"], None, "not fitted"),
+        ([0, *STEP, "params"], {"nonsense": 1}, "nonsense"),
+        ([0, *STEP, "name"], "nonsense", "Unknown estimator 'nonsense'"),
     ],
     ids=str,
 )
-def test_a_pipeline_that_does_not_fit_is_refused(changes, message, cohort, tmp_path):
+def test_a_pipeline_that_does_not_fit_is_refused(place, value, message, cohort, tmp_path):
     path = tmp_path / "model.skl"
     save_model(volume_pipeline().fit(cohort.X, cohort.y), path)
-    content = header(path)
-    parts = dict(zip(("reader", "network"), content["steps"], strict=True))
-    parts["reader"] |= changes.get("reader", {})
-    steps = changes.get("steps", ["reader", "network"])
-    if isinstance(steps, list):
-        steps = [parts[step] if isinstance(step, str) else step for step in steps]
-    rewrite(path, model=json.dumps({**content, "steps": steps}))
+    forged(path, ("model", "pipeline", *place, value))
     with pytest.raises(ValueError, match=rf"(?s)model\.skl .*{message}"):
         load_model(path)
 
@@ -244,10 +290,8 @@ def test_what_stands_before_the_network_must_be_registered_and_fitted(cohort, di
     with pytest.raises(NotFittedError):
         save_model(volume_pipeline(), path)
     scaled = make_pipeline(StandardScaler(), RFNNClassifier(**TINY, image_shape=(8, 8)))
-    with pytest.raises(ValueError, match="registered estimators only, StandardScaler is none"):
+    with pytest.raises(ValueError, match=r"StandardScaler\(\) is neither .* a registered class"):
         save_model(scaled.fit(digits[0].reshape(60, -1), digits[1]), path)
-    with pytest.raises(TypeError, match="network estimators only, PixelSVC is none"):
-        save_model(on_paths(plugins.lookup("estimator", "svm")()), path)
     assert not path.exists()
 
 
@@ -267,8 +311,11 @@ def test_an_estimator_that_takes_paths_stays_as_it_is_or_reads_them_as_asked_for
 @pytest.mark.parametrize(
     "params, message",
     [
-        ({"callbacks": [Callback()]}, "parameter 'callbacks' cannot be stored .*Callback"),
-        ({"augment": lambda x, generator: x}, "parameter 'augment' cannot be stored .*<lambda>"),
+        ({"callbacks": [Callback()]}, "parameter 'callbacks' of RFNNClassifier cannot .*Callback"),
+        (
+            {"augment": lambda x, generator: x},
+            "parameter 'augment' of RFNNClassifier cannot .*<lambda>",
+        ),
         ({"random_state": np.random.RandomState(0)}, "parameter 'random_state' .*RandomState"),
         ({"frame": GaussianDerivatives().build(2)}, "parameter 'frame' .*Frame"),
     ],
@@ -284,17 +331,24 @@ def test_what_cannot_be_stored_is_named_and_an_earlier_file_left_alone(
     assert [saved[1]] == list(saved[1].parent.iterdir())
 
 
-def test_only_registered_networks_that_are_fitted_can_be_stored(tmp_path):
+def test_only_registered_estimators_that_are_fitted_and_known_to_be_storable_are_stored(
+    digits, tmp_path
+):
     class Own(RFNNClassifier):
         pass
 
     path = tmp_path / "model.skl"
     with pytest.raises(NotFittedError):
         save_model(RFNNClassifier(), path)
-    with pytest.raises(ValueError, match="registered estimators only, Own is none"):
-        save_model(Own(), path)
-    with pytest.raises(TypeError, match="network estimators only, PixelSVC is none"):
-        save_model(plugins.lookup("estimator", "svm")(), path)
+    with pytest.raises(ValueError, match=r"model cannot be stored in a model file, as Own\("):
+        save_model(Own(**TINY).fit(*digits), path)
+    with pytest.raises(ValueError, match="PixelSVC cannot be stored in a model file, as there is"):
+        save_model(plugins.lookup("estimator", "svm")().fit(*digits), path)
+    within = LinearStackClassifier(network=Own(**TINY), linear="svm")
+    for part, message in (("network", "parameter 'network' of .*Own"), ("linear", "PixelSVC")):
+        with pytest.raises(ValueError, match=message):
+            encode(within, Parts(), "model")
+        within.set_params(**{part: RFNNClassifier(**TINY)})
     assert not path.exists()
 
 
@@ -337,25 +391,26 @@ def outputs_or_refusal(path, X):
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    "place, value, message",
     [
-        ({"version": 2}, "format 1 to be read by this version of sklstruct, got format 2"),
-        ({"format": "something else"}, "format 1 .* got format None"),
-        ({"estimator": "nonsense"}, "nonsense of sklstruct .* Unknown estimator 'nonsense'"),
-        ({"estimator": "svm"}, "'svm' is no network estimator"),
-        ({"params": {"nonsense": 1}}, "nonsense"),
-        ({"params": {"widths": [5]}}, "size mismatch"),
-        ({"fitted": {}}, "damaged or cannot be built"),
-        ({"net": {"weights": {"array": 99}}}, "99.npy"),
-        ({"params": {"frame": {"object": "os:system"}}}, "damaged or cannot be built"),
+        (["version"], 1, "format 2 to be read by this version of sklstruct, got format 1"),
+        (["format"], "something else", "format 2 .* got format None"),
+        (["model"], {"family": []}, r"\(rfnn of sklstruct .* cannot be built here: 'family'"),
+        ([*ROOT, "name"], "nonsense", "Unknown estimator 'nonsense'"),
+        ([*ROOT, "params", "nonsense"], 1, "nonsense"),
+        ([*ROOT, "fitted", "_built_with"], {"dict": [["widths", [5]]]}, "size mismatch"),
+        ([*ROOT, "fitted"], {}, "damaged or cannot be built"),
+        ([*ROOT, "net", "dict", 1, 1], {"array": 99}, "99.npy"),
+        ([*ROOT, "params", "frame"], {"object": "os:system"}, "damaged or cannot be built"),
+        ([*ROOT, "params", "frame"], {"data": ["Path", {"dict": []}]}, "cannot be built here"),
+        ([*ROOT, "params", "frame"], {"registered": ["dataset", "digits", {"dict": []}]}, "kind"),
     ],
     ids=str,
 )
-def test_a_header_that_does_not_fit_is_refused(changes, message, saved):
-    path = saved[1]
-    rewrite(path, model=json.dumps({**header(path), **changes}))
+def test_a_header_that_does_not_fit_is_refused(place, value, message, saved):
+    forged(saved[1], (*place, value))
     with pytest.raises(ValueError, match=rf"(?s)model\.skl .*{message}"):
-        load_model(path)
+        load_model(saved[1])
 
 
 def test_a_header_that_is_no_header_is_refused(saved):
@@ -371,8 +426,11 @@ def test_nothing_is_ever_unpickled(saved, tmp_path):
     objects = io.BytesIO()
     np.save(objects, np.array([Evil(touched)], dtype=object))
     for content in (evil, objects.getvalue()):
-        for member in header(path)["net"]["weights"]["dict"][0][1].values():
-            rewrite(path, **{str(member): content})
+        with zipfile.ZipFile(path) as archive:
+            members = [name.partition(".")[0] for name in archive.namelist()]
+        for member in members:
+            if member != "model":
+                rewrite(path, **{member: content})
         with pytest.raises(ValueError, match=r"model\.skl"):
             load_model(path)
     path.write_bytes(evil)

@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GridSearchCV
+from sklstruct_rfnin.architecture import RFNiN
 from sklstruct_rfnin.convolution import FreeAtomsConv
-from sklstruct_rfnin.describe import describe_network
-from sklstruct_rfnin.estimator import RFNiNClassifier, RFNiNRegressor
-from sklstruct_rfnin.network import RFNiN
 from sklstruct_rfnin.presets import PRESETS, octaves
 from torch import nn
 
+from sklstruct import RFNiNClassifier, RFNiNRegressor
 from sklstruct.frames import Framelets, GaussianDerivatives, Pixels
 from sklstruct.frames.product import product_jet
 from sklstruct.layers import FrameConv, to_dense
@@ -26,27 +26,13 @@ def spatial(table):
     return table[table.index.str.endswith("spatial.conv")]
 
 
-def free_atoms(in_shape, n_outputs):
-    return RFNiN(in_shape, n_outputs, frame="free", widths=(8, 8))
-
-
-def pixels(in_shape, n_outputs):
-    return RFNiN(in_shape, n_outputs, frame="pixel", widths=(8, 8))
-
-
-def coarse(in_shape, n_outputs):
-    return RFNiN(in_shape, n_outputs, frame=WIDE, widths=(4, 4), tolerance=1e-6)
-
-
-def beside(in_shape, n_outputs):
-    return RFNiN(in_shape, n_outputs, linear=True)
-
-
-def recomputing(in_shape, n_outputs):
-    return RFNiN(in_shape, n_outputs, widths=(8, 8), checkpointing=True)
-
-
-@parametrize_architectures(RFNiN, free_atoms, pixels, coarse, beside, recomputing)
+@parametrize_architectures(
+    RFNiN(),
+    RFNiN(frame="free", widths=(8, 8)),
+    RFNiN(frame="pixel", widths=(8, 8)),
+    RFNiN(frame=WIDE, widths=(4, 4), tolerance=1e-6),
+    RFNiN(widths=(8, 8), checkpointing=True),
+)
 def test_architecture(check, build, in_shape):
     check(build, in_shape)
 
@@ -73,14 +59,14 @@ def test_atoms_and_parameters_of_table_1(order, scales, n_atoms, millions):
     frames = octaves(order)
     if scales == "one":
         frames = [GaussianDerivatives(order=order)] * 4
-    table = describe_network(RFNiN(PHOTO, 100, preset="imagenet-v1", frame=frames))
+    table = RFNiN(preset="imagenet-v1", frame=frames).describe(PHOTO, 100)
     assert table.atoms.sum() == n_atoms
     assert table.parameters.sum() / 1e6 == pytest.approx(millions, abs=0.1)
 
 
 def test_parameters_of_table_2():
     gauss, free = (
-        describe_network(RFNiN(PHOTO, 100, preset="imagenet-v1", frame=frame))
+        RFNiN(preset="imagenet-v1", frame=frame).describe(PHOTO, 100)
         for frame in ("gaussian", "free")
     )
     assert gauss.parameters.sum() / 1e6 == pytest.approx(6.83, abs=0.005)
@@ -92,7 +78,7 @@ def test_parameters_of_table_2():
 
 def test_presets_have_the_published_atoms():
     def atoms(preset, in_shape):
-        return spatial(describe_network(RFNiN(in_shape, 2, preset=preset))).atoms.tolist()
+        return spatial(RFNiN(preset=preset).describe(in_shape)).atoms.tolist()
 
     assert atoms("imagenet-v1", PHOTO) == [37, 28, 19, 10]
     assert atoms("imagenet-v2", PHOTO)[:4] == [57, 43, 29, 15]
@@ -102,8 +88,7 @@ def test_presets_have_the_published_atoms():
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "mri"])
 def test_the_plain_twin_has_the_same_supports(preset):
     gauss, plain = (
-        describe_network(RFNiN(PHOTO, 2, preset=preset, frame=frame))
-        for frame in ("gaussian", "pixel")
+        RFNiN(preset=preset, frame=frame).describe(PHOTO) for frame in ("gaussian", "pixel")
     )
     same = ["support", "stride", "receptive_field", "out_shape"]
     assert gauss[same].equals(plain[same])
@@ -111,28 +96,29 @@ def test_the_plain_twin_has_the_same_supports(preset):
 
 
 def test_description_counts_what_is_there():
-    network = RFNiN((1, 20, 24, 18), 2)
-    table = describe_network(network)
+    network = RFNiN().build((1, 20, 24, 18), 2)
+    table = RFNiN().describe((1, 20, 24, 18))
     assert table.parameters.sum() == sum(p.numel() for p in network.parameters())
-    shape = tuple(network.groups(torch.zeros(1, 1, 20, 24, 18)).shape[1:])
-    assert table.out_shape["groups.2.parts.mixing.conv"] == shape
-    assert table.receptive_field["groups.1.parts.spatial.conv"] == "29x29x29"
+    shape = tuple(network.maps(torch.zeros(1, 1, 20, 24, 18)).shape[1:])
+    assert table.out_shape["stages.group3.parts.mixing.conv"] == shape
+    assert table.receptive_field["stages.group2.parts.spatial.conv"] == "29x29x29"
 
 
 def test_one_output_sees_its_receptive_field_and_no_more():
     torch.manual_seed(0)
-    network = RFNiN((1, 99), 2, widths=(4, 4)).double().eval()
+    network = RFNiN(widths=(4, 4)).build((1, 99), 2).double().eval()
     x = torch.rand(1, 1, 99, dtype=torch.float64, requires_grad=True)
-    maps = network.groups(x)
+    maps = network.maps(x)
     maps[0, :, maps.shape[2] // 2].sum().backward()
     seen = x.grad[0, 0].nonzero()
-    field = int(describe_network(network).receptive_field["groups.1.parts.mixing.pool"])
+    table = RFNiN(widths=(4, 4)).describe((1, 99))
+    field = int(table.receptive_field["stages.group2.parts.mixing.pool"])
     assert seen.max() - seen.min() < field
     assert seen.max() - seen.min() > field / 2  # maxima and rectifiers may pass over the rest
 
 
 def test_only_the_first_layer_structured():
-    layers = list(RFNiN(PHOTO, 2, frame="free", structured_layers="first").modules())
+    layers = list(RFNiN(frame="free", structured_layers="first").build(PHOTO, 2).modules())
     assert sum(isinstance(layer, FreeAtomsConv) for layer in layers) == 1
     assert [m.frame.name for m in layers if isinstance(m, FrameConv)] == ["pixel", "pixel"]
 
@@ -155,11 +141,12 @@ def test_millimetres():
 @pytest.mark.parametrize(
     "params, message",
     [
-        ({"preset": "imagenet"}, "preset must be one of"),
+        ({"preset": "imagenet"}, "preset of RFNiN must be one of"),
         ({"widths": ()}, "widths"),
-        ({"frame": ["gaussian"] * 2}, "frame has 2 entries for 3 groups"),
+        ({"frame": ["gaussian"] * 2}, "frame has 2 entries for 3 stages"),
+        ({"strides": (1, 2)}, "strides has 2 entries for 3 stages"),
         ({"frame": "gauss"}, "Did you mean 'gaussian'"),
-        ({"structured_layers": "last"}, "structured_layers must be one of"),
+        ({"structured_layers": "last"}, "structured_layers of RFNiN must be one of"),
         ({"spacing": (1.0, 2.0, 3.0)}, "spacing"),
         ({"spacing": -1.0}, "spacing"),
         ({"spacing": 5.0}, "Scale 1 is too small for samples 5 apart"),
@@ -167,57 +154,31 @@ def test_millimetres():
 )
 def test_bad_parameters_are_named(params, message):
     with pytest.raises(ValueError, match=message):
-        RFNiN(PHOTO, 2, **params)
+        RFNiN(**params).build(PHOTO, 2)
 
 
 # places, averaging, statistics ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("linear", [False, True])
-@pytest.mark.parametrize("shape", [(1, 40, 36, 20), (2, 21, 18), (1, 50)], ids=str)
-def test_class_activations_average_to_the_outputs(shape, linear):
-    network = RFNiN(shape, 3, widths=(6, 5), linear=linear).double().eval()
-    constant = network.head.bias
-    if linear:
-        network.set_beside(torch.randn(3, *shape), torch.arange(3.0), (0.5, 2.0))
-        constant = 0.5 * constant + 2 * torch.arange(3.0)
-    x = torch.randn(2, *shape, dtype=torch.float64)
-    maps = network.class_activations(x)
-    assert maps.shape[2:] == network.features(x).shape[2:]
-    torch.testing.assert_close(maps.flatten(2).mean(2) + constant, network(x))
-
-
-@torch.no_grad()
-def test_class_activations_of_the_linear_classifier_lie_where_its_weights_are():
-    network = RFNiN((1, 70, 9), 2, linear=True).eval()
-    for place in range(65):  # strides of 8; places are 0, 8, ... 64
-        weight = torch.zeros(2, 1, 70, 9)
-        weight[1, 0, place] = 1
-        network.set_beside(weight, torch.zeros(2), (0.0, 1.0))
-        along = network.class_activations(torch.ones(1, 1, 70, 9))[0, 1].sum(1)
-        centre = along @ torch.arange(9.0) * 8 / along.sum()
-        assert centre.item() == pytest.approx(place, abs=1e-4)
-
-
 def test_large_volumes_are_averaged_unless_scales_are_millimetres():
-    table = describe_network(RFNiN((1, 33, 70, 40), 2))
-    assert table.loc["average", ["support", "stride", "out_shape"]].tolist() == [
+    table = RFNiN().describe((1, 33, 70, 40))
+    assert table.loc["stages.average", ["support", "stride", "out_shape"]].tolist() == [
         "4x4x4",
         4,
         (1, 9, 18, 10),
     ]
-    assert "average" not in describe_network(RFNiN((1, 33, 70, 40), 2, spacing=0.5)).index
-    assert "average" not in describe_network(RFNiN((1, 64, 64), 2)).index
+    assert "stages.average" not in RFNiN(spacing=0.5).describe((1, 33, 70, 40)).index
+    assert "stages.average" not in RFNiN().describe((1, 64, 64)).index
     x = torch.randn(2, 1, 40, 8, 8)
-    block = RFNiN((1, 40, 8, 8), 2).average(x)[0, 0, 1, 2, 3]
+    block = RFNiN().build((1, 40, 8, 8), 2).stages.average(x)[0, 0, 1, 2, 3]
     torch.testing.assert_close(block, x[0, 0, 2:4, 4:6, 6:8].mean())
 
 
 def test_statistics_are_those_of_the_whole_training_set():
     """The first norm of a fitted network has mean and deviation of what enters it."""
     X = np.random.default_rng(0).normal(3, 2, size=(20, 12, 11)).astype(np.float32)
-    model = RFNiNClassifier(max_epochs=1, linear=False, random_state=0).fit(X, [0, 1] * 10)
-    part = model.net_.module_.groups[0].parts["spatial"]
+    model = RFNiNClassifier(max_epochs=1, random_state=0).fit(X, [0, 1] * 10)
+    part = model.net_.module_.stages.group1.parts["spatial"]
     entering = part.conv(model._to_tensor(X[:, None])).transpose(0, 1).flatten(1)
     torch.testing.assert_close(part.norm.running_mean, entering.mean(1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(part.norm.running_var, entering.var(1), rtol=1e-4, atol=1e-5)
@@ -230,7 +191,7 @@ def test_statistics_are_those_of_the_whole_training_set():
 
 def training_step(**params):
     torch.manual_seed(0)
-    network = RFNiN((2, 14, 12), 3, dropout=0.0, **params)
+    network = RFNiN(dropout=0.0, **params).build((2, 14, 12), 3)
     x = torch.randn(6, 2, 14, 12, generator=torch.Generator().manual_seed(1))
     outputs = network(x)
     outputs.square().sum().backward()
@@ -366,20 +327,41 @@ def test_description_needs_a_shape():
         model.describe()
 
 
-def test_the_name_of_a_frame_has_no_parameters():
-    with pytest.raises(ValueError, match="another frame in each group"):
-        RFNiNClassifier().set_params(frame__order=2)
-    model = RFNiNClassifier(frame=GaussianDerivatives()).set_params(frame__order=2)
-    assert model.frame == GaussianDerivatives(order=2)
+def test_a_parameter_of_a_name_is_set_in_every_group(blobs):
+    model = RFNiNClassifier(max_epochs=1).set_params(frame__order=1)
+    assert [(frame.order, frame.scales) for frame in model.frame] == [
+        (1, (1.0, 2.0)),
+        (1, (1.0,)),
+        (1, (1.0,)),
+    ]
+    atoms = spatial(model.fit(*blobs).describe()).atoms.tolist()
+    assert atoms == [7, 4, 4]
+    search = GridSearchCV(RFNiNClassifier(max_epochs=1), {"frame__order": [1, 2]}, cv=2)
+    best = search.fit(*blobs).best_estimator_
+    assert {frame.order for frame in best.frame} == {search.best_params_["frame__order"]}
+    longer = RFNiN(widths=(4, 4, 4, 4)).set_params(frame__order=1)
+    assert [frame.order for frame in longer.frame] == [1] * 4
+    mixed = RFNiN(preset="imagenet-v2").set_params(frame__order=1)
+    assert mixed.frame[-1] == Pixels(size=3), "what is free in the preset stays so"
+    one = RFNiNClassifier(frame=GaussianDerivatives()).set_params(frame__order=2)
+    assert one.frame == GaussianDerivatives(order=2)
+
+
+@pytest.mark.parametrize("name", ["pixel", "naive", "gabor"])
+def test_a_name_has_the_supports_of_the_preset(name):
+    supports = spatial(RFNiN(frame=name).describe(PHOTO)).support.tolist()
+    assert supports == ["9x9", "5x5", "5x5"]
+    assert set(spatial(RFNiN(frame=name).describe(PHOTO)).kind) == {name}
 
 
 def test_presets_set_the_training():
     def settings(**params):
-        model = RFNiNClassifier(**params)
-        return model._setting("lr"), model._setting("schedule"), model._setting("optimizer")
+        plan = RFNiNClassifier(**params)._plan(10)
+        return plan.lr, plan.schedule, plan.optimizer
 
-    epochs = [RFNiNClassifier()._setting("max_epochs", n) for n in (10, 60, 122, 250, 9999)]
+    epochs = [RFNiNClassifier()._plan(n).max_epochs for n in (10, 60, 122, 250, 9999)]
     assert epochs == [50, 50, 32, 20, 20]
     assert settings() == (0.005, "one-cycle", "adamw")
     assert settings(early_stopping=True) == (0.0015, "constant", "adamw")
     assert settings(preset="imagenet-v2", lr=0.1) == (0.1, "cosine", "sgd")
+    assert RFNiNClassifier()._plan(10).settle_norms

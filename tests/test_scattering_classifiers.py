@@ -20,13 +20,7 @@ from sklstruct_scattering.pca import AffineSpaces, ScatteringPCAClassifier
 from sklstruct_scattering.scaling import PathScaling
 from sklstruct_scattering.svc import KernelMachines, ScatteringSVC
 
-from sklstruct.estimators.calibration import (
-    ENOUGH,
-    best_candidate,
-    best_temperature,
-    distinct_samples,
-    held_out_values,
-)
+from sklstruct.estimators import distinct_rows
 
 CLASSIFIERS = [ScatteringSVC, ScatteringLinear, ScatteringPCAClassifier]
 every_classifier = pytest.mark.parametrize("cls", CLASSIFIERS)
@@ -66,69 +60,6 @@ EXPECTED = {
 @pytest.mark.filterwarnings("ignore")  # the checks feed warnings on purpose
 def test_scikit_learn(estimator, check):
     check(estimator)
-
-
-# holding out -------------------------------------------------------------------------------------
-
-
-def test_distinct_samples_carry_the_weight_of_their_copies():
-    X = np.array([[1.0, 2.0], [0.0, 3.0], [1.0, 2.0], [-0.0, 3.0], [1.0, 2.0], [5.0, 5.0]])
-    y = np.array(["b", "a", "b", "a", "a", "a"])
-    found = distinct_samples(X, y, [1, 2, 3, 4, 5, 0], {"a": 10, "b": 1})
-    rows = {(*x, found.classes[c]): w for x, c, w in zip(*found[:3], strict=True)}
-    assert rows == {(1, 2, "b"): 4, (0, 3, "a"): 60, (1, 2, "a"): 50}
-    shuffled = distinct_samples(X[::-1], y[::-1], [0, 5, 4, 3, 2, 1], {"a": 10, "b": 1})
-    for one, other in zip(found, shuffled, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_held_out_samples_were_not_trained_on():
-    codes = np.arange(60) % 3
-
-    def seen(train, test):
-        assert not set(train) & set(test)
-        return test
-
-    rows, values = held_out_values(seen, codes, 0)
-    np.testing.assert_array_equal(rows, values)
-    assert sorted(rows) == list(range(60))
-    many = np.arange(3 * ENOUGH) % 2
-    rows, _ = held_out_values(seen, many, 0)
-    assert ENOUGH <= len(rows) < 2 * ENOUGH
-    assert held_out_values(seen, np.array([0, 0, 1]), 0) is None
-
-
-def test_the_only_sample_of_a_class_is_always_trained_on():
-    codes = np.array([0, 2, 1, 3, 2, 0, 2, 0, 2, 0])
-
-    def seen(train, test):
-        np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(10))
-        assert set(codes[train]) == {0, 1, 2, 3}
-        return test
-
-    rows, values = held_out_values(seen, codes, 0)
-    np.testing.assert_array_equal(rows, values)
-    assert sorted(rows) == [0, 1, 4, 5, 6, 7, 8, 9]
-
-
-def test_the_best_temperature_is_that_of_the_model_that_made_the_labels():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(20000, 4))
-    codes = np.array([rng.choice(4, p=p) for p in softmax(logits / 0.7, axis=1)])
-    weight = rng.uniform(size=len(codes))
-    temperature, loss = best_temperature(logits, codes, weight)
-    assert temperature == pytest.approx(0.7, rel=0.05)
-    by_hand = log_loss(codes, softmax(logits / temperature, axis=1), sample_weight=weight)
-    assert loss == pytest.approx(by_hand, rel=1e-9)
-    for other in (0.9, 1.1):
-        assert loss < log_loss(
-            codes, softmax(logits / temperature * other, 1), sample_weight=weight
-        )
-    noisy = logits + 2 * rng.normal(size=logits.shape)
-    candidates = 1e-3 * np.stack([noisy, logits, logits, noisy], axis=1)
-    best, temperature = best_candidate(candidates, codes, weight)
-    assert best == 1
-    assert temperature == pytest.approx(0.7e-3, rel=0.05)
 
 
 # the parts ---------------------------------------------------------------------------------------
@@ -319,8 +250,8 @@ def test_what_is_chosen_is_best_on_samples_held_out(digits, cls, name):
     """Scale on all samples, as fitting does; then search over candidates fold by fold."""
     X, y, *_ = digits
     model = cls(random_state=0).fit(X, y)
-    samples, codes, weight, _ = distinct_samples(X.astype(np.float32), y, None, None)
-    Z = model.scaling_.transform(model.transformer_.transform(samples[:, np.newaxis]).astype(float))
+    rows, codes, weight, _ = distinct_rows(X.astype(np.float32), y, None, None)
+    Z = model.scaling_.transform(model.transformer_.transform(X[rows, np.newaxis]).astype(float))
     losses = {}
     candidates = model._candidates(codes)
     for candidate in candidates:
@@ -400,11 +331,11 @@ def test_a_grid_is_what_it_says_and_computes_scattering_once(digits, cls, monkey
     )
     grid = {"J": [1, 2], "L": [3, 4], name: values}
     computed = []
-    compute = transformer.ScatteringTransformer._compute
+    compute = transformer.ScatteringTransformer._compute_anew
     monkeypatch.setattr(
         transformer.ScatteringTransformer,
-        "_compute",
-        lambda self, device, X: computed.append(len(X)) or compute(self, device, X),
+        "_compute_anew",
+        lambda self, X: computed.append(len(X)) or compute(self, X),
     )
     CACHE.clear()
     search = GridSearchCV(cls(random_state=0), grid, cv=3).fit(X, y)
@@ -442,8 +373,8 @@ X, Y = np.random.default_rng(0).normal(size=(10, 8, 8)), np.arange(10) % 2
     "params, data, message",
     [
         ({"J": 4}, (X, Y), "J=4"),
-        ({"J": 0}, (X, Y), "J must"),
-        ({"L": 0}, (X, Y), "L must"),
+        ({"J": 0}, (X, Y), "J of .* must"),
+        ({"L": 0}, (X, Y), "L of .* must"),
         ({"max_order": 5}, (X, Y), "max_order"),
         ({"padding": "mirror"}, (X, Y), "padding"),
         ({"T": 4}, (X, Y), "T=4"),
@@ -481,7 +412,7 @@ def test_bad_input_is_named(cls, params, data, message):
     ],
 )
 def test_bad_parameters_are_named(model, name):
-    with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+    with pytest.raises(ValueError, match=f"{name} of {type(model).__name__} must be"):
         model.fit(X, Y)
 
 

@@ -52,13 +52,13 @@ def digits():
 @pytest.fixture
 def computed(monkeypatch):
     """How many samples every computation was for; the cache is empty before and after."""
-    sizes, compute = [], ScatteringTransformer._compute
+    sizes, compute = [], ScatteringTransformer._compute_anew
 
-    def counted(self, device, X):
+    def counted(self, X):
         sizes.append(len(X))
-        return compute(self, device, X)
+        return compute(self, X)
 
-    monkeypatch.setattr(ScatteringTransformer, "_compute", counted)
+    monkeypatch.setattr(ScatteringTransformer, "_compute_anew", counted)
     CACHE.clear()
     yield sizes
     CACHE.clear()
@@ -365,12 +365,12 @@ X = noise(3, 8, 8)
     "params, X, message",
     [
         ({"J": 4}, X, r"J=4 averages over 16 samples.*\(8, 8\).*at most 3"),
-        ({"J": 0}, X, "J must be an integer"),
-        ({"L": 0}, X, "L must be"),
-        ({"Q": 1.5}, X, "Q must be"),
+        ({"J": 0}, X, "J of .* must be an integer"),
+        ({"L": 0}, X, "L of .* must be"),
+        ({"Q": 1.5}, X, "Q of .* must be"),
         ({"max_order": 4}, X, "max_order"),
         ({"T": 4}, X, "T=4 is for signals on a line"),
-        ({"padding": "mirror"}, X, "padding must be one of"),
+        ({"padding": "mirror"}, X, "padding of .* must be one of"),
         ({"padding": "periodic"}, X[:, :7], "multiples"),
         ({"average": 1}, X, "average"),
         ({"cache_size": -1}, X, "cache_size"),
@@ -460,7 +460,7 @@ def test_the_sectors_fill_the_disk():
 def test_the_numbers_of_the_disk():
     X = noise(2, 9, 8, 3)
     scattering = transformer(L=4).fit(X)
-    features = scattering.transform(X).reshape(2, 3, -1, *scattering.scattering_.out_shape)
+    features = scattering.transform(X).reshape(2, 3, -1, *scattering.module_.out_shape)
     table = ScatteringDisplay.from_transformer(scattering, X).to_frame()
     np.testing.assert_allclose(table["coefficient"], features.mean((0, 1, 3, 4)), rtol=1e-5)
     here = ScatteringDisplay.from_transformer(scattering, X[:1], place=(0, 1)).to_frame()

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sklearn.svm import SVC
 
-from .calibrated import smallest_margins
-
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
@@ -22,17 +20,14 @@ BLOCK = 2**14  # columns that are there in double precision at a time
 
 
 class Dual(NamedTuple):
-    r"""Margins :math:`m(x) = b + \sum_k a_k \langle x, x_k \rangle` from inner products.
+    r"""Outputs :math:`m(x) = b + \sum_k a_k \langle x, x_k \rangle` from inner products.
 
-    Positive is the second class of a pair, for the pairs (0, 1), (0, 2) ... (1, 2) ...
+    Those of classification are margins, positive for the second class of a pair, for the pairs
+    (0, 1), (0, 2) ... (1, 2) ...
     """
 
-    coefficients: Array  # (n, n_pairs)
-    intercepts: Array  # (n_pairs,)
-
-    def decide(self, K: Array) -> Array:
-        """Return decision values (m, n_classes) from inner products (m, n)."""
-        return smallest_margins(K @ self.coefficients + self.intercepts)
+    coefficients: Array  # (n, n_outputs)
+    intercepts: Array  # (n_outputs,)
 
 
 def solve_pairs(K: Array, codes: Labels, weight: Array, C: float) -> Dual:
@@ -83,6 +78,30 @@ def solve_components(
         on_scores = solve_pairs(within / unit, codes, weight, C)
         coefficients = projection[:, kept] @ (Z.T @ on_scores.coefficients) / unit
         duals.append(Dual(coefficients, on_scores.intercepts - mean @ coefficients))
+    return duals
+
+
+def solve_ridge(K: Array, y: Array, weight: Array, settings: Sequence[float]) -> list[Dual]:
+    r"""Return ridge regression, for each setting at hardly more than the cost of one.
+
+    .. math:: \min_{v, b} \sum_i w_i (y_i - b - \langle v, x_i \rangle)^2 + \|v\|^2 / C
+
+    On principal components, which are uncorrelated, each has a solution of its own.
+
+    Parameters
+    ----------
+    K, weight
+        As ``solve_pairs`` takes them.
+    y : ndarray, shape (n,)
+    settings : sequence of C
+    """
+    scores, projection = principal_components(K, weight)
+    mean, centre = np.average(K, axis=0, weights=weight), np.average(y, weights=weight)
+    along, variances = scores.T @ (weight * (y - centre)), weight @ np.square(scores)
+    duals = []
+    for C in settings:
+        coefficients = projection @ (along / (variances + 1 / C))
+        duals.append(Dual(coefficients[:, np.newaxis], centre - mean @ coefficients[:, np.newaxis]))
     return duals
 
 

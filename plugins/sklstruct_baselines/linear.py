@@ -1,46 +1,69 @@
-"""The one path from arrays and labels to linear machines that are chosen and calibrated."""
+"""The one path from arrays and targets to linear models that are chosen on samples held out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 
-from sklstruct.estimators.calibration import (
+from sklstruct.estimators import (
     best_candidate,
     digests,
     distinct_rows,
     held_out_values,
     subject_numbers,
 )
+from sklstruct.params import Params, param, real
 
-from .calibrated import CalibratedSVC, smallest_margins
 from .duals import PENALTIES, Array, Dual, Labels, solve_pairs
+from .pairs import PairwiseSVC, smallest_margins
 from .seen import SeenVoxels, centred
 
 AT_A_TIME = 64  # samples that are there in double precision
 
+Decide = Callable[[Labels, Labels], Array]
 
-class LinearMachines(CalibratedSVC):
-    """Base of machines that are linear in voxels, or in what else samples are made of.
 
-    A machine has settings, of which the one of least log loss on samples held out is taken;
-    here, the penalty C alone.  Beside the settings it may choose what is seen of samples.
+class LinearModel(Params, BaseEstimator):
+    """Base of models that are linear in voxels, or in what else samples are made of.
+
+    A model has settings, of which the best one on samples held out is taken; here, C alone.
+    Beside the settings it may choose what is seen of samples.
+
+    Attributes
+    ----------
+    intercept_ : ndarray, shape (n_outputs,)
+    C_ : float
+        As chosen, or given.
+    n_parameters_ : int
+        Number of values that vary, and one, for each output.
     """
 
-    C: float | None
-    class_weight: dict[Any, float] | str | None
-    random_state: int | np.random.RandomState | None
+    C: float | None = param(None, real(above=0) | None)
+
+    @abstractmethod
+    def _distinct(self, X: NDArray[Any], y: Any, sample_weight: Any) -> tuple[Labels, Any, Array]:
+        """Return where distinct samples are, their targets as numbers, and their weights."""
+
+    @abstractmethod
+    def _solve(self, K: Array, y: Any, weight: Array, settings: list[Any]) -> list[Dual]:
+        """Return the outputs for each setting, from the inner products of samples."""
+
+    @abstractmethod
+    def _best(self, decide: Decide, y: Any, weight: Array, subjects: Labels) -> int:
+        """Return the candidate of least loss on samples held out.
+
+        ``decide`` maps the rows to train on and those to test on to outputs
+        (n_test, n_candidates, n_outputs).
+        """
 
     def _settings(self) -> list[Any]:
         """Return the settings to choose from, the most cautious first."""
         return list(PENALTIES) if self.C is None else [self.C]
-
-    def _solve(self, K: Array, codes: Labels, weight: Array, settings: list[Any]) -> list[Dual]:
-        """Return the margins for each setting, from the inner products of samples."""
-        return [solve_pairs(K, codes, weight, C) for C in settings]
 
     def _keep(self, setting: Any, seen: SeenVoxels, X: Array, weight: Array) -> None:
         """Set the attributes that tell the setting."""
@@ -57,52 +80,74 @@ class LinearMachines(CalibratedSVC):
     ) -> SeenVoxels:
         """Set what is learned, with weights like X, and return what was seen of samples."""
         subjects = subject_numbers(groups, X)
-        rows, codes, weight, self.classes_ = distinct_rows(
-            digests(X), y, sample_weight, self.class_weight
-        )
+        rows, target, weight = self._distinct(digests(X), y, sample_weight)
         X, mean, varies = centred(X[rows], weight)
+        # Found on all samples, held out or not: no target enters them.
         views = [SeenVoxels.of(X, weight, deviation, standardize) for deviation in deviations]
-        number, setting = self._choose([v.kernel for v in views], codes, weight, subjects[rows])
-        seen = views[number]
-        (dual,) = self._solve(seen.kernel, codes, weight, [setting])
-        self._keep(setting, seen, X, weight)
-        self.coef_ = np.where(varies, seen.weights(X, dual.coefficients), 0)
-        n_pairs = len(self.coef_)
-        self.intercept_ = dual.intercepts - self.coef_.reshape(n_pairs, -1) @ mean.ravel()
-        self.n_parameters_ = n_pairs * (int(varies.sum()) + 1)
-        return seen
-
-    def _choose(
-        self, kernels: Sequence[Array], codes: Labels, weight: Array, subjects: Labels
-    ) -> tuple[int, Any]:
-        """Return the number of the kernel matrix, and the setting; set the temperature.
-
-        The last of each where nothing can be held out.
-        """
         settings = self._settings()
 
         def decide(train: Labels, test: Labels) -> Array:
-            values = []
-            for K in kernels:
+            outputs = []
+            for K in (view.kernel for view in views):
                 within, across = K[np.ix_(train, train)], K[np.ix_(test, train)]
-                duals = self._solve(within, codes[train], weight[train], settings)
-                values += [dual.decide(across) for dual in duals]
-            return np.stack(values, axis=1)
+                duals = self._solve(within, target[train], weight[train], settings)
+                outputs += [across @ dual.coefficients + dual.intercepts for dual in duals]
+            return np.stack(outputs, axis=1)
 
-        held_out = held_out_values(decide, codes, self.random_state, subjects)
+        best = self._best(decide, target, weight, subjects[rows])
+        number, place = divmod(best, len(settings))
+        seen, setting = views[number], settings[place]
+        (dual,) = self._solve(seen.kernel, target, weight, [setting])
+        self._keep(setting, seen, X, weight)
+        self.coef_ = np.where(varies, seen.weights(X, dual.coefficients), 0)
+        self.intercept_ = dual.intercepts - self.coef_.reshape(len(self.coef_), -1) @ mean.ravel()
+        self.n_parameters_ = len(self.coef_) * (int(varies.sum()) + 1)
+        return seen
+
+    def _outputs(self, X: Any, coef: Array) -> Array:
+        """Return the outputs (n, n_outputs) for samples, from weights (n_outputs, ...)."""
+        outputs = np.empty((len(X), len(coef)))
+        for start in range(0, len(X), AT_A_TIME):
+            part = X[start : start + AT_A_TIME]
+            outputs[start : start + AT_A_TIME] = (
+                part.reshape(len(part), -1) @ coef.reshape(len(coef), -1).T
+            )
+        return outputs + self.intercept_
+
+
+class LinearSVC(PairwiseSVC, LinearModel):
+    """Base of linear support vector machines.
+
+    The penalty is that of least log loss on samples held out, on which the temperature of the
+    probabilities is found too.
+
+    Parameters
+    ----------
+    C : float, default=None
+        Penalty of the margin violations, for a sample of weight 1, where the mean squared norm
+        of what the machine sees is 1; None chooses a power of ten from 0.01 to 100.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_pairs, *sample shape)
+        What each value of a sample as it is, not smoothed, adds to the margin of the second
+        class of a pair over the first; for the pairs (0, 1), (0, 2) ... (1, 2) ...  Zero where
+        all samples had the same value.
+    intercept_ : ndarray, shape (n_pairs,)
+    """
+
+    def _distinct(self, X: NDArray[Any], y: Any, sample_weight: Any) -> tuple[Labels, Any, Array]:
+        rows, codes, weight, self.classes_ = distinct_rows(X, y, sample_weight, self.class_weight)
+        return rows, codes, weight
+
+    def _solve(self, K: Array, y: Any, weight: Array, settings: list[Any]) -> list[Dual]:
+        return [solve_pairs(K, y, weight, C) for C in settings]
+
+    def _best(self, decide: Decide, y: Any, weight: Array, subjects: Labels) -> int:
+        held_out = held_out_values(decide, y, self.random_state, subjects)
         if held_out is None:
             self.temperature_ = 1.0
-            return len(kernels) - 1, settings[-1]
-        rows, values = held_out
-        best, self.temperature_ = best_candidate(values, codes[rows], weight[rows])
-        return best // len(settings), settings[best % len(settings)]
-
-
-def linear_values(X: Array, coef: Array, intercept: Array) -> Array:
-    """Return decision values (n, n_classes) from samples, weights (n_pairs, ...), intercepts."""
-    weights = coef.reshape(len(coef), -1).T
-    margins = np.empty((len(X), len(coef)))
-    for start in range(0, len(X), AT_A_TIME):
-        part = X[start : start + AT_A_TIME]
-        margins[start : start + AT_A_TIME] = part.reshape(len(part), -1) @ weights
-    return smallest_margins(margins + intercept)
+            return -1  # the last view and the last setting
+        rows, margins = held_out
+        best, self.temperature_ = best_candidate(smallest_margins(margins), y[rows], weight[rows])
+        return best

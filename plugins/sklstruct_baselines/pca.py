@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
-from sklearn.utils._param_validation import Interval
+from sklstruct.estimators import like_samples
+from sklstruct.params import integer, param, real
 
-from .duals import PENALTIES, Array, Dual, Labels, leading, principal_components, solve_components
-from .images import ImageSVC
+from .duals import PENALTIES, Array, Dual, leading, principal_components, solve_components
 from .seen import SeenVoxels
+from .voxels import VoxelSVC
 
 SHARES = 0.5, 0.7, 0.8, 0.9, 0.95, 1.0  # of the variance, to choose from
+SHARE = real(above=0, most=1)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class PCASVC(ImageSVC):
+class PCASVC(VoxelSVC):
     r"""Linear support vector machine on principal components of smoothed voxels.
 
     Components are found exactly, through the inner products of the samples, and anew for every
@@ -27,18 +26,11 @@ class PCASVC(ImageSVC):
     components and the penalty C are those of least log loss on samples held out, on which the
     temperature of the probabilities :math:`\mathrm{softmax}(f(x) / T)` is found too.
 
-    Identical samples of a class count as one with their summed weights.  Mean and deviation of
-    the voxels are those of all training samples, held out or not; no label enters them.
-
     Parameters
     ----------
     n_components : int, float or None, default=None
         Number of components, or the share of the variance that they must hold; None chooses a
         share from 0.5 to 1.
-    C : float, default=None
-        Penalty of the margin violations, for a sample of weight 1, where the mean squared norm
-        of the scores is 1; None chooses a power of ten from 0.01 to 100.
-    {image_parameters}
 
     Attributes
     ----------
@@ -46,7 +38,6 @@ class PCASVC(ImageSVC):
     components_ : ndarray, shape (n_components_, *sample shape)
         Orthogonal directions of length 1 among smoothed and scaled voxels, in the order of
         their variance; the score of largest size on each is positive.
-    {image_attributes}
 
     Examples
     --------
@@ -58,28 +49,20 @@ class PCASVC(ImageSVC):
     True
     """
 
-    n_components: int | float | None = None
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **ImageSVC._parameter_constraints,
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="right"),
-            None,
-        ],
-    }
+    n_components: int | float | None = param(None, integer(1) | SHARE | None)
 
     def _settings(self) -> list[tuple[int | float, float]]:
         numbers = SHARES if self.n_components is None else (self.n_components,)
         penalties = PENALTIES if self.C is None else (self.C,)
         return [(number, C) for number in numbers for C in penalties]
 
-    def _solve(self, K: Array, codes: Labels, weight: Array, settings: list[Any]) -> list[Dual]:
-        return solve_components(K, codes, weight, settings)
+    def _solve(self, K: Array, y: Any, weight: Array, settings: list[Any]) -> list[Dual]:
+        return solve_components(K, y, weight, settings)
 
     def _keep(self, setting: Any, seen: SeenVoxels, X: Array, weight: Array) -> None:
         number, self.C_ = setting
         scores, projection = principal_components(seen.kernel, weight)
         kept = leading(scores, weight, number)
-        self.components_ = self._like_samples(seen.combine(X, projection[:, kept]))
+        components = seen.combine(X, projection[:, kept])
+        self.components_ = like_samples(components, self.layout_, self.sample_shape_)
         self.n_components_ = len(self.components_)

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
-from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sklstruct.io.nifti.estimator import NiftiVolumes
-from sklstruct.io.nifti.paths import TakesPaths
-from sklstruct.io.nifti.regions import RegionMeans
+from sklstruct.io import OfRegions, RegionMeans
 
 from .duals import Array
-from .linear import LinearMachines, linear_values
+from .linear import LinearSVC
+from .pairs import smallest_margins
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class RegionSVC(TakesPaths, LinearMachines):
+class RegionSVC(OfRegions, LinearSVC):
     r"""Linear support vector machine on the mean of every region of an atlas, from NIfTI files.
 
     The numbers of ``RegionMeans`` are centred and divided by their deviation over the training
@@ -34,33 +27,13 @@ class RegionSVC(TakesPaths, LinearMachines):
     penalty C is that of least log loss on samples held out, on which the temperature of the
     probabilities :math:`\mathrm{softmax}(f(x) / T)` is found too.
 
-    Parameters
-    ----------
-    atlas, names, statistic, volumes
-        As ``RegionMeans`` takes them.
-    C : float, default=None
-        Penalty of the margin violations, for a sample of weight 1, where the mean squared norm
-        of the scaled numbers is 1; None chooses a power of ten from 0.01 to 100.
-    class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class; classes of factor 0 are left out.
-    random_state : int, RandomState instance or None, default=None
-        Shuffles the folds; nothing else is random.
-
     Attributes
     ----------
-    classes_ : ndarray, shape (n_classes,)
     regions_ : RegionMeans
     region_labels_ : ndarray of int, shape (n_regions,)
     coef_ : ndarray, shape (n_pairs, n_regions)
         What each number adds to the margin of the second class of a pair over the first; for
         the pairs (0, 1), (0, 2) ... (1, 2) ...
-    intercept_ : ndarray, shape (n_pairs,)
-    C_ : float
-        As chosen, or given.
-    temperature_ : float
-        1 where less than two classes have several distinct samples to hold out.
-    n_parameters_ : int
-        Number of regions that vary, and one, for each pair.
 
     Examples
     --------
@@ -68,21 +41,6 @@ class RegionSVC(TakesPaths, LinearMachines):
     >>> model = RegionSVC(atlas="atlas.nii.gz").fit(paths, y)  # doctest: +SKIP
     >>> model.region_weights()  # doctest: +SKIP
     """
-
-    atlas: Any = None
-    names: str | os.PathLike[str] | Mapping[int, str] | None = None
-    statistic: str = "mean"
-    volumes: NiftiVolumes | None = None
-    C: float | None = None
-    class_weight: dict[Any, float] | str | None = None
-    random_state: int | np.random.RandomState | None = None
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **RegionMeans._parameter_constraints,
-        "C": [Interval(Real, 0, None, closed="neither"), None],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "random_state": ["random_state"],
-    }
 
     def fit(
         self,
@@ -113,12 +71,11 @@ class RegionSVC(TakesPaths, LinearMachines):
         OSError, TypeError, ValueError
             If a parameter, a file or the labels cannot be used; the message says which and why.
         """
-        self._validate_params()
+        self.check_params()
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        self.regions_ = RegionMeans(
-            atlas=self.atlas, names=self.names, statistic=self.statistic, volumes=self.volumes
-        ).fit(X)
+        own = {name: getattr(self, name) for name in RegionMeans().get_params(deep=False)}
+        self.regions_ = RegionMeans(**own).fit(X)
         numbers = self.regions_.transform(X)
         check_consistent_length(numbers, y)
         self._learn(numbers[:, np.newaxis], y, sample_weight, groups, (None,), True)
@@ -143,4 +100,4 @@ class RegionSVC(TakesPaths, LinearMachines):
 
     def _values(self, X: Any) -> Array:
         check_is_fitted(self)
-        return linear_values(self.regions_.transform(X), self.coef_, self.intercept_)
+        return smallest_margins(self._outputs(self.regions_.transform(X), self.coef_))

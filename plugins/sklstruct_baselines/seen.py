@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-
-from sklstruct.estimators.samples import smoothed
+from scipy.ndimage import gaussian_filter
 
 from .duals import Array, combined, inner_products, mean_square
 
@@ -55,6 +54,19 @@ class SeenVoxels:
         """Return the weights of voxels as they are, for a machine on what it sees."""
         scale = self.scale / np.sqrt(self.unit)
         return smoothed(scale * self.combine(X, coefficients), self.deviation)
+
+
+def smoothed(X: Array, deviation: float | None) -> Array:
+    """Smooth samples (n, channels, *spatial), reflected at their border; None leaves them alone.
+
+    The deviation of the Gaussian is in samples.  As a matrix, this is symmetric.
+    """
+    if deviation is None:
+        return X
+    result = np.empty_like(X)
+    for image, target in zip(X, result, strict=True):  # a filter of all at once needs more memory
+        gaussian_filter(image, (0,) + (deviation,) * (image.ndim - 1), output=target)
+    return result
 
 
 def centred(X: Array, weight: Array) -> tuple[Array, Array, Array]:

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.svm import SVC
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklstruct.estimators.calibration import best_temperature, distinct_samples, held_out_values
+from sklstruct.estimators import best_temperature, distinct_rows, held_out_values
+from sklstruct.params import one_of, param, real
 
-from .calibrated import CalibratedSVC, smallest_margins
+from .pairs import PairwiseSVC, smallest_margins
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
 
-class PixelSVC(CalibratedSVC):
+class PixelSVC(PairwiseSVC):
     r"""Support vector machine with a Gaussian kernel on raw pixels.
 
     The kernel is :math:`\exp(-\gamma \|x - x'\|^2)` on pixels that are centred each and divided
@@ -28,15 +28,11 @@ class PixelSVC(CalibratedSVC):
 
     The decision value of a class is its smallest margin over any other one,
     :math:`f_i(x) = \min_{j \ne i} m_{ij}(x)` with the margins :math:`m_{ij} = -m_{ji}` of the
-    pairwise machines: the winner of all its pairs comes first, as by voting, but there are no
-    steps.  The probabilities are :math:`\mathrm{softmax}(f(x) / T)`, where the temperature T
-    minimises the log loss of decision values from cross-validation; a single number cannot
-    change which class comes first.
+    pairwise machines.  The probabilities are :math:`\mathrm{softmax}(f(x) / T)`, where the
+    temperature T minimises the log loss of decision values from cross-validation.
 
-    Identical samples of a class count as one with their summed weights, so that they never lie
-    on both sides of a fold, and neither the order of the samples nor the difference between a
-    weight and a repetition matters.  Mean and scale of the pixels are those of all samples,
-    held out or not.
+    Identical samples of a class count as one with their summed weights.  Mean and scale of the
+    pixels are those of all samples, held out or not.
 
     Parameters
     ----------
@@ -45,21 +41,14 @@ class PixelSVC(CalibratedSVC):
     gamma : "scale" or float, default="scale"
         Inverse squared width of the kernel, in units of the scaled pixels; "scale" is one over
         the number of pixels.
-    class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class; classes of factor 0 are left out.
-    random_state : int, RandomState instance or None, default=None
-        Shuffles the folds that the temperature is found on; nothing else is random.
 
     Attributes
     ----------
-    classes_ : ndarray, shape (n_classes,)
     svc_ : SVC
         The machine on the scaled pixels.
     mean_ : ndarray, shape (n_pixels,)
     scale_ : float
         The common standard deviation, 1 where all samples agree.
-    temperature_ : float
-        1 where less than two classes have several distinct samples to hold out.
     n_parameters_ : int
         Number of coefficients of the support vectors, and intercepts.  The support vectors
         themselves are data and not counted.
@@ -67,21 +56,13 @@ class PixelSVC(CalibratedSVC):
     References
     ----------
     C. Cortes and V. Vapnik. Support-vector networks. Machine Learning, 1995.
+
     C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger. On calibration of modern neural networks.
     ICML, 2017.
     """
 
-    def __init__(
-        self,
-        C: float = 10.0,
-        gamma: str | float = "scale",
-        class_weight: str | dict[Any, float] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.C = C
-        self.gamma = gamma
-        self.class_weight = class_weight
-        self.random_state = random_state
+    C: float = param(10.0, real(above=0))
+    gamma: str | float = param("scale", one_of("scale") | real(least=0))
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the machine, then the temperature of its probabilities.
@@ -104,18 +85,26 @@ class PixelSVC(CalibratedSVC):
         ValueError
             If X is not finite, if y has a single class, or if a parameter is not valid.
         """
+        self.check_params()
         X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float64)
-        check_classification_targets(y)
         self._image_shape = X.shape[1:]
-        X, y, weight, self.classes_ = distinct_samples(
-            X.reshape(len(X), -1), y, sample_weight, self.class_weight
-        )
+        X = X.reshape(len(X), -1)
+        rows, y, weight, self.classes_ = distinct_rows(X, y, sample_weight, self.class_weight)
+        X = X[rows]
         self.mean_ = np.average(X, axis=0, weights=weight)
         variance = np.average(((X - self.mean_) ** 2).mean(axis=1), weights=weight)
         self.scale_ = float(np.sqrt(variance)) or 1.0
         X = self._scaled(X)
         self.svc_ = self._machine().fit(X, y, sample_weight=weight)
-        self.temperature_ = self._temperature(X, y, weight)
+
+        def decide(train: Labels, test: Labels) -> Array:
+            machine = self._machine().fit(X[train], y[train], sample_weight=weight[train])
+            return decision_values(machine, X[test])
+
+        self.temperature_ = 1.0
+        if (held_out := held_out_values(decide, y, self.random_state)) is not None:
+            rows, values = held_out
+            self.temperature_ = best_temperature(values, y[rows], weight[rows])[0]
         self.n_parameters_ = self.svc_.dual_coef_.size + self.svc_.intercept_.size
         return self
 
@@ -136,17 +125,6 @@ class PixelSVC(CalibratedSVC):
         gamma = "auto" if self.gamma == "scale" else self.gamma  # both 1 / n_pixels at unit scale
         seed = 0  # or it draws one from NumPy's global generator, to no use
         return SVC(C=self.C, gamma=gamma, decision_function_shape="ovo", random_state=seed)
-
-    def _temperature(self, X: Array, y: Labels, weight: Array) -> float:
-        def decide(train: Labels, test: Labels) -> Array:
-            machine = self._machine().fit(X[train], y[train], sample_weight=weight[train])
-            return decision_values(machine, X[test])
-
-        held_out = held_out_values(decide, y, self.random_state)
-        if held_out is None:
-            return 1.0
-        rows, values = held_out
-        return best_temperature(values, y[rows], weight[rows])[0]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

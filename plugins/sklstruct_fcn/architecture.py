@@ -51,6 +51,7 @@ class FrameFCN(Architecture):
             "frame": (
                 GaussianDerivatives(order=2),
                 GaussianDerivatives(order=2, scales=(1.0, 2.0), size=9),
+                GaussianDerivatives(order=2, scales=(1.0, 2.0), size=9),
             ),
             "label_smoothing": 0.0,  # borders are where labels are the least sure already
         }

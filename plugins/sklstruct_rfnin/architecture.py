@@ -15,7 +15,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from sklstruct import Architecture
-from sklstruct.architecture import stretched
 from sklstruct.layers import Dropout, MeanNetwork
 from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
 from sklstruct.params import FLAG, SEQUENCE, one_of, param, real
@@ -135,7 +134,7 @@ class RFNiN(Architecture):
             zip(
                 net.widths,
                 self._choices(n_groups),
-                stretched(net.published()["frame"], n_groups),
+                self.designs(n_groups),
                 self.of_stages("free_sizes", n_groups),
                 self.of_stages("strides", n_groups),
                 self.of_stages("mixing", n_groups),

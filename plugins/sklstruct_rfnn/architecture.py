@@ -103,14 +103,13 @@ class RFNN(Architecture):
         if not widths:
             raise ValueError("widths must hold the channels of at least one stage, got none.")
         families = net.frames(len(widths))
-        built = {id(family): family.build(ndim) for family in families}  # stages may share one
         paddings = self.of_stages("padding", len(widths))
         stages, channels, extents = nn.Sequential(), in_shape[0], in_shape[1:]
         for number, (width, family, padding) in enumerate(
             zip(widths, families, paddings, strict=True), start=1
         ):
             # batch norm has a bias of its own
-            conv = FrameConv(channels, width, built[id(family)], padding=padding, bias=published)
+            conv = FrameConv(channels, width, family, ndim=ndim, padding=padding, bias=published)
             if net.init == "uniform" and conv.frame.name != "pixel":  # free kernels start as ever
                 with torch.no_grad():
                     conv.weight.uniform_(-1, 1).mul_(conv.norms)

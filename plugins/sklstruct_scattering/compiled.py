@@ -7,10 +7,11 @@ apply, or was not built, torch computes the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,9 @@ else:
     KERNELS = _lanes.available()
 
 from .averages import Average, averages
-
-if TYPE_CHECKING:
-    from .scattering import Scattering
+from .bank import Bank
+from .grid import Grid
+from .paths import Path
 
 LANES = 16
 LARGEST_PRIME = 31  # prime factor of an extent
@@ -92,69 +93,69 @@ class Plan:
             _lanes.scatter(self.kernel, n, *self.heights, signals, out, *self.arrays)
 
 
-def make_plan(module: Scattering) -> Plan | None:
-    """Return the plan of a transform, or None where the kernel does not apply."""
-    if not KERNELS or not module.average or len(module.grid.axes) > 2 or not _smooth(module):
+def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
+    """Return the plan of a transform with averages, or None where the kernel does not apply."""
+    if not KERNELS or len(grid.axes) > 2 or not all(map(is_smooth, grid.padded_shape)):
         return None
-    lead = (1,) * (2 - len(module.grid.axes))
-    sources = [np.zeros(1, int)] * len(lead) + [a.source(module.padding) for a in module.grid.axes]
+    lead = (1,) * (2 - len(grid.axes))  # the kernel takes a line for an image of one row
+    shape, out_shape = (axis.extent for axis in grid.axes), grid.extents(bank.coarsest, True)
+    sources = [np.zeros(1, int)] * len(lead) + [axis.source(grid.padding) for axis in grid.axes]
     return Plan(
-        (len(module.paths), *module.out_shape),
-        (*lead, *module.shape, *lead, *module.out_shape),
+        (len(paths), *out_shape),
+        (*lead, *shape, *lead, *out_shape),
         (
             *(np.ascontiguousarray(source, np.int64) for source in sources),
-            *_averages(module),
-            *_paths(module),
+            *all_averages(grid, bank, 1 + max(path.level for path in paths)),
+            *all_filters(paths),
         ),
         KERNELS[0],
     )
 
 
-def _smooth(module: Scattering) -> bool:
-    """Return whether the padded extents have small prime factors only."""
-    for extent in module.padded_shape:
-        for factor in range(2, LARGEST_PRIME + 1):
-            while extent % factor == 0:
-                extent //= factor
-        if extent > 1:
-            return False
-    return True
+def is_smooth(extent: int) -> bool:
+    """Whether an extent has small prime factors only, for which the kernel has a transform."""
+    for factor in range(2, LARGEST_PRIME + 1):
+        while extent % factor == 0:
+            extent //= factor
+    return extent == 1
 
 
-def _averages(module: Scattering) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def all_averages(
+    grid: Grid, bank: Bank, n_levels: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the averages of every level, along rows and then along columns, and all weights.
 
     An average is told by its extent, the place of its first weight for the first sample that is
     kept, the places from sample to sample, the number of weights, and where these begin.
     """
-    table: list[tuple[int, ...]] = []
-    weights: list[NDArray[np.float32]] = []
-    lead = [Average(1, 0, 1, 1, np.ones(1))] * (2 - len(module.grid.axes))
-    for level in range(1 + max(path.level for path in module.paths)):
-        for average in lead + averages(module.fixed.bank, module.grid, level):
-            place = sum(map(len, weights))
-            told = average.extent, average.start, average.step, len(average.weights), place
-            table.append(told)
-            weights.append(average.weights.astype(np.float32))
-    return np.array(table, np.int64), np.concatenate(weights)
+    lead = [Average(1, 0, 1, 1, np.ones(1))] * (2 - len(grid.axes))
+    found = [each for level in range(n_levels) for each in lead + averages(bank, grid, level)]
+    begins = np.cumsum([0, *(len(each.weights) for each in found)])
+    table = [
+        (each.extent, each.start, each.step, len(each.weights), begin)
+        for each, begin in zip(found, begins[:-1], strict=True)
+    ]
+    weights = np.concatenate([each.weights for each in found])
+    return np.array(table, np.int64), weights.astype(np.float32)
 
 
-def _paths(module: Scattering) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def all_filters(paths: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return level, first child, number of children and place of the filter; and the filters."""
-    table = np.zeros((len(module.paths), 4), np.int64)
+    table = np.zeros((len(paths), 4), np.int64)
     places: dict[int, int] = {}
     filters: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
     size = 1
-    for number, path in enumerate(module.paths):
+    for number, path in enumerate(paths):
         table[number, 0] = path.level
         if path.parent < 0:
             continue
         if table[path.parent, 2] == 0:
-            table[path.parent, 1] = number
+            table[path.parent, 1] = number  # siblings follow one another
         table[path.parent, 2] += 1
-        spectrum = path.wavelets[-1].levels[module.paths[path.parent].level]
-        if id(spectrum) not in places:
+        spectrum = path.wavelets[-1].levels[paths[path.parent].level]
+        if id(spectrum) not in places:  # many parents share a filter
             places[id(spectrum)] = size
+            # with the factor of the inverse transform, which the kernel leaves out
             filters.append((spectrum / spectrum.size).astype(np.float32).ravel())
             size += spectrum.size
         table[number, 3] = places[id(spectrum)]

@@ -3,96 +3,62 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, ClassVar
 
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
-from torch import Tensor, nn
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from sklstruct.estimators.prediction import run_in_pieces
-from sklstruct.estimators.samples import SampleReader
-from sklstruct.estimators.training import resolve_device
+from sklstruct.estimators import FeatureTransformer
+from sklstruct.params import Params, param
 
-from .meta import Features
-
-SAMPLE_PARAMETERS = """image_shape : tuple of int, default=None
-        Shape into which flat rows of X are folded.
-    layout : str, default=None
-        Axes of one sample, see ``sklstruct.estimators.samples``.
-    dtype : {"float32", "float64"}, default="float32"
-    device : str, default="auto"
-    n_threads : int, default=1
-        Threads of torch on a CPU; None takes torch's own setting."""
+from .checks import COUNT, PADDING
+from .meta import feature_names, feature_table
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class MapTransformer(TransformerMixin, SampleReader):
-    """Base of transformers whose features are maps (n, channels, n_maps, *extents) of a module.
+class Padded(Params):
+    """Base of what continues samples beyond their border.
 
-    Features are ordered by channel, map and place.  A subclass tells which module it is and
-    what its maps are.
+    Parameters
+    ----------
+    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
+        How samples continue beyond their border.
     """
 
-    device: str = "auto"
-    n_threads: int | None = 1
+    padding: str = param("reflect", PADDING)
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "dtype": [StrOptions({"float32", "float64"})],
-        "device": [str],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-    }
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.__doc__:  # written once, shown by help() for every transformer
-            cls.__doc__ = cls.__doc__.replace("{samples}", SAMPLE_PARAMETERS)
+class OnWavelets(Params):
+    """Base of what stands on wavelets.
 
-    @abstractmethod
-    def _module(self, shape: tuple[int, ...]) -> nn.Module:
-        """Return the module for samples of a spatial shape."""
+    Parameters
+    ----------
+    J : int, default=2
+        The average is over about 2^J samples, and kept at every 2^J-th.
+    L : int, default=8
+        Number of orientations, in two and three dimensions; in two over half a turn.
+    """
+
+    J: Any = param(2, COUNT)
+    L: int = param(8, COUNT)
+
+
+class MapTransformer(Padded, FeatureTransformer):
+    """Base of transformers whose features are maps (n, channels, n_maps, *extents) of a module.
+
+    Features are ordered by channel, map and place.  A subclass tells which module it is, whose
+    parameters it has, and what its maps are.
+    """
+
+    _fewest_features: ClassVar[int] = 2  # there are no waves in a single number
+    _kind: ClassVar[Any]
 
     @abstractmethod
     def _maps(self) -> pd.DataFrame:
         """Return what every map is: a row each, with its name as index."""
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Build the filters for the shape of the samples; y is there for pipelines."""
-        self._validate_params()
-        self.in_shape_ = self._read(X, reset=True, ensure_min_features=2).shape[1:]
-        self.module_: Any = self._module(self.in_shape_[1:])
-        return self
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """Return the features.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, ...)
-            Samples of the shape that ``fit`` had.
-
-        Returns
-        -------
-        features : ndarray, shape (n, channels * n_maps * prod(extents))
-        """
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        device = resolve_device(self.device)
-        return run_in_pieces(self._features, X, torch.tensor, device, self.n_threads)
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return map and place of every feature, such as ``F[k=(1,2)]@(3,4)``.
-
-        With several channels, ``c0`` and so on comes first.
-        """
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
-        return self._description.names
 
     @property
     def meta_(self) -> pd.DataFrame:
@@ -104,24 +70,20 @@ class MapTransformer(TransformerMixin, SampleReader):
         its centre frequency xi and the width sigma of its spectrum, in cycles a sample.
         """
         check_is_fitted(self)
-        return self._description.table
+        return feature_table(self.in_shape_[0], self._maps(), self._shapes)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
+    def _prepare(self, in_shape: tuple[int, ...]) -> None:
+        params = self.get_params(deep=False)
+        named = {name: params[name] for name in signature(self._kind).parameters if name in params}
+        self.module_: Any = self._kind(shape=in_shape[1:], **named)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = [self.dtype]
-        return tags
+    def _function(self, device: str) -> Callable[[Tensor], Tensor]:
+        return lambda x: self.module_(x).flatten(1)
+
+    def _names(self) -> NDArray[Any]:
+        return feature_names(self.in_shape_[0], self._maps().index, self._shapes)
 
     @property
     def _shapes(self) -> list[tuple[int, ...]]:
         """Extents of every map."""
         return [self.module_.out_shape] * len(self._maps())
-
-    @property
-    def _description(self) -> Features:
-        return Features(self.in_shape_[0], self._maps(), self._shapes)
-
-    def _features(self, x: Tensor) -> Tensor:
-        return self.module_(x).flatten(1)

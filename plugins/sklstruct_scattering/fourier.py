@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklstruct.frames.checks import check_integer
+from sklstruct.params import check, integer, param
 
-from .checks import check_shape
+from .checks import COUNT, PADDING, check_shape, whole
 from .features import MapTransformer
 from .grid import Grid, check_signals, in_pieces
 from .meta import AXES
-from .paths import PADDINGS, Axis
+from .paths import Axis
 
 PIECE = 64  # signals at a time
 
@@ -77,8 +76,11 @@ class WindowedFourier(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape)
-        self.window, self.hop = check_window(window, hop, padding)
-        self.padding = padding
+        self.window = None if window is None else whole("window", window, COUNT)
+        if self.window is None and hop is not None:
+            raise ValueError(f"hop={hop!r} is the distance of windows, but window is None.")
+        self.hop = None if hop is None else whole("hop", hop, integer(1, self.window))
+        self.padding = check("padding", padding, PADDING)
         self.widths, self.steps = self.shape, self.shape
         if self.window is not None:
             self.widths = (self.window,) * len(self.shape)
@@ -139,7 +141,6 @@ class WindowedFourier(nn.Module):
         return np.ravel_multi_index(tuple((self.frequencies % self.widths).T), half)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class WindowedFourierTransformer(MapTransformer):
     r"""Moduli of windowed Fourier transforms of signals, images and volumes.
 
@@ -160,16 +161,9 @@ class WindowedFourierTransformer(MapTransformer):
         along an axis.  None is the Fourier transform of the whole.
     hop : int, default=None
         Samples from one window to the next, at most w; None is half a window.
-    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
-        How samples continue beyond their border.
-    {samples}
 
     Attributes
     ----------
-    layout_ : str
-        How samples were read.
-    in_shape_ : tuple of int
-        Shape of a sample, (channels, *spatial).
     module_ : WindowedFourier
         The torch module; its ``frequencies`` and ``out_shape`` tell how to fold the features.
 
@@ -189,12 +183,10 @@ class WindowedFourierTransformer(MapTransformer):
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 2.
     """
 
-    window: int | None = 8
-    hop: int | None = None
-    padding: str = "reflect"
+    window: int | None = param(8, COUNT | None)
+    hop: int | None = param(None, COUNT | None)
 
-    def _module(self, shape: tuple[int, ...]) -> WindowedFourier:
-        return WindowedFourier(shape, self.window, self.hop, self.padding)
+    _kind: ClassVar[Any] = WindowedFourier
 
     def _maps(self) -> pd.DataFrame:
         k = self.module_.frequencies
@@ -223,16 +215,3 @@ def distinct_frequencies(widths: tuple[int, ...]) -> NDArray[np.intp]:
     )
     kept = k[:, number <= opposite]
     return np.where(kept > extents // 2, kept - extents, kept).T
-
-
-def check_window(window: Any, hop: Any, padding: Any) -> tuple[int | None, int | None]:
-    """Return window and hop with Python's integers, or raise ValueError."""
-    if window is not None:
-        window = check_integer("window", window, 1)
-    elif hop is not None:
-        raise ValueError(f"hop={hop!r} is the distance of windows, but window is None.")
-    if hop is not None:
-        hop = check_integer("hop", hop, 1, window)
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
-    return window, hop

@@ -14,13 +14,18 @@ from numpy.polynomial import Legendre
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklstruct.frames.checks import check_integer, check_positive
+from sklstruct.params import FLAG, Rule, check, integer, real
 
 from .bank import Array
-from .checks import check_shape
+from .checks import VOLUME, check_shape, is_several, whole
 from .grid import check_signals, in_pieces
 from .scattering import PIECE
 
+POSITIVE = real(above=0)
+POWERS = Rule(
+    "one or more positive numbers",
+    lambda v: is_several(v) and len(v) > 0 and all(map(POSITIVE.holds, v)),
+)
 SPACE = (-3, -2, -1)
 SYMMETRIC = 1e-6  # what is less symmetric adds in quadrature: below this share it is rounding
 
@@ -92,11 +97,17 @@ class HarmonicScattering(nn.Module):
         rotation_covariant: bool = True,
     ) -> None:
         super().__init__()
-        self.shape, self.J, self.L, self.sigma_0, self.max_order = check_parameters(
-            J, shape, L, sigma_0, max_order, rotation_covariant
-        )
-        self.integral_powers = check_powers(integral_powers)
-        self.rotation_covariant = rotation_covariant
+        self.shape = check_shape(shape, VOLUME)
+        self.J, self.L = whole("J", J, integer(0)), whole("L", L, integer(0))
+        self.max_order = whole("max_order", max_order, integer(1, 2))
+        self.sigma_0 = float(check("sigma_0", sigma_0, POSITIVE))
+        self.integral_powers = tuple(map(float, check("integral_powers", integral_powers, POWERS)))
+        self.rotation_covariant = check("rotation_covariant", rotation_covariant, FLAG)
+        if self.sigma_0 * 2**self.J > min(self.shape):
+            raise ValueError(
+                f"J={J} makes wavelets of width sigma_0 * 2**J = {self.sigma_0 * 2**self.J:g}, "
+                f"wider than the shape {self.shape}."
+            )
         scales, orders = range(self.J + 1), range(1, self.max_order + 1)
         self.paths: tuple[tuple[int, ...], ...] = tuple(
             path for order in orders for path in combinations(scales, order)
@@ -293,33 +304,3 @@ def mother_norm(degree: int) -> float:
     """Return the constant by which the root of the squares over m integrates to 1 in space."""
     radial = 2 ** ((degree + 1) / 2) * gamma((degree + 3) / 2)
     return 1 / (radial * sqrt(4 * pi * (2 * degree + 1)))
-
-
-# --- parameters -----------------------------------------------------------------------------
-
-
-def check_parameters(
-    J: Any, shape: Any, L: Any, sigma_0: Any, max_order: Any, rotation_covariant: Any
-) -> tuple[tuple[int, ...], int, int, float, int]:
-    """Return shape, J, L, sigma_0 and max_order as Python's numbers, or raise ValueError."""
-    shape = check_shape(shape)
-    if len(shape) != 3:
-        raise ValueError(f"shape must be the three extents of volumes, got {shape}.")
-    J, L = check_integer("J", J, 0), check_integer("L", L, 0)
-    max_order = check_integer("max_order", max_order, 1, 2)
-    sigma_0 = check_positive("sigma_0", sigma_0)
-    if sigma_0 * 2**J > min(shape):
-        raise ValueError(
-            f"J={J} makes wavelets of width sigma_0 * 2**J = {sigma_0 * 2**J:g}, "
-            f"wider than the shape {shape}."
-        )
-    if not isinstance(rotation_covariant, bool):
-        raise ValueError(f"rotation_covariant must be True or False, got {rotation_covariant!r}.")
-    return shape, J, L, sigma_0, max_order
-
-
-def check_powers(powers: Any) -> tuple[float, ...]:
-    """Return the powers of the integrals, one or more."""
-    if not isinstance(powers, Sequence | np.ndarray) or isinstance(powers, str) or not len(powers):
-        raise ValueError(f"integral_powers must be one or more positive numbers, got {powers!r}.")
-    return tuple(check_positive("Each of integral_powers", q) for q in powers)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklstruct.estimators import ClassWeighted
+from sklstruct.params import param, real
 
 from .classifier import Array, Labels, ScatteringClassifier
 
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-3, 9))
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class ScatteringLinear(ScatteringClassifier):
+class ScatteringLinear(ClassWeighted, ScatteringClassifier):
     r"""Ridge regression of the classes on scattering coefficients.
 
     .. math::
@@ -32,15 +31,12 @@ class ScatteringLinear(ScatteringClassifier):
     C : float, default=None
         Inverse of the penalty, where the total variance of z is 1; None chooses one from 0.03
         to 10000.
-    class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class; classes of factor 0 are left out.
-    {scattering}
 
     Attributes
     ----------
     C_ : float
         The C that was chosen, or given.
-    {attributes}
+    n_parameters_ : int
         Entries of W and b.
 
     References
@@ -57,14 +53,7 @@ class ScatteringLinear(ScatteringClassifier):
     True
     """
 
-    C: float | None = None
-    class_weight: dict[Any, float] | str | None = None
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **ScatteringClassifier._parameter_constraints,
-        "C": [Interval(Real, 0, None, closed="neither"), None],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-    }
+    C: float | None = param(None, real(above=0) | None)
 
     @property
     def C_(self) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from math import nan, prod
 from typing import Any
 
@@ -19,53 +18,46 @@ COLUMNS[3] = ("j", "theta", "xi", "sigma")
 TYPES = dict.fromkeys(("j", "theta", "n"), "Int64")  # integers that may be missing
 
 
-@dataclass(frozen=True)
-class Features:
-    """The coefficients of a sample in a row: channel by channel, map by map, place by place.
+def feature_names(
+    n_channels: int, labels: Iterable[str], shapes: Sequence[tuple[int, ...]]
+) -> NDArray[np.object_]:
+    """Return the names of the coefficients: channel by channel, map by map, place by place.
+
+    They are such as ``S1[j=0,theta=3]@(2,4)``, of several channels ``c0 S1[...``.
 
     Parameters
     ----------
     n_channels : int
-    maps : DataFrame
-        What every map is: a row each, with its name, such as ``S1[j=0,theta=3]``, as index.
+    labels : iterable of str
+        Of every map, such as ``S1[j=0,theta=3]``.
     shapes : sequence of tuple of int
         Extents of every map.
     """
+    prefixes = [f"c{c} " for c in range(n_channels)] if n_channels > 1 else [""]
+    maps = list(zip(labels, shapes, strict=True))
+    names = [
+        f"{prefix}{label}@({','.join(map(str, place))})"
+        for prefix in prefixes
+        for label, shape in maps
+        for place in np.ndindex(*shape)
+    ]
+    return np.array(names, dtype=object)
 
-    n_channels: int
-    maps: pd.DataFrame
-    shapes: Sequence[tuple[int, ...]]
 
-    def __len__(self) -> int:
-        return self.n_channels * sum(self._sizes)
-
-    @property
-    def names(self) -> NDArray[np.object_]:
-        """Names such as ``S1[j=0,theta=3]@(2,4)``, of several channels ``c0 S1[...``."""
-        prefixes = [f"c{c} " for c in range(self.n_channels)] if self.n_channels > 1 else [""]
-        names = [
-            f"{prefix}{label}@({','.join(map(str, place))})"
-            for prefix in prefixes
-            for label, shape in zip(self.maps.index, self.shapes, strict=True)
-            for place in np.ndindex(*shape)
-        ]
-        return np.array(names, dtype=object)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for every coefficient, with its name as index."""
-        numbers = np.tile(np.repeat(np.arange(len(self.shapes)), self._sizes), self.n_channels)
-        table = self.maps.iloc[numbers].set_axis(pd.Index(self.names, name="feature"))
-        table.insert(0, "channel", np.repeat(np.arange(self.n_channels), sum(self._sizes)))
-        ndim = len(self.shapes[0])
-        places = [np.indices(shape).reshape(ndim, -1) for shape in self.shapes]
-        for axis, values in zip(AXES[ndim], np.concatenate(places, axis=1), strict=True):
-            table[axis] = np.tile(values, self.n_channels)
-        return table
-
-    @property
-    def _sizes(self) -> list[int]:
-        return [prod(shape) for shape in self.shapes]
+def feature_table(
+    n_channels: int, maps: pd.DataFrame, shapes: Sequence[tuple[int, ...]]
+) -> pd.DataFrame:
+    """Return a row for every coefficient, with its name as index; ``maps`` has one a map."""
+    sizes = [prod(shape) for shape in shapes]
+    numbers = np.tile(np.repeat(np.arange(len(shapes)), sizes), n_channels)
+    names = pd.Index(feature_names(n_channels, maps.index, shapes), name="feature")
+    table = maps.iloc[numbers].set_axis(names)
+    table.insert(0, "channel", np.repeat(np.arange(n_channels), sum(sizes)))
+    ndim = len(shapes[0])
+    places = [np.indices(shape).reshape(ndim, -1) for shape in shapes]
+    for axis, values in zip(AXES[ndim], np.concatenate(places, axis=1), strict=True):
+        table[axis] = np.tile(values, n_channels)
+    return table
 
 
 def path_table(paths: Sequence[Path], ndim: int) -> pd.DataFrame:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import numpy as np
 from scipy.linalg import eigh
-from sklearn.utils._param_validation import Interval
+
+from sklstruct.params import integer, param
 
 from .classifier import Array, Labels, ScatteringClassifier
 
@@ -17,7 +16,6 @@ N_CANDIDATES = 50
 ROUNDING = 1e-10  # of the largest variance: directions of less are not determined
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class ScatteringPCAClassifier(ScatteringClassifier):
     r"""Nearest affine space of scattering coefficients, one for each class.
 
@@ -35,13 +33,12 @@ class ScatteringPCAClassifier(ScatteringClassifier):
     n_components : int, default=None
         Dimension d of the affine spaces; None chooses one up to 200.  A class of n samples has
         at most n - 1 directions.
-    {scattering}
 
     Attributes
     ----------
     n_components_ : int
         The dimension that was chosen, or given.
-    {attributes}
+    n_parameters_ : int
         Entries of means and directions.
 
     References
@@ -58,12 +55,7 @@ class ScatteringPCAClassifier(ScatteringClassifier):
     True
     """
 
-    n_components: int | None = None
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **ScatteringClassifier._parameter_constraints,
-        "n_components": [Interval(Integral, 0, None, closed="left"), None],
-    }
+    n_components: int | None = param(None, integer(0) | None)
 
     @property
     def n_components_(self) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 from math import pi, prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 from scipy.linalg import circulant
 from torch import Tensor, nn
 
-from sklstruct.frames.checks import check_integer
+from sklstruct.params import FLAG, check, integer
 
 from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank
-from .checks import check_scale, check_shape
+from .checks import COUNT, IMAGE, PADDING, check_scale, check_shape, whole
 from .grid import Grid, check_signals, in_pieces
-from .paths import PADDINGS
 from .scattering import PIECE, FixedFilters, filtered
+
+ORDERS = integer(0, 2)
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,14 @@ class RotoTranslationScattering(nn.Module):
         angle_average: bool = True,
     ) -> None:
         super().__init__()
-        self.shape, self.J, self.L, self.K, self.max_order = check_parameters(
-            J, shape, L, K, max_order, padding, angle_average
-        )
-        self.padding, self.angle_average = padding, angle_average
+        self.shape = check_shape(shape, IMAGE)
+        self.J, self.L = whole("J", J, COUNT), whole("L", L, COUNT)
+        most = self.L.bit_length()  # a wavelet of 2^K angles goes round the circle but once
+        self.K = most - 1 if K is None else whole("K", K, integer(0, most))
+        self.max_order = whole("max_order", max_order, ORDERS)
+        self.padding = check("padding", padding, PADDING)
+        self.angle_average = check("angle_average", angle_average, FLAG)
+        check_scale(self.J, None, self.shape, padding)
         self.grid = Grid.around(self.shape, self.J, padding)
         self.filters = FixedFilters(sampled_bank(self.grid.padded_shape, self.J, self.L))
         self.paths = roto_paths(self.J, self.L, self.K, self.max_order, angle_average)
@@ -271,21 +275,3 @@ def angular_kernels(L: int, K: int) -> NDArray[np.complexfloating]:
     )
     kernels.setflags(write=False)
     return kernels
-
-
-def check_parameters(
-    J: Any, shape: Any, L: Any, K: Any, max_order: Any, padding: Any, angle_average: Any
-) -> tuple[tuple[int, ...], int, int, int, int]:
-    """Return shape, J, L, K and max_order with Python's integers, or raise ValueError."""
-    shape = check_shape(shape)
-    if len(shape) != 2:
-        raise ValueError(f"shape must be the two extents of images, got {shape}.")
-    J, L = check_integer("J", J, 1), check_integer("L", L, 1)
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}.")
-    check_scale(J, None, shape, padding)
-    K = L.bit_length() - 1 if K is None else check_integer("K", K, 0, L.bit_length())
-    max_order = check_integer("max_order", max_order, 0, 2)
-    if not isinstance(angle_average, bool):
-        raise ValueError(f"angle_average must be True or False, got {angle_average!r}.")
-    return shape, J, L, K, max_order

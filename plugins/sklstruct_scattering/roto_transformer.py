@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
-from .features import MapTransformer
-from .roto import RotoPath, RotoTranslationScattering
+from sklstruct.params import FLAG, integer, param
+
+from .features import MapTransformer, OnWavelets
+from .roto import ORDERS, RotoPath, RotoTranslationScattering
 
 COLUMNS = ("order", "j1", "j2", "beta", "k", "theta")
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class RotoTranslationTransformer(MapTransformer):
+class RotoTranslationTransformer(OnWavelets, MapTransformer):
     r"""Scattering coefficients of images, jointly over positions and angles.
 
     .. math::
@@ -27,27 +27,16 @@ class RotoTranslationTransformer(MapTransformer):
 
     Parameters
     ----------
-    J : int, default=2
-        The average is over about 2^J samples, and kept at every 2^J-th.
-    L : int, default=8
-        Number of orientations, over half a turn.
     K : int, default=None
         Number of scales along the angles, next to a low-pass filter; None is the largest with
         2^K up to L.
     max_order : int, default=2
         Largest number of wavelets on a path, 0 to 2.
-    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
-        How samples continue beyond their border.
     angle_average : bool, default=True
         If False, the coefficients of every angle are kept; a rotation permutes them.
-    {samples}
 
     Attributes
     ----------
-    layout_ : str
-        How samples were read.
-    in_shape_ : tuple of int
-        Shape of a sample, (channels, height, width).
     module_ : RotoTranslationScattering
         The torch module; its ``paths`` and ``out_shape`` tell how to fold the features.
 
@@ -68,17 +57,11 @@ class RotoTranslationTransformer(MapTransformer):
     2015.
     """
 
-    J: int = 2
-    L: int = 8
-    K: int | None = None
-    max_order: int = 2
-    padding: str = "reflect"
-    angle_average: bool = True
+    K: int | None = param(None, integer(0) | None)
+    max_order: int = param(2, ORDERS)
+    angle_average: bool = param(True, FLAG)
 
-    def _module(self, shape: tuple[int, ...]) -> RotoTranslationScattering:
-        return RotoTranslationScattering(
-            self.J, shape, self.L, self.K, self.max_order, self.padding, self.angle_average
-        )
+    _kind: ClassVar[Any] = RotoTranslationScattering
 
     def _maps(self) -> pd.DataFrame:
         paths = self.module_.paths

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklstruct.params import FLAG, check, integer
+
 from . import compiled
 from .averages import averages
 from .bank import Bank, line_bank, plane_bank, space_bank
-from .checks import check_parameters
+from .checks import COUNT, OCTAVES, ORDERS, PADDING, check_scale, check_shape, whole
 from .grid import Grid, check_signals, in_pieces
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
@@ -108,18 +110,16 @@ class Scattering(nn.Module):
         learnable: bool = False,
     ) -> None:
         super().__init__()
-        self.shape, self.J, self.L, self.Q, self.max_order, self.T = check_parameters(
-            J=J,
-            shape=shape,
-            L=L,
-            Q=Q,
-            max_order=max_order,
-            T=T,
-            padding=padding,
-            average=average,
-            learnable=learnable,
-        )
-        self.padding, self.average = padding, average
+        self.shape, self.J, self.L = check_shape(shape), whole("J", J, COUNT), whole("L", L, COUNT)
+        self.Q, self.max_order = whole("Q", Q, OCTAVES), whole("max_order", max_order, ORDERS)
+        self.padding = check("padding", padding, PADDING)
+        self.average = check("average", average, FLAG)
+        if T is not None and len(self.shape) != 1:
+            raise ValueError(f"T={T!r} is for signals on a line, got shape={self.shape}.")
+        self.T = None if T is None else whole("T", T, integer(1, self.shape[0]))
+        check_scale(self.J, self.T, self.shape, padding)
+        if check("learnable", learnable, FLAG) and len(self.shape) != 2:
+            raise ValueError(f"learnable=True is for two dimensions, got shape={self.shape}.")
         self.grid = (
             Grid.line(*self.shape, self.T or 2**self.J, padding)
             if len(self.shape) == 1
@@ -138,7 +138,8 @@ class Scattering(nn.Module):
         self.branches: tuple[Branch, ...] = branches(self.paths)
         self.fixed = FixedFilters(bank)
         self.matrices: dict[Any, list[Tensor]] = {}
-        self.plan = None if self.learned else compiled.make_plan(self)
+        usual = self.average and not self.learned
+        self.plan = compiled.make_plan(self.grid, bank, self.paths) if usual else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in DERIVED}

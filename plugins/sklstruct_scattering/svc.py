@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import numpy as np
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
-from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklstruct.estimators import ClassWeighted
+from sklstruct.params import param, real
 
 from .classifier import Array, Labels, ScatteringClassifier
 
@@ -17,8 +17,7 @@ LARGEST_GRAM = 8000  # samples whose kernel matrix is computed at once, 0.5 GB
 CACHE = 1000  # megabytes of kernel values for more samples than that
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class ScatteringSVC(ScatteringClassifier):
+class ScatteringSVC(ClassWeighted, ScatteringClassifier):
     r"""Support vector machines with a Gaussian kernel on scattering coefficients.
 
     Each machine tells one class from the others,
@@ -27,7 +26,7 @@ class ScatteringSVC(ScatteringClassifier):
         f_c(x) = b_c + \sum_i a_{ci} \exp(-\gamma \|z(x) - z(x_i)\|^2),
 
     where z are the scaled coefficients.  Probabilities are :math:`\mathrm{softmax}(f(x) / T)`,
-    where the temperature T minimises the log loss of samples held out.
+    with the temperature T of least log loss on samples held out.
 
     Parameters
     ----------
@@ -35,13 +34,10 @@ class ScatteringSVC(ScatteringClassifier):
         Penalty of the margin violations, for a sample of weight 1.
     gamma : float, default=0.1
         Inverse squared width of the kernel, where the total variance of z is 1.
-    class_weight : "balanced", dict or None, default=None
-        Factors on the weights of the samples of each class; classes of factor 0 are left out.
-    {scattering}
 
     Attributes
     ----------
-    {attributes}
+    n_parameters_ : int
         Number of coefficients of the support vectors, and intercepts.  The support vectors
         themselves are data and not counted.
 
@@ -60,16 +56,8 @@ class ScatteringSVC(ScatteringClassifier):
     True
     """
 
-    C: float = 100.0
-    gamma: float = 0.1
-    class_weight: dict[Any, float] | str | None = None
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **ScatteringClassifier._parameter_constraints,
-        "C": [Interval(Real, 0, None, closed="neither")],
-        "gamma": [Interval(Real, 0, None, closed="neither")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-    }
+    C: float = param(100.0, real(above=0))
+    gamma: float = param(0.1, real(above=0))
 
     def _candidates(self, codes: Labels) -> list[float]:
         return [self.C]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import log2
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from sklstruct.frames.checks import check_integer
-from sklstruct.frames.checks import check_scales as check_positive_scales
+from sklstruct.params import FLAG, Rule, check, param, real
 
 from .bank import BANKS, Bank, Wavelet, finest_wave, line_wavelet, plane_wavelet, space_wavelet
-from .features import MapTransformer
+from .checks import COUNT, is_several, whole
+from .features import MapTransformer, OnWavelets
 from .meta import COLUMNS
 from .scattering import Scattering
 
@@ -81,8 +81,15 @@ class WaveletModulus(Scattering):
         padding: str = "reflect",
         average: bool = True,
     ) -> None:
-        J, Q = check_integer("J", J, 1), check_integer("Q", Q, 1)
-        self.scales = check_scales(scales, J)
+        J, Q = whole("J", J, COUNT), whole("Q", Q, COUNT)
+        self.scales = tuple(2.0**j for j in range(J))
+        if scales is not None:
+            given, scale = scales if is_several(scales) else (scales,), real(least=1, most=2**J)
+            wanted = Rule(
+                f"different numbers from 1 to 2**J = {2**J}",
+                lambda v: all(map(scale.holds, v)) and 0 < len(set(v)) == len(v),
+            )
+            self.scales = tuple(sorted(map(float, check("scales", given, wanted))))
         super().__init__(J, shape, L=L, Q=Q, max_order=1, padding=padding, average=average)
 
     @property
@@ -127,8 +134,7 @@ class WaveletModulus(Scattering):
         return replace(bank, psi=(psi,))
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class WaveletModulusTransformer(MapTransformer):
+class WaveletModulusTransformer(OnWavelets, MapTransformer):
     r"""Moduli of the wavelet transform of signals, images and volumes, at any scales.
 
     .. math::
@@ -147,22 +153,13 @@ class WaveletModulusTransformer(MapTransformer):
         every 2^J-th.
     scales : sequence of float, default=None
         From 1, the finest wavelet that samples resolve, to 2^J; None is 1, 2, ... 2^(J-1).
-    L : int, default=8
-        Number of orientations, in two and three dimensions.
     Q : int, default=1
         Wavelets to the octave that a line would need: the larger, the more periods they have.
-    padding : {"reflect", "symmetric", "periodic", "zero"}, default="reflect"
-        How samples continue beyond their border.
     average : bool, default=True
         If False, features are the moduli themselves, at every sample.
-    {samples}
 
     Attributes
     ----------
-    layout_ : str
-        How samples were read.
-    in_shape_ : tuple of int
-        Shape of a sample, (channels, *spatial).
     module_ : WaveletModulus
         The torch module; its ``wavelets`` and ``out_shape`` tell how to fold the features.
 
@@ -182,17 +179,11 @@ class WaveletModulusTransformer(MapTransformer):
     S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012.
     """
 
-    J: int = 2
     scales: Sequence[float] | None = None
-    L: int = 8
-    Q: int = 1
-    padding: str = "reflect"
-    average: bool = True
+    Q: int = param(1, COUNT)
+    average: bool = param(True, FLAG)
 
-    def _module(self, shape: tuple[int, ...]) -> WaveletModulus:
-        return WaveletModulus(
-            self.J, shape, self.scales, self.L, self.Q, self.padding, self.average
-        )
+    _kind: ClassVar[Any] = WaveletModulus
 
     def _maps(self) -> pd.DataFrame:
         module = self.module_
@@ -228,13 +219,3 @@ def line_wavelet_at(n: int, xi: float, sigma: float) -> Wavelet:
     in Kymatio, by the mean over stretches and not by their sum.
     """
     return Wavelet(0, (line_wavelet(n, xi, sigma),), xi=xi, sigma=sigma)
-
-
-def check_scales(scales: Any, J: int) -> tuple[float, ...]:
-    """Return the scales in ascending order, or raise ValueError."""
-    if scales is None:
-        return tuple(2.0**j for j in range(J))
-    found = check_positive_scales(scales)
-    if found[0] < 1 or found[-1] > 2**J:
-        raise ValueError(f"scales must lie from 1 to 2**J = {2**J}, got {scales!r}.")
-    return found

@@ -124,6 +124,6 @@ def attribution(args: argparse.Namespace, model: Any, paths: Any) -> Any:
         )
         fill = mean_volume(volumes.lazy(paths))
         return partial(occlusion_map, size=size, stride=stride, fill=fill)
-    from ..estimators import attribution as maps
+    from ..inspection import attribution as maps
 
     return {"activation": maps.class_activation_map, "gradient": maps.gradient_map}[args.method]

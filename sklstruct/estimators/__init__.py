@@ -6,6 +6,9 @@ from typing import Any
 from ..hookspecs import hookimpl
 
 _HOMES = {
+    "CalibratedClassifier": "held_out",
+    "ClassWeighted": "held_out",
+    "FeatureTransformer": "frame_transformer",
     "LinearStackClassifier": "stack",
     "LinearStackRegressor": "stack",
     "NetworkClassifier": "classifier",
@@ -16,10 +19,21 @@ _HOMES = {
     "StructuredMapClassifier": "maps",
     "StructuredMapRegressor": "maps",
     "StructuredRegressor": "generic",
+    "TorchReader": "frame_transformer",
     "FrameTransformer": "frame_transformer",
+    "best_candidate": "held_out",
+    "best_temperature": "held_out",
+    "channels_first": "samples",
+    "digests": "held_out",
+    "distinct_rows": "held_out",
+    "held_out_values": "held_out",
+    "like_samples": "samples",
     "load_model": "persistence",
     "on_paths": "volumes",
     "save_model": "persistence",
+    "subject_numbers": "held_out",
+    "weights_of_samples": "held_out",
+    "without_copies": "held_out",
 }
 
 

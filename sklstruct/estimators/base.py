@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from math import ceil
+from dataclasses import fields, replace
+from functools import partialmethod
+from math import ceil, prod
 from threading import get_ident
 from typing import Any, ClassVar, Self
 
@@ -22,24 +24,30 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..compat import check_feature_names_in, check_sample_weight
-from ..params import FLAG, SEED, SEQUENCE, Params, Rule, instance_of, integer, one_of, param, real
-from ..params import same as same_value
-from ..plugins import register_carried, with_carried
-from ..training.augment import augmentation, on_samples
-from ..training.batches import Samples
-from ..training.device import (
-    count_parameters,
-    limited_threads,
-    resolve_device,
-    seeded_initialisation,
+from ..params import (
+    FLAG,
+    SEED,
+    SEQUENCE,
+    Params,
+    Rule,
+    instance_of,
+    integer,
+    one_of,
+    param,
+    real,
+    same,
 )
+from ..plugins import register_carried, with_carried
+from ..training.augment import augmentation
+from ..training.batches import Samples
+from ..training.device import limited_threads, resolve_device, seeded_initialisation
 from ..training.net import make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
-from ..training.rows import Rows, channel_scaling, in_pieces
-from .samples import DTYPE, like_samples, read_rows
-from .targets import Target, as_tensor
+from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling, rows_of
+from .samples import DTYPE, like_samples, read
+from .targets import Classes, Target
 
 RECIPE = {  # values of training parameters that neither the caller nor a preset gives
     "max_epochs": 100,
@@ -166,6 +174,8 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     _fewest_features: ClassVar[int] = 1
     _dense: ClassVar[bool] = False  # whether there is an output at every place
 
+    _read = partialmethod(read, lazily=True)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # Two architectures of equal parameters are equal; an estimator is equal to itself alone,
@@ -211,25 +221,28 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         self.check_params()
         warm = self.warm_start and hasattr(self, "net_")
         if not warm:
-            self._forget()  # lest a failure leave a mixture of two fits
-        given_y = y
-        X, y, weight = self._read_pairs(X, y, sample_weight, reset=not warm)
-        self.target_: Any = self._codec(y, weight, self.target_ if warm else None)
+            vars(self).pop("net_", None)  # lest a failure leave a mixture of two fits
         if (X_val is None) != (y_val is None):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{given} was given without {missing}.")
+        X, y, weight, kept = self._read_pairs(X, y, sample_weight, reset=not warm)
+        before = self.target_ if warm else None
+        self.target_: Any = self._target.of(y, weight, before, estimator=self)
+        if warm:
+            self._check_unchanged()
         validation = None
         if X_val is not None:
-            validation = self._data(*self._read_pairs(X_val, y_val, None, reset=False))
-        weight = self._join_weights(y, weight)
+            X_val, y_val, _, _ = self._read_pairs(X_val, y_val, None, reset=False)
+            validation = self._data(X_val, y_val, None)
+        if getattr(self, "class_weight", None) is not None:
+            weight = self.target_.weighed(y, weight, self.class_weight)
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if not hasattr(self, "net_"):
             self._start(X, weight, seed=init)
         training = self._data(X, y, weight)
         if self.early_stopping and validation is None:
             if groups is not None:
-                check_consistent_length(given_y, groups)
-                groups = np.asarray(groups)[training.numbers]
+                groups = np.asarray(groups)[kept]
             training, validation = self._hold_out(training, groups, seed=split)
         return self._train(training, validation, self._plan(len(training)), order)
 
@@ -295,194 +308,163 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         samples = x * self.scale_.reshape(ones) + self.mean_.reshape(ones)
         return like_samples(samples.astype(x.dtype), self.layout_, self.sample_shape_)
 
-    # What a kind of estimator says ----------------------------------------------------------
+    # The steps of a fit ---------------------------------------------------------------------
 
     def _architecture(self) -> Any:
         """Return what builds the network."""
         return self
 
-    def _codec(self, y: Any, weight: Any, before: Any = None) -> Any:
-        """Return how targets are encoded; if a training goes on, as they were before."""
-        return self._target.of(y, weight) if before is None else before.again(y, weight)
-
-    def _join_weights(self, y: Any, weight: Any) -> Any:
-        """Return the weights of samples, joined with others that there may be."""
-        return weight
-
-    # Reading --------------------------------------------------------------------------------
-
-    def _read(self, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any) -> Any:
-        """Return X as ``Rows`` (n, channels, *spatial), or (X, y) if y is given."""
-        if reset:
-            checks["ensure_min_features"] = self._fewest_features
-        return read_rows(self, X, y, reset=reset, **checks)
-
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
-        """Return samples with weight as ``Rows``, their targets, and the weights or None."""
-        fewest = 2 if reset else 1
-        X, y = self._read(X, y, reset=reset, ensure_min_samples=fewest, **self._target.checks)
-        y = self._target.read(y)
+        """Return samples, targets, weights or None, and which of those given these are."""
+        fewest = {"ensure_min_samples": 2, "ensure_min_features": self._fewest_features}
+        X, y = self._read(X, y, reset=reset, **(fewest if reset else {}), **self._target.checks)
+        y, kept = self._target.read(y), np.arange(len(y))
         if sample_weight is None:
-            return X, y, None
+            return X, y, None, kept
         weight = check_sample_weight(
-            sample_weight, X.index, dtype=np.float64, ensure_non_negative=True, copy=True
+            sample_weight, y, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-        kept = np.flatnonzero(weight)
-        return X.take(kept), y[kept], weight[kept]
+        if not weight.all():  # a sample without weight is a sample left out
+            kept = np.flatnonzero(weight)
+            X, y, weight = rows_of(X, kept), y[kept], weight[kept]
+        return X, y, weight, kept
 
-    def _data(self, X: Rows, y: NDArray[Any], weight: Any = None) -> Any:
-        """Return what the net trains on."""
-        weight = np.ones(len(X)) if weight is None else weight
-        targets = as_tensor(self.target_.encode(y), self.dtype)
-        weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
-        return Samples(X, targets, weight, self._to_tensor)
+    def _plan(self, n_samples: int) -> Plan:
+        """Return how the network is trained on so many samples."""
+        published = getattr(self._architecture(), "published", dict)()
+        values = RECIPE | {name: published[name] for name in RECIPE if name in published}
+        own = {name: getattr(self, name, None) for name in RECIPE}
+        if self.early_stopping and own["schedule"] is None and values["schedule"] == "one-cycle":
+            values |= {"schedule": "constant", "lr": STOPPED_EARLY * values["lr"]}
+        if not isinstance(values["max_epochs"], int):
+            values["max_epochs"] = epochs_for(n_samples, values["max_epochs"])
+        return Plan(
+            **values | {name: value for name, value in own.items() if value is not None},
+            groups=self.param_groups or (),
+            patience=self.n_iter_no_change if self.early_stopping else None,
+        )
 
-    def _measure(self, X: Any, weight: Any) -> tuple[tuple[int, ...], Any, Any]:
-        """Return the shape of a sample, and mean and deviation of each channel."""
-        n_channels = X.shape[1]
-        mean, scale = np.zeros(n_channels), np.ones(n_channels)
+    def _start(self, X: Any, weight: Any, seed: int) -> None:
+        """Find the scaling of the samples, and build the network."""
+        self.in_shape_ = X.shape[1:]
+        self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if self.standardize:
-            mean, scale = channel_scaling(X, weight)
-        return tuple(X.shape[1:]), mean, scale
+            self.mean_, self.scale_ = self._channel_scaling(X, weight)
+        self._built_with = {
+            one.name: copy.deepcopy(getattr(self, one.name))
+            for one in fields(self)
+            if not one.metadata.get("may_change")
+        }
+        self._build(seed, resolve_device(self.device), self._plan(len(X)))
+
+    _channel_scaling = staticmethod(channel_scaling)
+
+    def _build(self, seed: int, device: str, plan: Plan) -> None:
+        """Build the network for the samples and the targets at hand, and the net that trains it."""
+        architecture = self._architecture()
+        dense = getattr(architecture, "dense", self._dense)  # of a function, it is not known
+        if dense != self._dense:
+            kind, other = ("maps", "") if self._dense else ("one output a sample", "Map")
+            raise TypeError(
+                f"{type(self).__name__} needs an architecture that gives {kind}, but "
+                f"{type(architecture).__name__} does not: see Structured{other}Classifier."
+            )
+        build = getattr(architecture, "build", architecture)
+        with seeded_initialisation(int(seed)), limited_threads(self.n_threads):
+            network = build(self.in_shape_, self.target_.n_outputs)
+            if not isinstance(network, nn.Module):
+                name = getattr(architecture, "__name__", type(architecture).__name__)
+                raise TypeError(f"{name} must build an nn.Module, got {type(network).__name__}.")
+            network = network.to(getattr(torch, self.dtype))
+        if self.feature_layer is not None:
+            named_layer(network, self.feature_layer)  # known before a long training
+        plan.prepare(network)
+        self.n_parameters_ = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        n_classes = self.target_.n_outputs if isinstance(self.target_, Classes) else None
+        self.net_ = make_net(network, plan, n_classes=n_classes, device=device)
+
+    def _data(self, X: Any, y: Any, weight: Any) -> Any:
+        """Return what the net trains on."""
+        weight = np.ones(len(y)) if weight is None else weight
+        weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
+        targets = self.target_.encode(y, self.dtype)
+        return Samples(X, np.arange(len(y)), targets, weight, self._to_tensor)
 
     def _to_tensor(self, X: NDArray[Any]) -> Tensor:
         """Return samples as a standardised tensor with memory of its own."""
         shape = -1, *(1,) * (X.ndim - 2)
         mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
         out = np.empty(X.shape, self._built_with["dtype"])
-        for rows in in_pieces(X):
-            centred = X[rows] - mean
-            out[rows] = np.divide(centred, scale, out=centred)
+        size = max(1, VALUES_AT_ONCE // prod(X.shape[1:]))
+        for start in range(0, len(X), size):
+            centred = X[start : start + size] - mean
+            out[start : start + size] = np.divide(centred, scale, out=centred)
         return torch.from_numpy(out)
-
-    # Training -------------------------------------------------------------------------------
-
-    def _recipe(self, n_samples: int = 1) -> dict[str, Any]:
-        """Return the values of the training parameters that are in force."""
-        published = getattr(self._architecture(), "published", dict)()
-        usual = {**RECIPE, **{name: published[name] for name in RECIPE if name in published}}
-        own = {name: getattr(self, name, None) for name in RECIPE}
-        if self.early_stopping and own["schedule"] is None and usual["schedule"] == "one-cycle":
-            usual |= {"schedule": "constant", "lr": STOPPED_EARLY * usual["lr"]}
-        if not isinstance(usual["max_epochs"], int):
-            usual["max_epochs"] = epochs_for(n_samples, usual["max_epochs"])
-        return {**usual, **{name: value for name, value in own.items() if value is not None}}
-
-    def _plan(self, n_samples: int) -> Plan:
-        """Return how the network is trained on so many samples."""
-        recipe = self._recipe(n_samples)
-        del recipe["label_smoothing"]  # of the objective
-        return Plan(
-            **recipe,
-            groups=self.param_groups or (),
-            patience=self.n_iter_no_change if self.early_stopping else None,
-        )
-
-    def _objective(self, network: nn.Module) -> Callable[..., Tensor]:
-        """Return what the outputs of a network are worth."""
-        if self.objective is not None:
-            return self.objective
-        if hasattr(network, "loss"):
-            return NetworkLoss()
-        return self.target_.objective(self._recipe()["label_smoothing"])
-
-    def _start(self, X: Any, weight: Any, seed: int) -> None:
-        """Find the scaling of the samples, and build the network."""
-        self.in_shape_, self.mean_, self.scale_ = self._measure(X, weight)
-        self._built_with = self._fixed_parameters()
-        network = self._build(int(seed))
-        if self.feature_layer is not None:
-            named_layer(network, self.feature_layer)  # known before a long training
-        self._make_net(network, resolve_device(self.device), self._plan(len(X)))
-
-    def _build(self, seed: int) -> nn.Module:
-        """Return the network for the samples and the targets at hand."""
-        architecture = self._architecture()
-        if getattr(architecture, "dense", self._dense) != self._dense:
-            kind, other = ("maps", "") if self._dense else ("an output a sample", "Map")
-            raise TypeError(
-                f"{type(self).__name__} needs an architecture that gives {kind}, but "
-                f"{type(architecture).__name__} does not: see Structured{other}Classifier."
-            )
-        with seeded_initialisation(seed), limited_threads(self.n_threads):
-            build = getattr(architecture, "build", architecture)
-            network = build(self.in_shape_, self.target_.n_outputs)
-        if not isinstance(network, nn.Module):
-            name = getattr(architecture, "__name__", type(architecture).__name__)
-            raise TypeError(f"{name} must build an nn.Module, got {type(network).__name__}.")
-        return network.to(getattr(torch, self.dtype))
-
-    def _make_net(self, network: nn.Module, device: str, plan: Plan) -> None:
-        """Set the net that trains a network as a plan says."""
-        plan.prepare(network)
-        self.n_parameters_ = count_parameters(network)
-        self.net_ = make_net(
-            network,
-            plan,
-            self._objective(network),
-            n_classes=self.target_.n_classes,
-            device=device,
-            verbose=self.verbose,
-        )
 
     def _train(self, training: Any, validation: Any, plan: Plan, seed: int) -> Self:
         """Let the net run over the training samples as a plan says."""
-        before, now = self._built_with, self._fixed_parameters()
-        for name, value in now.items():
-            if not same_value(value, before[name]):
-                raise ValueError(
-                    f"{name} was {before[name]!r} when training began and cannot change."
-                )
         net = self.net_
-        net.verbose, net.criterion_ = self.verbose, self._objective(net.module_)
+        objective: Any = self.objective
+        if objective is None:
+            by_y = self.target_.objective(plan.label_smoothing)
+            objective = NetworkLoss() if hasattr(net.module_, "loss") else by_y
         try:
             train(
                 net,
                 plan,
+                objective,
                 training,
                 validation,
                 generator=torch.Generator().manual_seed(int(seed)),
-                augment=self._augmentation(),
+                augment=None if self.augment is None else augmentation(self.augment),
                 callbacks=self.callbacks or [],
                 n_threads=self.n_threads,
+                verbose=self.verbose,
             )
         except BaseException:  # half a training is none
-            self._forget()
+            del self.net_
             raise
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
         if not all(torch.isfinite(v).all() for v in net.module_.state_dict().values()):
-            self._forget()
+            del self.net_
             loss = self.loss_curve_[-1]
             raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={plan.lr}.")
         return self
-
-    def _augmentation(self) -> Any:
-        """Return what changes batches."""
-        return on_samples(augmentation(self.augment))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, target: Any = None) -> Self:
         """Train for one more epoch at a constant learning rate."""
         self.check_params()
         first = not hasattr(self, "net_")
-        X, y, weight = self._read_pairs(X, y, sample_weight, reset=first)
+        X, y, weight, _ = self._read_pairs(X, y, sample_weight, reset=first)
         if first:
-            self.target_ = self._codec(y, weight) if target is None else target
-        weight = self._join_weights(y, weight)
+            self.target_ = self._target.of(y, weight, estimator=self) if target is None else target
+        if getattr(self, "class_weight", None) is not None:
+            weight = self.target_.weighed(y, weight, self.class_weight)
         init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if first:
             self._start(X, weight, seed=init)
+        else:
+            self._check_unchanged()
+        plan = replace(self._plan(len(y)), max_epochs=1, schedule="constant", patience=None)
         epoch = len(self.net_.history)  # lest every call shuffles alike
-        values = {**vars(self._plan(len(X))), "max_epochs": 1, "schedule": "constant"}
-        data = self._data(X, y, weight)
-        return self._train(data, None, Plan(**values), (order + epoch) % MAX_SEED)
+        return self._train(self._data(X, y, weight), None, plan, (order + epoch) % MAX_SEED)
+
+    def _check_unchanged(self) -> None:
+        """Raise ValueError if a parameter is other than when training began that must not be."""
+        for name, before in self._built_with.items():
+            if not same(getattr(self, name), before):
+                raise ValueError(f"{name} was {before!r} when training began and cannot change.")
 
     def _hold_out(self, data: Any, groups: Any, seed: int) -> tuple[Any, Any]:
         """Split samples into training and validation."""
         labels, n = self.target_.strata(data.y), len(data)
         if groups is not None:
+            check_consistent_length(np.arange(n), groups)
             folds = StratifiedGroupKFold(
-                max(2, round(1 / self.validation_fraction)), shuffle=True, random_state=int(seed)
+                min(max(2, round(1 / self.validation_fraction)), len(np.unique(groups))),
+                shuffle=True,
+                random_state=int(seed),
             )
             parts = next(folds.split(np.zeros(n), np.zeros(n) if labels is None else labels, groups))
             return data.take(parts[0]), data.take(parts[1])
@@ -498,20 +480,6 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         )
         return data.take(train), data.take(valid)
 
-    def _fixed_parameters(self) -> dict[str, Any]:
-        """Return a copy of the parameters that shape the network or the reading of X."""
-        fields = type(self).__dataclass_fields__  # type: ignore[attr-defined]
-        return {
-            name: copy.deepcopy(getattr(self, name))
-            for name, one in fields.items()
-            if not one.metadata.get("may_change")
-        }
-
-    def _forget(self) -> None:
-        """Be as before the first fit."""
-        if hasattr(self, "net_"):
-            del self.net_
-
     # After it -------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> NDArray[Any]:
@@ -522,7 +490,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
 
     def _run(
         self,
-        X: NDArray[Any] | Rows,
+        X: NDArray[Any] | Unread,
         function: Callable[[Tensor], Tensor],
         prepare: Callable[[NDArray[Any]], Tensor] | None = None,
     ) -> NDArray[Any]:
@@ -531,7 +499,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         device = next(module.parameters()).device
         return run_in_pieces(function, X, prepare or self._to_tensor, device, self.n_threads)
 
-    def _features(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
+    def _features(self, X: NDArray[Any] | Unread) -> NDArray[Any]:
         """Return what passes the feature layer, in the shape it has there."""
         module = self.net_.module_
         if self.feature_layer is None:

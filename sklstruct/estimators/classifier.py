@@ -127,10 +127,3 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     def _of_classes(self, classes: NDArray[Any]) -> Any:
         """Return the codec of labels that may be any of some classes."""
         return Classes(classes)
-
-    def _join_weights(self, y: NDArray[Any], weight: Any) -> Any:
-        if self.class_weight is None:
-            return weight
-        numbers = self.target_.encode(y)
-        of_sample = self.target_.factors(self.class_weight, y)[numbers]
-        return of_sample if weight is None else weight * of_sample

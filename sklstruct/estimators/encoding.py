@@ -1,66 +1,102 @@
-"""Values as JSON and plain arrays can hold them, and back: nothing is pickled, no code is run."""
+"""Values as JSON and plain arrays can hold them, and back: nothing is pickled, no code is run.
+
+Estimators are values too: a registered name, parameters, what a fit has left, and of a network its
+weights.  Only registered classes are ever made, and a few that are nothing but data.
+"""
 
 from __future__ import annotations
 
+import copy
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from skorch.history import History
 
 from .. import plugins
 from ..frames import Frame
 from ..io.nifti.grid import Grid
 from ..params import Params
-from .augment import Augment
+from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
+from .base import NetworkEstimator
+from .targets import Classes, Maps, Values
 
 PLAIN = (bool, int, float, str, type(None))  # JSON has these
+KINDS = ("frame", "architecture")  # of objects that are parameters and a registered name
+DATA = {  # classes whose constructors do nothing but keep, or check, their fields
+    cls.__name__: cls
+    for cls in (
+        *(Frame, Grid, Classes, Values, Maps),
+        *(Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError),
+    )
+}
+HERE_ONLY = ("cache_dir",)  # parameters that nobody must choose for another machine
 
-Arrays = list[NDArray[Any]]
+
+@dataclass
+class Parts:
+    """What a model file holds beside its JSON.
+
+    Parameters
+    ----------
+    arrays : list of ndarray
+    needs : dict from str to str
+        The distribution that every registered name comes from.
+    """
+
+    arrays: list[NDArray[Any]] = field(default_factory=list)
+    needs: dict[str, str] = field(default_factory=dict)
 
 
-def encode_all(what: str, values: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
-    """Return values by name as JSON can hold them; their arrays go to a list.
+class Codec(NamedTuple):
+    """How values of one kind are taken apart into simpler ones and put together again."""
+
+    matches: Callable[[Any], bool]
+    split: Callable[[Any], Any]
+    join: Callable[[Any], Any]
+
+
+def encode(value: Any, parts: Parts, what: str) -> Any:
+    """Return a value as JSON can hold it, where an object is always ``{tag: content}``.
+
+    Parameters
+    ----------
+    value : object
+    parts : Parts
+        Takes the arrays.
+    what : str
+        Name of the value in messages.
 
     Raises
     ------
     ValueError
-        If a value cannot be stored; the message gives its name.
+        If the value cannot be stored.
     """
-    encoded = {}
-    for name, value in values.items():
-        try:
-            encoded[name] = encode(value, arrays)
-        except TypeError as error:
-            raise ValueError(
-                f"The {what} {name!r} cannot be stored in a model file: {error}"
-            ) from error
-    return encoded
-
-
-def decode_all(values: Mapping[str, Any], archive: zipfile.ZipFile) -> dict[str, Any]:
-    """Return the values by name that ``encode_all`` has written."""
-    return {name: decode(value, archive) for name, value in values.items()}
-
-
-def encode(value: Any, arrays: Arrays) -> Any:
-    """Return a value as JSON can hold it, where an object is always ``{tag: content}``."""
     if type(value) in PLAIN:
         return value
     if type(value) is list:
-        return [encode(part, arrays) for part in value]
+        return [encode(part, parts, what) for part in value]
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        arrays.append(value)
-        return {"array": len(arrays) - 1}
+        parts.arrays.append(value)
+        return {"array": len(parts.arrays) - 1}
+    if name := registered_name("estimator", type(value)):
+        parts.needs[name] = plugins.entries("estimator")[name].source
+        return {"estimator": encode_estimator(value, name, parts)}
     for tag, codec in CODECS.items():
         if codec.matches(value):
-            return {tag: encode(codec.split(value), arrays)}
-    raise TypeError(f"there is no form for {value!r}.")
+            return {tag: encode(codec.split(value), parts, what)}
+    raise ValueError(
+        f"The {what} cannot be stored in a model file, as {value!r} is neither plain data nor of a "
+        "registered class."
+    )
 
 
 def decode(value: Any, archive: zipfile.ZipFile) -> Any:
@@ -73,25 +109,99 @@ def decode(value: Any, archive: zipfile.ZipFile) -> Any:
     if tag == "array":
         member = BytesIO(archive.read(f"{content}.npy"))
         return np.lib.format.read_array(member, allow_pickle=False)
+    if tag == "estimator":
+        return decode_estimator(content, archive)
     return CODECS[tag].join(decode(content, archive))
 
 
-class Codec(NamedTuple):
-    """How values of one kind are taken apart into simpler ones and put together again."""
-
-    matches: Callable[[Any], bool]
-    split: Callable[[Any], Any]
-    join: Callable[[Any], Any]
+# Estimators ---------------------------------------------------------------------------------
 
 
-def is_family(value: Any) -> bool:
-    """Whether a value is a frame family that a name stands for."""
-    return isinstance(value, Params) and registered_name("frame", type(value)) is not None
+def encode_estimator(estimator: Any, name: str, parts: Parts) -> dict[str, Any]:
+    """Return an estimator of a registered name by its parameters and what a fit has left."""
+    cls, params = type(estimator).__name__, estimator.get_params(deep=False)
+    if not getattr(estimator, "storable", True):
+        raise ValueError(
+            f"{cls} cannot be stored in a model file, as there is no form for what it learns."
+        )
+    encoded = {
+        group: {n: encode(v, parts, f"{kind} {n!r} of {cls}") for n, v in values.items()}
+        for group, kind, values in (
+            ("params", "parameter", without(params, *HERE_ONLY)),
+            ("fitted", "attribute", without(vars(estimator), "net_", *params)),
+        )
+    }
+    net = None
+    if isinstance(estimator, NetworkEstimator) and hasattr(estimator, "net_"):
+        weights = estimator.net_.module_.state_dict()
+        # The state of the optimiser is twice as large as the weights, and seldom wanted.
+        state = {
+            "history": [without(row, "batches") for row in estimator.net_.history],
+            "weights": {name: tensor.numpy(force=True) for name, tensor in weights.items()},
+        }
+        net = encode(state, parts, f"net of {cls}")
+    return {"name": name, **encoded, "net": net}
 
 
-def is_sampled_frame(value: Any) -> bool:
-    """Whether a value is a frame that is nothing but its samples."""
-    return type(value) is Frame and value.functions is None
+def decode_estimator(content: Mapping[str, Any], archive: zipfile.ZipFile) -> Any:
+    """Return the estimator that a file describes."""
+    make = plugins.lookup("estimator", content["name"])
+    params, fitted = (
+        {name: decode(value, archive) for name, value in content[group].items()}
+        for group in ("params", "fitted")
+    )
+    estimator = make(**without(params, *HERE_ONLY))
+    # Not by setattr, as some of them are read-only; and no parameter comes in by the back door.
+    vars(estimator).update(without(fitted, *estimator.get_params(deep=False)))
+    net = decode(content["net"], archive)
+    if net is not None:
+        # Parameters may have been set after the fit; the network is of those before.
+        built = copy.copy(estimator)
+        vars(built).update({**estimator._built_with, "feature_layer": None})
+        built._build(0, "cpu", built._plan(1))
+        weights = {name: torch.as_tensor(value) for name, value in net["weights"].items()}
+        built.net_.module_.load_state_dict(weights)
+        built.net_.module_.eval()
+        built.net_.history = History(net["history"])
+        estimator.net_ = built.net_
+    return estimator
+
+
+def registered_name(kind: str, cls: type) -> str | None:
+    """Return the name that a class is registered under, or None."""
+    for name, entry in plugins.entries(kind).items():
+        # By its name first, as loading imports; then by what it is, as names prove nothing.
+        if entry.attribute == cls.__name__ and entry.load() is cls:
+            return name
+    return None
+
+
+def without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a dict with all but some of the keys."""
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+# Other values -------------------------------------------------------------------------------
+
+
+def is_registered(value: Any) -> bool:
+    """Whether a value is a frame family or an architecture that a name stands for."""
+    return isinstance(value, Params) and any(registered_name(k, type(value)) for k in KINDS)
+
+
+def split_registered(value: Any) -> list[Any]:
+    """Return kind, name and parameters."""
+    names = ((kind, registered_name(kind, type(value))) for kind in KINDS)
+    kind, name = next(pair for pair in names if pair[1])
+    return [kind, name, value.get_params(deep=False)]
+
+
+def join_registered(parts: Any) -> Any:
+    """Return a frame family or an architecture."""
+    kind, name, params = parts
+    if kind not in KINDS:
+        raise ValueError(f"The kind must be one of {KINDS}, got {kind!r}.")
+    return plugins.lookup(kind, name)(**params)
 
 
 def join_objects(parts: Any) -> NDArray[Any]:
@@ -102,16 +212,9 @@ def join_objects(parts: Any) -> NDArray[Any]:
     return array.reshape(shape)
 
 
-def registered_name(kind: str, cls: type) -> str | None:
-    """Return the name that a class is registered under, or None."""
-    for name, entry in plugins.entries(kind).items():
-        if entry.attribute == cls.__name__ and entry.load() is cls:
-            return name
-    return None
-
-
 CODECS = {
     "tuple": Codec(lambda v: type(v) is tuple, list, tuple),
+    # As pairs, because keys may be numbers, and because an object of JSON has another meaning.
     "dict": Codec(lambda v: type(v) is dict, lambda v: [list(item) for item in v.items()], dict),
     "scalar": Codec(
         lambda v: isinstance(v, np.generic) and type(v.item()) in PLAIN,
@@ -127,20 +230,12 @@ CODECS = {
     "slice": Codec(
         lambda v: type(v) is slice, lambda v: [v.start, v.stop, v.step], lambda ends: slice(*ends)
     ),
-    "grid": Codec(
-        lambda v: type(v) is Grid, lambda v: [v.shape, v.affine], lambda parts: Grid(*parts)
+    "data": Codec(
+        # A frame with functions is more than its samples: store its family in place of it.
+        lambda v: type(v) in DATA.values() and getattr(v, "functions", None) is None,
+        lambda v: [type(v).__name__, {one.name: getattr(v, one.name) for one in fields(v)}],
+        lambda parts: DATA[parts[0]](**parts[1]),
     ),
-    "augment": Codec(
-        lambda v: type(v) is Augment, Augment.get_params, lambda params: Augment(**params)
-    ),
-    "frame": Codec(
-        is_sampled_frame,
-        lambda v: [getattr(v, field.name) for field in fields(v)],
-        lambda values: Frame(*values),
-    ),
-    "family": Codec(
-        is_family,
-        lambda v: [registered_name("frame", type(v)), v.get_params()],
-        lambda parts: plugins.lookup("frame", parts[0])(**parts[1]),
-    ),
+    "registered": Codec(is_registered, split_registered, join_registered),
+    "pipeline": Codec(lambda v: type(v) is Pipeline, lambda v: list(v.steps), Pipeline),
 }

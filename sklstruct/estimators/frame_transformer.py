@@ -1,11 +1,9 @@
-"""Fixed frame responses as features."""
+"""Features that torch computes and nobody learns: what they share, and those of frames."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from math import prod
-from numbers import Integral
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,81 +11,69 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .. import plugins
+from ..compat import check_feature_names_in
 from ..layers import FrameConv
-from .named import NamedParameters
-from .prediction import run_in_pieces
+from ..params import instance_of, integer, one_of, param
+from ..plugins import make_frame, register_carried, with_carried
+from ..training.device import resolve_device, seeded_initialisation
+from ..training.prediction import run_in_pieces
 from .samples import SampleReader
-from .training import resolve_device, seeded_initialisation
 
 POOL = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 NONLINEARITIES = {"abs": torch.abs, "square": torch.square, "none": lambda responses: responses}
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class FrameTransformer(TransformerMixin, NamedParameters, SampleReader):
-    r"""Responses to the atoms of a frame, made positive and averaged over cells.
-
-    .. math::
-        \Phi_{ckp}(f) = \mathrm{mean}_{x \in \text{cell } p} \, | (\psi_k \star f_c)(x) |
-
-    Nothing is learned.
+class TorchReader(SampleReader):
+    """Base of estimators that compute on samples with torch.
 
     Parameters
     ----------
-    frame : str or frame family, default="gaussian"
-    nonlinearity : {"abs", "square", "none"}, default="abs"
-    pool : int, default=4
-        Number of cells along every axis, at most the extent; None keeps every sample point.
-    image_shape : tuple of int, default=None
-        Shape into which flat rows of X are folded.
-    layout : str, default=None
-        Axes of one sample, see ``sklstruct.estimators.samples``.
-    dtype : {"float32", "float64"}, default="float32"
     device : str, default="auto"
+        Any torch device; "auto" takes the environment variable SKLSTRUCT_DEVICE, else CUDA, MPS
+        or the CPU, whichever is there first.
     n_threads : int, default=1
         Threads of torch on a CPU; None takes torch's own setting.
+    """
+
+    device: str = param("auto", instance_of("the name of a device", str))
+    n_threads: int | None = param(1, integer(1) | None)
+
+
+class FeatureTransformer(TransformerMixin, TorchReader):
+    """Base of transformers whose features of a sample do not depend on others.
+
+    A subclass says what is there for samples of a shape, how they become features, and what
+    these are called.
 
     Attributes
     ----------
-    layout_ : str
-        How samples were read.
     in_shape_ : tuple of int
         Shape of a sample, (channels, *spatial).
-    frame_ : Frame
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from sklstruct import FrameTransformer
-    >>> X, y = load_digits(return_X_y=True)
-    >>> FrameTransformer(image_shape=(8, 8)).fit_transform(X[:5]).shape
-    (5, 160)
     """
 
-    frame: Any = "gaussian"
-    nonlinearity: str = "abs"
-    pool: int | None = 4
-    device: str = "auto"
-    n_threads: int | None = 1
+    _fewest_features: ClassVar[int] = 1
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "nonlinearity": [StrOptions(set(NONLINEARITIES))],
-        "pool": [Interval(Integral, 1, None, closed="left"), None],
-        "dtype": [StrOptions({"float32", "float64"})],
-        "device": [str],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-    }
+    @abstractmethod
+    def _prepare(self, in_shape: tuple[int, ...]) -> None:
+        """Set what is needed for samples of a shape (channels, *spatial)."""
+
+    @abstractmethod
+    def _function(self, device: str) -> Callable[[Tensor], Tensor]:
+        """Return what maps samples (n, channels, *spatial) on a device to features (n, ...)."""
+
+    @abstractmethod
+    def _names(self) -> NDArray[Any]:
+        """Return the name of every feature."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Build the frame for the shape of the samples; y is there for pipelines."""
-        self._validate_params()
-        self.in_shape_ = self._read(X, reset=True).shape[1:]
-        self.frame_ = plugins.make_frame(self.frame).build(len(self.in_shape_) - 1)
+        """Build the filters for the shape of the samples; y is there for pipelines."""
+        self.check_params()
+        in_shape = self._read(X, reset=True, ensure_min_features=self._fewest_features).shape[1:]
+        self._prepare(in_shape)
+        self.in_shape_ = in_shape  # comes last, as it tells that nothing is missing
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -100,19 +86,82 @@ class FrameTransformer(TransformerMixin, NamedParameters, SampleReader):
 
         Returns
         -------
-        features : ndarray, shape (n, channels * n_atoms * n_cells)
+        features : ndarray, shape (n, n_features_out)
         """
         check_is_fitted(self)
-        X = self._read(X, reset=False)
-        device = resolve_device(self.device)
-        layer = self._layer().to(device)
-        features = partial(self._features, layer)
-        return run_in_pieces(features, X, torch.tensor, device, self.n_threads)
+        return self._compute(self._read(X, reset=False))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """Return a name such as ``c0 g_xy (1,3)`` for channel, atom and cell of every feature."""
+        """Return the name of every feature."""
         check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
+        check_feature_names_in(self, input_features, generate_names=False)
+        return self._names()
+
+    def _compute(self, X: NDArray[Any]) -> NDArray[Any]:
+        """Return the features of samples (n, channels, *spatial)."""
+        device = resolve_device(self.device)
+        return run_in_pieces(self._function(device), X, torch.tensor, device, self.n_threads)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "in_shape_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        return tags
+
+
+class FrameTransformer(FeatureTransformer):
+    r"""Responses to the atoms of a frame, made positive and averaged over cells.
+
+    .. math::
+        \Phi_{ckp}(f) = \mathrm{mean}_{x \in \text{cell } p} \, | (\psi_k \star f_c)(x) |
+
+    Nothing is learned.  Features have names such as ``c0 g_xy (1,3)``, for channel, atom and cell.
+
+    Parameters
+    ----------
+    frame : str or frame family, default="gaussian"
+    nonlinearity : {"abs", "square", "none"}, default="abs"
+    pool : int, default=4
+        Number of cells along every axis, at most the extent; None keeps every sample point.
+
+    Attributes
+    ----------
+    frame_ : Frame
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import FrameTransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> FrameTransformer(image_shape=(8, 8)).fit_transform(X[:5]).shape
+    (5, 160)
+    """
+
+    frame: Any = param("gaussian", resolve=make_frame)
+    nonlinearity: str = param("abs", one_of(*NONLINEARITIES))
+    pool: int | None = param(4, integer(1) | None)
+
+    def _prepare(self, in_shape: tuple[int, ...]) -> None:
+        self.frame_ = make_frame(self.frame).build(len(in_shape) - 1)
+
+    def _function(self, device: str) -> Callable[[Tensor], Tensor]:
+        with seeded_initialisation(0):  # which draws weights that are not used
+            layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
+        with torch.no_grad():
+            layer.weight.copy_(torch.diag(layer.norms)[:, None])
+        layer = layer.to(device, getattr(torch, self.dtype)).eval()
+        pool: Any = POOL[len(self.in_shape_) - 1]
+
+        def features(x: Tensor) -> Tensor:
+            responses = layer(x.flatten(0, 1)[:, None])  # every channel is a sample of its own
+            pooled = pool(NONLINEARITIES[self.nonlinearity](responses), self._cells())
+            return pooled.reshape(len(x), -1)
+
+        return features
+
+    def _names(self) -> NDArray[Any]:
         names = [
             f"c{channel} {label} ({','.join(map(str, cell))})"
             for channel in range(self.in_shape_[0])
@@ -121,28 +170,12 @@ class FrameTransformer(TransformerMixin, NamedParameters, SampleReader):
         ]
         return np.array(names, dtype=object)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "frame_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = [self.dtype]
-        return tags
-
     def _cells(self) -> tuple[int, ...]:
         return tuple(min(self.pool or extent, extent) for extent in self.in_shape_[1:])
 
-    def _layer(self) -> FrameConv:
-        """Return a frame layer that gives out the response to every atom."""
-        with seeded_initialisation(0):  # which draws weights that are not used
-            layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
-        with torch.no_grad():
-            layer.weight.copy_(torch.diag(layer.norms)[:, None])
-        return layer.to(getattr(torch, self.dtype)).eval()
+    # A worker process has to know a frame that was registered at run time.
+    def __getstate__(self) -> dict[str, Any]:
+        return with_carried(super().__getstate__(), self.get_params())
 
-    def _features(self, layer: FrameConv, x: Tensor) -> Tensor:
-        responses = layer(x.flatten(0, 1)[:, None])
-        positive = NONLINEARITIES[self.nonlinearity](responses)
-        pool: Any = POOL[len(self._cells())]
-        pooled = pool(positive, self._cells())
-        return pooled.reshape(len(x), prod(pooled.shape[1:]) * x.shape[1])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(register_carried(state))

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..architecture import make_architecture
 from ..params import Rule, integer, param, real
-from ..training.augment import augmentation, on_maps
 from ..training.batches import MapSamples
 from ..training.objectives import main_output
 from .base import NetworkEstimator
@@ -30,6 +29,25 @@ EXTENTS = integer(1) | Rule(
     "a tuple of positive integers",
     lambda v: isinstance(v, tuple) and bool(v) and all(map(integer(1).holds, v)),
 )
+
+
+class Images(list):
+    """Images (channels, *spatial) of any extents.
+
+    Parameters
+    ----------
+    images : list of ndarray
+    crop : int, tuple of int or None
+        Extents of the pieces that are taken; None are the smallest ones.
+    """
+
+    def __init__(self, images: Sequence[Array], crop: Any) -> None:
+        super().__init__(images)
+        extents = [image.shape[1:] for image in images]
+        self.same = len(set(extents)) == 1
+        smallest = tuple(map(min, zip(*extents, strict=True)))
+        pieces = smallest if crop is None else per_axis("crop", crop, len(smallest))
+        self.shape = len(images), len(images[0]), *pieces
 
 
 class MapEstimator(NetworkEstimator):
@@ -84,8 +102,8 @@ class MapEstimator(NetworkEstimator):
 
     # Reading --------------------------------------------------------------------------------
 
-    def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Any:
-        """Return samples as a list of arrays (channels, *spatial)."""
+    def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Images:
+        """Return samples as arrays (channels, *spatial)."""
         if isinstance(X, str) or not hasattr(X, "__len__") or len(X) == 0:
             raise ValueError(f"X must be an array or a list of at least one image, got {X!r}.")
         images = []
@@ -99,6 +117,7 @@ class MapEstimator(NetworkEstimator):
                 self.layout_ = decide_layout(image.shape, self.layout)
             decide_layout(image.shape, self.layout_)  # or it raises for another number of axes
             images.append(np.ascontiguousarray(channels_first(image[np.newaxis], self.layout_)[0]))
+        images = Images(images, self.crop)
         n_channels = len(images[0]) if reset else self.in_shape_[0]
         for number, image in enumerate(images):
             if len(image) != n_channels:
@@ -122,7 +141,8 @@ class MapEstimator(NetworkEstimator):
                     f"{shapes[number]}, of at least 0, got shape {weight.shape}."
                 )
             weights[number] *= weight
-        return images, [self._read_map(*one) for one in enumerate(zip(y, shapes))], weights
+        maps = [self._read_map(*one) for one in enumerate(zip(y, shapes, strict=True))]
+        return images, maps, weights, np.arange(len(images))
 
     def _read_map(self, number: int, given: tuple[Any, tuple[int, ...]]) -> Array:
         """Return a map as (*spatial) of labels or (n_values, *spatial)."""
@@ -145,44 +165,27 @@ class MapEstimator(NetworkEstimator):
             )
         return values.astype(np.float64) if self._channels_of_y else values
 
-    def _codec(self, y: Any, weight: Any, before: Any = None) -> Maps:
-        found = Maps.of(y, self._target, getattr(self, "ignored_label", None))
-        return found if before is None else before.again(found)
-
-    def _data(self, X: Any, y: Any, weight: Any = None) -> MapSamples:
-        encoded = [self.target_.encode(values) for values in y]
+    def _data(self, X: Any, y: Any, weight: Any) -> MapSamples:
+        encoded = [self.target_.encode(values, self.dtype) for values in y]
         weight = [np.ones(says.shape) for _, says in encoded] if weight is None else weight
         weight = [w * says for w, (_, says) in zip(weight, encoded, strict=True)]
         total = sum(w.sum() for w in weight)
         if not total > 0:
             raise ValueError("No place has weight: all are ignored, or sample_weight is 0.")
         mean = total / sum(w.size for w in weight)
-        targets = [t if t.dtype == np.int64 else t.astype(self.dtype) for t, _ in encoded]
         weight = [(w / mean).astype(self.dtype) for w in weight]
-        return MapSamples(X, targets, weight, self._to_tensor, self._crop(X))
+        crop = None if X.same and self.crop is None else X.shape[2:]
+        return MapSamples(X, [target for target, _ in encoded], weight, self._to_tensor, crop)
 
-    def _crop(self, images: Sequence[Array]) -> tuple[int, ...] | None:
-        """Return the extents of the pieces that are trained on, None for whole samples."""
-        shapes = {image.shape[1:] for image in images}
-        if self.crop is not None:
-            return per_axis("crop", self.crop, len(next(iter(shapes))))
-        return None if len(shapes) == 1 else tuple(map(min, zip(*shapes, strict=True)))
-
-    def _measure(self, X: Any, weight: Any) -> tuple[tuple[int, ...], Any, Any]:
-        n_channels = len(X[0])
-        mean, scale = np.zeros(n_channels), np.ones(n_channels)
-        if self.standardize:
-            rows = [image.reshape(n_channels, -1) for image in X]
-            n = sum(row.shape[1] for row in rows)
-            mean = sum(row.sum(axis=1, dtype=np.float64) for row in rows) / n
-            # One image at a time is there in double precision.
-            squares = (((row - mean[:, np.newaxis]) ** 2).sum(axis=1) for row in rows)
-            variance = sum(squares) / n
-            scale = np.sqrt(np.where(variance > 0, variance, 1))
-        return (n_channels, *(self._crop(X) or X[0].shape[1:])), mean, scale
-
-    def _augmentation(self) -> Any:
-        return on_maps(augmentation(self.augment))
+    @staticmethod
+    def _channel_scaling(X: Images, weight: Any) -> tuple[Array, Array]:
+        rows = [image.reshape(len(image), -1) for image in X]
+        n = sum(row.shape[1] for row in rows)
+        mean = sum(row.sum(axis=1, dtype=np.float64) for row in rows) / n
+        # One image at a time is there in double precision.
+        squares = (((row - mean[:, np.newaxis]) ** 2).sum(axis=1) for row in rows)
+        variance = sum(squares) / n
+        return mean, np.sqrt(np.where(variance > 0, variance, 1))
 
     # After training -------------------------------------------------------------------------
 
@@ -267,6 +270,7 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
 
     ignored_label: Any = None
 
+    _target: ClassVar[Any] = Maps
     _channels_of_y: ClassVar[bool] = False
 
     def decision_function(self, X: Any) -> Any:
@@ -310,24 +314,15 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the (weighted) share of places whose label is right, but for ignored ones."""
-        _, maps, weights = self._read_pairs(X, y, sample_weight, reset=False)
+        _, maps, weights, _ = self._read_pairs(X, y, sample_weight, reset=False)
         right, total = 0.0, 0.0
         for wanted, seen, weight in zip(maps, self.predict(X), weights, strict=True):
-            weight = weight * self.target_.encode(wanted)[1]
+            weight = weight * self.target_.encode(wanted, self.dtype)[1]
             right, total = right + (weight * (wanted == seen)).sum(), total + weight.sum()
         return float(right / total)
 
     def _of_classes(self, classes: Array) -> Any:
         return Maps(Classes(classes), self.ignored_label)
-
-    def _join_weights(self, y: Any, weight: Any) -> Any:
-        if self.class_weight is None:
-            return weight
-        classes: Classes = self.target_.places
-        encoded = [self.target_.encode(labels) for labels in y]
-        seen = np.concatenate([labels[says] for labels, (_, says) in zip(y, encoded, strict=True)])
-        factors = classes.factors(self.class_weight, seen)
-        return [w * factors[numbers] for w, (numbers, _) in zip(weight, encoded, strict=True)]
 
 
 class StructuredMapRegressor(MapEstimator, NetworkRegressor):
@@ -335,6 +330,8 @@ class StructuredMapRegressor(MapEstimator, NetworkRegressor):
 
     Values of y that are not finite say nothing, neither in training nor in ``score``.
     """
+
+    _target: ClassVar[Any] = Maps
 
     def predict(self, X: Any) -> Any:
         """Return the values at every place, in the units of y.
@@ -352,7 +349,7 @@ class StructuredMapRegressor(MapEstimator, NetworkRegressor):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination over all places that say something."""
-        _, maps, weights = self._read_pairs(X, y, sample_weight, reset=False)
+        _, maps, weights, _ = self._read_pairs(X, y, sample_weight, reset=False)
         columns = []
         for wanted, seen, weight in zip(maps, self.predict(X), weights, strict=True):
             says = np.isfinite(wanted).all(axis=0)

@@ -33,7 +33,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from ..params import Params, one_of, param
-from ..training.rows import Rows, Unread
+from ..training.rows import Unread
 
 LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
 DTYPE = one_of("float32", "float64")
@@ -149,7 +149,13 @@ def is_lazy(X: Any) -> bool:
 
 
 def read(
-    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any
+    estimator: Any,
+    X: Any,
+    y: Any = "no_validation",
+    *,
+    reset: bool,
+    lazily: bool = False,
+    **checks: Any,
 ) -> Any:
     """Return X as an array (n, channels, *spatial), or (X, y) if y is given.
 
@@ -162,6 +168,8 @@ def read(
     reset : bool
         Whether samples of any shape are taken, and their shape and layout are kept as
         ``sample_shape_`` and ``layout_``; if not, they must be as before.
+    lazily : bool, default=False
+        Whether lazy samples stay so, as ``Unread``.
     **checks
         As ``validate_data`` takes them.
 
@@ -171,39 +179,30 @@ def read(
         If X or y cannot be used; the message says what was seen and wanted.
     """
     X, y = (part.detach().cpu().numpy() if hasattr(part, "detach") else part for part in (X, y))
+    # Samples that other libraries can see in memory are no lazy ones.
+    lazy = isinstance(X, LazySamples) and not hasattr(X, "__dlpack__") and X.ndim > 2
+    samples = X
+    if lazily and lazy:  # the shape is checked now; values are when they are read
+        X = np.broadcast_to(np.zeros((), estimator.dtype), X.shape)
+        checks["ensure_all_finite"] = False
     if not reset and hasattr(X, "shape"):
         check_sample_shape(estimator, tuple(X.shape[1:]))
     checks = {"dtype": estimator.dtype, "allow_nd": True, **checks}
     checked = validate_data(estimator, X, y, reset=reset, **checks)
     X, *targets = checked if isinstance(checked, tuple) else (checked,)
-    shape = image_shape_of(X.shape[1:], estimator.image_shape)
+    shape = X.shape[1:]
+    if estimator.image_shape is not None:
+        shape = image_shape_of(shape, estimator.image_shape)
     if reset:
         estimator.layout_ = decide_layout(shape, estimator.layout)
         estimator.sample_shape_ = X.shape[1:]
-    else:
-        check_sample_shape(estimator, X.shape[1:])  # lists had no shape before
+    elif not hasattr(samples, "shape"):  # of a list, the shape is known by now
+        check_sample_shape(estimator, X.shape[1:])
     X = channels_first(X.reshape(len(X), *shape), estimator.layout_)
+    if lazily and lazy:
+        numbers = np.arange(len(samples))
+        X = Unread(lazy_reader(estimator, samples), numbers, X.shape[1:], estimator.dtype)
     return (X, *targets) if targets else X
-
-
-def read_rows(
-    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any
-) -> Any:
-    """Return X as ``Rows`` (n, channels, *spatial), or (X, y); what is lazy stays unread.
-
-    Parameters and errors are those of ``read``.
-    """
-    # Samples that other libraries can see in memory are no lazy ones.
-    lazy = isinstance(X, LazySamples) and not hasattr(X, "__dlpack__") and X.ndim > 2
-    if lazy:  # the shape is checked now; values are when they are read
-        given = np.broadcast_to(np.zeros((), estimator.dtype), X.shape)
-        checks["ensure_all_finite"] = False
-    result = read(estimator, given if lazy else X, y, reset=reset, **checks)
-    source, *targets = result if isinstance(result, tuple) else (result,)
-    if lazy:
-        source = Unread(lazy_reader(estimator, X), source.shape, estimator.dtype)
-    rows = Rows(source, np.arange(source.shape[0]))
-    return (rows, *targets) if targets else rows
 
 
 def lazy_reader(estimator: Any, X: LazySamples) -> Any:

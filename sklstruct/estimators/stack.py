@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 from .. import plugins
 from ..compat import check_sample_weight, safe_indexing
 from ..params import SEED, Params, integer, param
-from .calibration import best_temperature, held_out_values, subject_numbers
+from .held_out import best_temperature, held_out_values, subject_numbers
 
 Array = NDArray[Any]
 

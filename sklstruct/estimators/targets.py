@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -41,45 +42,47 @@ class Classes:
         return y
 
     @classmethod
-    def of(cls, y: Array, weight: Array | None = None) -> Self:
-        """Return the classes of labels, or raise ValueError if there is one only."""
+    def of(
+        cls,
+        y: Array,
+        weight: Array | None = None,
+        before: Classes | None = None,
+        estimator: Any = None,
+    ) -> Classes:
+        """Return the classes of labels; if a training goes on, they must be those before.
+
+        Raises
+        ------
+        ValueError
+            If there are less than two classes, or others than before.
+        """
         classes = np.unique(y)
         if len(classes) < 2:
             raise ValueError(f"y must have at least two classes, got one class: {classes[0]}.")
-        return cls(classes)
-
-    def again(self, y: Array, weight: Array | None) -> Self:
-        """Return the classes for a training that goes on, or raise ValueError for other ones."""
-        classes = self.of(y).classes
-        if not np.array_equal(classes, self.classes):
+        if before is not None and not np.array_equal(classes, before.classes):
             raise ValueError(
-                f"With warm_start, y must have the classes {self.classes}, got {classes}."
+                f"With warm_start, y must have the classes {before.classes}, got {classes}."
             )
-        return self
+        return cls(classes) if before is None else before
 
     @property
     def n_outputs(self) -> int:
         """Number of classes."""
         return len(self.classes)
 
-    @property
-    def n_classes(self) -> int | None:
-        """Number of classes; there is none for values."""
-        return len(self.classes)
-
     def objective(self, label_smoothing: float) -> Objective:
         """Return the cross entropy."""
         return CrossEntropy(label_smoothing)
 
-    def encode(self, y: Array) -> NDArray[np.int64]:
-        """Return the numbers of classes, or raise ValueError for an unknown label."""
+    def encode(self, y: Array, dtype: str = "") -> Tensor:
+        """Return the numbers of classes as a tensor, or raise ValueError for an unknown label."""
         unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
             raise ValueError(
                 f"y has labels {unknown.tolist()} that are not among the classes "
                 f"{self.classes.tolist()}."
             )
-        return np.searchsorted(self.classes, y).astype(np.int64)
+        return torch.from_numpy(np.searchsorted(self.classes, y).astype(np.int64))
 
     def decode(self, outputs: Array) -> Array:
         """Return the label of the largest logit, (n, n_classes, ...) to (n, ...)."""
@@ -88,6 +91,11 @@ class Classes:
     def strata(self, y: Tensor) -> Array | None:
         """Return what both parts of a hold-out should have in equal shares."""
         return y.numpy()
+
+    def weighed(self, y: Array, weight: Array | None, class_weight: Any) -> Array:
+        """Return the weights of samples, joined with those of their classes."""
+        of_sample = self.factors(class_weight, y)[self.encode(y).numpy()]
+        return of_sample if weight is None else weight * of_sample
 
     def factors(self, class_weight: Any, y: Array) -> Array:
         """Return the factor on the weights of each class, shape (n_classes,).
@@ -125,7 +133,6 @@ class Values:
     scale: Array
 
     checks: ClassVar[dict[str, Any]] = {"multi_output": True, "y_numeric": True}
-    n_classes: ClassVar[int | None] = None
 
     @staticmethod
     def read(y: Array) -> Array:
@@ -137,16 +144,20 @@ class Values:
         return y.astype(np.float64)
 
     @classmethod
-    def of(cls, y: Array, weight: Array | None) -> Self:
-        """Return the mean and the deviation of numbers."""
+    def of(
+        cls,
+        y: Array,
+        weight: Array | None = None,
+        before: Values | None = None,
+        estimator: Any = None,
+    ) -> Values:
+        """Return mean and deviation of numbers; a training that goes on keeps the first ones."""
+        if before is not None:
+            return before
         columns = y.reshape(len(y), -1)
         mean = np.average(columns, axis=0, weights=weight)
         variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
         return cls(y.shape[1:], mean, np.sqrt(np.where(variance > 0, variance, 1)))
-
-    def again(self, y: Array, weight: Array | None) -> Self:
-        """Return the first mean and deviation, in whose units a network goes on."""
-        return self
 
     @property
     def n_outputs(self) -> int:
@@ -157,14 +168,21 @@ class Values:
         """Return the squared error."""
         return SquaredError()
 
-    def encode(self, y: Array) -> Array:
-        """Return standardised values (n, n_values), or raise ValueError for another number."""
+    def encode(self, y: Array, dtype: str) -> Tensor:
+        """Return standardised values (n, n_values) as a tensor of a dtype.
+
+        Raises
+        ------
+        ValueError
+            If a sample has another number of values.
+        """
         if y.shape[1:] != self.shape:
             raise ValueError(
                 f"y must have shape (n, {', '.join(map(str, self.shape))}) as in the "
                 f"first fit, got {y.shape}."
             )
-        return (y.reshape(len(y), -1) - self.mean) / self.scale
+        standardised = (y.reshape(len(y), -1) - self.mean) / self.scale
+        return torch.from_numpy(standardised.astype(dtype))
 
     def decode(self, outputs: Array) -> Array:
         """Return values in the units of y, as y had them."""
@@ -192,38 +210,39 @@ class Maps:
     ignored: Any = None
 
     @classmethod
-    def of(cls, maps: Sequence[Array], kind: type[Classes | Values], ignored: Any = None) -> Self:
-        """Return the classes, or mean and deviation, of all places that count.
+    def of(
+        cls, maps: Sequence[Array], weight: Any = None, before: Maps | None = None, *, estimator: Any
+    ) -> Maps:
+        """Return the classes, or mean and deviation, of all places that say something.
 
         Parameters
         ----------
         maps : sequence of ndarray, shape (*spatial) of labels or (n_values, *spatial)
-        kind : {Classes, Values}
-        ignored : label, default=None
+        weight : sequence of ndarray, default=None
+            Not used: a place says the same with any weight.
+        before : Maps, default=None
+            Where a training goes on.
+        estimator : StructuredMapClassifier or StructuredMapRegressor
         """
-        if kind is Classes:
+        ignored = getattr(estimator, "ignored_label", None)
+        if is_classifier(estimator):
             y = np.concatenate([labels[known(labels, ignored)] for labels in maps])
-            check_classification_targets(y)
+            kind: Any = Classes
         else:
             flat = np.concatenate([values.reshape(len(values), -1) for values in maps], axis=1)
             y = flat.T[np.isfinite(flat).all(axis=0)]
-            y = y[:, 0] if y.shape[1] == 1 else y
+            kind, y = Values, y[:, 0] if y.shape[1] == 1 else y
         if len(y) == 0:
             raise ValueError("y says nothing at any place: all labels are ignored, or not finite.")
-        return cls(kind.of(y, None), ignored)
-
-    def again(self, found: Maps) -> Maps:
-        """Return the codec for a training that goes on with maps of another codec."""
-        if isinstance(found.places, Classes):
-            self.places.again(found.places.classes, None)
-        return self
+        if kind is Classes:
+            check_classification_targets(y)
+        places = kind.of(y, None, None if before is None else before.places)
+        return cls(places, ignored) if before is None else before
 
     @property
     def n_outputs(self) -> int:
         """Number of outputs at a place."""
         return self.places.n_outputs
-
-    n_classes: ClassVar[int | None] = None  # scoring callbacks know labels of samples only
 
     @property
     def classes(self) -> Array:
@@ -232,9 +251,9 @@ class Maps:
 
     def objective(self, label_smoothing: float) -> Objective:
         """Return the weighted mean over places of what a place is worth."""
-        return AtPlaces(self.places.objective(label_smoothing))  # type: ignore[arg-type]
+        return AtPlaces(self.places.objective(label_smoothing))
 
-    def encode(self, y: Array) -> tuple[Array, Array]:
+    def encode(self, y: Array, dtype: str) -> tuple[Array, Array]:
         """Return the target of one map, and where it says something, (*spatial).
 
         Raises
@@ -245,12 +264,13 @@ class Maps:
         if isinstance(self.places, Classes):
             says = known(y, self.ignored)
             numbers = np.zeros(y.shape, np.int64)
-            numbers[says] = self.places.encode(y[says])
+            numbers[says] = self.places.encode(y[says]).numpy()
             return numbers, says
         says = np.isfinite(y).all(axis=0)
         columns = np.where(says, y, 0).reshape(len(y), -1).T
         columns = columns if self.places.shape else columns[:, 0]
-        return self.places.encode(columns).T.reshape(-1, *y.shape[1:]), says
+        encoded = self.places.encode(columns, dtype).numpy()
+        return encoded.T.reshape(-1, *y.shape[1:]), says
 
     def decode(self, outputs: Array) -> Array:
         """Return the map of outputs (n_outputs, *spatial): labels, or values in the units of y."""
@@ -258,6 +278,14 @@ class Maps:
             return self.places.decode(outputs[np.newaxis])[0]
         values = self.places.decode(outputs.reshape(len(outputs), -1).T)
         return values.T.reshape(*self.places.shape, *outputs.shape[1:])
+
+    def weighed(self, y: Sequence[Array], weight: Sequence[Array], class_weight: Any) -> Any:
+        """Return the weights of places, joined with those of their classes."""
+        assert isinstance(self.places, Classes)
+        encoded = [self.encode(labels, "float32") for labels in y]
+        seen = np.concatenate([labels[says] for labels, (_, says) in zip(y, encoded, strict=True)])
+        factors = self.places.factors(class_weight, seen)
+        return [w * factors[numbers] for w, (numbers, _) in zip(weight, encoded, strict=True)]
 
     def strata(self, y: Any) -> Array | None:
         """Return None: a hold-out of maps is drawn from all alike."""
@@ -270,8 +298,3 @@ def known(labels: Array, ignored: Any) -> NDArray[np.bool_]:
 
 
 Target = Classes | Values | Maps
-
-
-def as_tensor(encoded: Array, dtype: str) -> Tensor:
-    """Return encoded targets as a tensor: class numbers as they are, values in a precision."""
-    return torch.from_numpy(encoded if encoded.dtype == np.int64 else encoded.astype(dtype))

@@ -6,6 +6,7 @@ from ..hookspecs import hookimpl
 from .frame import Frame as Frame
 from .frame import FrameFamily as FrameFamily
 from .frame import Steering as Steering
+from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
 from .gaussian import GaussianDerivatives as GaussianDerivatives
 from .morlet import Gabor as Gabor

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..params import Params
+from ..params import Params, remembered
 
 Array = NDArray[np.float64]
 
@@ -140,12 +140,12 @@ class Frame:
             raise ValueError(f"This frame has {self.ndim} dimensions, but {ndim} are needed.")
         return self
 
-    @property
+    @cached_property
     def support(self) -> tuple[int, ...]:
         """Extents of the atoms, in samples."""
         return self.atoms.shape[1:]
 
-    @property
+    @cached_property
     def ndim(self) -> int:
         """Number of spatial dimensions."""
         return len(self.support)
@@ -335,3 +335,12 @@ def separate(atom: Array) -> tuple[Array, ...] | None:
         profiles.append(profile)
         rest = remainder.reshape(rest.shape[1:])
     return (*profiles, rest)
+
+
+@remembered
+def build_frame(family: FrameFamily, ndim: int) -> Frame:
+    """Return the frame of a family, the same one for equal families.
+
+    Layers and fits that have a frame in common so share what is derived from it.
+    """
+    return family.build(ndim)

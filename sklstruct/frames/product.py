@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..params import remembered
 from .checks import check_integer, check_ndim, check_positive, check_scales
 from .frame import Array, Frame
 from .gaussian import GaussianDerivatives, jet_label, multi_indices
@@ -54,7 +55,7 @@ class ProductFrame(Frame):
         atoms = zip(*self.factors, strict=True)
         return np.stack([reduce(np.multiply.outer, profiles) for profiles in atoms])
 
-    @property
+    @cached_property
     def support(self) -> tuple[int, ...]:
         """Extents of the atoms, in samples."""
         assert self.factors is not None
@@ -67,6 +68,7 @@ class ProductFrame(Frame):
         return np.prod([profiles @ profiles.T for profiles in self.factors], axis=0)
 
 
+@remembered
 def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> ProductFrame:
     """Return the frame of a family of Gaussian derivatives, known by its factors.
 

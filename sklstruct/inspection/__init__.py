@@ -1,22 +1,39 @@
-"""Pictures and numbers about frames, kernels, coefficients, stability and studies.
+"""Pictures, maps and numbers about frames, kernels, features, networks and studies.
 
 Every display holds its numbers as attributes; ``plot`` draws them and ``save`` writes the
 picture.  matplotlib is imported when the first picture is drawn.
 """
 
-from .coefficient import CoefficientDisplay as CoefficientDisplay
-from .cohort_display import CohortCalibrationDisplay as CohortCalibrationDisplay
-from .cohort_display import CohortDifferencesDisplay as CohortDifferencesDisplay
-from .cohort_display import CohortRocDisplay as CohortRocDisplay
-from .cohort_display import CohortScoresDisplay as CohortScoresDisplay
-from .cohort_report import write_report as write_report
-from .frame import FrameDisplay as FrameDisplay
-from .kernel import KernelDisplay as KernelDisplay
-from .map_display import MapDisplay as MapDisplay
-from .maps import write_maps as write_maps
-from .occlusion import occlusion_map as occlusion_map
-from .scattering import ScatteringDisplay as ScatteringDisplay
-from .stability import Stability as Stability
-from .stability import stability as stability
-from .stability_display import StabilityDisplay as StabilityDisplay
-from .study import StudyDisplay as StudyDisplay
+import importlib
+from typing import Any
+
+_HOMES = {
+    "CoefficientDisplay": "coefficient",
+    "CohortCalibrationDisplay": "cohort_display",
+    "CohortDifferencesDisplay": "cohort_display",
+    "CohortRocDisplay": "cohort_display",
+    "CohortScoresDisplay": "cohort_display",
+    "FrameDisplay": "frame",
+    "KernelDisplay": "kernel",
+    "MapDisplay": "map_display",
+    "ScatteringDisplay": "scattering",
+    "Stability": "stability",
+    "StabilityDisplay": "stability_display",
+    "StudyDisplay": "study",
+    "class_activation_map": "attribution",
+    "gradient_map": "attribution",
+    "occlusion_map": "occlusion",
+    "stability": "stability",
+    "write_maps": "maps",
+    "write_report": "cohort_report",
+}
+
+
+def __getattr__(name: str) -> Any:  # a picture of a frame needs neither torch nor pandas
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -24,7 +24,7 @@ from .drawing import (
     scale_name,
     scale_runs,
 )
-from .frame_layers import frame_layers, pick_layer, to_numpy, unit_coefficients
+from .frame_layers import frame_layers, unit_coefficients
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,9 +107,16 @@ class KernelDisplay(Display):
             If it has no frame layers, or not the layer, channel or number asked for.
         """
         layers = frame_layers(estimator)
-        name = pick_layer(layers, layer)
+        names = list(layers)
+        index = 0 if layer is None else names.index(layer) if layer in names else layer
+        if not isinstance(index, int) or not -len(names) <= index < len(names):
+            raise ValueError(
+                f"layer must be an index below {len(names)} or one of {', '.join(names)}, got "
+                f"{layer!r}."
+            )
+        name = names[index]
         picked = slice(check_integer("n_kernels", n_kernels, 1)), input_channel
-        kernels, coefficients = to_numpy(layers[name].kernel), unit_coefficients(layers[name])
+        kernels = layers[name].kernel.numpy(force=True).astype(np.float64)
         if check_integer("input_channel", input_channel, 0) >= kernels.shape[1]:
             raise ValueError(
                 f"input_channel must be below {kernels.shape[1]}, the number of input channels of "
@@ -118,7 +125,7 @@ class KernelDisplay(Display):
         return cls(
             layers[name].frame,
             kernels[picked],
-            coefficients[picked],
+            unit_coefficients(layers[name])[picked],
             layer=name,
             input_channel=input_channel,
         )

@@ -61,7 +61,7 @@ def write_maps(
         Folder to write, which must be absent or empty.  It is there as a whole or not at all.
     attribution : callable
         Maps (estimator, volumes, target) to maps of the shape of the volumes, (n, D, H, W):
-        ``gradient_map`` or ``class_activation_map`` of ``sklstruct.estimators``, or
+        ``gradient_map``, ``class_activation_map``, or
         ``occlusion_map`` with a size, ``functools.partial(occlusion_map, size=5)``.
     target : label, default=None
         What the maps are about, as the attribution takes it.  Give it where there are more than

@@ -87,7 +87,8 @@ def map_of_one(
     """Return the map of one sample, whose boxes are replaced by those of another."""
     sample = sample.astype(np.result_type(sample, np.float32), copy=False)
     scores = decisions(estimator, sample[np.newaxis])[0]
-    column = target_column(estimator, target, scores)
+    chosen = target_column(estimator, target, len(scores))
+    column = int(scores.argmax()) if chosen is None else chosen
     total, coverage = np.zeros(sample.shape), np.zeros(sample.shape)
     for box in boxes:
         coverage[box] += 1
@@ -113,24 +114,38 @@ def decisions(estimator: Any, X: Array) -> Array:
     return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
 
 
-def target_column(estimator: Any, target: Any, scores: Array) -> int:
-    """Return the column of the target among the scores of one sample."""
+def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:
+    """Return the column of outputs that a target means; None is the largest one of a sample.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    target : label or int or None
+        A class or the number of a value; None is the only value, the second of two classes, and
+        of more the one that is predicted.
+    n_columns : int
+        Number of outputs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class or value, or not one output a class.
+    """
     if not is_classifier(estimator):
-        target = 0 if target is None and len(scores) == 1 else target
-        if target not in range(len(scores)):
+        target = 0 if target is None and n_columns == 1 else target
+        if target not in range(n_columns):
             raise ValueError(
-                f"target must be the number of a value, from 0 to {len(scores) - 1}, got "
-                f"{target!r}."
+                f"target must be the number of a value, from 0 to {n_columns - 1}, got {target!r}."
             )
         return int(target)
     classes = estimator.classes_.tolist()
-    if len(scores) != len(classes):
+    if n_columns != len(classes):
         raise ValueError(
             f"{type(estimator).__name__} must give one decision value a class, {len(classes)}, "
-            f"got {len(scores)}."
+            f"got {n_columns}."
         )
     if target is None:
-        return 1 if len(classes) == 2 else int(scores.argmax())
+        return 1 if n_columns == 2 else None
     if target not in classes:
         raise ValueError(f"target must be one of the classes {classes}, got {target!r}.")
     return int(classes.index(target))

@@ -9,6 +9,7 @@ _HOMES = {
     "Cohort": "cohort",
     "Dataset": "dataset",
     "NiftiVolumes": "nifti.estimator",
+    "OfRegions": "nifti.regions",
     "RegionMeans": "nifti.regions",
     "atomic_write": "atomic",
     "check_leakage": "leakage",

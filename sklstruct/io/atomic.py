@@ -37,6 +37,8 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         The subclass that says why the place cannot be written to; its message names ``path``.
     """
     path = Path(path)
+    # In the same folder, because only within a file system is moving a file one step; and under
+    # a name of its own, because other processes may write the same file now.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
@@ -49,9 +51,10 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         with stream:
             yield stream
             stream.flush()
+            # After a loss of power there may be a name without a content otherwise.
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C must not leave anything either
         temporary.unlink(missing_ok=True)
         raise
 
@@ -59,7 +62,7 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a folder to write to, which becomes ``path`` when all is written."""
-    path = path.absolute()
+    path = path.absolute()  # of "." there is no folder beside it
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(errno.EEXIST, "Must be absent or an empty folder", str(path))
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")

@@ -153,6 +153,7 @@ class Cohort:
         table = pd.DataFrame(scans, columns=list(columns), dtype=object)
         if table[SESSION].isna().all():
             table = table.drop(columns=SESSION)
+        # Names stay text: a subject called 007 is not 7.
         table = table.apply(lambda values: values if values.name in NAMES else typed(values))
         return cls(name, table, as_report(problems), target, site)
 
@@ -224,6 +225,7 @@ class Cohort:
 
     def _sound(self) -> pd.DataFrame:
         """Return the table, or raise a ValueError if there are problems that are not left out."""
+        # Silence about a missing scan would change what a study says, and nobody would know.
         if len(self.report) and not self.left_out:
             raise ValueError(
                 f"The cohort {self.name!r} must be without problems; solve them, or leave them out "
@@ -245,6 +247,7 @@ class Cohort:
 
     def _values(self, column: str) -> NDArray[Any]:
         """Return a column as a plain array."""
+        # By way of a list NumPy finds the type; pandas would give objects, or a type of its own.
         return np.array(self.table[column].tolist())
 
 

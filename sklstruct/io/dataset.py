@@ -41,6 +41,7 @@ class Dataset:
     def __post_init__(self) -> None:
         for field in ("X", "y", "X_test", "y_test"):
             values = getattr(self, field)
+            # The only moment in which it changes: what is frozen is what was checked.
             object.__setattr__(self, field, None if values is None else np.asarray(values))
         check_pair("X", self.X, "y", self.y)
         if self.X_test is None and self.y_test is None:
@@ -69,7 +70,7 @@ class Dataset:
 def check_pair(x_name: str, X: Array, y_name: str, y: Array) -> None:
     """Raise a ValueError unless X holds samples and y one label for each of them."""
     check_samples(x_name, X)
-    if y.ndim != 1 or y.dtype.kind not in "biufSU":
+    if y.ndim != 1 or y.dtype.kind not in "biufSU":  # objects would need pickle to be stored
         raise ValueError(
             f"{y_name} must be one-dimensional with labels that are numbers or strings, got "
             f"shape {y.shape} and dtype {y.dtype}."

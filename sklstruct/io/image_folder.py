@@ -51,14 +51,19 @@ def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> 
             f"{len(classes)} subfolders."
         )
     files = [file for folder in classes for file in images_in(folder)]
+    labels = np.array([file.parent.name for file in files])
+    return Dataset(name or path.resolve().name, read_images(files), labels)
+
+
+def read_images(files: list[Path]) -> NDArray[Any]:
+    """Return images of one shape, (n, *shape), or raise a ValueError that names the other one."""
     images = [read_image(file) for file in files]
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             raise ValueError(
                 f"{file} must have the shape {images[0].shape} of {files[0]}, got {image.shape}."
             )
-    labels = np.array([file.parent.name for file in files])
-    return Dataset(name or path.resolve().name, np.stack(images), labels)
+    return np.stack(images)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -77,21 +82,18 @@ def is_shown(path: Path) -> bool:
 
 def read_image(path: Path) -> NDArray[Any]:
     """Return one image as an array of finite numbers."""
+    # Pillow and NumPy would take a damaged file for one of another format, or name it by no path.
     with open(path, "rb") as stream:
         try:
             if path.suffix.lower() == ".npy":
                 image = np.lib.format.read_array(stream, allow_pickle=False)
             else:
-                image = np.asarray(plain(Image.open(stream)))
+                # Cameras store how they were held beside the pixels, which alone lie on their side.
+                upright = ImageOps.exif_transpose(Image.open(stream))
+                if upright.mode not in NUMBER_MODES:
+                    upright = upright.convert(GREY_MODES.get(upright.mode, "RGB"))
+                image = np.asarray(upright)
             check_samples("an image", image[None])
         except Exception as error:  # every format fails in its own ways
             raise ValueError(f"{path} is not a sound image: {error}") from error
     return image
-
-
-def plain(image: Image.Image) -> Image.Image:
-    """Return an image upright, with one number or three colours a pixel."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode in NUMBER_MODES:
-        return image
-    return image.convert(GREY_MODES.get(image.mode, "RGB"))

@@ -42,6 +42,7 @@ def check_leakage(
     test, test_groups = parts(test, test_groups)
     if train_groups is not None and test_groups is not None:
         check_subjects(train_groups, test_groups)
+    # Names say nothing: the same scan is in two folders more often than one thinks.
     by_digest = defaultdict(list)
     for path in train:
         by_digest[voxel_digest(path)].append(path)
@@ -88,7 +89,7 @@ def voxel_digest(path: str | os.PathLike[str]) -> str:
     OSError, ValueError
         As ``read_volume`` does.
     """
-    stat = os.stat(path)
+    stat = os.stat(path)  # a study asks for the same files again, and they may have changed
     return digest_at(os.fspath(path), stat.st_mtime_ns, stat.st_size)
 
 

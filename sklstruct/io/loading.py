@@ -40,20 +40,15 @@ def load_dataset(
         If a name is unknown, with the close matches; or if the data cannot be used.
     """
     path = Path(source).expanduser()
-    if isinstance(source, str) and path.name == source and path.suffix != ".npz":
-        return load_named(source, root)
-    return load_path(path)
-
-
-def load_named(name: str, root: str | os.PathLike[str] | None) -> Dataset:
-    """Return the data set of a name that is no path."""
-    if (file := find_file(name, root)) is not None:
-        return load_path(file)
+    is_name = isinstance(source, str) and path.name == source and path.suffix != ".npz"
+    file = find_file(str(source), root) if is_name else path
+    if file is not None:
+        return read_image_folder(file) if file.is_dir() else read_npz(file)
     try:
-        load = lookup("dataset", name)
+        load = lookup("dataset", str(source))
     except ValueError as error:
         searched = root or data_folder() or f"the folder that {VARIABLE} would name"
-        raise ValueError(f"{error} There is no {name}.npz in {searched} either.") from None
+        raise ValueError(f"{error} There is no {source}.npz in {searched} either.") from None
     return load()
 
 
@@ -61,14 +56,10 @@ def find_file(name: str, root: str | os.PathLike[str] | None) -> Path | None:
     """Return the file or folder that a name stands for, or None if it is to be looked up."""
     if root is not None and (file := Path(root) / f"{name}.npz").is_file():
         return file
+    # A file must not take the place of what has a name: a study would be of other data by chance.
     if name in entries("dataset"):
         return None
     folder = data_folder()
     if folder is not None and (file := folder / f"{name}.npz").is_file():
         return file
     return path if (path := Path(name)).exists() else None
-
-
-def load_path(path: Path) -> Dataset:
-    """Return the data set of an ``.npz`` file or of a folder of images."""
-    return read_image_folder(path) if path.is_dir() else read_npz(path)

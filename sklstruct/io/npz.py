@@ -53,6 +53,7 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
 
 def read_arrays(path: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
     """Return those arrays of an ``.npz`` file that have one of the keys."""
+    # np.load takes what is no zip archive for a pickle, and tells its user to allow it.
     with open(path, "rb") as stream:
         try:
             archive = NpzFile(stream, allow_pickle=False)

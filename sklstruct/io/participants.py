@@ -40,6 +40,7 @@ def read_participants(path: Path, target: str | None) -> Rows:
     ValueError
         If it is no such table; the message names file and line.
     """
+    # pandas would guess types, take "NA" as it likes and not say on which line a row breaks.
     lines = csv.reader(io.StringIO(decoded(path), newline=""), delimiter="\t", strict=True)
     numbered = []
     try:
@@ -60,20 +61,18 @@ def read_participants(path: Path, target: str | None) -> Rows:
             )
     if not rest:
         raise ValueError(f"{path} has a header but no participants.")
-    return {line: as_row(header, cells) for line, cells in rest}
-
-
-def as_row(header: list[str], cells: list[str]) -> Row:
-    """Return the cells of a row by column."""
-    values = (None if cell in MISSING else cell for cell in cells)
-    return {SESSION: None, **dict(zip(header, values, strict=True))}
+    rows: Rows = {}
+    for line, cells in rest:
+        values = (None if cell in MISSING else cell for cell in cells)
+        rows[line] = {SESSION: None, **dict(zip(header, values, strict=True))}
+    return rows
 
 
 def decoded(path: Path) -> str:
     """Return the text of a file in UTF-8."""
     content = path.read_bytes()
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
         place = content.find(b"\0")  # as in UTF-16, or where the file is no text
     except UnicodeDecodeError as error:
         place = error.start
@@ -104,6 +103,7 @@ def check_header(where: str, header: list[str], target: str | None) -> None:
 
 def typed(column: pd.Series) -> pd.Series:
     """Return a column of text as numbers if all its values are numbers."""
+    # All or none: ages of which one reads "unknown" must not become numbers with a gap.
     values = column.dropna()
     if values.empty or pd.to_numeric(values, errors="coerce").isna().any():
         return column

@@ -6,9 +6,9 @@ right, y to the front, z up), so that the same head can be sampled on any grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,13 +137,14 @@ def folding(points: Field) -> Field:
     rho = np.linalg.norm((points - centre) / axes, axis=0) + 1e-9
     vectors, phases = fold_waves()
     field = sum_waves(centre + (points - centre) / rho, vectors, phases, np.ones((1, FOLDS)))
+    # A wave over its slope is the distance from its zero, near there.
     slope = np.linalg.norm(vectors) / np.sqrt(3)  # root mean square along the surface
     return rho * field[0] / slope
 
 
 @cache
 def fold_waves() -> tuple[Field, Field]:
-    """Return the wave vectors and phases of the folds."""
+    """Return the wave vectors and phases of the folds, the same in all heads."""
     return draw_waves(np.random.default_rng(20), FOLDS, FOLD_LENGTHS)
 
 
@@ -160,6 +161,7 @@ def draw_waves(
 def sum_waves(points: Field, vectors: Field, phases: Field, amplitudes: Field) -> Field:
     """Return sums of plane waves, one for each row of amplitudes, (n_sums, *shape)."""
     total = np.zeros((len(amplitudes), *points.shape[1:]))
+    # One wave after another: all at once would take 16 times the memory of a volume.
     for vector, phase, amplitude in zip(vectors, phases, amplitudes.T, strict=True):
         wave = np.cos(np.tensordot(vector, points, 1) + phase)
         total += amplitude.reshape(-1, 1, 1, 1) * wave
@@ -185,8 +187,6 @@ def choose_anatomy(template: str | None, width: float) -> Anatomy:
     """Return the function that gives the tissues of a head, for voxels of some width."""
     if template is None:
         return partial(phantom, width=width)
-    if template != "MNI152":
-        raise ValueError(f"template must be 'MNI152' or None, got {template!r}.")
     try:
         from nilearn import datasets  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
@@ -194,13 +194,14 @@ def choose_anatomy(template: str | None, width: float) -> Anatomy:
             "template='MNI152' takes its tissue maps from nilearn, which cannot be imported "
             f"({error}): install it with pip install nilearn, or leave out the template."
         ) from error
-    maps = datasets.load_mni152_gm_template, datasets.load_mni152_wm_template
-    return template_anatomy([load(2) for load in (*maps, datasets.load_mni152_brain_mask)], width)
-
-
-def template_anatomy(images: Iterable[Any], width: float) -> Anatomy:
-    """Return the anatomy of three images on one grid: grey matter, white matter, whole brain."""
-    grey, white, brain = images
+    grey, white, brain = (
+        load(2)  # mm
+        for load in (
+            datasets.load_mni152_gm_template,
+            datasets.load_mni152_wm_template,
+            datasets.load_mni152_brain_mask,
+        )
+    )
     inverse = np.linalg.inv(grey.affine)
     sigma = 0.35 * width * np.linalg.norm(inverse[:3, :3], axis=1)  # voxels, against aliasing
     maps = [
@@ -211,7 +212,7 @@ def template_anatomy(images: Iterable[Any], width: float) -> Anatomy:
     def anatomy(points: Field, ageing: float) -> Tissues:
         voxels = np.tensordot(inverse[:3, :3], points, 1) + column(inverse[:3, 3])
         grey, white, head = (np.clip(map_coordinates(m, voxels, order=1), 0, 1) for m in maps)
-        white = np.minimum(white, head)
+        white = np.minimum(white, head)  # interpolated maps add up to more than the head in places
         grey = np.minimum(grey, head - white) * (1 - ageing)
         return Tissues(grey, white, head - white - grey)
 

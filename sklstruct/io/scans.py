@@ -39,7 +39,14 @@ class Join(NamedTuple):
 
 def join_bids(rows: Rows, folder: Path, suffix: str, datatype: str, session: str | None) -> Join:
     """Find the images of participants, of one session or of all that their rows do not name."""
-    rows = {line: with_prefixes(row) for line, row in rows.items()}
+    rows = {
+        line: {
+            **row,
+            SUBJECT: prefixed("sub", row[SUBJECT]),
+            SESSION: prefixed("ses", row[SESSION]),
+        }
+        for line, row in rows.items()
+    }
     images = bids_images(folder, suffix, datatype)
     if session is not None:
         wanted = prefixed("ses", session)
@@ -47,18 +54,16 @@ def join_bids(rows: Rows, folder: Path, suffix: str, datatype: str, session: str
         images = {key: paths for key, paths in images.items() if key[1] == wanted}
         if not rows or not images:
             raise ValueError(f"session must be one of those in {folder}, got {session!r}.")
-    found = {line: images_of(row, images) for line, row in rows.items()}
+    found: dict[int, Files] = {
+        line: {
+            session: paths
+            for (subject, session), paths in images.items()
+            if subject == row[SUBJECT] and row[SESSION] in (None, session)
+        }
+        for line, row in rows.items()
+    }
     known = {path for files in found.values() for path in flat(files)}
     return Join(rows, found, [path for path in flat(images) if path not in known])
-
-
-def images_of(row: Row, images: dict[Key, list[Path]]) -> Files:
-    """Return the images of the subject of a row, of one session if it names one."""
-    return {
-        session: paths
-        for (subject, session), paths in images.items()
-        if subject == row[SUBJECT] and row[SESSION] in (None, session)
-    }
 
 
 def flat(images: Mapping[Any, list[Path]]) -> Iterator[Path]:
@@ -73,15 +78,10 @@ def bids_images(folder: Path, suffix: str, datatype: str) -> dict[Key, list[Path
     for place in ("sub-*", "sub-*/ses-*"):
         for path in sorted(folder.glob(f"{place}/{datatype}/sub-*")):
             if found := name.fullmatch(path.name):
+                # A file of one subject in the folder of another belongs to neither.
                 in_place = path.relative_to(folder).parts[0] == found[1]
                 images[found[1] if in_place else "", found[2]].append(path)
     return images
-
-
-def with_prefixes(row: Row) -> Row:
-    """Return a row whose subject and session are named as in BIDS."""
-    subject, session = prefixed("sub", row[SUBJECT]), prefixed("ses", row[SESSION])
-    return {**row, SUBJECT: subject, SESSION: session}
 
 
 def prefixed(entity: str, label: str | None) -> str | None:
@@ -135,7 +135,12 @@ def sort_out(
     """Return the scans that can be used, as rows with an image, and all that is wrong."""
     scans: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    lines, owners = lines_of(join.rows), owners_of(join)
+    lines: dict[Any, list[int]] = defaultdict(list)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for line, row in join.rows.items():
+        lines[key_of(row)].append(line)
+        for path in flat(join.files[line]):  # by what they are, as links may have other names
+            owners[os.path.realpath(path)].add(" ".join(filter(None, key_of(row))))
     for line, row in join.rows.items():
         subject, files = row[SUBJECT] or "", join.files[line]
         flaws = row_flaws(row, lines[key_of(row)], target)
@@ -156,23 +161,6 @@ def key_of(row: Row) -> tuple[str | None, str | None]:
     return row[SUBJECT], row[SESSION]
 
 
-def lines_of(rows: Rows) -> dict[Any, list[int]]:
-    """Return the lines on which there is a row of each subject and session."""
-    lines = defaultdict(list)
-    for line, row in rows.items():
-        lines[key_of(row)].append(line)
-    return lines
-
-
-def owners_of(join: Join) -> dict[str, list[str]]:
-    """Return the subjects that each image belongs to, by its real path."""
-    owners = defaultdict(set)
-    for line, row in join.rows.items():
-        for path in flat(join.files[line]):
-            owners[os.path.realpath(path)].add(" ".join(filter(None, key_of(row))))
-    return {path: sorted(names) for path, names in owners.items()}
-
-
 def row_flaws(row: Row, lines: list[int], target: str | None) -> list[str]:
     """Return what is wrong about a row of the table."""
     flaws = []
@@ -185,17 +173,18 @@ def row_flaws(row: Row, lines: list[int], target: str | None) -> list[str]:
     return flaws
 
 
-def image_flaw(paths: list[Path], root: Path, owners: dict[str, list[str]]) -> str | None:
+def image_flaw(paths: list[Path], root: Path, owners: Mapping[str, set[str]]) -> str | None:
     """Return what is wrong about the images of one scan, which should be one, without reading."""
     path, real = paths[0], os.path.realpath(paths[0])
     if len(paths) > 1:
         return f"there are several images where one is wanted, {in_words(p.name for p in paths)}"
+    # A row such as ../../other/scan.nii, or a link, must not bring in what is not of the cohort.
     if not Path(real).is_relative_to(os.path.realpath(root)):
         return f"the image lies outside of {root}, at {real}"
     if not path.is_file():
         return "the link leads to no file" if path.is_symlink() else "there is no such file"
     if len(owners[real]) > 1:
-        return f"the image belongs to several rows, of {in_words(owners[real])}"
+        return f"the image belongs to several rows, of {in_words(sorted(owners[real]))}"
     return None
 
 

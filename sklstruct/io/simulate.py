@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..params import check, integer, one_of, real
 from .atomic import new_folder, write_json
 from .cohort import Cohort
+from .nifti.estimator import SHAPE
 from .phantom import (
     EXTENT,
     Anatomy,
@@ -56,6 +56,22 @@ least half of its maximum.
 """
 
 
+SHARE = real(least=0, most=1)
+RULES = {
+    "n_subjects": integer(2),
+    "shape": SHAPE,
+    "spacing": real(least=0.1, most=100),
+    "effect_size": SHARE,
+    "jitter": real(least=0, most=100),
+    "noise": SHARE,
+    "age_effect": SHARE,
+    "site_effect": SHARE,
+    "sites": integer(1),
+    "template": one_of("MNI152") | None,
+    "random_state": integer(0),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The parameters of ``simulate_cohort``, checked."""
@@ -73,21 +89,12 @@ class Recipe:
     random_state: int
 
     def __post_init__(self) -> None:
-        for name, low in (("n_subjects", 2), ("sites", 1), ("random_state", 0)):
-            check_integer(name, getattr(self, name), low)
-        for name in ("effect_size", "noise", "age_effect", "site_effect"):
-            check_number(name, getattr(self, name), 0, 1)
-        check_number("jitter", self.jitter, 0, 100)
-        check_number("spacing", self.spacing, 0.1, 100)
-        if len(self.shape) != 3:
-            raise ValueError(f"shape must be three numbers of voxels, got {self.shape!r}.")
-        for extent in self.shape:
-            check_integer("shape", extent, 1)
+        for name, rule in RULES.items():
+            check(name, getattr(self, name), rule)
         covered = np.array(self.shape) * self.spacing
         if (covered < EXTENT).any():
-            raise ValueError(
-                f"shape times spacing must cover a head, {by_x(EXTENT)} mm, got {by_x(covered)} mm."
-            )
+            wanted, got = (" x ".join(f"{mm:g}" for mm in extents) for extents in (EXTENT, covered))
+            raise ValueError(f"shape times spacing must cover a head, {wanted} mm, got {got} mm.")
 
 
 class Subject(NamedTuple):
@@ -187,15 +194,19 @@ def simulate_cohort(
 
 def simulate(recipe: Recipe, anatomy: Anatomy, number: int) -> Subject:
     """Return one subject, which depends on the seed and its number only."""
+    # Not one generator for all: a subject must stay the same when a cohort grows.
     rng = np.random.default_rng([recipe.random_state, number])
+    # Sick, well, sick, well, and two by two to the sites: so neither says anything of the other.
     sick, site = number % 2 == 1, number // 2 % recipe.sites
     age = round(rng.uniform(*AGES), 1)
     place = onto_cortex(ATROPHY_AT + recipe.jitter * rng.standard_normal(3))
     points = grid_points(recipe.shape, recipe.spacing)
     head = warp(points, VARIATION, rng)
+    # About the middle of the ages, so that the mean head does not depend on the effect.
     ageing = recipe.age_effect * (age - np.mean(AGES)) / 10
     tissues = anatomy(head, float(ageing))
-    lost = sick * recipe.effect_size * nearness(head, place) * tissues.grey
+    nearness = 0.5 ** (((head - column(place)) ** 2).sum(axis=0) / ATROPHY_RADIUS**2)
+    lost = sick * recipe.effect_size * nearness * tissues.grey
     tissues = Tissues(tissues.grey - lost, tissues.white, tissues.fluid + lost)
     clean = GREY * tissues.grey + WHITE * tissues.white + FLUID * tissues.fluid
     noise = WHITE * recipe.noise * sum(tissues) * rng.standard_normal(recipe.shape)
@@ -207,11 +218,6 @@ def simulate(recipe: Recipe, anatomy: Anatomy, number: int) -> Subject:
         "diagnosis": PATIENT if sick else CONTROL,
     }
     return Subject(row, np.rint(image).astype(np.int16), place, lost)
-
-
-def nearness(points: Field, place: Field) -> Field:
-    """Return the share of the effect that there is at points around an atrophy."""
-    return 0.5 ** (((points - column(place)) ** 2).sum(axis=0) / ATROPHY_RADIUS**2)
 
 
 def shading(recipe: Recipe, points: Field, site: int) -> Field:
@@ -256,7 +262,7 @@ def description(kind: str, name: str) -> dict[str, Any]:
 
 def write_image(path: Path, voxels: NDArray[Any], affine: Field) -> None:
     """Write a compressed NIfTI file without a time stamp."""
-    image = nibabel.Nifti1Image(voxels, affine)
+    image = nibabel.Nifti1Image(voxels, affine)  # integers, as scanners store them
     image.header.set_xyzt_units("mm")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
@@ -265,24 +271,3 @@ def write_image(path: Path, voxels: NDArray[Any], affine: Field) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as BIDS has them."""
     table.to_csv(path, sep="\t", index=False, lineterminator="\n")
-
-
-def check_integer(name: str, value: Any, low: int) -> None:
-    """Raise unless a parameter is an integer from a minimum."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}.")
-    if value < low:
-        raise ValueError(f"{name} must be at least {low}, got {value}.")
-
-
-def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Raise unless a parameter is a number within a range."""
-    if not isinstance(value, (float, Integral)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    if not low <= float(value) <= high:
-        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value}.")
-
-
-def by_x(extents: Iterable[float]) -> str:
-    """Return lengths such as 144 x 184 x 160."""
-    return " x ".join(f"{extent:g}" for extent in extents)

@@ -27,7 +27,7 @@ from ..frames.checks import check_positive
 from ..frames.product import product_jet
 from ..plugins import make_frame
 from .filtering import FilterAndMix, Profile, SeparableFilter, build_tree
-from .frame_conv import WEAKEST_DIRECTION, FrameConv, check_options, padding_samples
+from .frame_conv import WEAKEST_DIRECTION, FrameConv, check_options
 
 Array = NDArray[np.float64]
 
@@ -192,10 +192,10 @@ class CoarseFrameConv(FrameConv):
         tolerance: float = 1e-3,
     ) -> None:
         nn.Module.__init__(self)  # FrameConv would hold all atoms as arrays
-        check_options(in_channels, out_channels, stride, "zeros", "filter")
+        check_options(in_channels=in_channels, out_channels=out_channels, stride=stride)
         self.frame = factored_frame(frame, ndim)
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        self.padding = padding_samples("same", self.frame.support)
+        self.padding = tuple(extent // 2 for extent in self.frame.support)
         self.padding_mode, self.method = "zeros", "filter"
         self.tolerance = check_positive("tolerance", tolerance)
         self._filters: dict[tuple[int, ...], list[tuple[list[int], ReducedFilter]]] = {}

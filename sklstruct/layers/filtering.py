@@ -152,14 +152,17 @@ class SeparableFilter:
         """Return a one-dimensional correlation as a matrix, shape (length_out, length)."""
         padding = self.padding[axis - 1]
         key = (profile, padding, length, like.dtype, like.device)
-        if key not in self._bands:
-            padded = length + 2 * padding
-            band = np.zeros(((padded - len(profile)) // self.stride + 1, padded))
-            for row in range(len(band)):
-                band[row, row * self.stride : row * self.stride + len(profile)] = profile
-            inside = band[:, padding : padding + length]
-            self._bands[key] = torch.tensor(inside, dtype=like.dtype, device=like.device)
-        return self._bands[key]
+        if key in self._bands:
+            return self._bands[key]
+        padded = length + 2 * padding
+        rows = np.zeros(((padded - len(profile)) // self.stride + 1, padded))
+        for row in range(len(rows)):
+            rows[row, row * self.stride : row * self.stride + len(profile)] = profile
+        inside = rows[:, padding : padding + length]
+        band = torch.tensor(inside, dtype=like.dtype, device=like.device)
+        if type(band) is Tensor:  # and none of those that stand for one while a graph is traced
+            self._bands[key] = band
+        return band
 
 
 class FilterAndMix(torch.autograd.Function):

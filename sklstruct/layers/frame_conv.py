@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -11,15 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..frames import Frame
+from ..frames import Frame, build_frame
+from ..params import check, integer, one_of
 from ..plugins import make_frame
 from .dimensions import CONV, convolve
 from .dropout import Dropout
 from .filtering import SeparableFilter
 
-METHODS = ("auto", "compose", "filter")
 WEAKEST_DIRECTION = 1e-3  # share of the largest eigenvalue of the Gram matrix
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+PADDING = one_of("same", "full", "valid") | integer(0)
+OPTIONS = {
+    **dict.fromkeys(("in_channels", "out_channels", "stride"), integer(1)),
+    "padding_mode": one_of("zeros", "reflect", "replicate", "circular"),
+    "method": one_of("auto", "compose", "filter"),
+}
 
 
 class FrameConv(nn.Module):
@@ -81,19 +87,40 @@ class FrameConv(nn.Module):
         method: str = "auto",
     ) -> None:
         super().__init__()
-        check_options(in_channels, out_channels, stride, padding_mode, method)
+        check_options(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            stride=stride,
+            padding_mode=padding_mode,
+            method=method,
+        )
         frame = make_frame(frame)
-        self.frame: Frame = frame.build(ndim or (frame.ndim if isinstance(frame, Frame) else 2))
+        if not isinstance(frame, Frame):
+            frame = build_frame(frame, ndim or 2)
+        if ndim not in (None, frame.ndim):
+            frame.build(ndim)  # which says that it cannot
+        self.frame: Frame = frame
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        self.padding = padding_samples(padding, self.frame.support)
+        named = {"same": 2, "full": 1}  # half the support, or all of it but one sample
+        if padding in named:
+            self.padding = tuple((extent - 1) // named[padding] for extent in frame.support)
+        else:
+            check("padding", padding, PADDING)
+            self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
         self.padding_mode, self.method = padding_mode, method
-        self.bank = self._make_bank()
+        if frame.factors is None and method == "filter":
+            raise ValueError(
+                f"method='filter' needs separable atoms, but those of the frame {frame.name!r} "
+                "are not; use 'compose' or 'auto'."
+            )
+        inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
+        self.bank = None if frame.factors is None else filter_bank(frame, stride, inner_padding)
         norms = np.linalg.norm(self.frame.flat, axis=1)
         basis = self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim)
         dtype = torch.get_default_dtype()
         self.register_buffer("norms", torch.tensor(norms, dtype=dtype), persistent=False)
         self.register_buffer("basis", torch.tensor(basis, dtype=dtype), persistent=False)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(self.frame)))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.basis.shape[0]))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -135,7 +162,12 @@ class FrameConv(nn.Module):
         if x.ndim != self.frame.ndim + 2 or x.shape[1] != self.in_channels:
             wanted = ", ".join(["n", str(self.in_channels)] + ["extent"] * self.frame.ndim)
             raise ValueError(f"FrameConv wants input of shape ({wanted}), got {tuple(x.shape)}.")
-        self._check_extent(x)
+        extents = zip(x.shape[2:], self.padding, self.frame.support, strict=True)
+        if any(s + 2 * p < k for s, p, k in extents):
+            raise ValueError(
+                f"Spatial shape {tuple(x.shape[2:])} with padding {self.padding} is smaller than "
+                f"the support {self.frame.support}; padding='same' takes images of any size."
+            )
         padding = self.padding
         if self.padding_mode != "zeros":
             x, padding = self._pad(x), (0,) * self.frame.ndim
@@ -154,9 +186,7 @@ class FrameConv(nn.Module):
             return self.method
         if self.bank is None:
             return "compose"
-        filtered = self.bank.cost(shape, self.out_channels)
-        composed = self.bank.dense_cost(shape, self.out_channels)
-        return "filter" if filtered < composed else "compose"
+        return cheaper(self.bank, shape, self.out_channels)
 
     def to_dense(self) -> nn.Module:
         """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
@@ -185,29 +215,10 @@ class FrameConv(nn.Module):
             f"padding={self.padding}"
         )
 
-    def _make_bank(self) -> SeparableFilter | None:
-        if self.frame.factors is None:
-            if self.method == "filter":
-                raise ValueError(
-                    f"method='filter' needs separable atoms, but those of the frame "
-                    f"{self.frame.name!r} are not; use 'compose' or 'auto'."
-                )
-            return None
-        padding = self.padding if self.padding_mode == "zeros" else (0,) * self.frame.ndim
-        return SeparableFilter(self.frame, self.stride, padding)
-
     def _filter(self, x: Tensor) -> Tensor:
         assert self.bank is not None
         out = self.bank(x, self.coefficients)
         return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
-
-    def _check_extent(self, x: Tensor) -> None:
-        extents = zip(x.shape[2:], self.padding, self.frame.support, strict=True)
-        if any(s + 2 * p < k for s, p, k in extents):
-            raise ValueError(
-                f"Spatial shape {tuple(x.shape[2:])} with padding {self.padding} is smaller than "
-                f"the support {self.frame.support}; padding='same' takes images of any size."
-            )
 
     def _pad(self, x: Tensor) -> Tensor:
         limit = {"reflect": -1, "circular": 0, "replicate": prod(x.shape)}[self.padding_mode]
@@ -219,32 +230,24 @@ class FrameConv(nn.Module):
         return F.pad(x, [p for p in reversed(self.padding) for _ in "lr"], mode=self.padding_mode)
 
 
-def check_options(
-    in_channels: int, out_channels: int, stride: int, padding_mode: str, method: str
-) -> None:
+@lru_cache(maxsize=64)
+def filter_bank(frame: Frame, stride: int, padding: tuple[int, ...]) -> SeparableFilter:
+    """Return the filters of a frame, the same for all layers that have it."""
+    return SeparableFilter(frame, stride, padding)
+
+
+@lru_cache(maxsize=1024)
+def cheaper(bank: SeparableFilter, shape: tuple[int, ...], out_channels: int) -> str:
+    """Return the cheaper way of computing for an input shape."""
+    filtered, composed = bank.cost(shape, out_channels), bank.dense_cost(shape, out_channels)
+    return "filter" if filtered < composed else "compose"
+
+
+def check_options(**options: Any) -> None:
     """Raise ValueError unless the options of a ``FrameConv`` make sense."""
-    counts = {"in_channels": in_channels, "out_channels": out_channels, "stride": stride}
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}.")
-    if padding_mode not in PADDING_MODES:
-        raise ValueError(f"padding_mode must be one of {PADDING_MODES}, got {padding_mode!r}.")
-
-
-def padding_samples(padding: str | int, support: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the number of samples to add to each side, for every axis."""
-    if isinstance(padding, int) and padding >= 0:
-        return (padding,) * len(support)
-    named = {
-        "same": tuple(extent // 2 for extent in support),
-        "full": tuple(extent - 1 for extent in support),
-        "valid": (0,) * len(support),
-    }
-    if not isinstance(padding, str) or padding not in named:
-        raise ValueError(f"padding must be one of {tuple(named)} or an int >= 0, got {padding!r}.")
-    return named[padding]
+    for name, value in options.items():
+        if not OPTIONS[name].holds(value):
+            raise ValueError(f"{name} must be {OPTIONS[name].words}, got {value!r}.")
 
 
 def to_dense(network: nn.Module) -> nn.Module:

@@ -55,13 +55,9 @@ class Network(nn.Module):
         self.train()
         return features.shape[1]
 
-    def maps(self, x: Tensor) -> Tensor:
-        """Map (n, channels, *spatial) to what the last stage gives, (n, width, *places)."""
-        return self.stages(x)
-
     def features(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to what the head reads, (n, n_features)."""
-        return self.pool(self.maps(x))
+        return self.pool(self.stages(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, n_outputs)."""
@@ -90,6 +86,14 @@ class MeanNetwork(Network):
         self, in_shape: tuple[int, ...], n_outputs: int, stages: nn.Sequential, **options: Any
     ) -> None:
         super().__init__(in_shape, n_outputs, stages, pool=MeanOverPlaces(), **options)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to what the last stage gives, (n, width, *places)."""
+        return self.stages(x)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to the means, (n, width)."""
+        return self.pool(self.maps(x))
 
     def class_activations(self, x: Tensor) -> Tensor:
         """Return what every place adds to the outputs, (n, n_outputs, *places)."""

@@ -12,10 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples
 
+from ..compat import num_samples, safe_indexing
 from ..io.leakage import check_subjects, named, voxel_digest
 from ..io.nifti import find_volumes, read_grid
 from .data import fingerprint
@@ -77,7 +76,12 @@ class CohortData:
             sites=sites,
             random_state=random_state,
         )
-        data = cls(as_samples(X), y, groups.astype(str), sites, splits, test_size)
+        if isinstance(safe_indexing(X, 0), (str, os.PathLike)):
+            # As they were written, so that tables name scans as their owner does.
+            X = np.array([str(path) for path in find_volumes(X)], dtype=object)
+        elif not hasattr(X, "shape"):
+            X = np.asarray(X)
+        data = cls(X, y, groups.astype(str), sites, splits, test_size)
         data.check_splits()
         data.check_images()
         return data
@@ -94,6 +98,7 @@ class CohortData:
 
     def check_images(self) -> None:
         """Raise a ValueError if subjects have the same image, or a scan is there twice."""
+        # A subject who is in the cohort under two names would be trained on and tested on.
         first: dict[str, int] = {}
         pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(self.digests)]
         if pairs := [pair for pair in pairs if len({*self.groups[[*pair]]}) > 1]:
@@ -124,7 +129,7 @@ class CohortData:
         if self.has_paths:
             return [voxel_digest(path) for path in self.X]
         rows = range(len(self.y))
-        return [fingerprint(np.asarray(_safe_indexing(self.X, row))) for row in rows]
+        return [fingerprint(np.asarray(safe_indexing(self.X, row))) for row in rows]
 
     @property
     def names(self) -> list[str]:
@@ -133,7 +138,7 @@ class CohortData:
 
     def take(self, scans: Indices) -> Any:
         """Return some samples."""
-        return _safe_indexing(self.X, scans)
+        return safe_indexing(self.X, scans)
 
     def counts(self, repeat: int) -> Row:
         """Return how many are on each side of a repeat, and the site that it leaves out."""
@@ -159,34 +164,32 @@ class CohortData:
         n_subjects = len(np.unique(self.groups))
         share = TEST_SHARE if self.test_size is None else self.test_size
         share = share / n_subjects if isinstance(share, Integral) else share
+        contents = self.digests
+        if self.has_paths:  # voxels and grids, not names: a folder may move
+            grids = (fingerprint(read_grid(path).affine) for path in self.X)
+            contents = [voxels + grid for voxels, grid in zip(contents, grids, strict=True)]
         return {
             "n_scans": len(self.y),
             "n_subjects": n_subjects,
             "classes": self.classes.tolist(),
             "test_size": float(share) if self.sites is None else None,
             "held_out": "subjects" if self.sites is None else "sites",
-            "sha256": fingerprint(np.array(self._contents()), self.y, self.groups, self.sites),
+            "sha256": fingerprint(np.array(contents), self.y, self.groups, self.sites),
         }
-
-    def _contents(self) -> list[str]:
-        """Return fingerprints of voxels and grids, which do not change when a folder moves."""
-        if not self.has_paths:
-            return self.digests
-        grids = (fingerprint(read_grid(path).affine) for path in self.X)
-        return [voxels + grid for voxels, grid in zip(self.digests, grids, strict=True)]
 
 
 def check_lengths(X: Any, *columns: Sequence[Any] | Array | None) -> None:
     """Raise unless there is one label, subject and site for each sample."""
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"X must have one path a scan, got {os.fspath(X)!r} for all.")
-    lengths = [_num_samples(X), *(len(column) for column in columns if column is not None)]
+    lengths = [num_samples(X), *(len(column) for column in columns if column is not None)]
     if len({*lengths}) > 1:
         raise ValueError(f"X, y, groups and sites must have as many scans each, got {lengths}.")
 
 
 def check_classes(y: Array, groups: Array) -> None:
     """Raise a ValueError unless there are classes of several subjects each."""
+    # Ages as labels are a mistake that would otherwise show in the results only.
     if y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES:
         raise ValueError(
             f"y must be the labels of classes, got {len(np.unique(y))} different numbers; so many "
@@ -200,10 +203,3 @@ def check_classes(y: Array, groups: Array) -> None:
         )
     if y.dtype.kind not in LABEL_TYPES:
         raise TypeError(f"The labels y must be str, bool, int or float, got {y.dtype}.")
-
-
-def as_samples(X: Any) -> Any:
-    """Return paths as an array of text, and other samples such that rows can be taken."""
-    if isinstance(_safe_indexing(X, 0), (str, os.PathLike)):
-        return np.array([str(path) for path in find_volumes(X)], dtype=object)
-    return X if hasattr(X, "shape") else np.asarray(X)

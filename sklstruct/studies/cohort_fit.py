@@ -66,10 +66,17 @@ def evaluate(estimator: Any, label: str, repeat: int, data: CohortData, random_s
         model = seeded(clone(estimator), seed)
         fit = partial(model.fit, **group_params(model, data.groups[train]))
         _, fit_seconds = timed(fit, data.take(train), data.y[train])
-        tested = data.take(test)
+        tested = data.take(test)  # once for both: of paths, that is nothing
         predicted, predict_seconds = timed(model.predict, tested)
         scores = class_scores(model, tested, (len(test), len(data.classes)))
-        predicted = as_labels(predicted, data.classes)
+        predicted = np.asarray(predicted)
+        if unknown := set(predicted.tolist()) - set(data.classes.tolist()):
+            raise ValueError(
+                f"It predicts what is no label, {unknown}, of {data.classes.tolist()}."
+            )
+        # A machine may give numbers of another type for labels; a file is to be read as the same.
+        predicted = predicted.astype(data.classes.dtype).tolist()
+    last = model[-1] if isinstance(model, Pipeline) else model
     row = {
         "estimator": label,
         "repeat": repeat,
@@ -77,7 +84,7 @@ def evaluate(estimator: Any, label: str, repeat: int, data: CohortData, random_s
         "probabilities": hasattr(model, "predict_proba"),
         "fit_seconds": fit_seconds,
         "predict_seconds": predict_seconds,
-        "n_parameters": count_parameters(model),
+        "n_parameters": getattr(last, "n_parameters_", None),
         "seed": seed,
     }
     names = score_columns(data.classes)
@@ -102,17 +109,3 @@ def class_scores(model: Any, X: Any, shape: tuple[int, int]) -> NDArray[np.float
             f"{scores.shape} with {np.count_nonzero(~np.isfinite(scores))} that are not finite."
         )
     return scores
-
-
-def count_parameters(model: Any) -> int | None:
-    """Return the number of parameters of a model, or of the last step of a pipeline."""
-    last = model[-1] if isinstance(model, Pipeline) else model
-    return getattr(last, "n_parameters_", None)
-
-
-def as_labels(predicted: Any, classes: NDArray[Any]) -> list[Any]:
-    """Return predictions as plain labels, or raise a ValueError if they are none."""
-    predicted = np.asarray(predicted)
-    if unknown := set(predicted.tolist()) - set(classes.tolist()):
-        raise ValueError(f"It predicts what is no label, {unknown}, of {classes.tolist()}.")
-    return predicted.astype(classes.dtype).tolist()

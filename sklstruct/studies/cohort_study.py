@@ -187,19 +187,21 @@ def cohort_study(
     )
     layout = layout_of(data.classes)
     record = Record(out, description, layout)
+    # Repeat by repeat: a study that is stopped early has compared all estimators on some splits.
     by_repeat = [(label, repeat) for repeat, label in product(range(n_repeats), estimators)]
     check_tested(record, by_repeat, data)
     if record.folder is not None:
         LEFT_OUT.write(record.folder, [LEFT_OUT.text(problems.to_dict("records"))])
     fits = {c: delayed(evaluate)(estimators[c[0]], *c, data, random_state) for c in by_repeat}
     complete(record, fits, n_jobs, progress)
+    # What was asked for now, though the folder may hold more from other calls.
     done = record[product(estimators, range(n_repeats))]
     return CohortResults._of(done, layout, record.description, problems)
 
 
 def check_classifiers(estimators: Mapping[str, Any]) -> None:
     """Raise unless all estimators are classifiers that give scores."""
-    check_estimators(estimators)
+    check_estimators(estimators)  # known now, not after the first of many fits
     for label, estimator in estimators.items():
         if not is_classifier(estimator):
             raise TypeError(f"estimators[{label!r}] must be a classifier, got {estimator!r}.")

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..io.cohort import counted
 from .cohort_study import CohortResults
@@ -37,22 +36,23 @@ def format_cohort_summary(results: CohortResults, baseline: str | None = None) -
     ValueError
         If there is no such baseline, or the results are not sound.
     """
-    parts = [describe_cohort(results), aligned(summary_cells(results))]
+    positive = f"; {results.classes[-1]} is positive" if len(results.classes) == 2 else ""
+    parts = [
+        f"{results.target}: tested on {extent(results)}.\n"
+        f"Mean over the hold-outs [95 % interval over the tested subjects]{positive}.",
+        aligned(summary_cells(results)),
+    ]
     comparisons = compare(results, baseline)
     if len(comparisons):
         reference = baseline_of(results, baseline)
         head = f"Difference in balanced accuracy from {reference}, and p (Holm):"
-        parts.append("\n".join([head, aligned(comparison_cells(comparisons))]))
+        rows = [["", "difference", "corrected t-test", "exchange test"]]
+        for row in comparisons.to_dict("records"):
+            p_values = [p_value(row[f"{name}_holm"]) for name in ("p_corrected", "p_permutation")]
+            difference = with_interval(row, "difference", row["metric"])
+            rows.append([row["estimator"], difference, *p_values])
+        parts.append("\n".join([head, aligned(rows)]))
     return "\n\n".join(parts)
-
-
-def describe_cohort(results: CohortResults) -> str:
-    """Return how much was tested and what the intervals mean, in two lines."""
-    positive = f"; {results.classes[-1]} is positive" if len(results.classes) == 2 else ""
-    return (
-        f"{results.target}: tested on {extent(results)}.\n"
-        f"Mean over the hold-outs [95 % interval over the tested subjects]{positive}."
-    )
 
 
 def extent(results: CohortResults) -> str:
@@ -69,20 +69,12 @@ def summary_cells(results: CohortResults) -> list[list[str]]:
     """Return the rows of the table of metrics, those that no estimator has left out."""
     summary = summarise_cohort(results).set_index(["metric", "estimator"])
     labels = estimators_of(results)
+    # Sensitivity of three classes, log loss of machines without probabilities: no row of dashes.
     known = summary["mean"].groupby(level="metric", sort=False).count()
     rows: list[list[str]] = [["", *labels]]
     for metric in known.index[known > 0]:
         cells = [with_interval(summary.loc[(metric, label)], "mean", metric) for label in labels]
         rows.append([name_of(metric), *cells])
-    return rows
-
-
-def comparison_cells(comparisons: pd.DataFrame) -> list[list[str]]:
-    """Return the rows of the table of differences."""
-    rows = [["", "difference", "corrected t-test", "exchange test"]]
-    for row in comparisons.to_dict("records"):
-        p_values = [p_value(row[f"{name}_holm"]) for name in ("p_corrected", "p_permutation")]
-        rows.append([row["estimator"], with_interval(row, "difference", row["metric"]), *p_values])
     return rows
 
 

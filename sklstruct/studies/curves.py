@@ -38,7 +38,13 @@ def roc_curves(results: CohortResults) -> pd.DataFrame:
     """
     curves: dict[str, list[Floats]] = {}
     for (estimator, _), outcome in outcomes(results).items():
-        curves.setdefault(estimator, []).append(roc_of(outcome))
+        of_classes = [
+            sensitivities(outcome.is_class[:, column], outcome.ranks[:, column])
+            for column in auc_columns(outcome)
+        ]
+        mean = mean_of_defined(np.stack(of_classes), axis=0)
+        curves.setdefault(estimator, []).append(mean)
+    # At equal false positive rates, because thresholds of different fits are not comparable.
     means = {label: mean_of_defined(np.stack(found), axis=0) for label, found in curves.items()}
     rates = {"false_positive_rate": FALSE_POSITIVE_RATES}
     tables = [
@@ -46,15 +52,6 @@ def roc_curves(results: CohortResults) -> pd.DataFrame:
         for label, mean in means.items()
     ]
     return pd.concat(tables, ignore_index=True)
-
-
-def roc_of(outcome: Outcome) -> Floats:
-    """Return the sensitivities of one fit, nan where there is nothing to compare."""
-    found = [
-        sensitivities(outcome.is_class[:, column], outcome.ranks[:, column])
-        for column in auc_columns(outcome)
-    ]
-    return mean_of_defined(np.stack(found), axis=0)
 
 
 def sensitivities(positive: Floats, ranks: Floats) -> Floats:
@@ -96,6 +93,7 @@ def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
         for (estimator, _), outcome in outcomes(results).items()
     ]
     table = pd.concat(forecasts, ignore_index=True).dropna()
+    # A probability of one belongs to the last bin.
     inside = np.clip((table["probability"] * n_bins).astype(int), 0, n_bins - 1)
     table = table.assign(low=inside / n_bins, high=(inside + 1) / n_bins)
     groups = table.groupby(["estimator", "low", "high"], sort=False)

@@ -86,6 +86,7 @@ class StudyData:
         Training sets of one draw are therefore nested and share the test set, whatever other
         sizes and draws there are.
         """
+        # Of the draw alone: whoever adds a size or an estimator gets the same samples.
         rng = np.random.default_rng([random_state, draw])
         order = stratified_order(np.searchsorted(self.classes, self.y), rng)
         train = order[:size]
@@ -121,7 +122,7 @@ def check_samples(X: Any, y: Any, x_name: str, y_name: str) -> tuple[Array, Arra
 def count_held_out(test_size: float | None, n_samples: int, n_classes: int) -> int:
     """Return the number of test samples for a number, a share, or None."""
     if test_size is None:
-        return max(n_classes, round(HELD_OUT_SHARE * n_samples))
+        return max(n_classes, round(HELD_OUT_SHARE * n_samples))  # one a class, to be stratified
     n_test = round(test_size * n_samples) if isinstance(test_size, float) else int(test_size)
     if not n_classes <= n_test <= n_samples - n_classes:
         raise ValueError(
@@ -139,6 +140,7 @@ def fingerprint(*arrays: Array | None) -> str:
             digest.update(b"none")
             continue
         plain = array.astype(str) if array.dtype.hasobject else array  # not pointers
+        # Or else the same bytes in another shape would be the same data.
         digest.update(f"{plain.dtype} {plain.shape}".encode())
         digest.update(np.ascontiguousarray(plain).tobytes())
     return digest.hexdigest()

@@ -29,18 +29,31 @@ def describe(
     data: Description, estimators: Mapping[str, Any], random_state: int, **extent: Any
 ) -> Description:
     """Return what makes a study, as JSON can hold it."""
+    installed = {dist.name for dist in metadata.distributions()}
+    environment = {
+        "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "n_cpus": os.cpu_count(),
+    }
     return {
         "data": data,
         "random_state": random_state,
         "estimators": {label: describe_estimator(e) for label, e in estimators.items()},
         **extent,
-        "environments": [describe_environment()],
+        "environments": [environment],  # a list: runs that add to a study may come from others
     }
 
 
 def describe_estimator(estimator: Any) -> dict[str, str]:
     """Return the class and the parameters of an estimator that results depend on."""
-    names = {name for name in estimator.get_params(deep=True) if is_idle(name)}
+    # No result depends on these: seeds are the study's, and a cache may lie anywhere.
+    names = {
+        name
+        for name in estimator.get_params(deep=True)
+        if is_random_state(name) or name.rpartition("__")[2] == "cache_dir"
+    }
     plain = clone(estimator).set_params(**dict.fromkeys(names))  # a step's repr has them too
     parameters = {
         name: describe_value(value)
@@ -61,23 +74,6 @@ def describe_value(value: Any) -> str:
 def is_random_state(parameter: str) -> bool:
     """Whether a parameter of an estimator, perhaps a nested one, is a seed."""
     return parameter.rpartition("__")[2] == "random_state"
-
-
-def is_idle(parameter: str) -> bool:
-    """Whether no result depends on a parameter: seeds are the study's, caches anywhere."""
-    return is_random_state(parameter) or parameter.rpartition("__")[2] == "cache_dir"
-
-
-def describe_environment() -> dict[str, Any]:
-    """Return the versions of the libraries and the kind of machine."""
-    installed = {dist.name for dist in metadata.distributions()}
-    return {
-        "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "n_cpus": os.cpu_count(),
-    }
 
 
 def read_description(path: Path, extent: Iterable[str]) -> Description:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from joblib import Parallel
 from numpy.typing import NDArray
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from ..compat import BaseSearchCV
 from .description import is_random_state
 from .record import Record
 
@@ -52,30 +52,27 @@ def complete(record: Record, calls: Mapping[Any, Any], n_jobs: int | None, progr
     progress : bool
     """
     missing = [call for cell, call in calls.items() if cell not in record.fits]
-    with progress_bar(len(calls), len(calls) - len(missing), progress) as bar:
-        for fit in Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(missing):
-            record.add(fit)
-            bar.update()
-
-
-def progress_bar(total: int, done: int, progress: bool) -> tqdm:
-    """Return a progress bar over all fits, some of which may be done already."""
-    seconds = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES
-    return tqdm(
+    bar = tqdm(
         desc="study",
-        total=total,
-        initial=done,
+        total=len(calls),
+        initial=len(calls) - len(missing),
         unit="fit",
-        mininterval=seconds,
+        mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
         miniters=1,
         disable=not progress,
     )
+    # One fit a batch, in any order: what is finished is safe on disk before the next one begins.
+    with bar:
+        for fit in Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(missing):
+            record.add(fit)
+            bar.update()
 
 
 @contextmanager
 def fitting(note: str) -> Iterator[None]:
     """Give one thread to BLAS, and add to an error which fit it comes from."""
     try:
+        # Sums over several threads round differently, and jobs would fight for the cores.
         with threadpool_limits(1, user_api="blas"):
             yield
     except Exception as error:
@@ -85,6 +82,7 @@ def fitting(note: str) -> Iterator[None]:
 
 def seeded(estimator: Any, seed: int) -> Any:
     """Return the estimator with all its random states set to a seed."""
+    # The same seed for all of them: steps of a pipeline draw different things anyway.
     names = filter(is_random_state, estimator.get_params(deep=True))
     return estimator.set_params(**dict.fromkeys(names, seed))
 

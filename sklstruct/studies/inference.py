@@ -100,6 +100,7 @@ def resampled_subjects(
 ) -> Floats:
     """Return how often each subject is drawn, (1 + n_bootstrap, n_subjects), at first once each."""
     draws = np.ones((1 + n_bootstrap, len(strata)))
+    # Within classes, as hold-outs are stratified: a cohort without patients is no other cohort.
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         even = np.full(len(members), 1 / len(members))
@@ -176,7 +177,10 @@ def compare(
     """
     check_confidence(confidence)
     check_scalar(n_permutations, "n_permutations", Integral, min_val=1)
-    tests, ratios, measure = outcomes(results), subject_ratios(results), measure_of(metric)
+    tests, measure = outcomes(results), measure_of(metric)
+    # Subjects, not scans: scans of one subject are no further evidence.
+    of_repeat = results.fits.drop_duplicates("repeat").set_index("repeat")
+    ratios = of_repeat["n_test_subjects"] / of_repeat["n_train_subjects"]
     baseline = baseline_of(results, baseline)
     rows = []
     for estimator in estimators_of(results):
@@ -208,12 +212,6 @@ def baseline_of(results: CohortResults, baseline: str | None = None) -> str:
         known = ", ".join(map(repr, labels))
         raise ValueError(f"baseline must be one of the estimators {known}, got {baseline!r}.")
     return baseline
-
-
-def subject_ratios(results: CohortResults) -> pd.Series[float]:
-    """Return tested over training subjects in each repeat."""
-    fits = results.fits.drop_duplicates("repeat").set_index("repeat")
-    return fits["n_test_subjects"] / fits["n_train_subjects"]
 
 
 Pairs = dict[int, tuple[Outcome, Outcome]]  # by repeat
@@ -263,6 +261,7 @@ def exchange_test(
     subjects, places = np.unique(
         np.concatenate([mine.subject for mine, _ in pairs.values()]), return_inverse=True
     )
+    # A subject is exchanged in all repeats or in none: its predictions belong together.
     swaps = exchanges(len(subjects), n_permutations, rng)
     ends = np.cumsum([len(mine.subject) for mine, _ in pairs.values()])[:-1]
     differences = [
@@ -279,7 +278,7 @@ def exchanges(n_subjects: int, n_permutations: int, rng: np.random.Generator) ->
         cases = np.arange(2**n_subjects)
         return ((cases[:, None] >> np.arange(n_subjects)) & 1).astype(np.float64)
     swaps = rng.integers(0, 2, size=(1 + n_permutations, n_subjects)).astype(np.float64)
-    swaps[0] = 0
+    swaps[0] = 0  # what was observed is one of the exchanges, so that p is never zero
     return swaps
 
 

@@ -132,6 +132,7 @@ def limited_data(
         data.describe(), estimators, int(random_state), sizes=sizes, n_draws=int(n_draws)
     )
     record = Record(out, description, LAYOUT)
+    # Draw by draw: a study that is stopped early has compared all on some of them.
     by_draw = product(range(n_draws), sizes, estimators)
     cells = [Cell(label, size, draw) for draw, size, label in by_draw]
     fits = {c: delayed(evaluate)(estimators[c.estimator], c, data, random_state) for c in cells}

@@ -168,6 +168,7 @@ def recall_of_two(outcome: Outcome, weights: Floats, label: int) -> Floats:
 
 def share_of_pairs(ranks: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
     """Return how often a positive scan outranks a negative one, nan where there is no pair."""
+    # Every pair, as weights are many and scans are few; sorting would be slower.
     wins = np.heaviside(ranks[positive][:, None] - ranks[~positive], 0.5)
     of_positive, of_negative = weights[:, positive], weights[:, ~positive]
     won = np.einsum("ij,ij->i", of_positive @ wins, of_negative)
@@ -207,6 +208,7 @@ def outcomes(results: CohortResults) -> dict[Key, Outcome]:
     classes = results.classes.tolist()
     labels, predicted = (codes(table[name], classes) for name in ("label", "predicted"))
     scores = scores_of(table, results.classes)
+    # Numbers in place of names: resampling then only picks columns of weights.
     columns = (
         *(pd.factorize(table[name])[0] for name in ("scan", "subject")),
         np.eye(len(classes))[labels],

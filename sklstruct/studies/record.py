@@ -128,16 +128,15 @@ class Record:
     def add(self, fit: Fit) -> None:
         """Add a finished fit, and write everything to disk."""
         self.fits[self.layout.cell(fit.row)] = fit
-        if self.folder is not None:
-            self._write(self.folder)
-
-    def _write(self, folder: Path) -> None:
+        if self.folder is None:
+            return
+        # The whole table each time: appending could leave half a line, and order comes for free.
         labels = list(self.description["estimators"])
         cells = sorted(self.fits, key=lambda cell: (labels.index(cell[0]), *cell[1:]))
         for cell in self.fits.keys() - self._texts.keys():
             self._texts[cell] = self.layout.texts(self.fits[cell])
         for number, table in enumerate(self.layout.tables):
-            table.write(folder, (self._texts[cell][number] for cell in cells))
+            table.write(self.folder, (self._texts[cell][number] for cell in cells))
 
     def __getitem__(self, cells: Iterable[Cell]) -> list[Fit]:
         return [self.fits[cell] for cell in cells]
@@ -167,6 +166,7 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
 
     def take_fit(row: Row) -> None:
         cell = layout.cell(row)
+        # The seed tells whether a row is of this study, whoever has edited the file.
         seed = estimator_seed(description["random_state"], *cell[1:])
         if cell[0] not in description["estimators"] or row["seed"] != seed:
             raise ValueError(f"it is not of the study that {STUDY} describes")
@@ -182,15 +182,11 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
     layout.fits.read(folder, take_fit)
     if layout.details is not None:
         layout.details.read(folder, take_detail)
-        check_counts(folder / layout.details.file, fits, layout)
+        for cell, fit in fits.items():
+            if len(fit.details) != fit.row["n_test"]:
+                raise ValueError(
+                    f"{folder / layout.details.file} is damaged, and is left as it is: it must "
+                    f"have {fit.row['n_test']} rows of {layout.named(cell)}, as {layout.fits.file} says, "
+                    f"got {len(fit.details)}."
+                )
     return fits
-
-
-def check_counts(path: Path, fits: dict[Cell, Fit], layout: Layout) -> None:
-    """Raise a ValueError unless there is one detail for each tested sample."""
-    for cell, fit in fits.items():
-        if len(fit.details) != fit.row["n_test"]:
-            raise ValueError(
-                f"{path} is damaged, and is left as it is: it must have {fit.row['n_test']} rows "
-                f"of {layout.named(cell)}, as in {layout.fits.file}, got {len(fit.details)}."
-            )

@@ -76,6 +76,8 @@ def subject_splits(
         sites = labelled("sites", sites)
         check_consistent_length(y, sites)
         return site_splits(strata, subject_of, sites, n_repeats, random_state)
+    # StratifiedGroupKFold and StratifiedShuffleSplit draw anew when a repeat is added or rows are
+    # shuffled; here a repeat is a function of its own number and of the subjects' names.
     counts = held_out(test_size, strata)
     seeds = ([random_state, repeat] for repeat in range(n_repeats))
     tests = [np.isin(subject_of, draw(strata, counts, np.random.default_rng(s))) for s in seeds]
@@ -142,21 +144,17 @@ def site_splits(
             f"There must be a site to leave out for each of {n_repeats} repeats and others to "
             f"train on, got the sites {names.tolist()}."
         )
-    order = np.random.default_rng(random_state).permutation(len(names))[:n_repeats]
-    return [without_site(names[site], strata, subject_of, sites) for site in order]
-
-
-def without_site(
-    site: Any, strata: Indices, subject_of: Indices, sites: NDArray[Any]
-) -> tuple[Indices, Indices]:
-    """Return the scans of subjects that never were at a site, and the scans of that site."""
-    in_test = sites == site
-    in_train = ~np.isin(subject_of, subject_of[in_test])
-    for part, inside in (("The other sites", in_train), (f"Site {str(site)!r}", in_test)):
-        lacking = set(strata.tolist()) - set(strata[subject_of[inside]].tolist())
-        if lacking:
-            raise ValueError(
-                f"{part} must have subjects of every class when site {str(site)!r} is left out, "
-                f"but {len(lacking)} of {strata.max() + 1} classes have none there."
-            )
-    return np.flatnonzero(in_train), np.flatnonzero(in_test)
+    splits = []
+    for site in names[np.random.default_rng(random_state).permutation(len(names))[:n_repeats]]:
+        in_test = sites == site
+        # LeaveOneGroupOut would train on what travelling subjects have elsewhere.
+        in_train = ~np.isin(subject_of, subject_of[in_test])
+        for part, inside in (("The other sites", in_train), (f"Site {str(site)!r}", in_test)):
+            lacking = set(strata.tolist()) - set(strata[subject_of[inside]].tolist())
+            if lacking:
+                raise ValueError(
+                    f"{part} must have subjects of every class when site {str(site)!r} is left "
+                    f"out, but {len(lacking)} of {strata.max() + 1} classes have none there."
+                )
+        splits.append((np.flatnonzero(in_train), np.flatnonzero(in_test)))
+    return splits

@@ -58,8 +58,11 @@ def format_summary(results: pd.DataFrame, metric: str = "accuracy") -> str:
         A line for each estimator, a column for each size; no ± where there is one draw.
     """
     summary = summarise(results, metric)
+    scale, style = (100, ".1f") if metric in SHARES else (1, ".3g")
     summary["text"] = [
-        format_cell(mean, std, metric)
+        ABSENT
+        if isnan(mean)
+        else f"{scale * mean:{style}}{'' if isnan(std) else f' ± {scale * std:{style}}'}"
         for mean, std in zip(summary["mean"], summary["std"], strict=True)
     ]
     labels = list(dict.fromkeys(summary["estimator"]))
@@ -76,15 +79,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows
     )
-
-
-def format_cell(mean: float, std: float, metric: str) -> str:
-    """Return "95.3 ± 1.2" for a share, three significant digits for anything else."""
-    if isnan(mean):
-        return ABSENT
-    scale, style = (100, ".1f") if metric in SHARES else (1, ".3g")
-    spread = "" if isnan(std) else f" ± {scale * std:{style}}"
-    return f"{scale * mean:{style}}{spread}"
 
 
 def paired_differences(
@@ -138,7 +132,7 @@ def paired_differences(
         known = ", ".join(map(repr, dict.fromkeys(results["estimator"])))
         raise ValueError(f"reference must be one of the estimators {known}, got {reference!r}.")
     check_confidence(confidence)
-    results = results.astype({metric: float})
+    results = results.astype({metric: float})  # numbers of parameters may be integers with gaps
     mine = results["estimator"] == reference
     pairs = results[~mine].merge(
         results.loc[mine, ["size", "draw", metric]], on=["size", "draw"], suffixes=("", "_ref")
@@ -202,6 +196,7 @@ def resampled_t_test(
     mean, std, n = np.asarray(mean, float), np.asarray(std, float), np.asarray(n)
     error = std * np.sqrt(1 / np.maximum(n, 1) + np.asarray(ratio, float))
     reach = student.ppf((1 + confidence) / 2, n - 1) * error
+    # Equal differences are no evidence without end: their spread is not known.
     varies = error > ROUNDING * np.abs(mean)
     t = np.divide(mean, error, out=np.full_like(error, np.nan), where=varies & (error > 0))
     return TTest(error, mean - reach, mean + reach, t, 2 * student.sf(np.abs(t), n - 1))

@@ -43,7 +43,14 @@ class Table:
 
     def text(self, rows: Iterable[Mapping[Any, Any]]) -> str:
         """Return rows as lines of CSV, with numbers that are read exactly as they were."""
-        lines = ([self._plain(name, row[name]) for name in self.columns] for row in rows)
+        # repr of a float is the shortest text that is read as the same number.
+        lines = (
+            [
+                "" if pd.isna(row[name]) else TYPES[kind](row[name])
+                for name, kind in self.columns.items()
+            ]
+            for row in rows
+        )
         return as_csv(lines)
 
     def write(self, folder: Path, texts: Iterable[str]) -> None:
@@ -61,35 +68,23 @@ class Table:
             If the file is damaged; the message names it and the line.
         """
         path = folder / self.file
-        lines = None
+        lines = None  # not pandas: it would not say on which line a file is wrong
         try:
             with open(path, encoding="utf-8", newline="") as stream:
                 text = stream.read()
             lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-            self._check_header(next(lines, []))
+            if (header := next(lines, [])) != list(self.columns):
+                raise ValueError(f"the columns must be {list(self.columns)}, got {header}")
             for line in lines:
-                take(self._parsed(line))
+                if len(line) != len(self.columns):
+                    raise ValueError(f"there must be {len(self.columns)} values, got {len(line)}")
+                take({n: self._value(n, text) for n, text in zip(self.columns, line, strict=True)})
+            # The last line of a file that was cut off may look whole.
             if not text.endswith("\n"):
                 raise ValueError("it must end with the end of the line")
         except (ValueError, csv.Error) as error:
             place = "" if lines is None else f"line {lines.line_num}: "
             raise ValueError(f"{path} is damaged, and is left as it is: {place}{error}.") from error
-
-    def _check_header(self, header: list[str]) -> None:
-        if header != list(self.columns):
-            raise ValueError(f"the columns must be {list(self.columns)}, got {header}")
-
-    def _parsed(self, line: list[str]) -> Row:
-        """Return one row with its values in their types."""
-        if len(line) != len(self.columns):
-            raise ValueError(f"there must be {len(self.columns)} values, got {len(line)}")
-        return {
-            name: self._value(name, text) for name, text in zip(self.columns, line, strict=True)
-        }
-
-    def _plain(self, name: str, value: Any) -> Any:
-        """Return a value as CSV takes it."""
-        return "" if pd.isna(value) else TYPES[self.columns[name]](value)
 
     def _value(self, name: str, text: str) -> Any:
         """Return the value that a text stands for."""

@@ -7,6 +7,8 @@ was learned.
 
 from .augment import Augment as Augment
 from .batches import Batch as Batch
+from .device import limited_threads as limited_threads
+from .device import resolve_device as resolve_device
 from .objectives import Auxiliary as Auxiliary
 from .objectives import CrossEntropy as CrossEntropy
 from .objectives import NetworkLoss as NetworkLoss

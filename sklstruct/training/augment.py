@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..params import FLAG, Params, param, real
-from .batches import Augmentation, Batch
 
 OfSamples: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -202,37 +201,6 @@ def augmentation(choice: Any) -> OfSamples | None:
         f"augment must be None, one of {tuple(PRESETS)}, an object such as Augment(shift=0.1) "
         f"or a function of a batch and a torch.Generator, got {choice!r}."
     )
-
-
-def on_samples(augment: OfSamples | None) -> Augmentation | None:
-    """Return an augmentation of samples as one of batches, whose targets stay as they are."""
-    if augment is None:
-        return None
-    return lambda batch, generator: Batch(augment(batch[0], generator), batch[1], batch.weight)
-
-
-def on_maps(augment: Any) -> Augmentation | None:
-    """Return an augmentation of batches whose targets are maps, (values, weight).
-
-    Raises
-    ------
-    TypeError
-        If it cannot move maps along.
-    """
-    if augment is None:
-        return None
-    if not hasattr(augment, "move"):
-        raise TypeError(
-            "augment of maps must be a name, an Augment, or have a method move(x, maps, "
-            f"generator) that moves the maps of a batch too, got {augment!r}."
-        )
-
-    def move(batch: Batch, generator: torch.Generator) -> Batch:
-        x, targets = batch
-        x, *moved = augment.move(x, targets, generator)
-        return Batch(x, tuple(moved), batch.weight)
-
-    return move
 
 
 class Draw:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .rows import Rows, in_turn
+from .rows import Unread, one_ahead
 
 Index = NDArray[np.intp]
 Prepare = Callable[[NDArray[Any]], Tensor]
@@ -43,33 +44,15 @@ class Batch(tuple):
         return Batch(x.to(device), y, self.weight.to(device))
 
 
-Augmentation = Callable[[Batch, torch.Generator], Batch]
-
-
-class TrainingData(Dataset[Any]):
-    """What a network can be trained on; skorch leaves a data set of torch as it is."""
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        raise NotImplementedError
-
-    @property
-    def numbers(self) -> Index:
-        """Which of the samples that were given these are."""
-        return np.arange(len(self))
-
-    def batches(self, indices: Sequence[Index], generator: Any = None) -> Iterator[Batch]:
-        """Yield the samples of every array of indices."""
-        raise NotImplementedError
-
-
 @dataclass(frozen=True)
-class Samples(TrainingData):
-    """Samples, targets and weights of equal length, and how samples become a tensor.
+class Samples(Dataset[Any]):  # which skorch leaves as it is
+    """Samples, targets and weights, and how samples become a tensor.
 
     Parameters
     ----------
-    x : Rows, shape (n, channels, *spatial)
+    x : ndarray or Unread, shape (m, channels, *spatial)
+    index : ndarray of int, shape (n,)
+        Which of them.
     y : Tensor, shape (n,) of class numbers or (n, n_outputs) of values
     weight : Tensor, shape (n,)
         With mean one.
@@ -77,7 +60,8 @@ class Samples(TrainingData):
         Maps an array of samples to a tensor with memory of its own.
     """
 
-    x: Rows
+    x: NDArray[Any] | Unread
+    index: Index
     y: Tensor
     weight: Tensor
     prepare: Prepare
@@ -85,26 +69,23 @@ class Samples(TrainingData):
     def __len__(self) -> int:
         return len(self.y)
 
-    @property
-    def numbers(self) -> Index:
-        """Which of the samples that were given these are."""
-        return self.x.index
+    def take(self, kept: Index) -> Samples:
+        """Return some of the samples, none of which is copied."""
+        parts = (part[kept] for part in (self.index, self.y, self.weight))
+        return Samples(self.x, *parts, self.prepare)
 
-    def take(self, index: Index) -> Samples:
-        """Return some of the samples."""
-        return replace(self, x=self.x.take(index), y=self.y[index], weight=self.weight[index])
+    def batch(self, numbers: Index, generator: torch.Generator | None) -> Batch:
+        """Return the samples of some numbers."""
+        x = self.prepare(self.x[self.index[numbers]])
+        return Batch(x, self.y[numbers], self.weight[numbers])
 
-    def batches(self, indices: Sequence[Index], generator: Any = None) -> Iterator[Batch]:
-        """Yield the samples of every array of indices."""
-
-        def batch(index: Index) -> Batch:
-            return Batch(self.prepare(self.x[index]), self.y[index], self.weight[index])
-
-        return in_turn(batch, indices, self.x)
+    def changed(self, batch: Batch, augment: Any, generator: torch.Generator) -> Batch:
+        """Return an augmented batch, whose targets stay as they are."""
+        return Batch(augment(batch[0], generator), batch[1], batch.weight)
 
 
 @dataclass(frozen=True)
-class MapSamples(TrainingData):
+class MapSamples(Dataset[Any]):
     """Samples and maps of any extents, of which pieces of one size are taken.
 
     Parameters
@@ -128,22 +109,36 @@ class MapSamples(TrainingData):
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, index: Index) -> MapSamples:
+    @property
+    def index(self) -> Index:
+        """The numbers of the samples, all of them."""
+        return np.arange(len(self.x))
+
+    def take(self, kept: Index) -> MapSamples:
         """Return some of the samples."""
-        chosen = ([part[i] for i in index] for part in (self.x, self.y, self.weight))
+        chosen = ([part[i] for i in kept] for part in (self.x, self.y, self.weight))
         return MapSamples(*chosen, self.prepare, self.crop)
 
-    def batches(self, indices: Sequence[Index], generator: Any = None) -> Iterator[Batch]:
-        """Yield pieces of the samples of every array of indices.
+    def batch(self, numbers: Index, generator: torch.Generator | None) -> Batch:
+        """Return pieces of the samples of some numbers.
 
         They lie anywhere, or in the middle where there is no generator.  What a piece has beyond
         a small sample repeats its border, and has no weight.
         """
-        for index in indices:
-            pieces = [self._piece(i, generator) for i in index]
-            x, y, weight = (np.stack(part) for part in zip(*pieces, strict=True))
-            targets = torch.from_numpy(y), torch.from_numpy(weight)
-            yield Batch(self.prepare(x), targets, torch.ones(len(x), dtype=targets[1].dtype))
+        pieces = [self._piece(number, generator) for number in numbers]
+        x, y, weight = (np.stack(part) for part in zip(*pieces, strict=True))
+        targets = torch.from_numpy(y), torch.from_numpy(weight)
+        return Batch(self.prepare(x), targets, torch.ones(len(x), dtype=targets[1].dtype))
+
+    def changed(self, batch: Batch, augment: Any, generator: torch.Generator) -> Batch:
+        """Return an augmented batch, whose maps have moved along."""
+        if not hasattr(augment, "move"):
+            raise TypeError(
+                "augment of maps must be a name, an Augment, or have a method move(x, maps, "
+                f"generator) that moves the maps of a batch too, got {augment!r}."
+            )
+        x, *moved = augment.move(batch[0], batch[1], generator)
+        return Batch(x, tuple(moved), batch.weight)
 
     def _piece(self, i: int, generator: Any) -> tuple[NDArray[Any], ...]:
         x, y, weight = self.x[i], self.y[i], self.weight[i]
@@ -177,6 +172,7 @@ def pad(array: NDArray[Any], axis: int, low: int, high: int, mode: Any) -> NDArr
     return np.pad(array, widths, mode=mode)
 
 
+@dataclass
 class Batches:
     """Iterate over samples in batches of (nearly) equal size.
 
@@ -191,35 +187,28 @@ class Batches:
     generator : torch.Generator, default=None
         Shuffles the samples and drives the augmentation; if None, they come in order.
     augment : callable, default=None
-        Maps (batch, generator) to a batch.
+        See ``Augment``.
     device : str, default="cpu"
         Where batches are wanted.
     """
 
-    def __init__(
-        self,
-        dataset: TrainingData,
-        batch_size: int,
-        generator: torch.Generator | None = None,
-        augment: Augmentation | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.dataset, self.generator, self.augment = dataset, generator, augment
-        self.device = device
-        self.n_batches = -(-len(dataset) // min(batch_size, len(dataset)))
-
-    def __len__(self) -> int:
-        return self.n_batches
+    dataset: Any
+    batch_size: int
+    generator: torch.Generator | None = None
+    augment: Any = None
+    device: str = "cpu"
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.dataset)
         order = torch.arange(n)
         if self.generator is not None:
             order = torch.randperm(n, generator=self.generator)
-        indices = np.array_split(order.numpy(), self.n_batches)
-        for batch in self.dataset.batches(indices, self.generator):
+        numbers = np.array_split(order.numpy(), -(-n // min(self.batch_size, n)))
+        take = partial(self.dataset.batch, generator=self.generator)
+        each = one_ahead if isinstance(self.dataset.x, Unread) else map
+        for batch in each(take, numbers):
             if self.device != "cpu":
                 batch = batch.to(self.device)
             if self.augment is not None and self.generator is not None:
-                batch = self.augment(batch, self.generator)
+                batch = self.dataset.changed(batch, self.augment, self.generator)
             yield batch

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from types import FrameType
 from typing import Any
 
@@ -17,10 +18,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from ..layers import Dropout, adopt_dropout
-from .batches import Augmentation, Batch, Batches, TrainingData
+from .batches import Batch, Batches, MapSamples, Samples
 from .device import limited_threads
 from .objectives import main_output
-from .plan import Plan, make_optimizer, make_schedule, set_rates
+from .plan import OPTIMIZERS, SCHEDULES, Plan
 
 SETTLED_AT_ONCE = 64  # samples: enough for statistics, and few enough for memory
 
@@ -29,30 +30,29 @@ class TrainingEnded(Exception):
     """Raised where a callback ends a training before its time."""
 
 
-class Interrupts:
-    """Tell Ctrl-C from a callback that ends a training, where both raise KeyboardInterrupt.
+@contextmanager
+def watched_interrupts() -> Iterator[list[int]]:
+    """Yield a list that is empty until Ctrl-C comes.
 
-    Only a signal goes through the handler of signals, so while a training runs that handler is
-    watched.  Signals come to the main thread alone: in another one there is nothing to tell.
+    Callbacks of skorch end a training by raising KeyboardInterrupt, as Ctrl-C does.  But only a
+    signal goes through the handler of signals, which is watched here.  Signals come to the main
+    thread alone: in another one there is nothing to tell apart.
     """
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handler: Any = signal.getsignal(signal.SIGINT) if main else None
 
-    came = False
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        handler(number, frame)
 
-    def __enter__(self) -> Interrupts:
-        self.handler: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self.handler = signal.getsignal(signal.SIGINT)
-        if callable(self.handler):  # else nothing is raised
-            signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if callable(self.handler):
-            signal.signal(signal.SIGINT, self.handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.came = True
-        self.handler(number, frame)
+    if callable(handler):  # else nothing is raised
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield came
+    finally:
+        if callable(handler):
+            signal.signal(signal.SIGINT, handler)
 
 
 class Net(NeuralNet):
@@ -61,23 +61,12 @@ class Net(NeuralNet):
     Its criterion is the objective; its optimiser follows a plan.
     """
 
-    def partial_fit(self, X: Any, y: Any = None, epochs: int = 1) -> Net:
-        """Train for some epochs, or until a callback ends it."""
-        # skorch takes every KeyboardInterrupt for such an end, and would pass off half a training
-        # as a whole one after Ctrl-C.
-        with Interrupts() as self.interrupts:
-            self.notify("on_train_begin", X=X, y=y)
-            with suppress(TrainingEnded):
-                self.fit_loop(X, y, epochs=epochs)
-            self.notify("on_train_end", X=X, y=y)
-        return self
-
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call a method of every callback."""
+        """Call a method of every callback; one that raises KeyboardInterrupt ends the training."""
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as end:
-            if self.interrupts.came or method_name == "on_train_end":
+            if getattr(self, "interrupts", True):  # Ctrl-C, which must not pass for an end
                 raise
             raise TrainingEnded from end
 
@@ -113,21 +102,24 @@ class Net(NeuralNet):
             )
         return {"loss": (losses * batch.weight).mean(), "y_pred": seen[-1] if seen else losses}
 
-    def initialize_criterion(self) -> Net:
-        """Take the objective as it is; skorch would call what is no module."""
-        self.criterion_ = self.criterion
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Net:
+        """Set the optimiser, with the parameters sorted into the groups of the plan."""
+        # Their names decide, which skorch would not hand over.
+        plan: Plan = self.optimizer
+        groups: dict[tuple[int, bool], dict[str, Any]] = {}
+        for name, parameter in self.module_.named_parameters():
+            if parameter.requires_grad:
+                matching = (k for k, one in enumerate(plan.groups) if fnmatchcase(name, one[0]))
+                group, decays = next(matching, -1), parameter.ndim > 1
+                key = group, not decays  # weights come before biases
+                groups.setdefault(key, {"params": [], "decays": decays, "group": group})
+                groups[key]["params"].append(parameter)
+        make, defaults = OPTIMIZERS[plan.optimizer]
+        self.optimizer_ = make([groups[key] for key in sorted(groups)], lr=plan.lr, **defaults)
         return self
 
-    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> Any:
-        """Return the arguments of an optimiser: parameters with their names, and the rest."""
-        named = list(named_parameters)
-        _, keywords = super().get_params_for_optimizer(prefix, named)
-        return (named,), keywords
-
     def __getstate__(self) -> dict[str, Any]:
-        state = {**super().__getstate__(), "module": None}  # it is module_, once is enough
-        state.pop("interrupts", None)
-        return state
+        return {**super().__getstate__(), "module": None}  # it is module_, once is enough
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -138,44 +130,30 @@ class ClassifierNet(Net, NeuralNetClassifier):
     """A net whose outputs are logits of classes, which callbacks may score as such."""
 
 
-def make_net(
-    network: nn.Module,
-    plan: Plan,
-    objective: Callable[[nn.Module, Tensor, Any], Tensor],
-    *,
-    n_classes: int | None,
-    device: str,
-    verbose: int,
-) -> Net:
+def make_net(network: nn.Module, plan: Plan, *, n_classes: int | None, device: str) -> Net:
     """Return the net that trains a network, ready to start.
 
     Parameters
     ----------
     network : nn.Module
     plan : Plan
-    objective : callable
-        Maps (network, x, y) to the loss of each sample.
     n_classes : int or None
         Number of classes, where outputs are logits.
     device : str
-    verbose : int
-        1 prints a line an epoch.
     """
     classes: dict[str, Any] = {}
     if n_classes is not None:
         classes = {"classes": range(n_classes), "predict_nonlinearity": softmax}
     return (ClassifierNet if classes else Net)(
         network,
-        criterion=objective,
-        optimizer=make_optimizer,
-        optimizer__plan=plan,
+        criterion=nn.Module,  # each training has an objective of its own
+        optimizer=plan,
         lr=plan.lr,
-        batch_size=plan.batch_size,
         iterator_train=Batches,
         iterator_valid=Batches,
         train_split=None,
         device=device,
-        verbose=verbose,
+        verbose=0,
         **classes,
     ).initialize()
 
@@ -188,13 +166,15 @@ def softmax(logits: Tensor) -> Tensor:
 def train(
     net: Net,
     plan: Plan,
-    training: TrainingData,
-    validation: TrainingData | None,
+    objective: Callable[[nn.Module, Tensor, Any], Tensor],
+    training: Samples | MapSamples,
+    validation: Samples | MapSamples | None,
     *,
     generator: torch.Generator,
-    augment: Augmentation | None,
+    augment: Any,
     callbacks: Sequence[Any],
     n_threads: int | None,
+    verbose: int,
 ) -> None:
     """Let a net run over the training samples as a plan says.
 
@@ -202,22 +182,32 @@ def train(
     ----------
     net : Net
     plan : Plan
+    objective : callable
+        Maps (network, x, y) to the loss of each sample.
     training, validation : Samples or MapSamples
     generator : torch.Generator
         Drives order, dropout and augmentation.
     augment : callable or None
-        Maps (batch, generator) to a batch.
+        See ``Augment``.
     callbacks : list of skorch callbacks
     n_threads : int or None
         Threads of torch; None leaves it alone.
+    verbose : int
+        1 prints a line an epoch.
     """
     network = net.module_
-    net.batch_size = plan.batch_size
-    set_rates(net.optimizer_, plan)
+    net.criterion_, net.batch_size, net.verbose = objective, plan.batch_size, verbose
+    for part in net.optimizer_.param_groups:
+        own = plan.groups[part["group"]][1] if part["group"] >= 0 else {}
+        part["lr"] = own.get("lr", plan.lr)
+        part["weight_decay"] = own.get("weight_decay", plan.weight_decay) if part["decays"] else 0.0
+        for name in ("betas", "momentum"):  # the cycle of an earlier training has moved these
+            if name in part:
+                part[name] = net.optimizer_.defaults[name]
     n_steps = plan.max_epochs * -(-len(training) // min(plan.batch_size, len(training)))
     net.callbacks = [*callbacks]
-    if plan.schedule != "constant":
-        policy, params = make_schedule(plan.schedule, net.optimizer_, n_steps)
+    if (schedule := SCHEDULES[plan.schedule]) is not None:
+        policy, params = schedule(net.optimizer_, n_steps)
         step = LRScheduler(policy, step_every="batch", last_epoch=-1, **params)
         net.callbacks.append(("schedule", step))
     if plan.patience is not None and validation is not None:
@@ -232,10 +222,15 @@ def train(
     try:
         with limited_threads(n_threads):
             net.initialize_callbacks()
-            net.partial_fit(training, epochs=plan.max_epochs)
+            with watched_interrupts() as net.interrupts:
+                net.notify("on_train_begin", X=training, y=None)
+                with suppress(TrainingEnded):
+                    net.fit_loop(training, None, epochs=plan.max_epochs)
+                net.notify("on_train_end", X=training, y=None)
             if plan.settle_norms:
                 settle_norms(network, Batches(training, SETTLED_AT_ONCE, device=net.device))
     finally:  # nothing of the training stays in what is pickled
+        vars(net).pop("interrupts", None)
         adopt_dropout(network.eval(), None)
         net.callbacks = net.train_split = net.iterator_train__generator = None
         net.iterator_train__augment = None

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .rows import Rows, in_turn
 from .device import limited_threads
+from .rows import Unread, one_ahead
 
 PIECE_VALUES = {"cpu": 1 << 14, "other": 1 << 22}  # of the input; small pieces stay in the cache
 LARGEST_PIECE = {"cpu": 64, "other": 1024}  # samples
@@ -20,7 +20,7 @@ LARGEST_PIECE = {"cpu": 64, "other": 1024}  # samples
 
 def run_in_pieces(
     function: Callable[[Tensor], Tensor],
-    X: NDArray[Any] | Rows,
+    X: NDArray[Any] | Unread,
     prepare: Callable[[NDArray[Any]], Tensor],
     device: Any,
     n_threads: int | None,
@@ -35,7 +35,7 @@ def run_in_pieces(
     ----------
     function : callable
         Maps a tensor (n, ...) on the device to a tensor (n, ...).
-    X : ndarray or Rows, shape (n, channels, *spatial)
+    X : ndarray or Unread, shape (n, channels, *spatial)
     prepare : callable
         Maps some samples to a tensor.
     device : torch device
@@ -56,8 +56,9 @@ def run_in_pieces(
         return prepare(part)
 
     outputs = []
+    pieces = (one_ahead if isinstance(X, Unread) else map)(piece, starts)
     with limited_threads(n_threads), torch.inference_mode():
-        for start, x in zip(starts, in_turn(piece, starts, X), strict=True):
+        for start, x in zip(starts, pieces, strict=True):
             out = function(x.to(device))
             outputs.append(out[: len(X) - start].cpu())
     return torch.cat(outputs).numpy()

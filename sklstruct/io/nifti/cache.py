@@ -47,30 +47,26 @@ class VolumeCache:
         compute : callable
             Writes the values into the array that it is given.
         """
-        if not self._read(key, out):
-            compute(out)
-            self._write(key, out)
+        path = self.path(key)
+        try:
+            with open(path, "rb") as stream:
+                expected = stream.read(DIGEST)
+                whole = stream.readinto(out.data.cast("B")) == out.nbytes and not stream.read(1)
+                found = whole and expected == digest_of(key, out)
+        except OSError:  # there is none, or it may not be read
+            found = False
+        if found:
+            return
+        compute(out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, "wb") as stream:
+            stream.write(digest_of(key, out))
+            stream.write(out.data)
 
     def path(self, key: bytes) -> Path:
         """Return the place of an entry."""
+        # Some file systems are slow where a folder has very many files.
         return Path(self.folder) / key.hex()[:2] / f"{key.hex()}.volume"
-
-    def _read(self, key: bytes, out: Array) -> bool:
-        """Fill the array from the entry of a key, and return whether that is to be trusted."""
-        try:
-            with open(self.path(key), "rb") as stream:
-                expected = stream.read(DIGEST)
-                whole = stream.readinto(out.data.cast("B")) == out.nbytes
-                return whole and not stream.read(1) and expected == digest_of(key, out)
-        except OSError:
-            return False
-
-    def _write(self, key: bytes, values: Array) -> None:
-        path = self.path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, "wb") as stream:
-            stream.write(digest_of(key, values))
-            stream.write(values.data)
 
 
 def key_of(path: str | os.PathLike[str], setting: Any) -> bytes:
@@ -82,6 +78,8 @@ def key_of(path: str | os.PathLike[str], setting: Any) -> bytes:
     setting : object
         All that the result depends on beside the file; its repr tells settings apart.
     """
+    # A hash of the content would be safer, and take as long as reading the file, which the cache
+    # is there to avoid.
     stat = os.stat(path)
     identity = (os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     return blake2b(repr((VERSION, identity, setting)).encode(), digest_size=DIGEST).digest()

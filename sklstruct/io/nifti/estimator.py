@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ...params import FLAG, Rule, instance_of, integer, one_of, param, real
 from .file import MAX_BYTES, StrPath, check_size, read_grid, write_volume
 from .grid import Box, Grid, resample
 from .intensity import SCALINGS
 from .lazy import WHOLE, LazyVolumes, VolumeReader, check_same_grid
 from .mask import bounding_box, brain_mask, read_mask
-from .paths import PATTERN, TakesPaths, find_volumes
+from .paths import PATH, PATTERN, TakesPaths, find_volumes
 
 Array = NDArray[Any]
 
 SMALLEST = 1e-6  # millimetres; no voxel is as small as that
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
+def numbers(
+    words: str, shape: tuple[int, ...], holds: Callable[[Array], Any], kinds: str = "iuf"
+) -> Rule:
+    """Return the rule of arrays of a shape, for whose finite numbers something holds."""
+
+    def are(value: Any) -> bool:
+        given = np.asarray(value)
+        sound = given.shape == shape and given.dtype.kind in kinds and np.isfinite(given).all()
+        return bool(sound and np.all(holds(given)))
+
+    return Rule(words, are)
+
+
+SPACING = real(above=0) | numbers("three numbers of at least 1e-06", (3,), lambda v: v >= SMALLEST)
+SHAPE = numbers("three int of at least 1", (3,), lambda v: v >= 1, kinds="iu")
+AFFINE = numbers("finite numbers of shape (4, 4)", (4, 4), np.isfinite)
+PERCENTILES = numbers("two growing numbers from 0 to 100", (2,), lambda v: 0 <= v[0] < v[1] <= 100)
+
+
+class NiftiVolumes(TransformerMixin, TakesPaths):
     """NIfTI files as volumes (n, D, H, W) on a common grid, read one at a time.
 
     Every volume is brought into canonical orientation (D runs to the right, H to the front, W
@@ -87,8 +103,6 @@ class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
         The part of it that is kept.
     file_grid_ : Grid or None
         The grid that every file must have, with ``grid="same"``.
-    n_features_in_ : int
-        One, the path.
 
     Examples
     --------
@@ -98,35 +112,19 @@ class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
     >>> model.fit(paths, y)  # doctest: +SKIP
     """
 
-    grid: StrPath = "first"
-    spacing: ArrayLike | None = None
-    shape: tuple[int, int, int] | None = None
-    affine: ArrayLike | None = None
-    mask: StrPath | None = None
-    crop: bool = False
-    scaling: str | None = "zscore"
-    percentiles: tuple[float, float] = (1.0, 99.0)
-    smoothing_fwhm: float | None = None
-    stream: bool = False
-    cache_dir: StrPath | None = None
-    max_bytes: int = MAX_BYTES
-    pattern: str = PATTERN
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "grid": [str, os.PathLike],
-        "spacing": [Interval(Real, 0, None, closed="neither"), "array-like", None],
-        "shape": ["array-like", None],
-        "affine": ["array-like", None],
-        "mask": [str, os.PathLike, None],
-        "crop": ["boolean"],
-        "scaling": [StrOptions(set(SCALINGS)), None],
-        "percentiles": ["array-like"],
-        "smoothing_fwhm": [Interval(Real, 0, None, closed="neither"), None],
-        "stream": ["boolean"],
-        "cache_dir": [str, os.PathLike, None],
-        "max_bytes": [Interval(Integral, 1, None, closed="left")],
-        "pattern": [str],
-    }
+    grid: StrPath = param("first", PATH)
+    spacing: ArrayLike | None = param(None, SPACING | None)
+    shape: tuple[int, int, int] | None = param(None, SHAPE | None)
+    affine: ArrayLike | None = param(None, AFFINE | None)
+    mask: StrPath | None = param(None, PATH | None)
+    crop: bool = param(False, FLAG)
+    scaling: str | None = param("zscore", one_of(*SCALINGS) | None)
+    percentiles: tuple[float, float] = param((1.0, 99.0), PERCENTILES)
+    smoothing_fwhm: float | None = param(None, real(above=0) | None)
+    stream: bool = param(False, FLAG)
+    cache_dir: StrPath | None = param(None, PATH | None)
+    max_bytes: int = param(MAX_BYTES, integer(1))
+    pattern: str = param(PATTERN, instance_of("a pattern", str))
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the common grid and the mask.
@@ -143,19 +141,30 @@ class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
         OSError, TypeError, ValueError
             If there are no files, or one that is read is not sound; the message names it.
         """
-        self._validate_params()
-        self._check_params()
+        self.check_params()
         paths = find_volumes(X, self.pattern)
-        reference = self._reference_grid(paths)
-        self.file_grid_ = reference if self.grid == "same" else None
-        if self.grid == "same":
-            for path in paths:
-                check_same_grid(path, reference, self.max_bytes)
-        self.grid_ = self._common_grid(reference)
-        mask = self._find_mask(paths)
+        if self.shape is not None and self.affine is not None:
+            grid = Grid(tuple(map(int, self.shape)), np.asarray(self.affine, np.float64))
+        else:
+            source = paths[0] if self.grid in ("first", "same") else self.grid
+            grid = read_grid(source, self.max_bytes)
+        # A grid that a file had when the model was fitted counts, whatever becomes of that file.
+        self.file_grid_ = grid if self.grid == "same" else None
+        for path in paths if self.file_grid_ else ():
+            check_same_grid(path, grid, self.max_bytes)
+        if self.spacing is not None:
+            grid = grid.with_spacing(self.spacing)
+        if self.shape is not None and self.affine is None:
+            grid = grid.with_shape(self.shape)
+        check_size(grid.shape, np.float32, self.max_bytes)
+        self.grid_, mask = grid, None
+        if self.mask == "brain":  # of the training scans, as all that is learned
+            mask = brain_mask(paths, self._reader())
+        elif self.mask is not None:
+            mask = read_mask(self.mask, grid, self.max_bytes)
         self.box_ = bounding_box(mask) if self.crop and mask is not None else WHOLE
         self.mask_ = None if mask is None else mask[self.box_]
-        cropped = self.grid_.cropped(self.box_)
+        cropped = grid.cropped(self.box_)
         self.shape_, self.affine_, self.spacing_ = cropped.shape, cropped.affine, cropped.spacing
         self.n_features_in_ = 1
         return self
@@ -226,48 +235,17 @@ class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _check_params(self) -> None:
-        """Raise an error for parameters that are wrong or do not go together."""
-        for name, names in {"grid": ("first", "same"), "mask": (None, "brain")}.items():
+    def check_params(self) -> None:
+        """Raise an error for parameters that are wrong, are no files or do not go together."""
+        super().check_params()
+        for name, known in {"grid": ("first", "same"), "mask": (None, "brain")}.items():
             value = getattr(self, name)
-            if value not in names and not os.path.isfile(value):
-                raise FileNotFoundError(f"{name} must be one of {names} or a file, got {value!r}.")
+            if value not in known and not os.path.isfile(value):
+                raise FileNotFoundError(f"{name} must be one of {known} or a file, got {value!r}.")
         if self.crop and self.mask is None:
             raise ValueError("crop=True needs a mask, such as mask='brain'.")
         if self.affine is not None and (self.shape is None or self.spacing is not None):
             raise ValueError("affine needs a shape beside it, and no spacing.")
-        if self.spacing is not None and np.ndim(self.spacing):
-            check_numbers("spacing", self.spacing, (3,), low=SMALLEST)
-        if self.shape is not None:
-            check_numbers("shape", self.shape, (3,), kinds="iu", low=1)
-        if self.affine is not None:
-            check_numbers("affine", self.affine, (4, 4))
-        check_numbers("percentiles", self.percentiles, (2,), low=0, high=100)
-        if self.percentiles[0] >= self.percentiles[1]:
-            raise ValueError(f"percentiles must grow, got {self.percentiles!r}.")
-
-    def _reference_grid(self, paths: list[Path]) -> Grid:
-        """Return the grid that the parameters start from."""
-        if self.affine is not None and self.shape is not None:
-            return Grid(tuple(map(int, self.shape)), np.asarray(self.affine, np.float64))
-        source = paths[0] if self.grid in ("first", "same") else self.grid
-        return read_grid(source, self.max_bytes)
-
-    def _common_grid(self, reference: Grid) -> Grid:
-        grid = reference
-        if self.spacing is not None:
-            grid = grid.with_spacing(self.spacing)
-        if self.shape is not None and self.affine is None:
-            grid = grid.with_shape(self.shape)
-        check_size(grid.shape, np.float32, self.max_bytes)
-        return grid
-
-    def _find_mask(self, paths: list[Path]) -> Array | None:
-        if self.mask is None:
-            return None
-        if self.mask == "brain":
-            return brain_mask(paths, self._reader())
-        return read_mask(self.mask, self.grid_, self.max_bytes)
 
     def _reader(self, box: Box = WHOLE, mask: Array | None = None) -> VolumeReader:
         return VolumeReader(
@@ -280,23 +258,4 @@ class NiftiVolumes(TakesPaths, TransformerMixin, BaseEstimator):
             same_as=self.file_grid_,
             cache_dir=self.cache_dir,
             max_bytes=self.max_bytes,
-        )
-
-
-def check_numbers(
-    name: str,
-    values: Any,
-    shape: tuple[int, ...],
-    *,
-    kinds: str = "iuf",
-    low: float = -np.inf,
-    high: float = np.inf,
-) -> None:
-    """Raise a ValueError unless a parameter is an array of finite numbers within bounds."""
-    given = np.asarray(values)
-    sound = given.shape == shape and given.dtype.kind in kinds
-    if not sound or not (np.isfinite(given) & (low <= given) & (given <= high)).all():
-        sort = "int" if kinds == "iu" else "float"
-        raise ValueError(
-            f"{name} must be {sort} of shape {shape} from {low:g} to {high:g}, got {values!r}."
         )

@@ -108,6 +108,8 @@ def read_volume(
         voxels than it can hold or than ``max_bytes``, or has another dtype than real numbers;
         if the affine is not invertible, a value not finite, or all values are the same.
     """
+    # nibabel would take the memory that a damaged header claims, fill up what a truncated file
+    # lacks, and let NaN pass.
     with opened(path) as (stream, capacity):
         header = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes)
         values = read_values(stream, header)
@@ -146,6 +148,7 @@ def write_volume(path: StrPath, values: Array, grid: Grid) -> None:
     image.header.set_xyzt_units("mm")
     content = image.to_bytes()
     with atomic_write(path, "wb") as stream:
+        # Without a time stamp, so that equal maps are equal files.
         stream.write(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
 
 
@@ -163,7 +166,7 @@ def opened(path: StrPath) -> Iterator[tuple[IO[bytes], int]]:
     """Open a file, compressed or not, with the most bytes that it can hold."""
     with open(path, "rb") as raw, naming(path):
         size = os.fstat(raw.fileno()).st_size
-        zipped = raw.read(len(GZIP_START)) == GZIP_START
+        zipped = raw.read(len(GZIP_START)) == GZIP_START  # names are often wrong about it
         raw.seek(0)
         if not zipped:
             yield raw, size
@@ -230,6 +233,7 @@ def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
     """Return the values of all voxels in single precision, without a copy in between."""
     stream.seek(header.offset)
     values = np.empty(prod(header.grid.shape), np.float32)
+    # Piece by piece: a scan in double precision would take three times the memory for a moment.
     for start in range(0, values.size, CHUNK):
         part = values[start : start + CHUNK]
         stored = stream.read(part.size * header.dtype.itemsize)

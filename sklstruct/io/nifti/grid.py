@@ -69,6 +69,7 @@ class Grid:
         """Whether the voxels of another grid are at the same places."""
         if self.shape != other.shape:
             return False
+        # An affine map that moves no corner moves nothing in between.
         corners = np.indices((2, 2, 2)).reshape(3, -1) * (np.array(self.shape)[:, None] - 1)
         matrix, offset = voxel_map(self, other)
         return bool(np.abs(matrix @ corners + offset[:, None] - corners).max() < CLOSE)
@@ -82,6 +83,7 @@ class Grid:
     def with_spacing(self, spacing: ArrayLike) -> Grid:
         """Return a grid over the same field of view with voxels of another size."""
         ratio = np.asarray(spacing, np.float64) / self.spacing
+        # Less CLOSE, lest rounding add a whole layer of voxels to a side that divides evenly.
         shape = np.ceil(self.shape / ratio - CLOSE).astype(int).clip(min=1)
         return self._about_centre(shape, self.directions * ratio)
 

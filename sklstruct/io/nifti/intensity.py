@@ -57,28 +57,19 @@ def scale(
         If the values in the mask do not differ.
     """
     if scaling == "zscore":
-        standardise(volume, mask)
+        # Sums over millions of voxels need double precision, and no copy of the volume in it.
+        where: Any = True if mask is None else mask
+        volume -= np.mean(volume, dtype=np.float64, where=where)
+        deviation = np.sqrt(np.mean(np.square(volume), dtype=np.float64, where=where))
+        volume /= positive("deviation", deviation)
     elif scaling == "percentile":
-        stretch(volume, mask, percentiles)
+        inside = volume.flatten() if mask is None else volume[mask]
+        low, high = np.percentile(inside, percentiles, overwrite_input=True)  # a copy anyway
+        volume -= low
+        volume /= positive(f"range between the percentiles {percentiles}", high - low)
+        np.clip(volume, 0, 1, out=volume)
     if mask is not None:
         volume[~mask] = 0
-
-
-def standardise(volume: Array, mask: Array | None) -> None:
-    """Give the values in the mask mean 0 and deviation 1, in place."""
-    where: Any = True if mask is None else mask
-    volume -= np.mean(volume, dtype=np.float64, where=where)
-    deviation = np.sqrt(np.mean(np.square(volume), dtype=np.float64, where=where))
-    volume /= positive("deviation", deviation)
-
-
-def stretch(volume: Array, mask: Array | None, percentiles: tuple[float, float]) -> None:
-    """Map the range between two percentiles of the values in the mask to 0..1, in place."""
-    inside = volume.flatten() if mask is None else volume[mask]
-    low, high = np.percentile(inside, percentiles, overwrite_input=True)
-    volume -= low
-    volume /= positive(f"range between the percentiles {percentiles}", high - low)
-    np.clip(volume, 0, 1, out=volume)
 
 
 def positive(name: str, width: Any) -> Any:

@@ -77,7 +77,7 @@ class VolumeReader:
             not meet the common grid, or has but one value in the mask.
         """
         out = np.empty(self.shape, np.float32) if out is None else out
-        if out.shape == self.grid.shape:
+        if out.shape == self.grid.shape:  # no second volume is needed then
             self.read_whole(path, out)
         else:
             out[...] = self.read_whole(path, np.empty(self.grid.shape, np.float32))[self.box]
@@ -106,7 +106,7 @@ class VolumeReader:
         if self.smoothing_fwhm is not None:
             smooth(values, grid.spacing, self.smoothing_fwhm)
         resample(values, grid, self.grid, out=out)
-        if not out.any():
+        if not out.any():  # the affines of a file and of the grid do not meet
             with naming(path):
                 raise ValueError(f"on {grid}, it is zero everywhere on the grid of {self.grid}")
 
@@ -136,7 +136,7 @@ class LazyVolumes:
     paths: list[Path]
     reader: VolumeReader
 
-    ndim = 4
+    ndim = 4  # with shape and dtype, all that scikit-learn asks of an array before it splits it
     dtype = np.dtype(np.float32)
 
     @property
@@ -151,7 +151,7 @@ class LazyVolumes:
         return f"LazyVolumes({len(self)} volumes on {self.reader.grid.cropped(self.reader.box)})"
 
     def __getitem__(self, key: Any) -> Any:
-        chosen = np.arange(len(self))[key]
+        chosen = np.arange(len(self))[key]  # NumPy knows slices, lists, masks and what is wrong
         if chosen.ndim == 0:
             return self.reader.read(self.paths[chosen])
         return LazyVolumes([self.paths[index] for index in chosen], self.reader)

@@ -26,7 +26,7 @@ def read_mask(path: StrPath, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
     OSError, ValueError
         If the file is no sound volume, or no voxel of the grid is in the mask.
     """
-    values, source = read_volume(path, max_bytes, constant=True)
+    values, source = read_volume(path, max_bytes, constant=True)  # a mask may be full
     mask = resample(values, source, grid, nearest=True) != 0
     with naming(path):
         if not mask.any():

@@ -8,18 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
+
+from ...params import Params, instance_of
 
 PATTERN = "sub-*/**/*_T1w.nii*"
+PATH = instance_of("a path", str, os.PathLike)
 
 
-class TakesPaths:
-    """Mixin of estimators that take paths, and no rows of numbers."""
+class TakesPaths(Params, BaseEstimator):
+    """Base of estimators that take paths, and no rows of numbers.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        One, the path.
+    """
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         return tags
+
+    # Two estimators are equal if they are one, and scikit-learn knows how to print them.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+    __repr__ = BaseEstimator.__repr__
 
 
 def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
@@ -68,7 +83,7 @@ def found_by(text: str, pattern: str) -> list[Path]:
     if os.path.isdir(text):
         names = glob(pattern, root_dir=text, recursive=True)
         names = [os.path.join(text, name) for name in names]
-    elif has_magic(text) and not os.path.exists(text):
+    elif has_magic(text) and not os.path.exists(text):  # a name may hold a bracket
         names = glob(text, recursive=True)
     else:
         return [Path(text)]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils._param_validation import StrOptions
+from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from ...params import MAPPING, instance_of, one_of, param
 from .estimator import NiftiVolumes
 from .file import MAX_BYTES, StrPath, naming, read_volume
 from .grid import Grid, resample
-from .paths import TakesPaths
+from .paths import PATH, TakesPaths
 
 Array = NDArray[Any]
 
@@ -26,13 +24,8 @@ LARGEST = 2**24  # single precision holds all integers up to here
 SHOWN = 10  # regions in a message
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
-    r"""NIfTI files as one number for each region of an atlas, read one at a time.
-
-    .. math::
-        \text{mean:} \; \frac{1}{|r|} \sum_{v \in r} x(v), \qquad
-        \text{share:} \; \sum_{v \in r} x(v) \Big/ \sum_v x(v)
+class OfRegions(TakesPaths):
+    """Parameters that say which regions of scans are meant, and what of them.
 
     Parameters
     ----------
@@ -49,6 +42,20 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
     volumes : NiftiVolumes, default=None
         How files are read; voxels outside its mask are in no region.  None is
         ``NiftiVolumes()``, without scaling for shares.
+    """
+
+    atlas: Any = param(None, PATH)
+    names: StrPath | Mapping[int, str] | None = param(None, PATH | MAPPING | None)
+    statistic: str = param("mean", one_of("mean", "share"))
+    volumes: NiftiVolumes | None = param(None, instance_of("NiftiVolumes", NiftiVolumes) | None)
+
+
+class RegionMeans(TransformerMixin, OfRegions):
+    r"""NIfTI files as one number for each region of an atlas, read one at a time.
+
+    .. math::
+        \text{mean:} \; \frac{1}{|r|} \sum_{v \in r} x(v), \qquad
+        \text{share:} \; \sum_{v \in r} x(v) \Big/ \sum_v x(v)
 
     Attributes
     ----------
@@ -58,8 +65,6 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
     region_names_ : list of str
     regions_ : ndarray of int, shape ``volumes_.shape_``
         The label of every voxel.
-    n_features_in_ : int
-        One, the path.
 
     Examples
     --------
@@ -69,18 +74,6 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
     >>> model = make_pipeline(RegionMeans(atlas="atlas.nii.gz"), LogisticRegression())
     >>> model.fit(paths, y)  # doctest: +SKIP
     """
-
-    atlas: Any = None
-    names: StrPath | Mapping[int, str] | None = None
-    statistic: str = "mean"
-    volumes: NiftiVolumes | None = None
-
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "atlas": [str, os.PathLike],
-        "names": [str, os.PathLike, Mapping, None],
-        "statistic": [StrOptions({"mean", "share"})],
-        "volumes": [NiftiVolumes, None],
-    }
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the common grid, and the regions on it.
@@ -98,8 +91,18 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
             If a file that is read is not sound, if the atlas has no labels or others than
             integers, or if a region has no voxel on the grid; the message names the file.
         """
-        self._validate_params()
-        self.volumes_ = self._volumes().fit(X)
+        self.check_params()
+        shares = self.statistic == "share"
+        if self.volumes is None:
+            volumes = NiftiVolumes(scaling=None if shares else "zscore")
+        elif shares and self.volumes.scaling is not None:
+            raise ValueError(
+                "statistic='share' is for volumes that are not scaled: volumes must have "
+                f"scaling=None, got {self.volumes.scaling!r}."
+            )
+        else:
+            volumes = clone(self.volumes)
+        self.volumes_ = volumes.fit(X)
         self.regions_ = self._regions()
         self.region_labels_ = np.unique(self.regions_[self.regions_ > 0])
         self.region_names_ = names_of(self.region_labels_, self.names)
@@ -126,6 +129,7 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         volumes = self.volumes_.lazy(X)
+        # 0 for no region, then 1, 2, 3 ..., whatever the labels are: bins for one pass over voxels.
         numbers = np.searchsorted(self.region_labels_, self.regions_, side="right").ravel()
         sums = np.empty((len(volumes), len(self.region_labels_)))
         for path, volume, row in zip(volumes.paths, volumes, sums, strict=True):
@@ -150,6 +154,7 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
         labels, source = read_atlas(self.atlas, self.volumes_.max_bytes)
         regions = resample(labels, source, grid, nearest=True)[self.volumes_.box_]
         regions = regions if mask is None else np.where(mask, regions, 0)
+        # A mean over nothing would be a column of NaN, found when the machine is trained at last.
         missing = np.setdiff1d(labels, np.append(regions, 0))
         with naming(self.atlas):
             where = f"on the grid of {grid}" + ("" if mask is None else ", in the mask")
@@ -162,18 +167,6 @@ class RegionMeans(TakesPaths, TransformerMixin, BaseEstimator):
                 raise ValueError(f"{missing.size} of its regions have no voxel {where}: {shown}")
         return regions
 
-    def _volumes(self) -> NiftiVolumes:
-        """Return what reads the files."""
-        shares = self.statistic == "share"
-        if self.volumes is None:
-            return NiftiVolumes(scaling=None if shares else "zscore")
-        if shares and self.volumes.scaling is not None:
-            raise ValueError(
-                "statistic='share' is for volumes that are not scaled: volumes must have "
-                f"scaling=None, got {self.volumes.scaling!r}."
-            )
-        return clone(self.volumes)
-
 
 def read_atlas(path: StrPath, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
     """Return the labels of an atlas in canonical orientation, and where they are.
@@ -184,7 +177,7 @@ def read_atlas(path: StrPath, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
         If the file is no sound volume, or has no labels or others than integers.
     """
     values, grid = read_volume(path, max_bytes, constant=True)
-    labels = np.rint(values)
+    labels = np.rint(values)  # atlases are stored as float too
     wrong = values[(values != labels) | (values < 0) | (values >= LARGEST)]
     with naming(path):
         if wrong.size:

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from ..layers.coarse import along_axes
-from .base import NetworkEstimator
+from ..estimators.base import NetworkEstimator
+from ..training.objectives import main_output
+from .occlusion import target_column
 
 KINDS = ("gradient", "input_x_gradient")
 
@@ -96,9 +98,10 @@ def gradient_map(
 
     def slope(x: Tensor) -> Tensor:
         """Return the derivative with respect to the standardised samples."""
+        # Of the input alone: gradients of the weights would stay in the network.
         with torch.inference_mode(False), torch.enable_grad():
             x = x.clone().requires_grad_()
-            outputs = module(x)
+            outputs = main_output(module(x))
             f = (outputs * weigh(outputs.detach())).sum()
             return torch.autograd.grad(f, x)[0]
 
@@ -111,9 +114,7 @@ def gradient_map(
         total *= x if kind == "input_x_gradient" else 1 / unit.to(x)
         return total.sum(dim=1) / n_samples
 
-    return estimator._run(estimator._read_rows(X, reset=False), explain).astype(
-        np.float32, copy=False
-    )
+    return estimator._run(estimator._read(X, reset=False), explain).astype(np.float32, copy=False)
 
 
 def class_activation_map(
@@ -169,47 +170,45 @@ def class_activation_map(
 
     def explain(x: Tensor) -> Tensor:
         activations: Tensor = module.class_activations(x)
-        weights = weigh(module(x)).view(*activations.shape[:2], *(1,) * len(spatial))
-        coarse = (activations * weights).sum(dim=1, keepdim=True)
-        return along_axes(coarse, interpolations(module, spatial, coarse.shape[2:]))[:, 0]
+        weights = weigh(main_output(module(x)))
+        return torch.einsum("no...,no->n...", activations, weights)
 
-    return estimator._run(estimator._read_rows(X, reset=False), explain).astype(
-        np.float32, copy=False
-    )
+    coarse = estimator._run(estimator._read(X, reset=False), explain)
+    strides = np.broadcast_to(stride_of(module), len(spatial)).tolist()
+    for length, n_places, stride in zip(spatial, coarse.shape[1:], strides, strict=True):
+        # Strides say where places lie only if no layer has lost some at the border.
+        if (length - 1) // stride + 1 != n_places:
+            raise TypeError(
+                f"A stride of {stride} on {length} samples must give {(length - 1) // stride + 1} "
+                f"class activations, got {n_places}."
+            )
+    places = [np.arange(length) / stride for length, stride in zip(spatial, strides, strict=True)]
+    grid = np.meshgrid(*places, indexing="ij")
+    # Past the last place nothing is known, and the map stays as it is there.
+    options: dict[str, Any] = {"output": np.float32, "order": 1, "mode": "nearest"}
+    return np.stack([ndimage.map_coordinates(values, grid, **options) for values in coarse])
 
 
 def output_weights(estimator: Any, target: Any) -> Callable[[Tensor], Tensor]:
     """Return what maps outputs (n, n_outputs) to the weights with which they are added to f."""
-    if not isinstance(estimator, NetworkEstimator):
-        raise TypeError(f"estimator must be a network estimator, got {type(estimator).__name__}.")
-    check_is_fitted(estimator)
-    if not is_classifier(estimator):
-        weights = value_weights(estimator, target)
-    elif target is None and len(estimator.classes_) > 2:
-        return lambda outputs: one_hot(outputs.argmax(dim=1), outputs.shape[1]).to(outputs)
-    else:
-        weights = class_weights(estimator.classes_.tolist(), target)
-    return lambda outputs: torch.from_numpy(weights).to(outputs).expand_as(outputs)
-
-
-def class_weights(classes: list[Any], target: Any) -> NDArray[np.float64]:
-    """Return the weights of logits: 1 for a class, and -1 for the other one of two."""
-    target = classes[-1] if target is None else target
-    if target not in classes:
-        raise ValueError(f"target must be one of the classes {classes}, got {target!r}.")
-    others = -1.0 if len(classes) == 2 else 0.0
-    return np.where([label == target for label in classes], 1.0, others)
-
-
-def value_weights(estimator: Any, target: Any) -> NDArray[np.float64]:
-    """Return the weights of the outputs of a regressor, from standardised values to those of y."""
-    n_values = len(estimator.y_scale_)
-    target = 0 if target is None and n_values == 1 else target
-    if target not in range(n_values):
-        raise ValueError(
-            f"target must be the number of a value, from 0 to {n_values - 1}, got {target!r}."
+    if not isinstance(estimator, NetworkEstimator) or estimator._dense:
+        raise TypeError(
+            "estimator must be a network estimator with one output a sample, got "
+            f"{type(estimator).__name__}; of a stack, explain network_."
         )
-    return np.where(np.arange(n_values) == target, estimator.y_scale_, 0.0)
+    check_is_fitted(estimator)
+    n_outputs = estimator.target_.n_outputs
+    column = target_column(estimator, target, n_outputs)
+
+    def weigh(outputs: Tensor) -> Tensor:
+        chosen = outputs.argmax(1) if column is None else torch.full((len(outputs),), column)
+        weights = one_hot(chosen.to(outputs.device), n_outputs).to(outputs)
+        if not is_classifier(estimator):
+            return weights * torch.from_numpy(estimator.target_.scale).to(outputs)
+        # Of two classes, only the difference of the logits means anything.
+        return 2 * weights - 1 if n_outputs == 2 else weights
+
+    return weigh
 
 
 def stride_of(module: nn.Module) -> Any:
@@ -218,22 +217,3 @@ def stride_of(module: nn.Module) -> Any:
     if own is not None:
         return np.array(own)
     return reduce(np.multiply, map(stride_of, module.children()), np.array(1))
-
-
-def interpolations(
-    module: nn.Module, spatial: tuple[int, ...], places: tuple[int, ...]
-) -> list[NDArray[np.float64]]:
-    """Return the interpolation from the places of the last layer to samples, along each axis."""
-    strides = np.broadcast_to(stride_of(module), len(spatial)).tolist()
-    return [interpolation(*axis) for axis in zip(spatial, places, strides, strict=True)]
-
-
-def interpolation(length: int, n_places: int, stride: int) -> NDArray[np.float64]:
-    """Return linear interpolation as a matrix, (length, n_places); constant past the last place."""
-    if (length - 1) // stride + 1 != n_places:
-        raise TypeError(
-            f"A stride of {stride} on {length} samples must give {(length - 1) // stride + 1} "
-            f"class activations, got {n_places}."
-        )
-    places = np.minimum(np.arange(length) / stride, n_places - 1)
-    return np.clip(1 - np.abs(places[:, np.newaxis] - np.arange(n_places)), 0, None)
