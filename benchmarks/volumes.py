@@ -1,4 +1,4 @@
-"""Classifiers of volumes on cohorts of 73 to 300 scans: RFNiN, plain NiN and linear baselines.
+"""Classifiers of volumes on cohorts of 73 to 300 scans: RFNiN, plain NiN, stacks, linear baselines.
 
 Hold-outs of a quarter of the subjects (of half of them where the cohort is simulated),
 stratified, the same for every classifier; defaults throughout.  Defaults were chosen on other
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from common import merge_csv
 
-from sklstruct import PCASVC, NiftiVolumes, RFNiNClassifier, VoxelSVC
+from sklstruct import PCASVC, LinearStackClassifier, NiftiVolumes, RFNiNClassifier, VoxelSVC
 from sklstruct.io import Cohort, simulate_cohort
 from sklstruct.studies import cohort_study, format_cohort_summary, score_fits
 
 ESTIMATORS = {
     "RFNiN": RFNiNClassifier(),
     "plain NiN": RFNiNClassifier(frame="pixel"),
+    "RFNiN, stacked": LinearStackClassifier(network=RFNiNClassifier()),
+    "plain NiN, stacked": LinearStackClassifier(network=RFNiNClassifier(frame="pixel")),
     "voxel SVM": VoxelSVC(),
     "PCA + SVM": PCASVC(),
-    "RFNiN alone": RFNiNClassifier(linear=False),
-    "plain NiN alone": RFNiNClassifier(frame="pixel", linear=False),
 }
 TASKS = {
     "sex": ("t1", "sex"),

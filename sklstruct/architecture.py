@@ -56,7 +56,7 @@ class Architecture(Params):
         ValueError
             If there is no preset of that name.
         """
-        known = {one.name for one in fields(cls)}  # type: ignore[arg-type]
+        known = {one.name for one in fields(cls)}
         named = {"preset": name} if "preset" in known else {}
         if name not in cls.presets:
             raise ValueError(f"preset must be one of {tuple(cls.presets)}, got {name!r}.")
@@ -74,11 +74,11 @@ class Architecture(Params):
             raise ValueError(f"preset must be one of {tuple(self.presets)}, got {name!r}.")
         return self.presets[name]
 
-    def in_force(self) -> Self:
+    def in_force(self) -> Any:
         """Return a copy whose parameters are checked, with the values of the preset for None."""
         self.check_params()
         values, table = {}, self.published()
-        for one in fields(self):  # type: ignore[arg-type]
+        for one in fields(self):
             value = getattr(self, one.name)
             values[one.name] = table.get(one.name) if value is None else value
         return type(self)(**values)

@@ -38,7 +38,10 @@ def inherit_sections(cls: type) -> None:
 def split_sections(doc: str) -> dict[str, str]:
     """Return the sections of a numpydoc docstring by their titles; what comes first has none."""
     first, *rest = SECTION.split(doc)
-    return {"": first.strip(), **{k: v.rstrip() for k, v in zip(rest[::2], rest[1::2], strict=True)}}
+    return {
+        "": first.strip(),
+        **{k: v.rstrip() for k, v in zip(rest[::2], rest[1::2], strict=True)},
+    }
 
 
 def join_sections(sections: dict[str, str]) -> str:

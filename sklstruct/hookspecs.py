@@ -24,7 +24,7 @@ def register_layers() -> dict[str, Any]:  # type: ignore[empty-body]
 
 @hookspec
 def register_architectures() -> dict[str, Any]:  # type: ignore[empty-body]
-    """Return ``{name: architecture}``, a class of ``Architecture``, whose ``build`` gives a module."""
+    """Return ``{name: architecture}``, a class whose ``build`` gives a module."""
 
 
 @hookspec

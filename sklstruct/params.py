@@ -79,8 +79,8 @@ def real(
             isinstance(v, Real)
             and type(v).__name__ not in FLAGS
             and isfinite(v)
-            and above < v < below
-            and least <= v <= most
+            and above < float(v) < below
+            and least <= float(v) <= most
         ),
     )
 
@@ -238,7 +238,7 @@ class Params:
         return copies
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and same(self.get_params(False), other.get_params(False))  # type: ignore[attr-defined]
+        return type(self) is type(other) and same(self.get_params(False), other.get_params(False))
 
     __hash__: Any = None  # equal by value, and the values may change
 

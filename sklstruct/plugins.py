@@ -163,14 +163,14 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         If ``frame`` is neither a name nor something with a method ``build(ndim)``.
     """
     if isinstance(frame, str):
-        family = lookup("frame", frame)()
-        known = getattr(family, "get_params", dict)()  # a family of a notebook may have none
-        if like is None or not known:
-            return family
-        if type(family) is type(like) or getattr(like, "free", False):
+        family = lookup("frame", frame)
+        if like is not None and (family is type(like) or like.free):
             return like
-        given = like.get_params() | {"size": like.extent}
-        return family.set_params(**{name: given[name] for name in given if name in known})
+        made = family()
+        if like is None or not hasattr(made, "get_params"):  # as a family of a notebook may be
+            return made
+        given, known = like.get_params() | {"size": like.extent}, made.get_params()
+        return made.set_params(**{name: given[name] for name in given if name in known})
     if isinstance(frame, type) or not callable(getattr(frame, "build", None)):
         raise TypeError(
             "frame must be the name of a registered frame or an object with a method "

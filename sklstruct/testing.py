@@ -49,7 +49,7 @@ NDIMS = (1, 2, 3)
 SHAPES = ((1, 5), (3, 40), (1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 12, 12, 12), (3, 8, 9, 10))
 N_OUTPUTS = 3
 
-Build = Callable[..., nn.Module]
+Build = Callable[..., Any]
 Check = Callable[[Any, Any], None]
 
 
@@ -256,7 +256,7 @@ def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
         assert not hidden, f"The preset {name!r} sets {hidden}, whose default is not None."
         written = type(architecture).from_preset(name).build(in_shape, N_OUTPUTS)
         if "preset" in fields:
-            named = type(architecture)(preset=name).build(in_shape, N_OUTPUTS)
+            named = clone(architecture).set_params(preset=name).build(in_shape, N_OUTPUTS)
             assert _shapes(written) == _shapes(named), f"from_preset({name!r}) builds another one."
 
 

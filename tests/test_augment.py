@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-
 from sklstruct.estimators.augment import (
     Augment,
     augmentation,

@@ -19,9 +19,10 @@ from PIL import Image
 from sklstruct import RFNNClassifier, cli, plugins
 from sklstruct.cli.specs import Spec, make_estimators, parse_setting, parse_specs
 from sklstruct.estimators.persistence import load_model, save_model
-from sklstruct.estimators.training import Net
 from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
 from sklstruct.io import load_dataset
+from sklstruct.training.net import Net
+from sklstruct_rfnn.architecture import RFNN
 
 TINY = ["--set", "max_epochs=1", "--set", "widths=4,"]
 SVM_STUDY = ["study", "--dataset", "digits", "--sizes", "20,30", "--draws", "2"]
@@ -263,7 +264,7 @@ def test_steering_of_a_frame_that_exists_on_the_grid_only(succeed):
 def test_an_architecture_is_shown_layer_by_layer(succeed):
     out = succeed("show", "architecture", "rfnn", "--shape", "3,16,16", "--outputs", "5",
                   "--set", "widths=4,6", "--set", "frame=pixel")  # fmt: skip
-    network = plugins.lookup("architecture", "rfnn")((3, 16, 16), 5, widths=(4, 6), frame="pixel")
+    network = RFNN(widths=(4, 6), frame="pixel").build((3, 16, 16), 5)
     total = sum(p.numel() for p in network.parameters())
     layers, summary = out.split("\n\n")
     _, *rows = table_of(layers)
@@ -275,12 +276,17 @@ def test_an_architecture_is_shown_layer_by_layer(succeed):
 
 
 @pytest.mark.parametrize("name", ["rfnn", "RFNNClassifier"])
-def test_an_estimator_is_shown_with_its_defaults(name, succeed):
+def test_an_estimator_is_shown_with_its_defaults_and_what_they_stand_for(name, succeed):
     heading, table = succeed("show", "estimator", name).split("\n\n")
     assert heading.startswith("RFNNClassifier: Classifier with a receptive field network")
     _, *rows = table_of(table)
     params = RFNNClassifier().get_params(deep=False)
-    assert dict(rows) == {n: repr(v) for n, v in params.items()}
+    assert {row[0]: row[1] for row in rows} == {n: repr(v) for n, v in params.items()}
+    in_force = {row[0]: row[2] for row in rows if len(row) > 2}
+    assert (in_force["widths"], in_force["lr"]) == ("(64, 64, 64)", "0.01")
+    assert "frame" not in in_force
+    _, *rows = table_of(succeed("show", "estimator", "nifti_volumes").split("\n\n")[1])
+    assert ["percentiles", "(1.0, 99.0)"] in rows
 
 
 def test_a_model_is_shown_with_its_pictures(succeed, model):
@@ -367,15 +373,25 @@ PREDICT = "predict --model model.skl --data"
         (f"{FIT} --estimator rfnn:lrr=1", "no parameter 'lrr' of RFNNClassifier. Did you mean"),
         (f"{FIT} --estimator rfnn --set dropot=0", "'dropot' .* Did you mean 'dropout'"),
         (f"{FIT} --estimator rfnn:frame__ordr=1", "Invalid parameter 'ordr' for GaussianDer"),
-        (f"{FIT} --estimator rfnn --set lr=fast", "'lr' parameter .* Got 'fast'"),
+        (f"{FIT} --estimator rfnn --set lr=fast", "lr of RFNNClassifier must .* got 'fast'"),
+        (f"{FIT} --estimator linear", "'linear' is .* write structured:architecture=linear"),
+        (f"{FIT} --estimator frame_fcn", "write structured_map:architecture=frame_fcn"),
+        (f"{FIT} --estimator structured:architecture=rfn", "Unknown architecture 'rfn'"),
+        (
+            f"{FIT} --estimator structured:architecture=rfnn:architecture__frame=pixl",
+            "Unknown frame 'pixl'",
+        ),
         (f"{FIT} --estimator rfnn:frame=pixl", "Unknown frame 'pixl'. Did you mean 'pixel'"),
-        (f"{FIT} --estimator rfnn:widths=(0,)", "out_channels must be at least 1, got 0"),
+        (f"{FIT} --estimator rfnn:widths=(0,)", "out_channels must be an integer of at least 1, got 0"),
         (f"{FIT} --estimator rfnn:device=abacus", "device='abacus' cannot be used here"),
         (
             "fit --estimator frame_features --dataset digits --out m",
             "FrameTransformer predicts nothing",
         ),
-        ("fit --estimator svm --dataset digits --out m.skl", "PixelSVC is no network"),
+        (
+            "fit --estimator svm --dataset digits --out m.skl",
+            "PixelSVC cannot be stored .* allow that with --allow-pickle",
+        ),
         (f"{FIT} --estimator rfnn --dataset digts", "Unknown dataset 'digts'. Did you mean"),
         (f"{FIT} --estimator rfnn --dataset mnist", "SKLSTRUCT_DATA"),
         (f"{FIT} --estimator rfnn --dataset nothing.npz", "nothing.npz: No such file"),
@@ -476,12 +492,12 @@ def test_an_interrupted_fit_leaves_no_model(run, monkeypatch):
 
 
 def test_an_interruption_in_the_midst_of_training_is_not_taken_for_its_end(run, monkeypatch):
-    losses = iter([Net.get_loss, Net.get_loss])
+    steps = iter([Net.train_step_single] * 2)
 
-    def get_loss(*args, **kwargs):
-        return next(losses, interrupt)(*args, **kwargs)
+    def train_step_single(*args, **kwargs):
+        return next(steps, interrupt)(*args, **kwargs)
 
-    monkeypatch.setattr(Net, "get_loss", get_loss)
+    monkeypatch.setattr(Net, "train_step_single", train_step_single)
     command = [*FIT.split(), "--estimator", "rfnn", "--set", "max_epochs=9"]
     assert run(*command)[0] == 130
     assert files() == []
@@ -560,7 +576,8 @@ def test_settings_reach_every_estimator_that_has_them():
 def test_nested_settings_apply_to_the_frame_that_is_set_beside_them():
     for settings in (["frame__slant=0.5", "frame=morlet"], ["frame=morlet", "frame__slant=0.5"]):
         made = make_estimators(parse_specs("rfnn"), dict(map(parse_setting, settings)))
-        assert made["rfnn"].frame == Morlet(slant=0.5)
+        frame = made["rfnn"].frame
+        assert (type(frame), frame.slant) == (Morlet, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,8 @@ def test_a_machine_on_scans_is_kept_as_a_pickle_if_that_is_allowed(run, succeed)
     command += ["--out", "model.skl"]
     status, _, err = run(*command)
     assert (status, files()) == (1, ["study"])
-    assert "PixelSVC is no network" in err
+    assert "PixelSVC cannot be stored" in err
+    assert "--allow-pickle" in err
     succeed(*command, "--allow-pickle")
     assert "needs --allow-pickle" in run(*PREDICT, "study")[2]
     assert len(rows(succeed(*PREDICT, "study", "--allow-pickle"))) == N_SCANS

@@ -43,7 +43,7 @@ def small(cls):
     params = {"widths": (16, 16), "max_epochs": 30} if "widths" in known else {}
     if "network" in known:
         network = RFNNClassifier if "svm" in known["linear"] else RFNNRegressor
-        params = {"network": small(network), "cv": 2}
+        params = {"network": network(widths=(4,), max_epochs=2), "cv": 2}
     return cls(**params, **({"J": 1} if "J" in known else {}))
 
 

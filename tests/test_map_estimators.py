@@ -63,7 +63,9 @@ def test_places_are_told_apart_by_what_is_around_them(model, scenes):
     ink = [one != BACKGROUND for one in labels]
     right = np.concatenate([(p == t)[i] for p, t, i in zip(predicted, labels, ink, strict=True)])
     assert right.mean() > 0.8
-    share = np.mean(np.concatenate([(p == t).ravel() for p, t in zip(predicted, labels, strict=True)]))
+    share = np.mean(
+        np.concatenate([(p == t).ravel() for p, t in zip(predicted, labels, strict=True)])
+    )
     assert model.score(images, labels) == pytest.approx(share)
     for proba, labels_of_one in zip(model.predict_proba(images), predicted, strict=True):
         np.testing.assert_allclose(proba.sum(axis=0), 1, rtol=1e-5)
@@ -147,7 +149,7 @@ def test_values_of_signals_images_and_volumes(shape):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(24, *shape))
     smooth = np.stack([gaussian_filter(one, 1.0) for one in X])
-    layout = "L HW DHW".split()[len(shape) - 1]
+    layout = ("L", "HW", "DHW")[len(shape) - 1]
     model = StructuredMapRegressor(layout=layout, batch_size=4, lr=0.02, random_state=0)
     model.set_params(architecture=FrameFCN(widths=(8,)), max_epochs=20)
     assert model.fit(X[:16], 5 + 3 * smooth[:16]).score(X[16:], 5 + 3 * smooth[16:]) > 0.7
@@ -173,7 +175,9 @@ def test_crops_and_moves_take_maps_along():
     augment = Augment(shift=0.2, rotation=30, scale=0.2, flip=True, elastic=0.05)
     x, (y, weight) = samples.changed(batch, augment, generator)
     torch.testing.assert_close(x, y)
-    labels = MapSamples(X, [(x[0] > 0.5).astype(np.int64) for x in X], ones, torch.from_numpy, (6, 6))
+    labels = MapSamples(
+        X, [(x[0] > 0.5).astype(np.int64) for x in X], ones, torch.from_numpy, (6, 6)
+    )
     batch = labels.changed(labels.batch(np.arange(3), generator), Augment(flip=(0, 1)), generator)
     assert torch.equal(batch[0][:, 0] > 0.5, batch[1][0] == 1)
     with pytest.raises(TypeError, match="moves the maps"):
@@ -245,5 +249,5 @@ def test_what_is_no_map_is_refused(model):
         StructuredMapClassifier().predict(X)
     with pytest.raises(ValueError, match="one shape"):
         model.transform([X[0], X[0, :5]])
-    with pytest.raises(ValueError, match="2 channels|axes"):
+    with pytest.raises(ValueError, match=r"2 channels|axes"):
         model.predict(np.zeros((1, 2, 9, 9)))

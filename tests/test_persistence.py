@@ -403,7 +403,7 @@ def outputs_or_refusal(path, X):
         ([*ROOT, "net", "dict", 1, 1], {"array": 99}, "99.npy"),
         ([*ROOT, "params", "frame"], {"object": "os:system"}, "damaged or cannot be built"),
         ([*ROOT, "params", "frame"], {"data": ["Path", {"dict": []}]}, "cannot be built here"),
-        ([*ROOT, "params", "frame"], {"registered": ["dataset", "digits", {"dict": []}]}, "kind"),
+        ([*ROOT, "params", "frame"], {"dataset": ["digits", {"dict": []}]}, "cannot be built here"),
     ],
     ids=str,
 )

@@ -38,6 +38,7 @@ def install(tmp_path, monkeypatch):
     """Return a function that installs a one-module plugin while the test runs."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(plugins, "manager", cache(plugins.manager.__wrapped__))
+    plugins._forget()
     modules = set(sys.modules)
 
     def write(name, source):
@@ -48,6 +49,7 @@ def install(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(f"from sklstruct import hookimpl\n{source}\n")
 
     yield write
+    plugins._forget()
     for name in set(sys.modules) - modules:
         del sys.modules[name]
 
@@ -215,6 +217,7 @@ def test_the_example_is_listed_from_its_own_distribution(example):
     assert {kind: names for kind, names in found.items() if names} == {
         "frame": ["dct"],
         "architecture": ["tiny"],
+        "estimator": ["tiny"],
     }
     assert not torch_is_loaded
 
@@ -229,14 +232,17 @@ def test_the_example_passes_the_conformance_checks(example):
 def test_the_example_learns_through_its_entry_point(example):
     script = (
         "from sklearn.datasets import load_digits\n"
-        "from sklstruct import StructuredClassifier\n"
+        "from sklstruct import StructuredClassifier, TinyClassifier\n"
+        "from sklstruct.architecture import make_architecture\n"
         "X, y = load_digits(return_X_y=True)\n"
         "model = StructuredClassifier(architecture='tiny', image_shape=(8, 8), max_epochs=2)\n"
         "labels = model.fit(X[:100], y[:100]).predict(X[100:150])\n"
-        "print(type(model.net_.module_).__module__, set(labels) <= set(y), labels.shape)"
+        "print(type(make_architecture('tiny')).__module__, set(labels) <= set(y), labels.shape)\n"
+        "twin = TinyClassifier(image_shape=(8, 8), max_epochs=1).set_params(frame__order=1)\n"
+        "print(twin.fit(X[:50], y[:50]).n_parameters_ < model.n_parameters_)"
     )
     seen = python("-c", script, path=example / "site").split()
-    assert seen == ["sklstruct_example.tiny", "True", "(50,)"]
+    assert seen == ["sklstruct_example.tiny", "True", "(50,)", "True"]
 
 
 @pytest.mark.parametrize("module", ["dct", "tiny"])

@@ -123,7 +123,7 @@ def test_an_atlas_that_does_not_serve_is_named(tmp_path, scans, labels, grid, me
 
 def test_what_else_is_refused(tmp_path, atlas, scans):
     paths, X, y = scans
-    with pytest.raises(ValueError, match="'atlas' parameter"):
+    with pytest.raises(ValueError, match="atlas of RegionMeans must be a path, got None"):
         RegionMeans().fit(paths)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.nii"):
         RegionMeans(atlas="nowhere.nii").fit(paths)
@@ -135,7 +135,7 @@ def test_what_else_is_refused(tmp_path, atlas, scans):
         shares.transform([tmp_path / "negative.nii"])
     with pytest.raises(ValueError, match="inconsistent"):
         RegionSVC(atlas=atlas[0]).fit(paths, y[:-1])
-    with pytest.raises(ValueError, match="'C' parameter"):
+    with pytest.raises(ValueError, match="C of RegionSVC must be"):
         RegionSVC(atlas=atlas[0], C=-1).fit(paths, y)
 
 

@@ -10,29 +10,39 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "hookspecs": set(),
-    "params": set(),
-    "io": {"hookspecs", "plugins"},
-    "studies": {"io"},
+    "docstrings": set(),
+    "compat": set(),
+    "params": {"docstrings"},
     "plugins": {"hookspecs"},
-    "__init__": {"hookspecs", "plugins"},
+    "architecture": {"params", "plugins"},
+    "io": {"hookspecs", "plugins", "params", "compat"},
+    "studies": {"io", "compat"},
     "frames": {"hookspecs", "params"},
-    "layers": {"frames", "plugins"},
-    "inspection": {"frames", "plugins", "io", "studies"},
-    "estimators": {"hookspecs", "params", "plugins", "frames", "layers", "io"},
-    "testing": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},
-    "cli": {"plugins", "frames", "layers", "estimators", "studies", "io", "inspection"},
+    "layers": {"architecture", "plugins", "params", "frames"},
+    "training": {"params", "layers"},
+}
+BELOW = {*MAY_IMPORT} - {"studies"}
+MAY_IMPORT |= {
+    "__init__": {"hookspecs", "plugins", "architecture"},
+    "estimators": BELOW - {"docstrings"},
+    "inspection": {*MAY_IMPORT, "estimators"},
+    "testing": {*MAY_IMPORT, "estimators", "inspection"},
+    "cli": {*MAY_IMPORT, "estimators", "inspection"},
 }
 LIBRARIES = {"numpy", "scipy", "torch", "sklearn", "skorch", "matplotlib", "pandas"}
 DOES_WITHOUT = {  # wherever in the room they would be imported
-    "hookspecs": LIBRARIES,
-    "params": LIBRARIES,
-    "plugins": LIBRARIES,
-    "__init__": LIBRARIES,
+    **dict.fromkeys(("hookspecs", "docstrings", "params", "plugins", "__init__"), LIBRARIES),
+    "architecture": LIBRARIES - {"torch"},  # for the checker of types only
+    "compat": LIBRARIES - {"sklearn"},
     "frames": LIBRARIES - {"numpy"},
     "layers": LIBRARIES - {"numpy", "torch"},
+    "training": LIBRARIES - {"numpy", "torch", "skorch"},
     "io": {"torch", "skorch"},
     "studies": {"torch", "skorch"},
-    "inspection": {"torch", "skorch"},
+}
+PUBLISHED = {  # what a plugin may use: packages, not the modules within, and a few modules
+    *("architecture", "compat", "estimators", "frames", "inspection", "io", "layers", "params"),
+    *("plugins", "studies", "testing", "training"),
 }
 CORE = sorted((ROOT / "sklstruct").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
@@ -68,6 +78,29 @@ def test_a_room_imports_only_what_it_may(path):
         if library == "sklstruct":
             others = set(rest[:1]) & set(MAY_IMPORT) - {room}
             assert others <= MAY_IMPORT[room], f"{room} must not import {others}"
+
+
+@pytest.mark.parametrize("path", [*CORE, *PLUGINS], ids=relative)
+def test_only_one_module_each_knows_what_is_private_in_scikit_learn_and_speaks_to_skorch(path):
+    names = imported_by(path, ROOT if path in CORE else ROOT / "plugins")
+    private = [".".join(name) for name in names if name[0] == "sklearn" and is_private(name)]
+    assert not private or path == ROOT / "sklstruct/compat.py", private
+    skorch = [".".join(name) for name in names if name[0] == "skorch"]
+    assert not skorch or path == ROOT / "sklstruct/training/net.py", skorch
+
+
+def is_private(name):
+    return any(part.startswith("_") and not part.endswith("__") for part in name)
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=relative)
+def test_a_plugin_imports_what_is_published(path):
+    for library, *rest in imported_by(path, ROOT / "plugins"):
+        if library == "sklstruct" and rest[0] in PUBLISHED:
+            module = ROOT / "sklstruct" / Path(*rest[:2])
+            inner = len(rest) > 1 and (module.with_suffix(".py").exists() or module.is_dir())
+            assert not inner, f"{'.'.join(rest)} is of a module behind {rest[0]}"
+        assert not is_private([library, *rest]) or library != "sklstruct"
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=relative)

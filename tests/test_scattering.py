@@ -19,7 +19,7 @@ from sklstruct import (
     Scattering,
     WindowedFourier,
 )
-from sklstruct.frames.morlet import half_sphere
+from sklstruct.frames import half_sphere
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 REFERENCE = np.load(Path(__file__).parent / "data" / "kymatio_reference.npz")

@@ -322,7 +322,10 @@ def test_bad_parameters_of_the_plane_are_named(parameters, message):
         ({"sigma_0": 0}, "sigma_0 must be a finite number above 0, got 0"),
         ({"max_order": 0}, "max_order must be an integer from 1 to 2"),
         ({"integral_powers": ()}, "integral_powers must be one or more"),
-        ({"integral_powers": (1, -1)}, r"integral_powers must be one or more positive numbers, got \(1, -1\)"),
+        (
+            {"integral_powers": (1, -1)},
+            r"integral_powers must be one or more positive numbers, got \(1, -1\)",
+        ),
         ({"rotation_covariant": None}, "rotation_covariant must be True or False"),
     ],
 )

@@ -10,8 +10,9 @@ from sklearn.model_selection import GridSearchCV
 from sklstruct_scattering.net import SMALL, ScatteringNet, ScatteringNetClassifier
 from sklstruct_scattering.scattering import Scattering
 
-from sklstruct.estimators import load_model, save_model
+from sklstruct.estimators import StructuredClassifier, load_model, save_model
 from sklstruct.layers import Dropout
+from sklstruct.plugins import lookup
 
 TINY = {"J": 1, "L": 4, "width": 8, "max_epochs": 2, "augment": "crops", "random_state": 0}
 
@@ -24,27 +25,27 @@ def digits():
 
 @pytest.mark.parametrize("shape", [(2, 20), (3, 13, 10), (1, 8, 9, 8)])
 def test_the_front_is_scattering_and_only_what_stands_on_it_is_trained(shape):
-    net = ScatteringNet(shape, 3, J=2, L=3, width=4)
+    net = ScatteringNet(J=2, L=3, width=4).build(shape, 3)
     x = torch.randn(5, *shape, requires_grad=True)
     coefficients = Scattering(2, shape[1:], L=3)(x)
-    front = net.front(x).unflatten(1, coefficients.shape[1:3])
+    front = net.stages.front(x).unflatten(1, coefficients.shape[1:3])
     undone = torch.cat([front[:, :, :1], front[:, :, 1:].exp() - SMALL], dim=2)
     torch.testing.assert_close(undone, coefficients, rtol=1e-4, atol=1e-5)
-    assert not list(net.front.parameters())
+    assert not list(net.stages.front.parameters())
     net(x).sum().backward()
     assert x.grad.abs().max() > 0  # for pictures of what matters
 
 
 def test_a_learnable_front_is_trained_too(digits):
     model = ScatteringNetClassifier(**TINY, learnable=True).fit(digits[0][:40], digits[1][:40])
-    start = ScatteringNet((1, 8, 8), 10, J=1, L=4, learnable=True).front.scattering.learned
-    learned = model.net_.module_.front.scattering.learned
+    fresh = ScatteringNet(J=1, L=4, learnable=True).build((1, 8, 8), 10)
+    start, learned = (net.stages.front.scattering.learned for net in (fresh, model.net_.module_))
     for name, before in start.named_parameters():
         assert not torch.equal(getattr(learned, name), before)
 
 
 def test_rounding_below_0_is_0_to_the_logarithm(monkeypatch):
-    front = ScatteringNet((1, 8, 8), 2, J=1, L=2).front
+    front = ScatteringNet(J=1, L=2).build((1, 8, 8), 2).stages.front
     coefficients = torch.tensor([-1.0, -0.5, 0.0]).reshape(1, 1, 3, 1, 1)
     monkeypatch.setattr(front.scattering, "forward", lambda x: coefficients)
     found = front(torch.zeros(1, 1, 8, 8)).flatten()
@@ -65,29 +66,30 @@ def test_rounding_below_0_is_0_to_the_logarithm(monkeypatch):
     ],
 )
 def test_the_twin_has_the_same_trunk_at_the_same_resolution(shape, J):
-    nets = [ScatteringNet(shape, 5, J=J, L=3, front=front) for front in ("scattering", "pixels")]
+    fronts = "scattering", "pixels"
+    nets = [ScatteringNet(J=J, L=3, front=front).build(shape, 5) for front in fronts]
     x = torch.zeros(2, *shape)
-    ours, twins = (net.front(x).shape for net in nets)
+    ours, twins = (net.stages.front(x).shape for net in nets)
     assert ours[2:] == twins[2:] == Scattering(J, shape[1:], L=3).out_shape
     ours, twins = (
-        [p.shape for part in (net.trunk[3:], net.head) for p in part.parameters()] for net in nets
+        [p.shape for part in (net.stages[4:], net.head) for p in part.parameters()] for net in nets
     )
     assert ours == twins
 
 
 def test_whole_coefficients_are_dropped_in_training_alone():
-    net = ScatteringNet((1, 16, 16), 2, L=3)
-    x = torch.rand(1, net.trunk[0].num_features, 4, 4) + 1
-    dropped = net.trunk[1](x).flatten(2) == 0
+    stages = ScatteringNet(L=3).build((1, 16, 16), 2).stages
+    x = torch.rand(1, stages.norm.num_features, 4, 4) + 1
+    dropped = stages.dropout(x).flatten(2) == 0
     assert torch.equal(dropped.all(2), dropped.any(2))
     assert 0 < dropped.all(2).sum() < dropped.shape[1]
-    assert torch.equal(net.trunk[1].eval()(x), x)
+    assert torch.equal(stages.dropout.eval()(x), x)
 
 
 @pytest.mark.parametrize("name", ["input_dropout", "dropout", "head_dropout"])
 def test_every_dropout_is_at_work_in_training_alone(name):
     shares = dict.fromkeys(["input_dropout", "dropout", "head_dropout"], 0.0) | {name: 0.4}
-    net, x = ScatteringNet((1, 8, 8), 2, J=1, L=2, **shares), torch.randn(4, 1, 8, 8)
+    net, x = ScatteringNet(J=1, L=2, **shares).build((1, 8, 8), 2), torch.randn(4, 1, 8, 8)
     assert sorted(m.p for m in net.modules() if isinstance(m, Dropout)) == [0, 0, 0.4]
     assert not torch.equal(net(x), net(x))
     net.eval()
@@ -123,28 +125,31 @@ def test_equal_seeds_give_equal_bits_and_rows_are_folded(digits):
 @pytest.mark.parametrize(
     "params, message",
     [
-        ({"J": 4}, r"J=4 averages over 16 samples, but the shape is \(8, 8\)"),
-        ({"front": "wavelets"}, "'front' parameter"),
-        ({"width": 0}, "'width' parameter"),
-        ({"input_dropout": 1.0}, "'input_dropout' parameter"),
-    ],
-)
-def test_bad_parameters_are_named(digits, params, message):
-    with pytest.raises(ValueError, match=message):
-        ScatteringNetClassifier(**TINY | params).fit(*digits)
-
-
-@pytest.mark.parametrize(
-    "params, message",
-    [
-        ({"front": "wavelets"}, "front must be one of .*pixels"),
-        ({"n_blocks": -1}, "n_blocks must be an integer of at least 0, got -1"),
-        ({"width": 2.5}, "width must be"),
-        ({"J": 0, "front": "pixels"}, "J must be"),
-        ({"J": 5, "front": "pixels"}, "J=5 averages over 32 samples"),
+        ({"front": "wavelets"}, "front of .* must be one of .*pixels"),
+        ({"n_blocks": -1}, "n_blocks of .* must be an integer of at least 0, got -1"),
+        ({"width": 2.5}, "width of .* must be an integer"),
+        ({"width": 0}, "width of .* must be an integer of at least 1, got 0"),
+        ({"n_cells": 0}, "n_cells of .* must be"),
+        ({"input_dropout": 1.0}, "input_dropout of .* must be a finite number .* below 1"),
+        ({"J": 0, "front": "pixels"}, "J of .* must be"),
+        ({"J": 5, "front": "pixels"}, r"J=5 averages over 32 samples, but the shape is \(16,\)"),
         ({"learnable": True}, "learnable=True is for two dimensions"),
     ],
 )
-def test_the_network_names_bad_parameters_too(params, message):
+def test_bad_parameters_are_named(params, message):
     with pytest.raises(ValueError, match=message):
-        ScatteringNet((1, 16), 2, **params)
+        ScatteringNet(**params).build((1, 16), 2)
+    with pytest.raises(ValueError, match=message):
+        ScatteringNetClassifier(**params).fit(np.ones((4, 16)), [0, 1, 0, 1])
+
+
+def test_it_is_trained_as_its_preset_says_by_whichever_estimator(digits):
+    X, y = digits[0][:60], digits[1][:60]
+    plan = ScatteringNetClassifier()._plan(60)
+    assert (plan.lr, plan.weight_decay) == (0.005, 0.05)
+    own = {name: TINY[name] for name in ("J", "L", "width")}
+    rest = {name: value for name, value in TINY.items() if name not in own}
+    model = StructuredClassifier(architecture=ScatteringNet(**own), **rest).fit(X, y)
+    named = ScatteringNetClassifier(**TINY).fit(X, y)
+    assert np.array_equal(model.predict_proba(X), named.predict_proba(X))
+    assert lookup("architecture", "scattering_net") is ScatteringNet

@@ -177,14 +177,23 @@ def test_features_of_a_sample_do_not_depend_on_its_company(estimator):
 @pytest.mark.parametrize(
     "estimator, message",
     [
-        (WindowedFourierTransformer(window=0), "window of .* must be an integer of at least 1 or None, got 0"),
+        (
+            WindowedFourierTransformer(window=0),
+            "window of .* must be an integer of at least 1 or None, got 0",
+        ),
         (WindowedFourierTransformer(window=4, hop=5), "hop must be an integer from 1 to 4, got 5"),
         (WindowedFourierTransformer(window=None, hop=5), "window is None"),
         (WindowedFourierTransformer(padding="wrap"), "padding of .* must be one of"),
         (WaveletModulusTransformer(J=4), "J=4 averages over 16 samples"),
         (WaveletModulusTransformer(J=0), "J of .* must be"),
-        (WaveletModulusTransformer(J=2, scales=(0.5, 1)), r"scales must be different numbers from 1 to 2\*\*J = 4"),
-        (WaveletModulusTransformer(J=2, scales=(1, 4.5)), "scales must be different numbers from 1"),
+        (
+            WaveletModulusTransformer(J=2, scales=(0.5, 1)),
+            r"scales must be different numbers from 1 to 2\*\*J = 4",
+        ),
+        (
+            WaveletModulusTransformer(J=2, scales=(1, 4.5)),
+            "scales must be different numbers from 1",
+        ),
         (WaveletModulusTransformer(scales=()), "scales must be different numbers"),
         (WaveletModulusTransformer(scales=(1, "a")), "scales must be different numbers"),
         (WaveletModulusTransformer(Q=(1, 1)), "Q of .* must be an integer"),
@@ -322,7 +331,7 @@ def test_channels_move_together_and_rows_are_folded():
         ({"deformation": lambda shape, rng: np.full((2, *shape), np.nan)}, "not finite"),
         ({"sizes": []}, "sizes must be"),
         ({"sizes": 0.1}, "sizes must be"),
-        ({"sizes": [0.1, -1]}, "Each of sizes must be a positive number, got -1"),
+        ({"sizes": [0.1, -1]}, "Each of sizes must be a finite number above 0, got -1"),
         ({"sizes": [0.1, 1.5]}, "fold the signal; they must stay below 1"),
         ({"scale": 0}, "scale must be"),
         ({"relative_to": "pixels"}, "relative_to must be one of"),

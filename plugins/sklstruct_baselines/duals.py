@@ -1,4 +1,4 @@
-"""Linear machines between pairs of classes that see samples through their inner products alone."""
+"""Linear models that see samples through their inner products alone."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def solve_pairs(K: Array, codes: Labels, weight: Array, C: float) -> Dual:
     dual = Dual(np.zeros((len(K), len(pairs))), np.empty(len(pairs)))
     for number, (i, j) in enumerate(pairs):
         rows = np.flatnonzero((codes == i) | (codes == j))
+        # SVC would draw a seed from NumPy's global generator, to no use.
         machine = SVC(C=C, kernel="precomputed", random_state=0)
         machine.fit(K[np.ix_(rows, rows)], codes[rows], sample_weight=weight[rows])
         dual.coefficients[rows[machine.support_], number] = machine.dual_coef_[0]
@@ -76,6 +77,7 @@ def solve_components(
         within = Z @ Z.T
         unit = mean_square(within, weight)
         on_scores = solve_pairs(within / unit, codes, weight, C)
+        # Back from scores to samples; the scores are centred, the inner products are not.
         coefficients = projection[:, kept] @ (Z.T @ on_scores.coefficients) / unit
         duals.append(Dual(coefficients, on_scores.intercepts - mean @ coefficients))
     return duals
@@ -98,11 +100,9 @@ def solve_ridge(K: Array, y: Array, weight: Array, settings: Sequence[float]) ->
     scores, projection = principal_components(K, weight)
     mean, centre = np.average(K, axis=0, weights=weight), np.average(y, weights=weight)
     along, variances = scores.T @ (weight * (y - centre)), weight @ np.square(scores)
-    duals = []
-    for C in settings:
-        coefficients = projection @ (along / (variances + 1 / C))
-        duals.append(Dual(coefficients[:, np.newaxis], centre - mean @ coefficients[:, np.newaxis]))
-    return duals
+    shrunk = along[:, np.newaxis] / (variances[:, np.newaxis] + 1 / np.array(settings))
+    solutions = (projection @ shrunk).T[..., np.newaxis]
+    return [Dual(solution, centre - mean @ solution) for solution in solutions]
 
 
 def principal_components(K: Array, weight: Array) -> tuple[Array, Array]:

@@ -79,7 +79,7 @@ class ImageModel(LinearModel, SampleReader):
         """
         self.check_params()
         X, y = self._read(X, y, reset=True, lazily=True)
-        X = X if isinstance(X, np.ndarray) else X[:]
+        X = X if isinstance(X, np.ndarray) else X[:]  # all meet each other in inner products
         deviations = SMOOTHINGS if self.smoothing == "cv" else (self.smoothing,)
         if self.layout_ == "L":
             deviations = (None,)  # numbers in a row are no neighbours
@@ -92,6 +92,7 @@ class ImageModel(LinearModel, SampleReader):
         """Return the outputs, (n, n_outputs); what is lazy is read some samples at a time."""
         check_is_fitted(self)
         X = self._read(X, reset=False, lazily=True)
+        # Weights have the shape of samples as they are given, and are read as these are.
         shape = self.sample_shape_ if self.image_shape is None else self.image_shape
         coef = channels_first(self.coef_.reshape(-1, *shape), self.layout_)
         return self._outputs(X, coef)

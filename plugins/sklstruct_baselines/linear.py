@@ -81,6 +81,7 @@ class LinearModel(Params, BaseEstimator):
         """Set what is learned, with weights like X, and return what was seen of samples."""
         subjects = subject_numbers(groups, X)
         rows, target, weight = self._distinct(digests(X), y, sample_weight)
+        # Inner products of samples far from the origin would lose the digits that differ.
         X, mean, varies = centred(X[rows], weight)
         # Found on all samples, held out or not: no target enters them.
         views = [SeenVoxels.of(X, weight, deviation, standardize) for deviation in deviations]
@@ -95,10 +96,11 @@ class LinearModel(Params, BaseEstimator):
             return np.stack(outputs, axis=1)
 
         best = self._best(decide, target, weight, subjects[rows])
-        number, place = divmod(best, len(settings))
+        number, place = divmod(best, len(settings))  # views are the outer loop
         seen, setting = views[number], settings[place]
         (dual,) = self._solve(seen.kernel, target, weight, [setting])
         self._keep(setting, seen, X, weight)
+        # Smoothing spreads weights onto voxels that never varied, of which nothing was learned.
         self.coef_ = np.where(varies, seen.weights(X, dual.coefficients), 0)
         self.intercept_ = dual.intercepts - self.coef_.reshape(len(self.coef_), -1) @ mean.ravel()
         self.n_parameters_ = len(self.coef_) * (int(varies.sum()) + 1)
@@ -108,7 +110,7 @@ class LinearModel(Params, BaseEstimator):
         """Return the outputs (n, n_outputs) for samples, from weights (n_outputs, ...)."""
         outputs = np.empty((len(X), len(coef)))
         for start in range(0, len(X), AT_A_TIME):
-            part = X[start : start + AT_A_TIME]
+            part = X[start : start + AT_A_TIME]  # read now, if it is lazy
             outputs[start : start + AT_A_TIME] = (
                 part.reshape(len(part), -1) @ coef.reshape(len(coef), -1).T
             )

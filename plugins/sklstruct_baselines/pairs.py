@@ -44,6 +44,7 @@ def smallest_margins(margins: Array) -> Array:
     values : ndarray, shape (..., n_classes)
     """
     n_classes = int(1 + np.sqrt(1 + 8 * margins.shape[-1])) // 2
+    # In place, pair by pair: all margins of all classes at once would be twice as many.
     smallest = np.full((*margins.shape[:-1], n_classes), np.inf)
     for pair, (i, j) in enumerate(combinations(range(n_classes), 2)):
         smallest[..., i] = np.minimum(smallest[..., i], -margins[..., pair])

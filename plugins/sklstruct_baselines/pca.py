@@ -54,6 +54,7 @@ class PCASVC(VoxelSVC):
     def _settings(self) -> list[tuple[int | float, float]]:
         numbers = SHARES if self.n_components is None else (self.n_components,)
         penalties = PENALTIES if self.C is None else (self.C,)
+        # Few components first: of equally good settings the first one is taken.
         return [(number, C) for number in numbers for C in penalties]
 
     def _solve(self, K: Array, y: Any, weight: Array, settings: list[Any]) -> list[Dual]:

@@ -73,11 +73,12 @@ class RegionSVC(OfRegions, LinearSVC):
         """
         self.check_params()
         y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        check_classification_targets(y)  # before files are read, which takes long
         own = {name: getattr(self, name) for name in RegionMeans().get_params(deep=False)}
         self.regions_ = RegionMeans(**own).fit(X)
         numbers = self.regions_.transform(X)
         check_consistent_length(numbers, y)
+        # Regions are no neighbours to be smoothed, but differ much in their deviation.
         self._learn(numbers[:, np.newaxis], y, sample_weight, groups, (None,), True)
         self.coef_ = self.coef_[:, 0]
         self.region_labels_ = self.regions_.region_labels_

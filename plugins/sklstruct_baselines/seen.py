@@ -42,6 +42,7 @@ class SeenVoxels:
         voxels = smoothed(X, deviation).reshape(len(X), -1)
         scale = inverse_deviations(voxels, weight) if standardize else np.ones(voxels.shape[1])
         products = inner_products(voxels, scale)
+        # In units of the norm, a penalty means the same for volumes of any size and scale.
         unit = mean_square(products, weight)
         return cls(deviation, scale.reshape(X.shape[1:]), unit, products / unit)
 

@@ -91,6 +91,7 @@ class PixelSVC(PairwiseSVC):
         X = X.reshape(len(X), -1)
         rows, y, weight, self.classes_ = distinct_rows(X, y, sample_weight, self.class_weight)
         X = X[rows]
+        # One scale for all pixels, or those of the margin would be as loud as the others.
         self.mean_ = np.average(X, axis=0, weights=weight)
         variance = np.average(((X - self.mean_) ** 2).mean(axis=1), weights=weight)
         self.scale_ = float(np.sqrt(variance)) or 1.0

@@ -17,7 +17,7 @@ from .images import ImageModel
 from .linear import Decide, LinearSVC
 from .pairs import smallest_margins
 
-STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-8, 5))
+STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-8, 5))  # the first leave hardly any slope
 N_FOLDS = 5
 
 
@@ -118,10 +118,11 @@ class VoxelRidge(RegressorMixin, ImageModel):
     def _best(self, decide: Decide, y: Any, weight: Array, subjects: Labels) -> int:
         n_folds = min(N_FOLDS, len(np.unique(subjects)))
         if n_folds < 2:
-            return 0
+            return 0  # the most cautious one, as nothing speaks for another
         folds = GroupKFold(n_folds, shuffle=True, random_state=self.random_state)
         losses = 0
         for train, test in folds.split(y, groups=subjects):
+            # Errors are added and not averaged by fold: a subject may have any number of samples.
             errors = decide(train, test)[..., 0] - y[test, np.newaxis]
             losses = losses + weight[test] @ np.square(errors)
         return int(np.argmin(losses))

@@ -103,9 +103,7 @@ class RFNiN(Architecture):
     mixing: bool | Sequence[bool] | None = None
     free_sizes: int | Sequence[int] | None = None
     structured_layers: str = param("all", one_of("all", "first"))
-    dropout: float | Sequence[float] | None = param(
-        None, real(least=0, below=1) | SEQUENCE | None
-    )
+    dropout: float | Sequence[float] | None = param(None, real(least=0, below=1) | SEQUENCE | None)
     head_dropout: float = param(0.0, real(least=0, below=1))
     spacing: float | Sequence[float] | None = param(None, real(above=0) | SEQUENCE | None)
     unit: float | None = param(None, real(above=0) | None)

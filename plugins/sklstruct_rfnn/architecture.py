@@ -125,9 +125,9 @@ class RFNN(Architecture):
             stages.append(nn.Sequential(*stage, *([] if last else [Dropout(net.dropout)])))
             extents = conv.out_extents(extents)
             if pool:
-                extents = tuple((e + 2 * p - 3) // 2 + 1 for e, p in zip(extents, room, strict=True))
+                extents = tuple(
+                    (e + 2 * p - 3) // 2 + 1 for e, p in zip(extents, room, strict=True)
+                )
             channels = width
         n_features = channels * prod(extents)
-        return Network(
-            in_shape, n_outputs, stages, dropout=net.head_dropout, n_features=n_features
-        )
+        return Network(in_shape, n_outputs, stages, dropout=net.head_dropout, n_features=n_features)

@@ -12,7 +12,7 @@ from .grid import Grid
 
 Array = NDArray[np.float64]
 
-NEGLIGIBLE = 1e-9  # weight, to the largest
+NEGLIGIBLE = 1e-9  # weight, to the largest: single precision does not see it
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +55,16 @@ def averages(bank: Bank, grid: Grid, level: int) -> list[Average]:
     The low-pass filter is their product: exactly in space and trivially on a line, up to single
     precision in the plane, where it was rounded.
     """
-    step = 2 ** (bank.coarsest - level)
+    step, phi = 2 ** (bank.coarsest - level), bank.phi[level].astype(float)
     found = []
     for axis, part in enumerate(grid.kept(bank.coarsest, average=True)):
-        before, weights = weights_of(profile(bank.phi[level].astype(float), axis))
-        extent, n_places = bank.phi[level].shape[axis], part.stop - part.start
-        found.append(
-            Average(extent, (part.start * step - before) % extent, step, n_places, weights)
-        )
+        factor = phi[tuple(slice(None) if k == axis else 0 for k in range(phi.ndim))]
+        # The value at frequency 0 is in every slice, but once in the product.
+        before, weights = weights_of(factor / phi.flat[0] if axis else factor)
+        extent, n_places = phi.shape[axis], part.stop - part.start
+        start = (part.start * step - before) % extent  # before the first sample is the last one
+        found.append(Average(extent, start, step, n_places, weights))
     return found
-
-
-def profile(phi: Array, axis: int) -> Array:
-    """Return the factor of a low-pass filter along an axis, the first with the value at 0."""
-    others = tuple(0 if k != axis else slice(None) for k in range(phi.ndim))
-    return phi[others] / (phi.flat[0] if axis else 1.0)
 
 
 def weights_of(spectrum: Array) -> tuple[int, Array]:
@@ -78,6 +73,6 @@ def weights_of(spectrum: Array) -> tuple[int, Array]:
     n = len(response)
     places = np.flatnonzero(abs(response) >= NEGLIGIBLE * abs(response).max())
     reach = np.minimum(places, n - places).max()
-    before = min(reach, n // 2)
+    before = min(reach, n // 2)  # a filter wider than the axis goes round it once
     after = min(reach, n - 1 - before)
     return before, response[-np.arange(-before, after + 1) % n]

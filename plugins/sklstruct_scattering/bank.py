@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from sklstruct.frames.morlet import half_sphere
+from sklstruct.frames import half_sphere
 
 Array = NDArray[np.floating]
 
@@ -120,12 +120,12 @@ def line_bank(n: int, J: int, Q: tuple[int, int], T: float) -> Bank:
     ----------
     J. Andén and S. Mallat. Deep scattering spectrum. IEEE Trans. Signal Processing, 2014.
     """
-    coarsest = floor(log2(T))
+    coarsest = floor(log2(T))  # averages over T samples are kept about once in T
     phi = line_wavelet(n, 0.0, SIGMA_LOW / T)
     places = [wave_places(SIGMA_LOW / 2**J, q) for q in Q]
     deepest = max((j for _, _, j in places[0] + places[1]), default=0)
     psi = tuple(
-        tuple(
+        tuple(  # those of first order meet the signal itself only
             Wavelet(j, line_levels(line_wavelet(n, xi, sigma), j if k else 0), xi=xi, sigma=sigma)
             for xi, sigma, j in found
         )
@@ -143,7 +143,7 @@ def wave_places(sigma_min: float, q: int) -> list[tuple[float, float, int]]:
         while sigma > sigma_min * ratio:
             xi, sigma = xi / ratio, sigma / ratio
             waves.append((xi, sigma))
-    else:
+    else:  # already the finest one is as narrow as the low-pass filter
         xi = sigma
     waves += [(xi - k / q * xi, sigma_min) for k in range(1, q)]
     return [(xi, sigma, line_scale(xi, sigma)) for xi, sigma in waves]
@@ -158,6 +158,7 @@ def finest_wave(q: int) -> tuple[float, float]:
 
 def line_scale(xi: float, sigma: float) -> int:
     """Return the scale j such that every 2^j-th sample of the response is enough."""
+    # every 2^j-th sample has the frequencies up to 2^-(j+1)
     return floor(-log2(min(xi + ALIASING * sigma, 0.5))) - 1
 
 
@@ -166,6 +167,7 @@ def line_wavelet(n: int, xi: float, sigma: float) -> Array:
 
     The absolute values of the wavelet in time add to 1.
     """
+    # Kymatio's count of the periods in which the Gaussian is above 1e-7, and its centre of one.
     periods = min(ceil(sqrt(-2 * sigma**2 * log(1e-7)) + 1), 5)
     frequencies = np.arange((1 - periods) * n, periods * n) / n
     around_zero = np.fft.fftfreq(n) if periods == 1 else frequencies
@@ -173,7 +175,7 @@ def line_wavelet(n: int, xi: float, sigma: float) -> Array:
     spectrum = low
     if xi:
         wave = periodised(np.exp(-((frequencies - xi) ** 2) / (2 * sigma**2)), n)
-        spectrum = wave - wave[0] / low[0] * low
+        spectrum = wave - wave[0] / low[0] * low  # constants are not seen
     return spectrum / np.abs(scipy.fft.ifft(spectrum)).sum()
 
 
@@ -268,7 +270,7 @@ def gabor(
         window = curvature[0, 0] * (x * x) + (curvature[0, 1] + curvature[1, 0]) * (x * y)
         wave = x * frequency * np.cos(angle) + y * frequency * np.sin(angle)
         total += np.exp(-(window + curvature[1, 1] * (y * y)) + 1j * wave)
-    total /= 2 * 3.1415 * sigma * sigma / slant
+    total /= 2 * 3.1415 * sigma * sigma / slant  # this is Kymatio's pi
     return total
 
 
@@ -329,7 +331,7 @@ def space_wavelet(
 ) -> Wavelet:
     """Return one wavelet of space, of L orientations."""
     sigma, frequency = SIGMA * 2**j, FREQUENCY / 2**j
-    slant = min(1.0, 4 / pi * sqrt(2 * pi / L))
+    slant = min(1.0, 4 / pi * sqrt(2 * pi / L))  # 4 / pi times the distance of directions
     direction = half_sphere(3, L)[theta]
     window = gaussian_spectrum(shape, sigma, direction, slant, 0.0)
     wave = gaussian_spectrum(shape, sigma, direction, slant, frequency)
@@ -346,6 +348,7 @@ def gaussian_spectrum(
     frequency: float,
 ) -> Array:
     """Return the Fourier transform of a Gaussian window times a wave, summed over periods."""
+    # So far from its centre a Gaussian is nothing, even along its longer axis in Fourier.
     reach = ceil(UNDERFLOW**0.5 / (2 * pi * sigma * slant) + frequency / (2 * pi))
     total = np.zeros(shape)
     for periods in product(range(-reach, reach + 1), repeat=len(shape)):

@@ -9,13 +9,14 @@ the sample, whatever fold it comes back in.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 BLOCK = 1 << 26  # bytes of coefficients that are computed before they are put in place
 
@@ -26,7 +27,7 @@ class RowCache:
     def __init__(self) -> None:
         self._rows: OrderedDict[bytes, NDArray[Any]] = OrderedDict()
         self._bytes = 0
-        self._lock = Lock()
+        self._lock = Lock()  # a search may run its candidates in threads
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -42,7 +43,7 @@ class RowCache:
         """Keep a copy of a row; what is kept, by whomever, may take so many bytes in all."""
         with self._lock:
             if key not in self._rows:
-                self._rows[key] = row.copy()
+                self._rows[key] = row.copy()  # a view would keep the whole block
                 self._bytes += row.nbytes
             while self._bytes > limit:
                 self._bytes -= self._rows.popitem(last=False)[1].nbytes
@@ -89,43 +90,24 @@ def cached_rows(
     rows = np.empty((len(X), width), X.dtype)
     row_bytes = width * X.itemsize
     keep = row_bytes * (len(X) if n_in_all is None else n_in_all) <= limit
-    size = max(1, BLOCK // max(1, row_bytes))
-    for start in range(0, len(X), size):
-        part = slice(start, start + size)
-        if keep:
-            fill_from_cache(compute, X[part], rows[part], setting, limit)
-        else:
+    # Equal values mean equal samples only in the same type and shape.
+    begun = blake2b(repr((setting, X.dtype, X.shape[1:])).encode(), digest_size=16)
+    for part in gen_batches(len(X), max(1, BLOCK // max(1, row_bytes))):
+        if not keep:
             rows[part] = compute(X[part])
+            continue
+        missing: dict[bytes, list[int]] = {}  # by key: of equal samples, one is enough
+        for place in range(part.start, part.stop):
+            digest = begun.copy()
+            digest.update(np.ascontiguousarray(X[place]).data)
+            row = CACHE.get(key := digest.digest())
+            if row is None:
+                missing.setdefault(key, []).append(place)
+            else:
+                rows[place] = row
+        if missing:
+            computed = compute(X[[places[0] for places in missing.values()]])
+            for (key, places), row in zip(missing.items(), computed, strict=True):
+                rows[places] = row
+                CACHE.put(key, row, limit)
     return rows
-
-
-def fill_from_cache(
-    compute: Callable[[NDArray[Any]], NDArray[Any]],
-    X: NDArray[Any],
-    rows: NDArray[Any],
-    setting: Any,
-    limit: float,
-) -> None:
-    """Write the rows of some samples, and keep those that had to be computed."""
-    keys = list(keys_of(X, setting))
-    missing: dict[bytes, list[int]] = {}  # by key: of equal samples, one is enough
-    for place, key in enumerate(keys):
-        row = CACHE.get(key)
-        if row is None:
-            missing.setdefault(key, []).append(place)
-        else:
-            rows[place] = row
-    if missing:
-        computed = compute(X[[places[0] for places in missing.values()]])
-        for (key, places), row in zip(missing.items(), computed, strict=True):
-            rows[places] = row
-            CACHE.put(key, row, limit)
-
-
-def keys_of(X: NDArray[Any], setting: Any) -> Iterator[bytes]:
-    """Yield a key for every sample, equal for equal values under an equal setting."""
-    start = blake2b(repr((setting, X.dtype, X.shape[1:])).encode(), digest_size=16)
-    for sample in X:
-        key = start.copy()
-        key.update(np.ascontiguousarray(sample).data)
-        yield key.digest()

@@ -134,6 +134,7 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
     def _fit_scaling(self, X: NDArray[Any], weight: Array) -> Array:
         """Fit the scaling, and return the scaled coefficients."""
         S = self.transformer_.transform(X).astype(np.float64)
+        # The paths of every channel are scaled on their own.
         orders = [path.order for path in self.transformer_.module_.paths]
         self.scaling_ = PathScaling(np.tile(orders, X.shape[1]), self.log).fit(S, weight)
         return self.scaling_.transform(S)
@@ -158,7 +159,7 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
         check_is_fitted(self)
         X = self._read(X, reset=False)
         values = np.empty((len(X), len(self.classes_)))
-        for rows, S in self.transformer_.blocks(X, AT_A_TIME):
+        for rows, S in self.transformer_.blocks(X, AT_A_TIME):  # all in double would be large
             Z = self.scaling_.transform(S.astype(np.float64))
             values[rows] = self.head_.decide(Z)[:, 0]
         return values

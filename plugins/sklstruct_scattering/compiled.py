@@ -38,6 +38,7 @@ LARGEST_PRIME = 31  # prime factor of an extent
 def serves(x: Tensor) -> bool:
     """Return whether the kernel computes such signals: nothing follows what is done to them."""
     tracked = x.requires_grad and torch.is_grad_enabled()
+    # What is traced or compiled must be operations of torch.
     tracked = tracked or torch.jit.is_tracing() or torch.compiler.is_compiling()
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not tracked
     return plain and forward_ad.unpack_dual(x).tangent is None
@@ -57,7 +58,7 @@ def scatter(plan: Plan, planes: Tensor) -> Tensor | None:
     if threads <= 1:
         plan.run(signals, out)
     else:
-        step = ceil(len(signals) / LANES / threads) * LANES
+        step = ceil(len(signals) / LANES / threads) * LANES  # threads share no vector
         parts = [slice(start, start + step) for start in range(0, len(signals), step)]
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part: plan.run(signals[part], out[part]), parts))

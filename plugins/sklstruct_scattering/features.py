@@ -73,6 +73,7 @@ class MapTransformer(Padded, FeatureTransformer):
         return feature_table(self.in_shape_[0], self._maps(), self._shapes)
 
     def _prepare(self, in_shape: tuple[int, ...]) -> None:
+        # The parameters of the module are those of the transformer, but for the shape.
         params = self.get_params(deep=False)
         named = {name: params[name] for name in signature(self._kind).parameters if name in params}
         self.module_: Any = self._kind(shape=in_shape[1:], **named)

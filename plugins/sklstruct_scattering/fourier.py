@@ -119,7 +119,7 @@ class WindowedFourier(nn.Module):
     def _moduli(self, signals: Tensor) -> Tensor:
         """Return the moduli of signals (n, *shape)."""
         ndim = len(self.shape)
-        patches = self.grid.pad(signals)
+        patches = self.grid.pad(signals)  # to become (n, *places, *window)
         for dim, (width, step) in enumerate(zip(self.widths, self.steps, strict=True), start=1):
             patches = patches.unfold(dim, width, step)
         taper = torch.from_numpy(self._taper()).to(patches)
@@ -132,6 +132,7 @@ class WindowedFourier(nn.Module):
         """Return the window, 1 for the whole signal."""
         if self.window is None:
             return np.ones(self.widths)
+        # half a sample off, so that it is symmetric and no sample is lost
         wave = np.sin(np.pi * (np.arange(self.window) + 0.5) / self.window)
         return reduce(np.multiply.outer, [wave] * len(self.widths))
 
@@ -189,7 +190,7 @@ class WindowedFourierTransformer(MapTransformer):
     _kind: ClassVar[Any] = WindowedFourier
 
     def _maps(self) -> pd.DataFrame:
-        k = self.module_.frequencies
+        k = self.module_.frequencies  # in periods to the window; xi is in cycles a sample
         table = pd.DataFrame(k, columns=[f"k_{axis}" for axis in AXES[k.shape[1]]])
         table["xi"] = np.linalg.norm(k / self.module_.widths, axis=1)
         return table.set_axis([frequency_name(each) for each in k.tolist()])
@@ -202,7 +203,7 @@ def frequency_name(k: list[int]) -> str:
 
 def window_axis(extent: int, width: int, step: int) -> Axis:
     """Return the axis on which windows cover a signal, as much at one end as at the other."""
-    padded = (ceil(extent / step) - 1) * step + width
+    padded = (ceil(extent / step) - 1) * step + width  # what the last window reaches
     return Axis(extent, (padded - extent) // 2, padded)
 
 
@@ -210,6 +211,7 @@ def distinct_frequencies(widths: tuple[int, ...]) -> NDArray[np.intp]:
     """Return one of each pair of wave vectors k and -k, the one with the last entry positive."""
     k = np.indices(widths).reshape(len(widths), -1)
     extents = np.array(widths)[:, None]
+    # The last axis counts most: of that one, transforms of real signals keep the first half.
     number, opposite = (
         np.ravel_multi_index(tuple(each[::-1]), widths[::-1]) for each in (k, -k % extents)
     )

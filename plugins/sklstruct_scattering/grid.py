@@ -32,6 +32,8 @@ class Grid:
         if padding == "periodic":
             return cls(tuple(Axis(extent, 0, extent) for extent in shape), padding)
         step = 2**J
+        # Multiples of 2^J, so that samples at every level are evenly spaced, and at least one
+        # average more at each end, which are dropped: they have seen the most of the padding.
         padded = [((extent + step) // step + 1) * step for extent in shape]
         pairs = zip(shape, padded, strict=True)
         return cls(tuple(Axis(n, (wide - n) // 2, wide) for n, wide in pairs), padding)
@@ -44,7 +46,7 @@ class Grid:
         """
         if padding == "periodic":
             return cls((Axis(extent, 0, extent),), padding)
-        wide = extent + 6 * line_support(extent, T)
+        wide = extent + 6 * line_support(extent, T)  # three supports to each side, as in Kymatio
         padded = 2 ** min(ceil(log2(wide)), floor(log2(max(3 * extent - 2, 1))))
         return cls((Axis(extent, (padded - extent) // 2, padded),), padding)
 
@@ -62,7 +64,7 @@ class Grid:
         """Return signals (n, *shape) with their continuation beyond the border."""
         for dim, axis in enumerate(self.axes, start=1):
             source = axis.source(self.padding)
-            if (source < 0).any():
+            if (source < 0).any():  # no sample to copy from
                 widths = (axis.before, axis.padded - axis.before - axis.extent)
                 skipped = (0, 0) * (len(self.axes) - dim)
                 signals = nn.functional.pad(signals, (*skipped, *widths))
@@ -73,6 +75,7 @@ class Grid:
 
     def kept(self, level: int, average: bool) -> tuple[slice, ...]:
         """Return the samples at a level that belong to the signal."""
+        # On a line, where the margin is wide, Kymatio keeps the averages that the signal has.
         trim = average and len(self.axes) > 1 and self.padding != "periodic"
         return tuple(axis.kept(level, trim) for axis in self.axes)
 

@@ -152,6 +152,7 @@ class HarmonicScattering(nn.Module):
         for j in range(self.J + 1):
             first = self._modulus(volumes, spectra, j, degree)
             found[(j,)] = integrals(first, self.integral_powers)
+            # A wavelet of no larger scale would find next to nothing in the modulus.
             wider = range(j + 1, self.J + 1) if self.max_order == 2 else ()
             below = torch.fft.rfftn(first, dim=SPACE) if wider else spectra
             for k in wider:
@@ -165,7 +166,9 @@ class HarmonicScattering(nn.Module):
         if filters.shape[-1] == self.shape[-1]:
             spectra = torch.fft.fftn(signals, dim=SPACE)
         else:
+            # The factor that makes responses real; moduli do not see its sign.
             spectra = spectra[..., : filters.shape[-1]] * 1j ** (degree % 2)
+        # Some harmonics at a time, as nothing but the sum of their squares is kept.
         parts = filters.split(max(1, self._room(spectra) // max(1, len(spectra))))
         energies = (energy(self._responses(spectra, part)) for part in parts)
         return powered(reduce(torch.add, energies), 0.5)
@@ -185,18 +188,16 @@ class HarmonicScattering(nn.Module):
         """Return the wavelets of a scale and a degree, for spectra of a dtype on a device."""
         key = (j, degree, like.dtype, like.device)
         if key not in self._tensors:
-            filters = self._harmonics(self.sigma_0 * 2**j, degree, torch.finfo(like.dtype).eps)
+            waves = solid_harmonics(self.shape, self.sigma_0 * 2**j, degree)
+            if self.rotation_covariant:
+                negligible = torch.finfo(like.dtype).eps
+                filters: Any = band(real_harmonics(waves), degree, negligible)
+            else:
+                filters = waves[-1:].conj()  # m = -degree, up to its sign
             dtype = like.dtype if np.iscomplexobj(filters) else like.real.dtype
             with torch.inference_mode(False):  # they outlive a mode that gradients cannot pass
                 self._tensors[key] = torch.tensor(filters, dtype=dtype, device=like.device)
         return self._tensors[key]
-
-    def _harmonics(self, sigma: float, degree: int, negligible: float) -> NDArray[Any]:
-        """Return the wavelets of a width and a degree in Fourier."""
-        waves = solid_harmonics(self.shape, sigma, degree)
-        if not self.rotation_covariant:
-            return waves[-1:].conj()  # m = -degree, up to its sign
-        return band(real_harmonics(waves), degree, negligible)
 
     def _room(self, like: Tensor) -> int:
         """Return how many fields to compute at a time."""
@@ -288,7 +289,9 @@ def solid_harmonics(shape: tuple[int, ...], sigma: float, degree: int) -> NDArra
     waves = np.empty((degree + 1, *shape), np.complex64)
     for m in range(degree + 1):
         waves[m] = spherical_harmonic(m, degree, polar, azimuth) * radial
-    waves *= np.float64((2 * pi) ** 1.5 * mother_norm(degree))
+    # The root of the squares over m integrates to 1 in space.
+    integral = 2 ** ((degree + 1) / 2) * gamma((degree + 3) / 2) * sqrt(4 * pi * (2 * degree + 1))
+    waves *= np.float64((2 * pi) ** 1.5 / integral)
     return waves
 
 
@@ -298,9 +301,3 @@ def spherical_harmonic(m: int, degree: int, polar: Array, azimuth: Array) -> NDA
     norm = sqrt((2 * degree + 1) / (4 * pi) * factorial(degree - m) / factorial(degree + m))
     legendre = np.abs(np.sin(polar)) ** m * Legendre.basis(degree).deriv(m)(np.cos(polar))
     return norm * legendre * np.exp(1j * m * azimuth)
-
-
-def mother_norm(degree: int) -> float:
-    """Return the constant by which the root of the squares over m integrates to 1 in space."""
-    radial = 2 ** ((degree + 1) / 2) * gamma((degree + 3) / 2)
-    return 1 / (radial * sqrt(4 * pi * (2 * degree + 1)))

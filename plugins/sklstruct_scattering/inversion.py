@@ -49,11 +49,13 @@ def matching_signal(
 
     def distance(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         x = as_tensor(values).requires_grad_()
-        loss = ((features(x)[0] - target) / norm).square().sum()
+        loss = ((features(x)[0] - target) / norm).square().sum()  # divided first: no underflow
         (gradient,) = torch.autograd.grad(loss, x)
         return loss.item(), gradient.double().cpu().numpy().ravel()
 
+    # Coefficients grow as the signal does: their norm can be right from the start.
     scale = (norm / features(as_tensor(start)).norm()).item()
+    # n_steps alone ends the descent; a step may take two evaluations.
     options = {"maxiter": n_steps, "maxfun": 2 * n_steps, "maxcor": MEMORY, "ftol": 0, "gtol": 0}
     found = minimize(distance, scale * start.ravel(), jac=True, method="L-BFGS-B", options=options)
     return found.x.reshape(start.shape)

@@ -57,6 +57,7 @@ class LearnableMorlets(nn.Module):
         self.sigma = nn.Parameter(SIGMA * scales)
         self.slant = nn.Parameter(torch.full_like(scales, 4 / L))
 
+    # The low-pass filter follows from the parameters, and would be most of a pickle.
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "phi"}
 
@@ -72,11 +73,13 @@ class LearnableMorlets(nn.Module):
         """Return the Fourier transforms, shape (n_wavelets, *shape)."""
         window = self._gaussians(torch.zeros_like(self.frequency))
         wave = self._gaussians(self.frequency)
-        share = wave[:, :1, :1] / window[:, :1, :1]
+        share = wave[:, :1, :1] / window[:, :1, :1]  # so that constants are not seen
         return (wave - share * window) * (pi / PI_OF_THE_BANK)
 
     def _gaussians(self, frequency: Tensor) -> Tensor:
         """Return the spectra of windows, moved to a frequency and summed over periods."""
+        # Written for the spectrum, in which sampling in space is a sum over periods: the fixed
+        # wavelets are sums over periods in space, which is the same but for rounding.
         cos, sin = (f(self.angle)[:, None, None] for f in (torch.cos, torch.sin))
         total = torch.zeros(1, device=cos.device, dtype=cos.dtype)
         for periods in product(range(-PERIODS, PERIODS + 1), repeat=2):

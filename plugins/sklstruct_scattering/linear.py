@@ -88,13 +88,15 @@ class Ridge:
         targets = np.where(codes[:, np.newaxis] == np.arange(codes.max() + 1), 1.0, -1.0)
         mean, centre = (np.average(part, axis=0, weights=weight) for part in (Z, targets))
         root = np.sqrt(weight)[:, np.newaxis]
+        # Of what is centred the intercept is 0, and so it costs nothing, as it should.
         A, T = root * (Z - mean), root * (targets - centre)
-        if len(A) <= A.shape[1]:
+        if len(A) <= A.shape[1]:  # the smaller one of two matrices of inner products
             eigenvalues, U = eigh(A @ A.T, overwrite_a=True)
             basis, along = A.T @ U, U.T @ T
         else:
             eigenvalues, basis = eigh(A.T @ A, overwrite_a=True)
             along = basis.T @ (A.T @ T)
+        # In the basis of the eigenvectors every strength is a division.
         shrunk = [along / (eigenvalues[:, np.newaxis] + 1 / C) for C in self.strengths]
         self.matrices_ = np.stack([basis @ part for part in shrunk])
         self.intercepts_ = centre - mean @ self.matrices_

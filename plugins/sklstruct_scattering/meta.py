@@ -53,7 +53,7 @@ def feature_table(
     names = pd.Index(feature_names(n_channels, maps.index, shapes), name="feature")
     table = maps.iloc[numbers].set_axis(names)
     table.insert(0, "channel", np.repeat(np.arange(n_channels), sum(sizes)))
-    ndim = len(shapes[0])
+    ndim = len(shapes[0])  # maps may differ in their extents, but not in this
     places = [np.indices(shape).reshape(ndim, -1) for shape in shapes]
     for axis, values in zip(AXES[ndim], np.concatenate(places, axis=1), strict=True):
         table[axis] = np.tile(values, n_channels)
@@ -66,7 +66,7 @@ def path_table(paths: Sequence[Path], ndim: int) -> pd.DataFrame:
         "path": range(len(paths)),
         "order": [path.order for path in paths],
     }
-    for k in range(max(path.order for path in paths)):
+    for k in range(max(path.order for path in paths)):  # a path has fewer wavelets than columns
         for name in COLUMNS[ndim]:
             values = [wavelet_value(path, k, name) for path in paths]
             columns[f"{name}{k + 1}"] = pd.Series(values, dtype=TYPES.get(name, "float64")).array

@@ -187,13 +187,13 @@ def convolutional_stem(
     """
     stem, ndim = nn.Sequential(), len(extents)
     for stage in range(1, J + 1):
-        wider = max(1, width >> (J - stage))
+        wider = max(1, width >> (J - stage))  # channels double where places halve
         stem.extend(
             [
                 CONV[ndim](channels, wider, 3, padding=1, bias=False),
                 BATCH_NORM[ndim](wider),
                 nn.ReLU(),
-                MAX_POOL[ndim](2, ceil_mode=True),
+                MAX_POOL[ndim](2, ceil_mode=True),  # the last place of an odd extent counts too
             ]
         )
         channels = wider

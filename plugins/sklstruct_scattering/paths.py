@@ -58,16 +58,11 @@ def scattering_paths(bank: Bank, max_order: int, average: bool = True) -> tuple[
         for parent in parents:
             before = paths[parent]
             for number, wavelet in enumerate(bank.wavelets(order)):
-                if wavelet.j > before.j:
+                if wavelet.j > before.j:  # else the modulus holds next to nothing
+                    # The average is at level ``coarsest``, and cannot be taken of less.
                     level = min(wavelet.j, bank.coarsest) if average else wavelet.j
-                    paths.append(
-                        Path(
-                            (*before.wavelets, wavelet),
-                            (*before.numbers, number),
-                            parent,
-                            level,
-                        )
-                    )
+                    wavelets, numbers = (*before.wavelets, wavelet), (*before.numbers, number)
+                    paths.append(Path(wavelets, numbers, parent, level))
     return tuple(paths)
 
 
@@ -103,7 +98,7 @@ def branches(paths: Sequence[Path], parents: tuple[int, ...] = (0,)) -> tuple[Br
     children: dict[int, list[int]] = {}
     for parent in parents:
         for number, path in enumerate(paths):
-            if path.parent == parent and path.order == order:
+            if path.parent == parent:
                 children.setdefault(path.j, []).append(number)
     return tuple(
         Branch(
@@ -143,9 +138,9 @@ class Axis:
         if padding == "zero":
             return np.where((places >= 0) & (places < n), places, -1)
         if padding == "symmetric":
-            places = places % (2 * n)
+            places = places % (2 * n)  # the border twice, then back
             return np.minimum(places, 2 * n - 1 - places)
-        places = places % max(2 * n - 2, 1)
+        places = places % max(2 * n - 2, 1)  # the border once; of one sample there is no other
         return np.minimum(places, 2 * n - 2 - places)
 
     def kept(self, level: int, trim: bool) -> slice:
@@ -155,6 +150,7 @@ class Axis:
         """
         if trim:
             return slice(1, (self.padded >> level) - 1)
+        # Sampled level by level, as the wavelets do, every second of what is left is kept.
         start, stop = self.before, self.before + self.extent
         for _ in range(level):
             start, stop = (start + 1) // 2, (stop + 1) // 2

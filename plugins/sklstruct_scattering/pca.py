@@ -65,6 +65,7 @@ class ScatteringPCAClassifier(ScatteringClassifier):
     def _candidates(self, codes: Labels) -> list[int]:
         if self.n_components is not None:
             return [self.n_components]
+        # One more direction matters less the more there are: candidates are geometric.
         most = min(MOST_COMPONENTS, np.bincount(codes).max() - 1)
         spread = np.geomspace(1, most + 1, N_CANDIDATES).round().astype(int) - 1
         return np.unique(spread).tolist()
@@ -101,7 +102,9 @@ class AffineSpaces:
         squares = (Z**2).sum(axis=1)
         values = np.empty((len(Z), len(self.dimensions), len(self.spaces_)))
         for c, (mean, directions) in enumerate(self.spaces_):
+            # Written out, as an array of all differences would be large.
             distance = squares - 2 * Z @ mean + mean @ mean
+            # The first column is that of dimension 0: nothing is along no direction.
             along = np.zeros((len(Z), len(directions) + 1))
             np.cumsum((Z @ directions.T - directions @ mean) ** 2, axis=1, out=along[:, 1:])
             reached = np.minimum(self.dimensions, len(directions))
@@ -113,7 +116,7 @@ def affine_space(Z: Array, weight: Array, most: int) -> tuple[Array, Array]:
     """Return the mean (d,) and at most ``most`` principal directions (k, d), orthonormal."""
     mean = np.average(Z, axis=0, weights=weight)
     A = np.sqrt(weight)[:, np.newaxis] * (Z - mean)
-    dual = len(A) <= A.shape[1]
+    dual = len(A) <= A.shape[1]  # the smaller matrix has the same variances
     gram = A @ A.T if dual else A.T @ A
     top = min(most, len(A) - 1, A.shape[1])
     if top == 0:

@@ -123,7 +123,7 @@ class RotoTranslationScattering(nn.Module):
         super().__init__()
         self.shape = check_shape(shape, IMAGE)
         self.J, self.L = whole("J", J, COUNT), whole("L", L, COUNT)
-        most = self.L.bit_length()  # a wavelet of 2^K angles goes round the circle but once
+        most = self.L.bit_length()  # 2^K may be up to 2L, the whole circle
         self.K = most - 1 if K is None else whole("K", K, integer(0, most))
         self.max_order = whole("max_order", max_order, ORDERS)
         self.padding = check("padding", padding, PADDING)
@@ -158,11 +158,7 @@ class RotoTranslationScattering(nn.Module):
             If x has another shape.
         """
         check_signals(x, self.shape)
-        return in_pieces(self._coefficients, x, self._piece(x))
-
-    def _coefficients(self, images: Tensor) -> Tensor:
-        """Return the coefficients of images (n, H, W), in the order of the paths."""
-        return torch.cat(list(self._orders(images)), dim=1)
+        return in_pieces(lambda some: torch.cat(list(self._orders(some)), 1), x, self._piece(x))
 
     def _orders(self, images: Tensor) -> Iterator[Tensor]:
         """Yield coefficients of images (n, H, W), order by order."""
@@ -172,6 +168,7 @@ class RotoTranslationScattering(nn.Module):
             return
         moduli = [torch.fft.fft2(self._filtered(spectrum, 0, j)[:, 0].abs()) for j in range(self.J)]
         for j, found in enumerate(moduli):
+            # Spectra are linear: averaging over angles first leaves one map to average in space.
             yield self._averaged(found.mean(1, keepdim=True) if self.angle_average else found, j)
         for first, second in pairs(self.J) if self.max_order == 2 else ():
             joint = self._along_angles(self._filtered(moduli[first], first, second))
@@ -188,10 +185,13 @@ class RotoTranslationScattering(nn.Module):
 
         A wavelet turned by pi is the conjugate: half a circle of orientations makes the whole.
         """
+        # Axis 1 has the orientation of the first wavelet, axis 2 that of the second less it: what
+        # a rotation leaves alone.
         theta, beta = np.arange(2 * self.L), np.arange(self.L)[:, None]
         half_turns = torch.from_numpy((theta + beta) // self.L % 2).bool().to(responses.device)
         circle = responses[:, theta % self.L, (theta + beta) % self.L]
         circle = torch.where(half_turns[..., None, None], circle.conj(), circle)
+        # One product for all angular wavelets: so short a circle needs no Fourier transform.
         kernels = torch.tensor(angular_kernels(self.L, self.K)).to(circle)
         moduli = (kernels @ circle.flatten(3)).abs().unflatten(-1, circle.shape[-2:])
         if self.angle_average:
@@ -246,7 +246,7 @@ def sampled_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     right angles are exact symmetries.
     """
     bank = plane_bank(shape, J, L)
-    psi = [
+    psi = [  # levels of the plane are there already, cut: their number is right
         replace(w, levels=tuple(sampled(w.levels[0], 2**r) for r in range(len(w.levels))))
         for w in bank.wavelets(1)
     ]

@@ -45,6 +45,7 @@ class PathScaling:
         variance = np.average(((S - self.mean_) ** 2).mean(axis=2), axis=0, weights=weight)
         _, order, counts = np.unique(self.orders, return_inverse=True, return_counts=True)
         total = S.shape[2] * np.sqrt(counts).sum()
+        # So many paths of 1 / sqrt(counts) each make up the share of an order, and all shares 1.
         scale = np.sqrt(np.maximum(variance, CONSTANT) * np.sqrt(counts[order]) * total)
         self.scale_ = np.where(variance > CONSTANT, scale, np.inf)[:, np.newaxis]
         return self
@@ -52,7 +53,7 @@ class PathScaling:
     def transform(self, S: Array) -> Array:
         """Return the scaled coefficients, of the shape of S."""
         S = self._compressed(self._maps(S))
-        S -= self.mean_
+        S -= self.mean_  # in place: coefficients are many
         S /= self.scale_
         return S.reshape(len(S), -1)
 

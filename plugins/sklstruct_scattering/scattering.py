@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from math import prod
 from typing import Any, Union
 
@@ -22,7 +22,7 @@ from .grid import Grid, check_signals, in_pieces
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
 
-DERIVED = {"paths", "branches", "fixed", "matrices", "plan"}  # not stored with the module
+DERIVED = {"paths", "branches", "fixed", "matrices", "plan"}  # much, and soon made anew
 PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
 
 
@@ -194,6 +194,7 @@ class Scattering(nn.Module):
         """
         check_signals(x, self.shape)
         if self.plan is not None and compiled.serves(x):
+            # It declines what only transforms of torch can see through.
             coefficients = compiled.scatter(self.plan, x.flatten(0, 1))
             if coefficients is not None:
                 return coefficients.unflatten(0, x.shape[:2])
@@ -209,25 +210,21 @@ class Scattering(nn.Module):
         """Return the coefficients of signals (n, *shape), or the moduli in one row."""
         numbers: list[int] = []
         maps: list[Tensor] = []
-        for members, modulus, spectrum, level in self._moduli(planes, filters):
+        padded = self.grid.pad(planes)[:, None]
+        spectrum = torch.fft.fftn(padded, dim=self.grid.dims)
+        of_branches = self._descend(spectrum, self.branches, filters)
+        for members, modulus, below, level in chain([((0,), padded, spectrum, 0)], of_branches):
             numbers += members
             if self.average:
-                found = self._averaged(modulus, spectrum, level, filters)
+                maps.append(self._averaged(modulus, below, level, filters))
             else:
                 kept: Any = self.grid.kept(level, average=False)
-                found = modulus[(..., *kept)]
-            maps += [found] if self.average else found.flatten(2).unbind(1)
-        order = inverse(numbers)
+                maps += modulus[(..., *kept)].flatten(2).unbind(1)
+        # Branches come depth first, the paths are sorted by order.
+        order = np.argsort(numbers).tolist()
         if self.average:
             return torch.cat(maps, dim=1)[:, order]
         return torch.cat([maps[k] for k in order], dim=1)
-
-    def _moduli(self, planes: Tensor, filters: Filters) -> Iterator[Moduli]:
-        """Yield the moduli (n, n_paths, ...) of all paths, by branches."""
-        padded = self.grid.pad(planes)[:, None]
-        spectrum = torch.fft.fftn(padded, dim=self.grid.dims)
-        yield (0,), padded, spectrum, 0
-        yield from self._descend(spectrum, self.branches, filters)
 
     def _descend(
         self, spectrum: Tensor, siblings: tuple[Branch, ...], filters: Filters
@@ -236,9 +233,10 @@ class Scattering(nn.Module):
         for branch in siblings:
             psi = filters.psi(branch.order, branch.numbers, branch.parent_level)
             step = 2 ** (branch.level - branch.parent_level)
+            # (n, parents, wavelets, ...): all parents meet the same wavelets
             response = filtered(spectrum[:, :, None], psi, step, len(self.shape))
             modulus = torch.fft.ifftn(response, dim=self.grid.dims).abs().flatten(1, 2)
-            if not branch.children:
+            if not branch.children:  # no transform is wasted on where a path ends
                 yield branch.members, modulus, None, branch.level
                 continue
             below = torch.fft.fftn(modulus, dim=self.grid.dims)
@@ -277,6 +275,7 @@ class Scattering(nn.Module):
 
     def _bank(self) -> Bank:
         if len(self.shape) == 1:
+            # Moduli are smooth: above first order one wavelet to the octave is enough.
             per_octave = (self.Q, 1) if isinstance(self.Q, int) else self.Q
             return line_bank(*self.padded_shape, self.J, per_octave, self.T or 2**self.J)
         bank = plane_bank if len(self.shape) == 2 else space_bank
@@ -344,27 +343,15 @@ def filtered(spectrum: Tensor, psi: Tensor, step: int, ndim: int) -> Tensor:
     -------
     response : Tensor, shape (..., *(extent // step for extent in extents))
     """
-    pairs = torch.view_as_real(spectrum)
+    pairs = torch.view_as_real(spectrum)  # of real numbers, as filters are: half the work
     weights = torch.stack([psi, psi], dim=-1) / step**ndim
     extents = [n // step for n in psi.shape[-ndim:]]
     corners = product(*(range(0, step * n, n) for n in extents))
     aliases: list[Any] = [
-        (
-            ...,
-            *(slice(start, start + n) for start, n in zip(corner, extents, strict=True)),
-            slice(2),
-        )
+        (..., *(slice(at, at + n) for at, n in zip(corner, extents, strict=True)), slice(2))
         for corner in corners
     ]
     total = pairs[aliases[0]] * weights[aliases[0]]
     for alias in aliases[1:]:
         total = torch.addcmul(total, pairs[alias], weights[alias])
     return torch.view_as_complex(total)
-
-
-def inverse(order: Sequence[int]) -> list[int]:
-    """Return where each number 0, 1, ... stands in a permutation."""
-    places = [0] * len(order)
-    for place, number in enumerate(order):
-        places[number] = place
-    return places

@@ -86,7 +86,7 @@ class KernelMachines:
 
     def fit(self, Z: Array, codes: Labels, weight: Array) -> Self:
         """Learn from scaled coefficients, class numbers and weights."""
-        at_once = len(Z) <= LARGEST_GRAM
+        at_once = len(Z) <= LARGEST_GRAM  # one matrix then serves the machines of all classes
         X = rbf_kernel(Z, gamma=self.gamma) if at_once else Z
         kernel = "precomputed" if at_once else "rbf"
         n_classes = codes.max() + 1
@@ -98,7 +98,7 @@ class KernelMachines:
             machine.fit(X, codes == c, sample_weight=weight)
             self.coefficients_[machine.support_, c] = machine.dual_coef_[0]
             self.intercepts_[c] = machine.intercept_[0]
-        used = self.coefficients_.any(axis=1)
+        used = self.coefficients_.any(axis=1)  # a sample may support the machine of any class
         self.support_vectors_, self.coefficients_ = Z[used], self.coefficients_[used]
         return self
 

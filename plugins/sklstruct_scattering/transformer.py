@@ -151,6 +151,7 @@ class ScatteringTransformer(OnScattering, MapTransformer):
         X = check_array(X, dtype=self.dtype, order="C")
         if X.shape[1] != self._width:
             raise ValueError(f"X must have {self._width} features, got {X.shape[1]}.")
+        # Drawn for all at once, so that no sample's start depends on how others fared.
         starts = check_random_state(random_state).normal(size=(len(X), *self.in_shape_))
         device = resolve_device(self.device)
         with limited_threads(self.n_threads):

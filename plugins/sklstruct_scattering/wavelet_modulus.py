@@ -96,6 +96,7 @@ class WaveletModulus(Scattering):
     def wavelets(self) -> tuple[tuple[float, Wavelet], ...]:
         """The wavelets by scale, then by orientation, each with its scale."""
         wavelets = [path.wavelets[0] for path in self.paths[1:]]
+        # Wavelets know the octave of their scale only.
         scale_of_each = np.repeat(self.scales, len(wavelets) // len(self.scales)).tolist()
         return tuple(zip(scale_of_each, wavelets, strict=True))
 
@@ -128,6 +129,7 @@ class WaveletModulus(Scattering):
 
     def _bank(self) -> Bank:
         bank = super()._bank()
+        # Averages are there at these levels; moduli that are not averaged stay as they are.
         coarsest = len(bank.phi) - 1 if self.average else 0
         wavelets = scaled_wavelets(self.padded_shape, self.L, self.Q, self.scales)
         psi = tuple(replace(wavelet, j=min(wavelet.j, coarsest)) for wavelet in wavelets)

@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     with warnings.catch_warnings():
-        warnings.showwarning = print_warning
+        # Without the line of code that a warning comes from, which is not the user's.
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"sklstruct: warning: {message}", file=sys.stderr
+        )
         return run(args)
 
 
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         args.run(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader has seen enough; Python would complain on its way out
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(f"sklstruct: interrupted{args.when_interrupted}", file=sys.stderr)
@@ -88,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
 def in_one_line(error: Exception) -> str:
     """Return what there is to say about an error; more for those that should not occur."""
     text = str(error)
+    # "[Errno 2] No such file or directory: 'a.npz'" is for programmers.
     if isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
     if not isinstance(error, BAD_INPUT):
@@ -96,8 +100,3 @@ def in_one_line(error: Exception) -> str:
     if notes and not text.endswith("."):
         text += "."
     return " ".join(" ".join([text, *notes]).split())
-
-
-def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Print a warning without the line of code that it comes from."""
-    print(f"sklstruct: warning: {message}", file=sys.stderr)

@@ -57,33 +57,21 @@ def add_simulate(actions: Commands) -> None:
         "sklstruct cohort simulate demo --subjects 60 --effect-size 0.5 --jitter 10 --seed 0",
     )
     parser.add_argument("out", metavar="OUT", help="folder to write, absent or empty")
-    parser.add_argument(
-        "--subjects", type=at_least(2), default=40, metavar="N", help="40 if left out"
-    )
-    parser.add_argument(
-        "--shape",
-        type=integers,
-        default=[32, 32, 32],
-        metavar="N,N,N",
-        help="voxels, 32,32,32 if left out",
-    )
+    add = parser.add_argument
+    add("--subjects", type=at_least(2), default=40, metavar="N", dest="n_subjects", help=left(40))
+    shape = "voxels, 32,32,32 if left out"
+    add("--shape", type=integers, default=[32, 32, 32], metavar="N,N,N", help=shape)
     for option, default, purpose in NUMBERS:
-        parser.add_argument(
-            option,
-            type=float,
-            default=default,
-            metavar="X",
-            help=f"{purpose}, {default:g} if left out",
-        )
-    parser.add_argument(
-        "--sites", type=at_least(1), default=2, metavar="N", help="scanners, 2 if left out"
-    )
-    parser.add_argument(
-        "--template", choices=["MNI152"], help="start from the template that nilearn ships"
-    )
-    parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="N", help="decides all, 0 if left out"
-    )
+        add(option, type=float, default=default, metavar="X", help=f"{purpose}, {left(default)}")
+    add("--sites", type=at_least(1), default=2, metavar="N", help=f"scanners, {left(2)}")
+    add("--template", choices=["MNI152"], help="start from the template that nilearn ships")
+    seed = f"decides all, {left(0)}"
+    add("--seed", type=at_least(0), default=0, metavar="N", dest="random_state", help=seed)
+
+
+def left(default: float) -> str:
+    """Return what the help says of a default."""
+    return f"{default:g} if left out"
 
 
 NUMBERS = (
@@ -98,21 +86,8 @@ NUMBERS = (
 
 def simulate(args: argparse.Namespace) -> None:
     """Write the cohort and say what it is."""
-    from ..io.simulate import simulate_cohort
+    from ..io.simulate import RULES, simulate_cohort
 
-    cohort = simulate_cohort(
-        args.out,
-        n_subjects=args.subjects,
-        shape=tuple(args.shape),
-        spacing=args.spacing,
-        effect_size=args.effect_size,
-        jitter=args.jitter,
-        noise=args.noise,
-        age_effect=args.age_effect,
-        site_effect=args.site_effect,
-        sites=args.sites,
-        template=args.template,
-        random_state=args.seed,
-    )
-    print(cohort)
+    # Options have the names of the parameters, so that none can be forgotten here.
+    print(simulate_cohort(args.out, **{name: getattr(args, name) for name in RULES}))
     print(f"written to {args.out}; the truth is in {args.out}/derivatives/truth")

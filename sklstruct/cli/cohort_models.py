@@ -51,14 +51,15 @@ def fit(args: argparse.Namespace) -> None:
     from ..estimators.volumes import last_step, on_paths
     from ..studies.fitting import group_params
 
-    model = on_paths(make_model(args), **volume_params(args))
+    model = on_paths(make_model(args), **volume_params(args))  # one file knows how to read scans
     check_kept(model, args.out, args.allow_pickle)
     cohort = read_cohort(args, args.target)
-    check_labels(last_step(model), cohort.y)
+    check_labels(last_step(model), cohort.y)  # before hours of training
+    # Subjects with several scans stay together where a model holds samples out.
     model.fit(cohort.X, cohort.y, **group_params(model, cohort.groups))
     volumes = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
     samples = in_words(cohort, args.cohort)
-    keep(model, args.out, samples if volumes is None else f"{samples}, {by_x(volumes)}")
+    keep(model, args, samples if volumes is None else f"{samples}, {by_x(volumes)}")
 
 
 def predict(args: argparse.Namespace) -> None:

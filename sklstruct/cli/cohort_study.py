@@ -32,25 +32,15 @@ def add_cohort(ways: Ways) -> None:
     """Add the options of a study on a cohort."""
     way = ways.add("--cohort", run, check, metavar="FOLDER", help=FOLDER)
     add_target(way.add)
-    way.add(
-        "--repeats",
-        type=at_least(1),
-        metavar="N",
-        help=f"times that subjects are held out to test on, {REPEATS} if left out",
+    purpose = f"times that subjects are held out to test on, {REPEATS} if left out"
+    way.add("--repeats", type=at_least(1), metavar="N", help=purpose)
+    purpose = (
+        "hold out the subjects of one site each time, of as many sites as --repeats says or of all"
     )
-    way.add(
-        "--leave-site-out",
-        action="store_true",
-        default=False,
-        help="hold out the subjects of one site each time, of as many sites as --repeats says or "
-        "of all",
-    )
+    way.add("--leave-site-out", action="store_true", default=False, help=purpose)
     way.add("--site", metavar="COLUMN", help="column with the sites, site if left out")
-    way.add(
-        "--baseline",
-        metavar="LABEL",
-        help="estimator that the others are compared with, the first one if left out",
-    )
+    purpose = "estimator that the others are compared with, the first one if left out"
+    way.add("--baseline", metavar="LABEL", help=purpose)
     add_scans(way.add)
     add_volume_options(way.add, "cache in the folder of the results if left out")
 
@@ -74,14 +64,21 @@ def run(args: argparse.Namespace) -> None:
     estimators = make_classifiers(args.estimators, dict(args.set))
     volumes = volume_params(args)
     from ..estimators.volumes import on_paths
+    from ..io.nifti import read_grid
     from ..studies.cohort_study import cohort_study
 
     cohort: Any = open_cohort(args, args.cohort, args.target)
+    # A wrong column is known from the table; reading all scans may take an hour.
     check_columns(cohort, args)
     cohort = without_problems(cohort, args)
     sites = cohort.sites if args.leave_site_out else None
     if volumes["grid"] == "first":  # of the cohort, so that all splits have the same volumes
-        volumes |= grid_of(cohort.X[0], volumes["spacing"])
+        grid = read_grid(cohort.X[0])
+        if volumes["spacing"] is not None:
+            grid = grid.with_spacing(volumes["spacing"])
+        # As numbers, not as a path: the study must be the same one where the cohort has moved to.
+        volumes |= {"shape": grid.shape, "affine": grid.affine.tolist(), "spacing": None}
+    # Every fit would read and resample all its scans again.
     volumes["cache_dir"] = volumes["cache_dir"] or str(Path(args.out, "cache"))
     results = cohort_study(
         {label: on_paths(estimator, **volumes) for label, estimator in estimators.items()},
@@ -98,16 +95,6 @@ def run(args: argparse.Namespace) -> None:
         target=args.target,
     )
     report(results, args.out, args.baseline)
-
-
-def grid_of(path: str, spacing: Any) -> dict[str, Any]:
-    """Return the grid of a scan as parameters without its path: cohorts may move meanwhile."""
-    from ..io.nifti import read_grid
-
-    grid = read_grid(path)
-    if spacing is not None:
-        grid = grid.with_spacing(spacing)
-    return {"shape": grid.shape, "affine": grid.affine.tolist(), "spacing": None}
 
 
 def check_columns(cohort: Cohort, args: argparse.Namespace) -> None:
@@ -127,18 +114,6 @@ def check_columns(cohort: Cohort, args: argparse.Namespace) -> None:
             f"{args.cohort}/participants.tsv has no column {cohort.site!r}: --site names the one "
             f"with the sites. Columns: {columns}."
         )
-
-
-def is_one(folder: str) -> bool:
-    """Whether a folder holds a study on a cohort."""
-    return Path(folder, "fits.csv").exists()
-
-
-def report_anew(folder: str, baseline: str | None) -> None:
-    """Report on what a study has written."""
-    from ..studies.cohort_study import CohortResults
-
-    report(CohortResults.read(folder), folder, baseline)
 
 
 def report(results: CohortResults, folder: str, baseline: str | None = None) -> None:

@@ -49,7 +49,7 @@ def at_least(minimum: int) -> Callable[[str], int]:
     """Return a type of arguments, the integers from a minimum."""
 
     def integer(text: str) -> int:
-        value = parse_value(text)
+        value = parse_value(text)  # True is no number here
         if type(value) is not int or value < minimum:
             raise argparse.ArgumentTypeError(f"must be an integer from {minimum}, got {text!r}")
         return value
@@ -108,6 +108,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError unless a file can be written there, and leave everything as it is."""
     from ..io import atomic_write
 
+    # By writing: permissions alone do not tell, on a full or a remote disk.
     with suppress(Unwritten), atomic_write(path):
         raise Unwritten
 

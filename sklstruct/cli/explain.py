@@ -10,8 +10,8 @@ from typing import Any
 
 from .cohort_models import in_words, read_scan_model
 from .common import Commands, Unwritten, add_command
-from .model_files import UNSAFE, add_allow_pickle
-from .scans import FOLDER, add_leave_out, add_scan_options, positive, read_cohort
+from .model_files import add_allow_pickle
+from .scans import FOLDER, add_scans, positive, read_cohort
 
 LABELS = {
     "activation": "class activation",
@@ -30,46 +30,31 @@ def add_commands(commands: Commands) -> None:
         "write maps of where a model looked in the scans of a cohort",
         "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps",
     )
-    parser.add_argument("--model", required=True, metavar="FILE", help="what fit has written")
-    parser.add_argument("--cohort", required=True, metavar="FOLDER", help=FOLDER)
-    add_scan_options(parser.add_argument)
-    add_leave_out(parser.add_argument)
-    parser.add_argument(
-        "--target", metavar="COLUMN", help="column with the labels, for averages over each class"
+    add = parser.add_argument
+    add("--model", required=True, metavar="FILE", help="what fit has written")
+    add("--cohort", required=True, metavar="FOLDER", help=FOLDER)
+    add_scans(add)
+    purpose = "column with the labels, for averages over each class"
+    add("--target", metavar="COLUMN", help=purpose)
+    purpose = (
+        "the class that maps are about; if left out, the last of two classes, and of more the one "
+        "that is predicted for the scan"
     )
-    parser.add_argument(
-        "--of",
-        metavar="LABEL",
-        help="the class that maps are about; if left out, the last of two classes, and of more "
-        "the one that is predicted for the scan",
+    add("--of", metavar="LABEL", help=purpose)
+    purpose = (
+        "activation, what each place adds to the output of a network, if left out; gradient; or "
+        "occlusion, for any model: what changes when a box looks as in the mean of all scans"
     )
-    parser.add_argument(
-        "--method",
-        choices=LABELS,
-        default="activation",
-        help="activation, what each place adds to the output of a network, if left out; gradient; "
-        "or occlusion, for any model: what changes when a box looks as in the mean of all scans",
+    add("--method", choices=LABELS, default="activation", help=purpose)
+    purpose = f"edge of the boxes of occlusion, {BOX:g} if left out"
+    add("--size", type=positive, default=BOX, metavar="MM", help=purpose)
+    purpose = (
+        "from one box to the next, their edge if left out; half of that is finer and takes eight "
+        "times as long"
     )
-    parser.add_argument(
-        "--size",
-        type=positive,
-        default=BOX,
-        metavar="MM",
-        help=f"edge of the boxes of occlusion, {BOX:g} if left out",
-    )
-    parser.add_argument(
-        "--stride",
-        type=positive,
-        metavar="MM",
-        help="from one box to the next, their edge if left out; half of that is finer and takes "
-        "eight times as long",
-    )
-    parser.add_argument(
-        "--out", required=True, metavar="DIR", help="folder to write, absent or empty"
-    )
-    add_allow_pickle(
-        parser, UNSAFE.format("load", "such a file can do anything, load none of a stranger")
-    )
+    add("--stride", type=positive, metavar="MM", help=purpose)
+    add("--out", required=True, metavar="DIR", help="folder to write, absent or empty")
+    add_allow_pickle(parser)
 
 
 def explain(args: argparse.Namespace) -> None:
@@ -80,7 +65,11 @@ def explain(args: argparse.Namespace) -> None:
     with suppress(Unwritten), new_folder(Path(args.out)):  # known before all scans are read
         raise Unwritten
     model = read_scan_model(args)
-    target = None if args.of is None else label_of(model, args.of)
+    labels, target = getattr(model, "classes_", None), args.of
+    if labels is not None:  # which may be numbers
+        target = next((label for label in labels.tolist() if str(label) == target), target)
+    elif target is not None and target.isdecimal():  # the number of a value
+        target = int(target)
     cohort = read_cohort(args, args.target)
     out = write_maps(
         model,
@@ -93,14 +82,6 @@ def explain(args: argparse.Namespace) -> None:
         label=" ".join([LABELS[args.method], *subject_of(model, target)]),
     )
     print(f"maps of {in_words(cohort, args.cohort)} written to {out}")
-
-
-def label_of(model: Any, text: str) -> Any:
-    """Return the class of a model, or the number of a value, that a text stands for."""
-    labels = getattr(model, "classes_", None)
-    if labels is None:
-        return int(text) if text.isdecimal() else text
-    return next((label for label in labels.tolist() if str(label) == text), text)
 
 
 def subject_of(model: Any, target: Any) -> list[str]:
@@ -118,10 +99,11 @@ def attribution(args: argparse.Namespace, model: Any, paths: Any) -> Any:
         from ..inspection.occlusion import occlusion_map
 
         volumes, _ = parts_of(model)
-        size, stride = (
+        size, stride = (  # in voxels, which may have other edges
             tuple(max(1, round(edge / step)) for step in volumes.spacing_)
             for edge in (args.size, args.stride or args.size)
         )
+        # Not a constant: a hole in a head is no head, and a model may say anything of it.
         fill = mean_volume(volumes.lazy(paths))
         return partial(occlusion_map, size=size, stride=stride, fill=fill)
     from ..inspection import attribution as maps

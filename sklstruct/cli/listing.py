@@ -17,14 +17,8 @@ def add_commands(commands: Commands) -> None:
         "list the frames, layers, architectures, estimators and data sets installed",
         "sklstruct list frame",
     )
-    parser.add_argument(
-        "kind",
-        nargs="?",
-        type=lambda text: text.removesuffix("s"),
-        choices=plugins.KINDS,
-        metavar="KIND",
-        help=", ".join(plugins.KINDS),
-    )
+    kind = parser.add_argument("kind", nargs="?", choices=plugins.KINDS, metavar="KIND")
+    kind.type, kind.help = lambda text: text.removesuffix("s"), ", ".join(plugins.KINDS)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from .common import aligned, check_writable
 from .specs import make_estimators
 
-UNSAFE = "also {} estimators that are no networks, by pickle: {}"
+UNSAFE = "also {} estimators that model files cannot hold, by pickle: {}"
+LOADING = UNSAFE.format("load", "such a file can do anything, load none of a stranger")
 
 
-def add_allow_pickle(parser: argparse.ArgumentParser, purpose: str) -> None:
+def add_allow_pickle(parser: argparse.ArgumentParser, purpose: str = LOADING) -> None:
     """Add the option without which nothing is ever unpickled."""
     parser.add_argument("--allow-pickle", action="store_true", help=purpose)
 
@@ -31,46 +32,32 @@ def check_kept(estimator: Any, path: str, allow_pickle: bool) -> None:
     """Raise before a long fit if there would be nothing to keep of it."""
     from ..estimators.volumes import last_step
 
-    name = type(last_step(estimator)).__name__
     if not hasattr(estimator, "predict"):
+        name = type(last_step(estimator)).__name__
         raise TypeError(f"{name} predicts nothing, so there is no model to keep.")
-    if is_network(estimator):
-        from ..estimators.persistence import describe
-
-        describe(estimator, [])
-    elif not allow_pickle:
-        raise TypeError(
-            f"{name} is no network, and can be kept as a pickle only, which is not safe to share: "
-            "allow that with --allow-pickle."
-        )
+    is_storable(estimator, allow_pickle)
     check_writable(path)
 
 
-def is_network(estimator: Any) -> bool:
-    """Whether an estimator can be kept in a model file that is safe to share."""
-    from ..estimators.base import NetworkEstimator
-    from ..estimators.volumes import last_step
+def is_storable(estimator: Any, allow_pickle: bool) -> bool:
+    """Whether a model file can hold an estimator; raise ValueError if only a pickle could."""
+    from ..estimators.encoding import Parts, encode
 
-    return isinstance(last_step(estimator), NetworkEstimator)
-
-
-def write_model(estimator: Any, path: str) -> None:
-    """Write a network to a model file, and anything else as a pickle."""
-    if is_network(estimator):
-        from ..estimators.persistence import save_model
-
-        save_model(estimator, path)
-        return
-    import joblib
-
-    from ..io import atomic_write
-
-    with atomic_write(path, "wb") as stream:
-        joblib.dump(estimator, stream)
+    try:
+        encode(estimator, Parts(), "model")
+    except ValueError as error:
+        if not allow_pickle:
+            raise ValueError(
+                f"{error}  A pickle can hold it, which is not safe to share: allow that with "
+                "--allow-pickle."
+            ) from error
+        return False
+    return True
 
 
 def read_model(path: str, allow_pickle: bool) -> Any:
     """Return the estimator in a model file or, if that is allowed, in a pickle."""
+    # By content, not by suffix: what is safe must not depend on a name that a stranger chose.
     with open(path, "rb") as stream:
         safe = zipfile.is_zipfile(stream)
     if safe:
@@ -87,16 +74,24 @@ def read_model(path: str, allow_pickle: bool) -> Any:
         raise ValueError(f"{path} is not a sound pickle of a model: {error}") from error
 
 
-def keep(model: Any, path: str, samples: str) -> None:
-    """Write a fitted model to a file, and print what it has learned from."""
-    from ..estimators.volumes import last_step
+def keep(model: Any, args: argparse.Namespace, samples: str) -> None:
+    """Write a fitted model to the file of the arguments, and print what it has learned from."""
+    import joblib
 
-    write_model(model, path)
+    from ..estimators.persistence import save_model
+    from ..estimators.volumes import last_step
+    from ..io import atomic_write
+
+    if is_storable(model, args.allow_pickle):
+        save_model(model, args.out)
+    else:
+        with atomic_write(args.out, "wb") as stream:
+            joblib.dump(model, stream)
     step = last_step(model)
     numbers = {
         "samples": samples,
         "parameters": getattr(step, "n_parameters_", None),
         "training loss": (getattr(step, "loss_curve_", None) or [None])[-1],
-        "written to": path,
+        "written to": args.out,
     }
     print(aligned([item for item in numbers.items() if item[1] is not None]))

@@ -23,6 +23,8 @@ from .scores import scores_of
 from .specs import parse_specs
 from .ways import Ways, usage
 
+DATA = "a name, an .npz file or a folder"
+
 
 def add_commands(commands: Commands) -> None:
     """Add the commands."""
@@ -48,29 +50,19 @@ def add_fit(commands: Commands) -> None:
         ),
     )
     ways = Ways(parser)
-    way = ways.add("--dataset", fit, metavar="DATA", help="a name, an .npz file or a folder")
-    way.add(
-        "--size", type=at_least(1), metavar="N", help="number of training samples, drawn stratified"
-    )
+    way = ways.add("--dataset", fit, metavar="DATA", help=DATA)
+    purpose = "number of training samples, drawn stratified"
+    way.add("--size", type=at_least(1), metavar="N", help=purpose)
     cohort_models.add_fit(ways)
-    parser.add_argument(
-        "--estimator",
-        required=True,
-        type=one_spec,
-        metavar="NAME",
-        help="a name, perhaps with parameters: rfnn:frame=pixel",
-    )
+    add = parser.add_argument
+    purpose = "a name, perhaps with parameters: rfnn:frame=pixel"
+    add("--estimator", required=True, type=one_spec, metavar="NAME", help=purpose)
     add_set(parser, "set a parameter; may be repeated")
-    parser.add_argument(
-        "--seed",
-        type=at_least(0),
-        default=0,
-        metavar="N",
-        help="decides the draw and the training, 0 if left out",
-    )
-    parser.add_argument("--out", required=True, metavar="FILE", help="file for the model")
+    purpose = "decides the draw and the training, 0 if left out"
+    add("--seed", type=at_least(0), default=0, metavar="N", help=purpose)
+    add("--out", required=True, metavar="FILE", help="file for the model")
     add_allow_pickle(parser, UNSAFE.format("write", "nobody should load such a file of a stranger"))
-    parser.add_argument("-v", "--verbose", action="store_true", help="print a line an epoch")
+    add("-v", "--verbose", action="store_true", help="print a line an epoch")
 
 
 def add_predict(commands: Commands) -> None:
@@ -88,11 +80,8 @@ def add_predict(commands: Commands) -> None:
     add_data(ways, predict)
     cohort_models.add_predict(ways)
     add_model(parser)
-    parser.add_argument(
-        "--proba",
-        action="store_true",
-        help="add the probabilities of the classes; with --cohort they are there anyway",
-    )
+    purpose = "add the probabilities of the classes; with --cohort they are there anyway"
+    parser.add_argument("--proba", action="store_true", help=purpose)
     parser.add_argument("--out", metavar="FILE", help="CSV file; standard output if left out")
 
 
@@ -115,16 +104,14 @@ def add_score(commands: Commands) -> None:
 
 def add_data(ways: Ways, run: Run) -> None:
     """Add the options that say which samples of a data set are meant."""
-    way = ways.add("--data", run, help="a name, an .npz file or a folder")
+    way = ways.add("--data", run, help=DATA)
     way.add("--part", choices=("train", "test"), help="part of the data; test where there is one")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what predicts."""
     parser.add_argument("--model", required=True, metavar="FILE", help="what fit has written")
-    add_allow_pickle(
-        parser, UNSAFE.format("load", "such a file can do anything, load none of a stranger")
-    )
+    add_allow_pickle(parser)
 
 
 def one_spec(text: str) -> Any:
@@ -143,13 +130,14 @@ def fit(args: argparse.Namespace) -> None:
     from ..io import load_dataset
 
     model = make_model(args)
-    check_kept(model, args.out, args.allow_pickle)
+    check_kept(model, args.out, args.allow_pickle)  # known before a long training
     data = load_dataset(args.dataset)
     X, y = data.X, data.y
     if args.size is not None:
+        # The first draw of a study with this seed: what was studied can be trained again.
         chosen = draw(y, args.size, args.seed, model)
         X, y = X[chosen], y[chosen]
-    keep(model.fit(X, y), args.out, f"{len(y)} of {args.dataset}, {by_x(data.sample_shape)}")
+    keep(model.fit(X, y), args, f"{len(y)} of {args.dataset}, {by_x(data.sample_shape)}")
 
 
 def draw(y: Any, size: int, seed: int, model: Any) -> Any:
@@ -159,6 +147,7 @@ def draw(y: Any, size: int, seed: int, model: Any) -> Any:
 
     from ..studies.draws import stratified_order
 
+    # Values of a regressor have no strata.
     classes, numbers = np.unique(
         y if is_classifier(model) else np.zeros(len(y)), return_inverse=True
     )

@@ -31,36 +31,21 @@ def add_target(add: Add) -> None:
 
 def add_scan_options(add: Add) -> None:
     """Add the options that say which images of a folder are meant."""
-    add(
-        "--suffix",
-        default="T1w",
-        metavar="NAME",
-        help="how the names of the images end, T1w if left out",
-    )
-    add(
-        "--datatype",
-        default="anat",
-        metavar="NAME",
-        help="folder of the images of a subject or session, anat if left out",
-    )
+    purpose = "how the names of the images end, T1w if left out"
+    add("--suffix", default="T1w", metavar="NAME", help=purpose)
+    purpose = "folder of the images of a subject or session, anat if left out"
+    add("--datatype", default="anat", metavar="NAME", help=purpose)
     add("--session", metavar="LABEL", help="the session to take; all of them if left out")
 
 
 def add_scans(add: Add) -> None:
     """Add the options that say which scans of a folder are taken."""
     add_scan_options(add)
-    add_leave_out(add)
-
-
-def add_leave_out(add: Add) -> None:
-    """Add the option that goes on without the scans that have problems."""
-    add(
-        "--leave-out-damaged",
-        action="store_true",
-        default=False,
-        help="go on without the scans that have problems, which are named; if left out, nothing "
-        "is done where there are problems",
+    purpose = (
+        "go on without the scans that have problems, which are named; if left out, nothing is done "
+        "where there are problems"
     )
+    add("--leave-out-damaged", action="store_true", default=False, help=purpose)
 
 
 def read_cohort(args: argparse.Namespace, target: str | None = None) -> Cohort:
@@ -76,7 +61,7 @@ def without_problems(cohort: Cohort, args: argparse.Namespace) -> Cohort:
     cohort = cohort.check(leave_out=args.leave_out_damaged)
     if cohort.report.empty:
         return cohort
-    print(listed(cohort), file=sys.stderr)
+    print(listed(cohort), file=sys.stderr)  # standard output may be a table of predictions
     found = f"{args.cohort} has {problems(cohort)}"
     if not args.leave_out_damaged:
         raise ValueError(
@@ -89,6 +74,7 @@ def without_problems(cohort: Cohort, args: argparse.Namespace) -> Cohort:
 def open_cohort(args: argparse.Namespace, folder: str, target: str | None) -> Cohort:
     """Return the cohort of a folder, of which no image is read yet."""
     from ..io.cohort import Cohort
+    from ..io.scans import bids_images
 
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must be a folder with scans and a participants.tsv.")
@@ -105,19 +91,13 @@ def open_cohort(args: argparse.Namespace, folder: str, target: str | None) -> Co
         session=args.session,
         site=getattr(args, "site", None) or "site",
     )
-    check_any_image(args, folder)
-    return cohort
-
-
-def check_any_image(args: argparse.Namespace, folder: str) -> None:
-    """Raise a ValueError if no image has such a name, in place of a problem a subject."""
-    from ..io.scans import bids_images
-
+    # One error where names are of another kind, in place of a problem for every subject.
     if not bids_images(Path(folder), args.suffix, args.datatype):
         raise ValueError(
             f"{folder} has no image sub-*/[ses-*/]{args.datatype}/sub-*_{args.suffix}.nii[.gz]: "
             "--datatype and --suffix say where images lie and how their names end."
         )
+    return cohort
 
 
 def listed(cohort: Cohort) -> str:
@@ -138,43 +118,25 @@ def problems(cohort: Cohort) -> str:
 
 def add_volume_options(add: Add, cache: str) -> None:
     """Add the options that say how volumes come from scans."""
-    add(
-        "--grid",
-        metavar="FILE",
-        help="scan or template whose voxels are those of all volumes, or same to demand that all "
-        "scans have the same; the first scan if left out",
+    flag: dict[str, Any] = {"action": "store_true", "default": False}
+    purpose = (
+        "scan or template whose voxels are those of all volumes, or same to demand that all scans "
+        "have the same; the first scan if left out"
     )
-    add(
-        "--spacing",
-        type=millimetres,
-        metavar="MM",
-        help="edge of a voxel, 3 or 3,3,4; that of the grid if left out",
-    )
+    add("--grid", metavar="FILE", help=purpose)
+    purpose = "edge of a voxel, 3 or 3,3,4; that of the grid if left out"
+    add("--spacing", type=millimetres, metavar="MM", help=purpose)
     add("--smoothing", type=positive, metavar="MM", help="full width at half maximum of a Gaussian")
-    add(
-        "--mask",
-        metavar="FILE",
-        help="image that is not zero where volumes count, or brain to find that in the training "
-        "scans; everything counts if left out",
+    purpose = (
+        "image that is not zero where volumes count, or brain to find that in the training scans; "
+        "everything counts if left out"
     )
-    add(
-        "--crop",
-        action="store_true",
-        default=False,
-        help="crop volumes to the box of the mask",
-    )
-    add(
-        "--scaling",
-        choices=SCALINGS,
-        default="zscore",
-        help="of the values of each volume, zscore if left out",
-    )
-    add(
-        "--stream",
-        action="store_true",
-        default=False,
-        help="read volumes when they are needed, in place of holding them in memory",
-    )
+    add("--mask", metavar="FILE", help=purpose)
+    add("--crop", help="crop volumes to the box of the mask", **flag)
+    purpose = "of the values of each volume, zscore if left out"
+    add("--scaling", choices=SCALINGS, default="zscore", help=purpose)
+    purpose = "read volumes when they are needed, in place of holding them in memory"
+    add("--stream", help=purpose, **flag)
     add("--cache", metavar="DIR", help=f"folder in which volumes are kept for later; {cache}")
 
 

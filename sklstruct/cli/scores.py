@@ -10,9 +10,16 @@ SHOWN = 5  # labels in a message
 def scores_of(model: Any, X: Any, y: Any) -> dict[str, str]:
     """Return how good the predictions of a classifier or a regressor are."""
     from sklearn.base import is_classifier
+    from sklearn.metrics import r2_score, root_mean_squared_error
 
     check_labels(model, y)
-    return class_scores(model, X, y) if is_classifier(model) else value_scores(model, X, y)
+    if is_classifier(model):
+        return class_scores(model, X, y)
+    predicted = model.predict(X)
+    return {
+        "R2": f"{r2_score(y, predicted):.4f}",
+        "root mean squared error": f"{root_mean_squared_error(y, predicted):.4g}",
+    }
 
 
 def check_labels(model: Any, y: Any) -> None:
@@ -37,6 +44,7 @@ def class_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
     from ..studies.limited_data import score
 
     predicted = model.predict(X)
+    # As a study scores, so that one number has one meaning everywhere.
     scores = score(model, X, y, predicted, model.classes_)
     return {
         "accuracy": f"{100 * scores['accuracy']:.2f} %",
@@ -53,15 +61,4 @@ def recalls(y: Any, predicted: Any, classes: Any) -> dict[str, str]:
         f"{name}, of {label}": f"{100 * (predicted[y == label] == label).mean():.2f} %"
         for name, label in zip(names, classes, strict=True)
         if label in y
-    }
-
-
-def value_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
-    """Return how good predicted values are."""
-    from sklearn.metrics import r2_score, root_mean_squared_error
-
-    predicted = model.predict(X)
-    return {
-        "R2": f"{r2_score(y, predicted):.4f}",
-        "root mean squared error": f"{root_mean_squared_error(y, predicted):.4g}",
     }

@@ -49,10 +49,10 @@ def add_frame(things: Commands) -> None:
         allow_abbrev=False,
     )
     parser.add_argument_group("frame", "NAME, and --PARAM VALUE for any parameter that it has")
-    parser.add_argument(
-        "--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions, 2 if left out"
-    )
-    parser.add_argument("--out", metavar="FILE", help="draw the atoms, as .png, .pdf or .svg")
+    add = parser.add_argument
+    add("--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions, 2 if left out")
+    add("--out", metavar="FILE", help="draw the atoms, as .png, .pdf or .svg")
+    # Which parameters there are depends on the name, which argparse does not know yet.
     parser.set_defaults(takes_unknown=True)
 
 
@@ -87,6 +87,7 @@ def show_frame(args: argparse.Namespace) -> None:
 
 def name_and_settings(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """Return the name and the parameters in ``NAME --order 3 --scales=1,2``, in any order."""
+    # Not a parser of its own with the parameters of the family: values are Python literals.
     names, settings, left = [], {}, iter(arguments)
     for argument in left:
         if not argument.startswith("--"):
@@ -107,6 +108,7 @@ def steering_errors(frame: Any) -> dict[str, Any]:
     import numpy as np
 
     errors = {}
+    # Angles that no grid has, and one that every grid has: there, it is zero but for rounding.
     for angle in ANGLES if frame.ndim > 1 else ():
         rotation = np.eye(frame.ndim)
         c, s = np.cos(radians(angle)), np.sin(radians(angle))
@@ -130,21 +132,12 @@ def add_architecture(things: Commands) -> None:
         "show the layers of an architecture",
         "sklstruct show architecture rfnn --shape 3,32,32 --set frame=pixel",
     )
-    parser.add_argument("name", metavar="NAME", help="see sklstruct list architecture")
-    parser.add_argument(
-        "--shape",
-        type=shape,
-        default=(1, 28, 28),
-        metavar="C,H,W",
-        help="of an input, 1,28,28 if left out",
-    )
-    parser.add_argument(
-        "--outputs",
-        type=at_least(1),
-        default=10,
-        metavar="N",
-        help="number of outputs, 10 if left out",
-    )
+    add = parser.add_argument
+    add("name", metavar="NAME", help="see sklstruct list architecture")
+    purpose = "of an input, 1,28,28 if left out"
+    add("--shape", type=shape, default=(1, 28, 28), metavar="C,H,W", help=purpose)
+    purpose = "number of outputs, 10 if left out"
+    add("--outputs", type=at_least(1), default=10, metavar="N", help=purpose)
     add_set(parser, "set a parameter; may be repeated")
 
 
@@ -158,8 +151,13 @@ def shape(text: str) -> tuple[int, ...]:
 
 def show_architecture(args: argparse.Namespace) -> None:
     """Print the layers of an architecture, with their outputs and parameters."""
-    build = plugins.lookup("architecture", args.name)
-    module = build(args.shape, args.outputs, **dict(args.set))
+    from ..architecture import make_architecture
+
+    architecture = make_architecture(args.name)
+    if args.set:  # a function has no parameters to set
+        architecture.set_params(**dict(args.set))
+    build = getattr(architecture, "build", architecture)
+    module = build(args.shape, args.outputs)
     rows = layer_rows(module, args.shape)
     total = sum(parameter.numel() for parameter in module.parameters())
     print(aligned([("LAYER", "TYPE", "OUTPUT", "PARAMETERS"), *rows]))
@@ -172,21 +170,19 @@ def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
 
     shapes: dict[Any, str] = {}
     layers = dict(layers_of(module))
-    for layer in layers.values():
+    for layer in layers.values():  # what they give out is known only when something goes through
         layer.register_forward_hook(
             lambda layer, _, output: shapes.update({layer: by_x(getattr(output, "shape", ())[1:])})
         )
     with torch.no_grad():
         module.eval()(torch.zeros(1, *in_shape))
-    return [
-        (
-            name,
-            type_of(layer),
-            shapes.get(layer, "-"),
-            sum(parameter.numel() for parameter in layer.parameters()),
-        )
-        for name, layer in layers.items()
-    ]
+    rows: list[tuple[Any, ...]] = []
+    for name, layer in layers.items():
+        frame = getattr(layer, "frame", None)
+        of = "" if frame is None else f" of {frame!r}"
+        n_parameters = sum(parameter.numel() for parameter in layer.parameters())
+        rows.append((name, f"{type(layer).__name__}{of}", shapes.get(layer, "-"), n_parameters))
+    return rows
 
 
 def layers_of(module: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -199,12 +195,6 @@ def layers_of(module: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from layers_of(inside, f"{name}.{child}" if name else child)
 
 
-def type_of(layer: Any) -> str:
-    """Return the type of a layer, with its frame if it has one."""
-    frame = getattr(layer, "frame", None)
-    return type(layer).__name__ + (f" of {frame!r}" if frame is not None else "")
-
-
 # Estimators ---------------------------------------------------------------------------------
 
 
@@ -214,20 +204,28 @@ def add_estimator(things: Commands) -> None:
         things,
         "estimator",
         show_estimator,
-        "show the parameters of an estimator and their defaults",
+        "show the parameters of an estimator, their defaults and what these stand for",
         "sklstruct show estimator rfnn",
     )
     parser.add_argument("name", metavar="NAME", help="see sklstruct list estimator")
 
 
 def show_estimator(args: argparse.Namespace) -> None:
-    """Print the parameters of an estimator with their defaults."""
+    """Print the parameters of an estimator with their defaults, and what None stands for."""
     estimator = make_estimator(args.name)
     purpose = (type(estimator).__doc__ or "undocumented").strip().splitlines()[0]
     print(f"{type(estimator).__name__}: {purpose}\n")
-    params = estimator.get_params(deep=False)
-    rows = [(name, repr(value)) for name, value in params.items()]
-    print(aligned([("PARAMETER", "DEFAULT"), *rows]))
+    in_force: dict[str, Any] = {}
+    if hasattr(estimator, "in_force"):  # what a preset says of the network
+        in_force |= estimator.in_force().get_params(deep=False)
+    if hasattr(estimator, "_plan"):  # and of its training
+        in_force |= vars(estimator._plan(1))
+    rows = [
+        (name, repr(value), repr(found) if value is None and found is not None else "")
+        for name, value in estimator.get_params(deep=False).items()
+        for found in [in_force.get(name)]
+    ]
+    print(aligned([("PARAMETER", "DEFAULT", "IN FORCE" if in_force else ""), *rows]))
 
 
 # Files --------------------------------------------------------------------------------------
@@ -242,9 +240,10 @@ def add_model(things: Commands) -> None:
         "show what a model file holds, and draw its kernels",
         "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png",
     )
-    parser.add_argument("file", metavar="FILE", help="what sklstruct fit has written")
-    parser.add_argument("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
-    parser.add_argument("--coefficients", metavar="PNG", help="draw coefficients of all layers")
+    add = parser.add_argument
+    add("file", metavar="FILE", help="what sklstruct fit has written")
+    add("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
+    add("--coefficients", metavar="PNG", help="draw coefficients of all layers")
     add_allow_pickle(parser, "load a pickle, which can do anything")
 
 
@@ -255,26 +254,24 @@ def show_model(args: argparse.Namespace) -> None:
 
     wanted = (args.kernels, KernelDisplay), (args.coefficients, CoefficientDisplay)
     pictures: list[tuple[str, Any]] = [(path, display) for path, display in wanted if path]
-    for path, _ in pictures:
+    for path, _ in pictures:  # known before a large model is read
         check_writable(path)
     model = read_model(args.file, args.allow_pickle)
     step = last_step(model)
     print(f"{model!r}\n")
-    print(aligned([(name, repr(value)) for name, value in fitted_numbers(step)]))
+    numbers = {  # what fits into a line
+        name: value
+        for name, value in vars(step).items()
+        if name.endswith("_") and isinstance(value, (str, int, float, tuple))
+    }
+    if hasattr(step, "classes_"):  # may be a property
+        numbers["classes_"] = step.classes_.tolist()
+    if getattr(step, "loss_curve_", None):
+        numbers["loss_curve_[-1]"] = float(step.loss_curve_[-1])
+    print(aligned([(name, repr(value)) for name, value in numbers.items()]))
     for path, display in pictures:
         display.from_estimator(step).save(path)
         print(f"written to {path}")
-
-
-def fitted_numbers(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the fitted attributes that fit into a line."""
-    for name, value in vars(model).items():
-        if name.endswith("_") and isinstance(value, (str, int, float, tuple)):
-            yield name, value
-    if hasattr(model, "classes_"):
-        yield "classes_", model.classes_.tolist()
-    if getattr(model, "loss_curve_", None):
-        yield "loss_curve_[-1]", float(model.loss_curve_[-1])
 
 
 def add_study(things: Commands) -> None:
@@ -287,8 +284,5 @@ def add_study(things: Commands) -> None:
         "sklstruct show study results",
     )
     parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")
-    parser.add_argument(
-        "--baseline",
-        metavar="LABEL",
-        help="estimator that the others are compared with on a cohort, the first one if left out",
-    )
+    purpose = "estimator that the others are compared with on a cohort, the first one if left out"
+    parser.add_argument("--baseline", metavar="LABEL", help=purpose)

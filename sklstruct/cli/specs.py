@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import plugins
+from ..params import Params as Parameters
 
 Params = dict[str, Any]
 
@@ -42,7 +43,8 @@ class Spec:
         """Return the settings that the estimator takes, and why it does not take the others."""
         taken: Params = {}
         refused = {}
-        for name in sorted(settings, key=lambda name: name.count("__")):  # frame, then frame__order
+        # A nested setting may need another one first: frame=morlet, then frame__slant=0.5.
+        for name in sorted(settings, key=lambda name: name.count("__")):
             try:
                 self.make(**taken, **{name: settings[name]})
                 taken[name] = settings[name]
@@ -64,6 +66,7 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
     taken_by_some: set[str] = set()
     refused: dict[str, ValueError] = {}
     specs = list(specs)
+    # Seeds of single estimators would let them see different draws under one name of a study.
     for name in [*settings, *(name for spec in specs for name in spec.params)]:
         if name.rpartition("__")[2] == "random_state":
             raise ValueError(f"The parameter {name!r} is what --seed sets, for all alike.")
@@ -75,10 +78,11 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
             )
         spec.make()  # what is wrong with its own parameters comes first
         taken, errors = spec.taken(settings)
-        estimators[spec.label] = checked(spec.make(**taken))
+        estimators[spec.label] = spec.make(**taken)
+        check_values(estimators[spec.label])
         taken_by_some |= taken.keys()
         refused |= {n: e for n, e in errors.items() if has_parameter(estimators[spec.label], n)}
-    for name in settings:
+    for name in settings:  # what fits nowhere is a mistake, and never ignored
         if name not in taken_by_some:
             check_names([name], list(estimators.values()))
             raise refused[name]
@@ -99,20 +103,26 @@ def make_classifiers(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
 def make_estimator(name: str) -> Any:
     """Return an estimator for its registered name or the name of its class."""
     entries = plugins.entries("estimator")
-    if name not in entries:
-        by_class = {entry.attribute: entry.name for entry in entries.values()}
-        name = by_class.get(name, name)
+    by_class = {entry.attribute: entry.name for entry in entries.values()}
+    name = name if name in entries else by_class.get(name, name)
+    if name not in entries and name in plugins.entries("architecture"):
+        dense = getattr(plugins.lookup("architecture", name), "dense", False)
+        raise ValueError(
+            f"{name!r} is an architecture and no estimator: write "
+            f"structured{'_map' if dense else ''}:architecture={name}."
+        )
     return plugins.lookup("estimator", name)()
 
 
-def checked(estimator: Any) -> Any:
-    """Return the estimator, or raise as its fit would for a value that it cannot use."""
-    if hasattr(estimator, "_parameter_constraints"):
-        estimator._validate_params()
-    for name, resolve in getattr(estimator, "_resolve", {}).items():
-        if isinstance(value := getattr(estimator, name, None), str):
-            resolve(value)
-    return estimator
+def check_values(value: Any) -> None:
+    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
+    if isinstance(value, Parameters):
+        value.check_params()
+        for name in value.get_params(deep=False):
+            check_values(value.resolved(name))  # or it raises for a name that is unknown
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            check_values(part)
 
 
 def check_names(params: Iterable[str], estimators: list[Any]) -> None:
@@ -173,6 +183,7 @@ def parse_value(text: str) -> Any:
 
 def split(text: str, separator: str) -> list[str]:
     """Return the parts of a text; separators in brackets or quotes do not count."""
+    # Not shlex or csv: values are Python, as (8, 8) or {0: 1}, and shells take their quotes off.
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:

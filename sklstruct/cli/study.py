@@ -29,54 +29,28 @@ def add_commands(commands: Commands) -> None:
         ),
     )
     ways = Ways(parser)
-    add_data_set(ways)
-    cohort_study.add_cohort(ways)
-    parser.add_argument(
-        "--estimators",
-        required=True,
-        type=parse_specs,
-        metavar="A,B",
-        help="names, each perhaps with a label and parameters: twin=rfnn:frame=pixel",
-    )
-    parser.add_argument(
-        "--seed",
-        type=at_least(0),
-        default=0,
-        metavar="N",
-        help="decides splits and fits, 0 if left out",
-    )
-    add_set(parser, "set a parameter on every estimator that has it; may be repeated")
-    parser.add_argument(
-        "--test-size",
-        type=number,
-        metavar="N",
-        help="number or share of the samples, or of the subjects of a cohort, to test on",
-    )
-    parser.add_argument(
-        "--n-jobs", type=int, default=1, metavar="N", help="fits at a time, 1 if left out"
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
-    parser.set_defaults(when_interrupted="; the same command goes on from here")
-
-
-def add_data_set(ways: Ways) -> None:
-    """Add the options of a study with training sets of several sizes."""
     way = ways.add("--dataset", run, metavar="DATA", help="a name, an .npz file or a folder")
-    way.add(
-        "--sizes", required=True, type=integers, metavar="N,N", help="numbers of training samples"
-    )
-    way.add(
-        "--draws",
-        type=at_least(1),
-        default=5,
-        metavar="N",
-        help="training sets of each size, 5 if left out",
-    )
+    sizes = "numbers of training samples"
+    way.add("--sizes", required=True, type=integers, metavar="N,N", help=sizes)
+    draws = "training sets of each size, 5 if left out"
+    way.add("--draws", type=at_least(1), default=5, metavar="N", help=draws)
+    cohort_study.add_cohort(ways)
+    add = parser.add_argument
+    purpose = "names, each perhaps with a label and parameters: twin=rfnn:frame=pixel"
+    add("--estimators", required=True, type=parse_specs, metavar="A,B", help=purpose)
+    purpose = "decides splits and fits, 0 if left out"
+    add("--seed", type=at_least(0), default=0, metavar="N", help=purpose)
+    add_set(parser, "set a parameter on every estimator that has it; may be repeated")
+    purpose = "number or share of the samples, or of the subjects of a cohort, to test on"
+    add("--test-size", type=number, metavar="N", help=purpose)
+    add("--n-jobs", type=int, default=1, metavar="N", help="fits at a time, 1 if left out")
+    add("--out", required=True, metavar="DIR", help="folder for the results")
+    parser.set_defaults(when_interrupted="; the same command goes on from here")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the study, or what is missing of it, and report."""
-    estimators = make_classifiers(args.estimators, dict(args.set))
+    estimators = make_classifiers(args.estimators, dict(args.set))  # wrong names, before data
     from ..io import load_dataset
     from ..studies import limited_data
 
@@ -96,13 +70,15 @@ def run(args: argparse.Namespace) -> None:
         n_jobs=args.n_jobs,
         out=args.out,
     )
-    report(args.out)
+    report(args.out)  # from the file, so that a study that is shown again says the same
 
 
 def report(folder: str, baseline: str | None = None) -> None:
     """Print the table of a study and draw its learning curves, or write its report anew."""
-    if cohort_study.is_one(folder):
-        cohort_study.report_anew(folder, baseline)
+    if Path(folder, "fits.csv").exists():
+        from ..studies.cohort_study import CohortResults
+
+        cohort_study.report(CohortResults.read(folder), folder, baseline)
         return
     if baseline is not None:
         raise ValueError(f"--baseline is for studies on cohorts, and {folder} holds none.")

@@ -38,15 +38,12 @@ class Way:
         self, name: str, *, default: Any = None, required: bool = False, **settings: Any
     ) -> None:
         """Add an option; the settings are those of ``add_argument``."""
-        option = self.group.add_argument(name, default=None, **settings)  # None: it was left out
+        # None until ``settle``, lest a default of the other way look as if it had been typed.
+        option = self.group.add_argument(name, default=None, **settings)
         self.options.append(option)
         self.defaults[option.dest] = default
         if required:
             self.required.append(option)
-
-    def is_chosen(self, args: argparse.Namespace) -> bool:
-        """Whether the arguments choose this way."""
-        return getattr(args, self.source.dest) is not None
 
     def given(self, args: argparse.Namespace) -> list[str]:
         """Return the names of its options that are there."""
@@ -77,6 +74,7 @@ class Ways:
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
+        # Not commands of their own: fit is fit, whatever it works on.
         self.sources = parser.add_mutually_exclusive_group(required=True)
         self.ways: list[Way] = []
         parser.set_defaults(settle=self.settle)
@@ -90,7 +88,7 @@ class Ways:
 
     def settle(self, args: argparse.Namespace) -> None:
         """Let the arguments run the way that is chosen, or stop with the usage and an error."""
-        (chosen,) = (way for way in self.ways if way.is_chosen(args))
+        (chosen,) = (w for w in self.ways if getattr(args, w.source.dest) is not None)
         try:
             for way in self.ways:
                 for option in way.given(args) if way is not chosen else ():

@@ -47,7 +47,7 @@ from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling, rows_of
 from .samples import DTYPE, like_samples, read
-from .targets import Classes, Target
+from .targets import Classes
 
 RECIPE = {  # values of training parameters that neither the caller nor a preset gives
     "max_epochs": 100,
@@ -170,7 +170,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     random_state: int | np.random.RandomState | None = param(None, SEED, may_change=True)
     verbose: int = param(0, integer(0) | FLAG, may_change=True)
 
-    _target: ClassVar[type[Target]]  # the codec of y
+    _target: ClassVar[Any]  # the codec of y
     _fewest_features: ClassVar[int] = 1
     _dense: ClassVar[bool] = False  # whether there is an output at every place
 
@@ -221,7 +221,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         self.check_params()
         warm = self.warm_start and hasattr(self, "net_")
         if not warm:
-            vars(self).pop("net_", None)  # lest a failure leave a mixture of two fits
+            self.__dict__.pop("net_", None)  # lest a failure leave a mixture of two fits
         if (X_val is None) != (y_val is None):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{given} was given without {missing}.")
@@ -236,6 +236,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             validation = self._data(X_val, y_val, None)
         if getattr(self, "class_weight", None) is not None:
             weight = self.target_.weighed(y, weight, self.class_weight)
+            X, y, weight, kept = self._with_weight(X, y, weight, kept)
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if not hasattr(self, "net_"):
             self._start(X, weight, seed=init)
@@ -324,15 +325,20 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         weight = check_sample_weight(
             sample_weight, y, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-        if not weight.all():  # a sample without weight is a sample left out
-            kept = np.flatnonzero(weight)
-            X, y, weight = rows_of(X, kept), y[kept], weight[kept]
-        return X, y, weight, kept
+        return self._with_weight(X, y, weight, kept)
+
+    def _with_weight(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
+        """Leave out samples without weight, which batch norm would not."""
+        if weight.all():
+            return X, y, weight, kept
+        some = np.flatnonzero(weight)
+        return rows_of(X, some), y[some], weight[some], kept[some]
 
     def _plan(self, n_samples: int) -> Plan:
         """Return how the network is trained on so many samples."""
-        published = getattr(self._architecture(), "published", dict)()
-        values = RECIPE | {name: published[name] for name in RECIPE if name in published}
+        published: Mapping[str, Any] = getattr(self._architecture(), "published", dict)()
+        known = {name: published[name] for name in RECIPE if name in published}
+        values: dict[str, Any] = RECIPE | known
         own = {name: getattr(self, name, None) for name in RECIPE}
         if self.early_stopping and own["schedule"] is None and values["schedule"] == "one-cycle":
             values |= {"schedule": "constant", "lr": STOPPED_EARLY * values["lr"]}
@@ -357,7 +363,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         }
         self._build(seed, resolve_device(self.device), self._plan(len(X)))
 
-    _channel_scaling = staticmethod(channel_scaling)
+    _channel_scaling: ClassVar[Callable[..., Any]] = staticmethod(channel_scaling)
 
     def _build(self, seed: int, device: str, plan: Plan) -> None:
         """Build the network for the samples and the targets at hand, and the net that trains it."""
@@ -436,11 +442,12 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         """Train for one more epoch at a constant learning rate."""
         self.check_params()
         first = not hasattr(self, "net_")
-        X, y, weight, _ = self._read_pairs(X, y, sample_weight, reset=first)
+        X, y, weight, kept = self._read_pairs(X, y, sample_weight, reset=first)
         if first:
             self.target_ = self._target.of(y, weight, estimator=self) if target is None else target
         if getattr(self, "class_weight", None) is not None:
             weight = self.target_.weighed(y, weight, self.class_weight)
+            X, y, weight, _ = self._with_weight(X, y, weight, kept)
         init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if first:
             self._start(X, weight, seed=init)
@@ -466,7 +473,9 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
                 shuffle=True,
                 random_state=int(seed),
             )
-            parts = next(folds.split(np.zeros(n), np.zeros(n) if labels is None else labels, groups))
+            parts = next(
+                folds.split(np.zeros(n), np.zeros(n) if labels is None else labels, groups)
+            )
             return data.take(parts[0]), data.take(parts[1])
         n_strata = 1 if labels is None else len(np.unique(labels))
         n_valid = max(ceil(self.validation_fraction * n), n_strata)

@@ -19,18 +19,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
-from skorch.history import History
 
 from .. import plugins
 from ..frames import Frame
 from ..io.nifti.grid import Grid
-from ..params import Params
 from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
 from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
 
 PLAIN = (bool, int, float, str, type(None))  # JSON has these
-KINDS = ("frame", "architecture")  # of objects that are parameters and a registered name
+KINDS = ("estimator", "frame", "architecture")  # of objects that are a name and parameters
 DATA = {  # classes whose constructors do nothing but keep, or check, their fields
     cls.__name__: cls
     for cls in (
@@ -87,9 +85,12 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         parts.arrays.append(value)
         return {"array": len(parts.arrays) - 1}
-    if name := registered_name("estimator", type(value)):
-        parts.needs[name] = plugins.entries("estimator")[name].source
-        return {"estimator": encode_estimator(value, name, parts)}
+    for kind in KINDS:
+        if name := registered_name(kind, type(value)):
+            parts.needs[name] = plugins.entries(kind)[name].source
+            if kind == "estimator":
+                return {kind: encode_estimator(value, name, parts)}
+            return {kind: encode([name, value.get_params(deep=False)], parts, what)}
     for tag, codec in CODECS.items():
         if codec.matches(value):
             return {tag: encode(codec.split(value), parts, what)}
@@ -111,6 +112,9 @@ def decode(value: Any, archive: zipfile.ZipFile) -> Any:
         return np.lib.format.read_array(member, allow_pickle=False)
     if tag == "estimator":
         return decode_estimator(content, archive)
+    if tag in KINDS:
+        name, params = decode(content, archive)
+        return plugins.lookup(tag, name)(**params)
     return CODECS[tag].join(decode(content, archive))
 
 
@@ -162,7 +166,7 @@ def decode_estimator(content: Mapping[str, Any], archive: zipfile.ZipFile) -> An
         weights = {name: torch.as_tensor(value) for name, value in net["weights"].items()}
         built.net_.module_.load_state_dict(weights)
         built.net_.module_.eval()
-        built.net_.history = History(net["history"])
+        built.net_.history.extend(net["history"])
         estimator.net_ = built.net_
     return estimator
 
@@ -182,26 +186,6 @@ def without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 
 # Other values -------------------------------------------------------------------------------
-
-
-def is_registered(value: Any) -> bool:
-    """Whether a value is a frame family or an architecture that a name stands for."""
-    return isinstance(value, Params) and any(registered_name(k, type(value)) for k in KINDS)
-
-
-def split_registered(value: Any) -> list[Any]:
-    """Return kind, name and parameters."""
-    names = ((kind, registered_name(kind, type(value))) for kind in KINDS)
-    kind, name = next(pair for pair in names if pair[1])
-    return [kind, name, value.get_params(deep=False)]
-
-
-def join_registered(parts: Any) -> Any:
-    """Return a frame family or an architecture."""
-    kind, name, params = parts
-    if kind not in KINDS:
-        raise ValueError(f"The kind must be one of {KINDS}, got {kind!r}.")
-    return plugins.lookup(kind, name)(**params)
 
 
 def join_objects(parts: Any) -> NDArray[Any]:
@@ -236,6 +220,5 @@ CODECS = {
         lambda v: [type(v).__name__, {one.name: getattr(v, one.name) for one in fields(v)}],
         lambda parts: DATA[parts[0]](**parts[1]),
     ),
-    "registered": Codec(is_registered, split_registered, join_registered),
     "pipeline": Codec(lambda v: type(v) is Pipeline, lambda v: list(v.steps), Pipeline),
 }

@@ -71,6 +71,7 @@ class FeatureTransformer(TransformerMixin, TorchReader):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Build the filters for the shape of the samples; y is there for pipelines."""
         self.check_params()
+        # All of X is read for its shape alone, and so that what is no number is refused now.
         in_shape = self._read(X, reset=True, ensure_min_features=self._fewest_features).shape[1:]
         self._prepare(in_shape)
         self.in_shape_ = in_shape  # comes last, as it tells that nothing is missing
@@ -171,6 +172,7 @@ class FrameTransformer(FeatureTransformer):
         return np.array(names, dtype=object)
 
     def _cells(self) -> tuple[int, ...]:
+        # Of an axis with fewer sample points than cells, every point is one.
         return tuple(min(self.pool or extent, extent) for extent in self.in_shape_[1:])
 
     # A worker process has to know a frame that was registered at run time.

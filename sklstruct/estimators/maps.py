@@ -177,6 +177,9 @@ class MapEstimator(NetworkEstimator):
         crop = None if X.same and self.crop is None else X.shape[2:]
         return MapSamples(X, [target for target, _ in encoded], weight, self._to_tensor, crop)
 
+    def _with_weight(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
+        return X, y, weight, kept  # here places have weights, and samples stay
+
     @staticmethod
     def _channel_scaling(X: Images, weight: Any) -> tuple[Array, Array]:
         rows = [image.reshape(len(image), -1) for image in X]

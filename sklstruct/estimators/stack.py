@@ -58,8 +58,32 @@ class LinearStack(Params, BaseEstimator):
     cv: int = param(3, integer(2))
     random_state: Any = param(None, SEED)
 
-    def _fit(self, X: Any, y: Array, sample_weight: Any, groups: Any) -> Self:
-        """Choose the share, and fit both parts on all samples."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Choose the share on samples held out, and fit both parts on all.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            As both parts take it.
+        y : array-like, shape (n,)
+            Labels of any type for a classifier, numbers for a regressor.
+        sample_weight : array-like, shape (n,), default=None
+            Not negative; samples of weight 0 are left out.
+        groups : array-like, shape (n,), default=None
+            Subjects, whose samples are held out together.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; the message says which and why.
+        """
+        self.check_params()
+        y = self._read_y(column_or_1d(y, warn=True))
+        check_consistent_length(X, y)
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
@@ -68,6 +92,8 @@ class LinearStack(Params, BaseEstimator):
             groups = None if groups is None else np.asarray(groups)[kept]
         subjects = subject_numbers(groups, y)
         random_state = check_random_state(self.random_state)
+        # Both parts are drawn anew in every fold, from the same seeds: a fold then differs from
+        # the whole in its samples alone.
         parts = [
             seeded(clone(self.resolved(name)), random_state) for name in ("network", "linear")
         ]
@@ -94,6 +120,10 @@ class LinearStack(Params, BaseEstimator):
         if hasattr(self.linear_, "n_features_in_"):
             self.n_features_in_ = self.linear_.n_features_in_
         return self
+
+    @abstractmethod
+    def _read_y(self, y: Array) -> Array:
+        """Return targets, or raise ValueError if they are none."""
 
     @abstractmethod
     def _say(self, part: Any, X: Any) -> Array:
@@ -163,36 +193,11 @@ class LinearStackClassifier(ClassifierMixin, LinearStack):
     network: Any = param("rfnin", resolve=make_estimator)
     linear: Any = param("voxel_svm", resolve=make_estimator)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Choose the share on samples held out, and fit both parts on all.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, ...)
-            As both parts take it.
-        y : array-like, shape (n,)
-            Labels of any type.
-        sample_weight : array-like, shape (n,), default=None
-            Not negative; samples of weight 0 are left out.
-        groups : array-like, shape (n,), default=None
-            Subjects, whose samples are held out together.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data cannot be used; the message says which and why.
-        """
-        self.check_params()
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        check_consistent_length(X, y)
-        self._fit(X, y, sample_weight, groups)
-        self.classes_ = self.network_.classes_
-        return self
+    @property
+    def classes_(self) -> Array:
+        """The labels of the classes, sorted."""
+        check_is_fitted(self)
+        return self.network_.classes_
 
     @property
     def weights_(self) -> NDArray[np.float64]:
@@ -213,6 +218,10 @@ class LinearStackClassifier(ClassifierMixin, LinearStack):
         """Return the most probable classes, shape (n,)."""
         logits = self._average(X)
         return self.classes_[logits.argmax(axis=1)]
+
+    def _read_y(self, y: Array) -> Array:
+        check_classification_targets(y)
+        return y
 
     def _say(self, part: Any, X: Any) -> Array:
         proba = np.asarray(part.predict_proba(X), dtype=np.float64)
@@ -260,36 +269,12 @@ class LinearStackRegressor(RegressorMixin, LinearStack):
     network: Any = param("rfnin_regressor", resolve=make_estimator)
     linear: Any = param("voxel_ridge", resolve=make_estimator)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Choose the share on samples held out, and fit both parts on all.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, ...)
-            As both parts take it.
-        y : array-like, shape (n,)
-        sample_weight : array-like, shape (n,), default=None
-            Not negative; samples of weight 0 are left out.
-        groups : array-like, shape (n,), default=None
-            Subjects, whose samples are held out together.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data cannot be used; the message says which and why.
-        """
-        self.check_params()
-        y = column_or_1d(y, warn=True, dtype=np.float64)
-        check_consistent_length(X, y)
-        return self._fit(X, y, sample_weight, groups)
-
     def predict(self, X: Any) -> Array:
         """Return the values, shape (n,)."""
         return self._average(X)
+
+    def _read_y(self, y: Array) -> Array:
+        return y.astype(np.float64)
 
     def _say(self, part: Any, X: Any) -> Array:
         return np.asarray(part.predict(X), dtype=np.float64)

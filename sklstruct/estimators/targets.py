@@ -211,7 +211,12 @@ class Maps:
 
     @classmethod
     def of(
-        cls, maps: Sequence[Array], weight: Any = None, before: Maps | None = None, *, estimator: Any
+        cls,
+        maps: Sequence[Array],
+        weight: Any = None,
+        before: Maps | None = None,
+        *,
+        estimator: Any,
     ) -> Maps:
         """Return the classes, or mean and deviation, of all places that say something.
 
@@ -266,7 +271,7 @@ class Maps:
             numbers = np.zeros(y.shape, np.int64)
             numbers[says] = self.places.encode(y[says]).numpy()
             return numbers, says
-        says = np.isfinite(y).all(axis=0)
+        says = np.asarray(np.isfinite(y).all(axis=0))
         columns = np.where(says, y, 0).reshape(len(y), -1).T
         columns = columns if self.places.shape else columns[:, 0]
         encoded = self.places.encode(columns, dtype).numpy()
@@ -296,5 +301,3 @@ def known(labels: Array, ignored: Any) -> NDArray[np.bool_]:
     """Return where labels are not the ignored one."""
     return np.ones(labels.shape, bool) if ignored is None else labels != ignored
 
-
-Target = Classes | Values | Maps

@@ -11,6 +11,7 @@ from .framelet import Framelets as Framelets
 from .gaussian import GaussianDerivatives as GaussianDerivatives
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
+from .morlet import half_sphere as half_sphere
 from .naive import Monomials as Monomials
 from .pixel import Pixels as Pixels
 

@@ -9,19 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..frames import Frame
+from . import drawing
 from .display import Display
-from .drawing import (
-    FAINT,
-    INK,
-    LEADING,
-    SMALL,
-    Sheet,
-    heading_size,
-    order_colour,
-    pretty,
-    scale_name,
-    scale_runs,
-)
+from .drawing import Sheet
 from .frame_layers import frame_layers, unit_coefficients
 
 if TYPE_CHECKING:
@@ -124,12 +114,15 @@ class CoefficientDisplay(Display):
         self
         """
         inner = max(NARROWEST, ATOM * max(map(len, self.frames.values())))
-        head = heading_size(self._heading())[1] + LEADING
-        name = NAME + SCALES * any(map(scale_runs, self.frames.values()))
+        head = drawing.heading_size(self._heading())[1] + drawing.LEADING
+        name = NAME + SCALES * any(map(drawing.scale_runs, self.frames.values()))
         step = name + PANEL + FOOT
         sheet = Sheet(LEFT + inner + MARGIN, head + step * len(self.frames) + MARGIN, figure)
         sheet.heading(LEFT, self._heading())
-        self._write_orders(sheet, head - LEADING)
+        orders = np.unique(np.concatenate([frame.orders for frame in self.frames.values()]))
+        for place, order in enumerate(orders if len(orders) > 1 else []):  # the legend of colours
+            style = {"color": drawing.order_colour(order), "weight": "bold"}
+            sheet.text(LEFT + 0.6 * place, head - drawing.LEADING, f"order {order}", **style)
         axes = []
         for row, layer in enumerate(self.frames):
             top = head + row * step
@@ -158,26 +151,21 @@ class CoefficientDisplay(Display):
         line = "mean ± one standard deviation, of the atoms of unit norm"
         return [f"{what} over all kernels", line]
 
-    def _write_orders(self, sheet: Sheet, top: float) -> None:
-        orders = np.unique(np.concatenate([frame.orders for frame in self.frames.values()]))
-        for place, order in enumerate(orders if len(orders) > 1 else []):
-            style = {"color": order_colour(order), "weight": "bold"}
-            sheet.text(LEFT + 0.6 * place, top, f"order {order}", **style)
-
     def _draw_layer(self, ax: Axes, name: str) -> None:
         frame, table = self.frames[name], self._table(name)
-        ax.axhline(0, color=FAINT, linewidth=0.8)
+        ax.axhline(0, color=drawing.FAINT, linewidth=0.8)
         for order in np.unique(frame.orders):
-            part, colour = table[table["order"] == order], order_colour(order)
+            part, colour = table[table["order"] == order], drawing.order_colour(order)
             ax.errorbar(part.index, part["mean"], part["std"], fmt="o", markersize=4, color=colour)
-        for start, stop, scale in scale_runs(frame):
-            ax.axvline(stop - 0.5, color=FAINT, linewidth=0.5, linestyle=":")
-            place, style = (start + stop - 1) / 2, {"ha": "center", "fontsize": SMALL, "color": INK}
-            ax.text(place, 1.03, scale_name(scale), style, transform=ax.get_xaxis_transform())
+        for start, stop, scale in drawing.scale_runs(frame):
+            ax.axvline(stop - 0.5, color=drawing.FAINT, linewidth=0.5, linestyle=":")
+            style: dict[str, Any] = {"ha": "center", "fontsize": drawing.SMALL}
+            style |= {"color": drawing.INK, "transform": ax.get_xaxis_transform()}  # above the axes
+            ax.text((start + stop - 1) / 2, 1.03, drawing.scale_name(scale), **style)
         rotation = 90 if len(frame) > UPRIGHT else 0
-        ax.set_xticks(range(len(frame)), [*map(pretty, frame.labels)], rotation=rotation)
+        ax.set_xticks(range(len(frame)), [*map(drawing.pretty, frame.labels)], rotation=rotation)
         ax.set_xlim(-0.5, len(frame) - 0.5)
         ax.locator_params(axis="y", nbins=5)
-        ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+        drawing.faint_ticks(ax)
         ax.spines[["top", "right", "bottom"]].set_visible(False)
-        ax.spines["left"].set_color(FAINT)
+        ax.spines["left"].set_color(drawing.FAINT)

@@ -93,6 +93,7 @@ class CohortScoresDisplay(Display):
         ax = rows_for(names) if ax is None else ax
         values = self.values * scale_of(self.metric)
         rows = values.apply(beside_one_another) + np.arange(len(names))
+        # Hold-outs differ more than methods do: only within one of them can methods be compared.
         ax.plot(values.T, rows.T, color=FAINT, linewidth=0.5, alpha=0.6, zorder=1)
         for place, name in enumerate(names):
             colour = COLOURS[place % len(COLOURS)]

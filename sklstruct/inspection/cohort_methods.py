@@ -54,6 +54,12 @@ def study_section(found: Findings) -> Html:
     """Say who was studied and how subjects were held out."""
     results, data = found.results, found.results.description["data"]
     fits = results.fits
+    if data["held_out"] == "sites":
+        sites = in_words(sorted(fits["held_out_site"].unique()))
+        held_out = f"{found.n_repeats}, of one whole site each: {sites}"
+    else:
+        size = f"test_size = {data['test_size']}"
+        held_out = f"{found.n_repeats}, of whole subjects, random within classes, {size}"
     seeds = fits.drop_duplicates("repeat").sort_values("repeat")["seed"]
     return section(
         "The study",
@@ -61,7 +67,7 @@ def study_section(found: Findings) -> Html:
             [
                 ("Cohort", f"{data['n_scans']} scans of {data['n_subjects']} subjects"),
                 ("Tested", in_words(class_counts(results.predictions, results.classes))),
-                ("Hold-outs", holdouts(found)),
+                ("Hold-outs", held_out),
                 ("Training part", sizes(fits, "train")),
                 ("Test part", sizes(fits, "test")),
                 ("Seed", f"{results.description['random_state']}"),
@@ -87,16 +93,6 @@ def class_counts(tested: pd.DataFrame, classes: Any) -> list[str]:
     ]
 
 
-def holdouts(found: Findings) -> str:
-    """Say what the hold-outs are."""
-    fits, data = found.results.fits, found.results.description["data"]
-    if data["held_out"] == "sites":
-        sites = in_words(sorted(fits["held_out_site"].unique()))
-        return f"{found.n_repeats}, of one whole site each: {sites}"
-    size = data["test_size"]
-    return f"{found.n_repeats}, of whole subjects, random within classes, test_size = {size}"
-
-
 def sizes(fits: pd.DataFrame, part: str) -> str:
     """Return the size of the training or test parts."""
     subjects, scans = (span(fits[f"n_{part}{unit}"], str) for unit in ("_subjects", ""))
@@ -106,13 +102,11 @@ def sizes(fits: pd.DataFrame, part: str) -> str:
 def costs(fits: pd.DataFrame) -> list[Any]:
     """Return the cells with parameters and seconds of an estimator."""
     counts = fits["n_parameters"].dropna().astype(int)
-    parameters = span(counts, "{:,}".format) if len(counts) else ABSENT
-    return [parameters, *(timing(fits[f"{name}_seconds"]) for name in ("fit", "predict"))]
-
-
-def timing(seconds: pd.Series[float]) -> Html:
-    """Return the median, and below it the range."""
-    return stacked(in_seconds(seconds.median()), span(seconds, in_seconds))
+    cells: list[Any] = [span(counts, "{:,}".format) if len(counts) else ABSENT]
+    for name in ("fit_seconds", "predict_seconds"):
+        # Medians: the first fit of a process also imports and compiles.
+        cells.append(stacked(in_seconds(fits[name].median()), span(fits[name], in_seconds)))
+    return cells
 
 
 def in_seconds(value: float) -> str:
@@ -148,20 +142,18 @@ def methods_section(found: Findings) -> Html:
 def settings_section(found: Findings) -> Html:
     """List versions, and the parameters of the estimators."""
     description = found.results.description
-    settings = [(label, made_of(description["estimators"][label])) for label in found.estimators]
+    settings = []
+    for label in found.estimators:
+        parameters = description["estimators"][label]
+        # The repr of a pipeline's steps leaves out defaults, and its parameters would not.
+        steps = parameters.get("steps", "; ".join(f"{k} = {v}" for k, v in parameters.items()))
+        settings.append((label, steps))
     environments = [("Run with", in_short(each)) for each in description["environments"]]
     return section(
         "Software and settings",
         facts([*environments, *settings]),
         note("Steps of pipelines show what differs from the defaults; study.json has everything."),
     )
-
-
-def made_of(parameters: dict[str, str]) -> str:
-    """Return the steps of a pipeline, of anything else the class and all its parameters."""
-    if "steps" in parameters:
-        return parameters["steps"]
-    return "; ".join(f"{name} = {value}" for name, value in parameters.items())
 
 
 def in_short(environment: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..io.scans import in_words
 from ..studies.cohort_text import name_of, number, p_value, with_interval, with_unit
@@ -148,26 +147,19 @@ def sites_section(found: Findings) -> Html:
     scores = found.scores[found.scores["held_out_site"] != ""]
     if scores.empty:
         return Html()
-    rows = [
-        [
-            site,
-            fits["n_test_subjects"].iloc[0],
-            fits["n_train_subjects"].iloc[0],
-            *(at_site(fits[fits["estimator"] == label]) for label in found.estimators),
-        ]
-        for site, fits in scores.groupby("held_out_site")
-    ]
+    rows = []
+    for site, fits in scores.groupby("held_out_site"):
+        row = [site, fits["n_test_subjects"].iloc[0], fits["n_train_subjects"].iloc[0]]
+        for label in found.estimators:
+            of_label = fits[fits["estimator"] == label]
+            shown = [number(v, metric) for metric in COMPARED for v in of_label[metric].iloc[:1]]
+            row.append(stacked(*(shown or [ABSENT, ""])))  # it may not have been tested there
+        rows.append(row)
     return section(
         "Sites that were left out",
         table(["site", "subjects tested", "subjects trained on", *found.estimators], rows),
         note("Balanced accuracy (%), and below it the AUC, at a site that training never saw."),
     )
-
-
-def at_site(fits: pd.DataFrame) -> Html:
-    """Return the metrics of an estimator at one site, if it was tested there."""
-    shown = [number(value, metric) for metric in COMPARED for value in fits[metric].iloc[:1]]
-    return stacked(*(shown or [ABSENT, ""]))
 
 
 def roc_section(found: Findings) -> Html:

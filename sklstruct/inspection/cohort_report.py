@@ -18,6 +18,11 @@ from .cohort_outcome import (
 )
 from .page import page
 
+SECTIONS = (
+    *(scores_section, comparison_section, sites_section, roc_section, calibration_section),
+    *(study_section, left_out_section, methods_section, settings_section),
+)
+
 
 def write_report(
     results: CohortResults, folder: str | os.PathLike[str], *, baseline: str | None = None
@@ -47,22 +52,16 @@ def write_report(
         If a file cannot be written.
     """
     found = Findings.of(results, baseline)
+    title = f"Predicting {found.results.target} from scans"
     contents = {
         "summary.csv": found.summary.to_csv(index=False, lineterminator="\n"),
         "comparisons.csv": found.comparisons.to_csv(index=False, lineterminator="\n"),
-        "report.html": as_page(found),
+        "report.html": page(title, lead(found), *(part(found) for part in SECTIONS)),
     }
+    # All is computed before anything is written: an error leaves an earlier report as it was.
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         with atomic_write(folder / name) as stream:
             stream.write(content)
     return folder / "report.html"
-
-
-def as_page(found: Findings) -> str:
-    """Return the report as HTML."""
-    outcome = scores_section, comparison_section, sites_section, roc_section, calibration_section
-    methods = study_section, left_out_section, methods_section, settings_section
-    title = f"Predicting {found.results.target} from scans"
-    return page(title, lead(found), *(part(found) for part in (*outcome, *methods)))

@@ -25,19 +25,31 @@ LETTER, LEADING = 0.065, 0.22  # width and distance of lines of medium text, in 
 PLANES = "planes yx, zx, zy through the sample of largest magnitude"
 
 
-def draw_filter(ax: Axes, values: NDArray[Any], limit: float = 0, stacked: bool = False) -> None:
+def draw_filter(
+    ax: Axes,
+    values: NDArray[Any],
+    label: str = "",
+    *,
+    limit: float = 0,
+    stacked: bool = False,
+    rotation: float = 0,
+) -> None:
     """Draw a filter: a curve in 1D, an image in 2D, three planes in 3D.
 
     Parameters
     ----------
     ax : matplotlib Axes
     values : ndarray, shape (*support,)
+    label : str, default=""
+        Name of the atom, which is written above, turned by ``rotation`` degrees.
     limit : float, default=0
         What the ends of the colours stand for, with zero in the middle; if 0, the largest
         magnitude.
     stacked : bool, default=False
         Whether the planes of a volume stand above one another, not side by side.
+    rotation : float, default=0
     """
+    ax.set_title(pretty(label), fontsize=SMALL, color=INK, pad=2, rotation=rotation)
     limit = limit or np.abs(values).max() or 1.0
     if values.ndim == 1:
         x = np.arange(len(values)) - len(values) // 2
@@ -81,6 +93,11 @@ def pretty(label: str) -> str:
     """Return the name of an atom as text for matplotlib, without its scale."""
     name = label.partition(" @")[0].replace("$", r"\$")
     return re.sub(r"^([A-Za-z])_([xyz]+)$", r"$\1_{\2}$", name)
+
+
+def faint_ticks(ax: Axes) -> None:
+    """Let ticks be there for whoever looks for them."""
+    ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
 
 
 def scale_name(scale: float) -> str:

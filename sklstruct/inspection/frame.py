@@ -11,18 +11,9 @@ import numpy as np
 
 from .. import plugins
 from ..frames import Frame
+from . import drawing
 from .display import Display
-from .drawing import (
-    INK,
-    LETTER,
-    PLANES,
-    SMALL,
-    Sheet,
-    draw_filter,
-    heading_size,
-    pretty,
-    scale_name,
-)
+from .drawing import Sheet
 
 if TYPE_CHECKING:
     from .display import AnyFigure
@@ -133,11 +124,11 @@ class FrameDisplay(Display):
         """
         lines, heading = arrange(self.frame), self._heading()
         (wide, high), gap = CELL[self.frame.ndim], GAP[self.frame.ndim]
-        left = MARGIN + 1.3 * LETTER * max(len(line.name) for line in lines)
+        left = MARGIN + 1.3 * drawing.LETTER * max(len(line.name) for line in lines)
         columns = max(line.columns[-1] for line in lines) + 1
         shrink = min(1, (PAGE - left - MARGIN) / columns / (wide + gap))
         wide, high, step = wide * shrink, high * shrink, (wide + gap) * shrink
-        text, head = heading_size(heading)
+        text, head = drawing.heading_size(heading)
         width = max(left + columns * step, MARGIN + text) + MARGIN
         sheet = Sheet(width, head + len(lines) * (high + CAPTION) + MARGIN, figure)
         sheet.heading(MARGIN, heading)
@@ -148,8 +139,7 @@ class FrameDisplay(Display):
             for atom, column in zip(line.atoms, line.columns, strict=True):
                 axes[atom] = sheet.axes(left + column * step, top, wide, high)
         for atom, ax in axes.items():
-            draw_filter(ax, self.frame.atoms[atom])
-            ax.set_title(pretty(self.frame.labels[atom]), fontsize=SMALL, color=INK, pad=2)
+            drawing.draw_filter(ax, self.frame.atoms[atom], self.frame.labels[atom])
         self.figure_, self.axes_ = sheet.figure, np.array([axes[atom] for atom in sorted(axes)])
         return self
 
@@ -163,7 +153,7 @@ class FrameDisplay(Display):
             f"{numbers['lower_bound']:.3g}, B = {numbers['upper_bound']:.3g},  "
             f"B/A = {numbers['condition_number']:.3g},  redundancy {numbers['redundancy']:.3g},  "
             f"{'' if numbers['tight'] else 'not '}tight",
-            *[PLANES] * (frame.ndim == 3),
+            *[drawing.PLANES] * (frame.ndim == 3),
         ]
 
 
@@ -191,7 +181,7 @@ def scale_lines(groups: dict[tuple[float, int], list[int]], widths: dict[int, in
     start_of = dict(zip(widths, starts, strict=False))
     lines: dict[float, Line] = {}
     for (scale, order), atoms in groups.items():
-        line = lines.setdefault(scale, Line(scale_name(scale) if scale else "", [], []))
+        line = lines.setdefault(scale, Line(drawing.scale_name(scale) if scale else "", [], []))
         line.atoms.extend(atoms)
         line.columns.extend(start_of[order] + rank for rank in range(len(atoms)))
     return list(lines.values())
@@ -202,7 +192,8 @@ def order_lines(groups: dict[tuple[float, int], list[int]], widest: int) -> list
     several_scales = len({scale for scale, _ in groups}) > 1
     lines = []
     for (scale, order), atoms in groups.items():
-        parts = [scale_name(scale)] * several_scales + [f"order {order}"] * (len(groups) > 1)
+        parts = [drawing.scale_name(scale)] * several_scales
+        parts += [f"order {order}"] * (len(groups) > 1)
         if len(atoms) > widest and len(groups) == 1:
             widest = min(widest, ceil(sqrt(len(atoms))))
         length = ceil(len(atoms) / ceil(len(atoms) / widest))

@@ -9,21 +9,9 @@ from numpy.typing import NDArray
 
 from ..frames import Frame
 from ..frames.checks import check_integer
+from . import drawing
 from .display import Display
-from .drawing import (
-    FAINT,
-    INK,
-    NEGATIVE,
-    PLANES,
-    POSITIVE,
-    SMALL,
-    Sheet,
-    draw_filter,
-    heading_size,
-    pretty,
-    scale_name,
-    scale_runs,
-)
+from .drawing import Sheet
 from .frame_layers import frame_layers, unit_coefficients
 
 if TYPE_CHECKING:
@@ -147,8 +135,9 @@ class KernelDisplay(Display):
         """
         wide, high = KERNEL[self.frame.ndim]
         step = float(np.clip(BARS / len(self.frame), NARROWEST_ATOM, WIDEST_ATOM))
-        text, head = heading_size(self._heading())
-        head += SCALES * bool(scale_runs(self.frame)) + (SIDEWAYS if step < UPRIGHT else LEVEL)
+        text, head = drawing.heading_size(self._heading())
+        head += SCALES * bool(drawing.scale_runs(self.frame))
+        head += SIDEWAYS if step < UPRIGHT else LEVEL
         left = MARGIN + NUMBER + wide + GAP  # of the bars
         top = head + step * ATOM[self.frame.ndim] + GAP  # of the kernels
         width = max(left + step * len(self.frame) + TICKS, MARGIN + text + MARGIN)
@@ -159,7 +148,7 @@ class KernelDisplay(Display):
             y = top + row * (high + GAP)
             sheet.text(MARGIN, y + high / 2, str(row))
             axes.append(sheet.axes(MARGIN + NUMBER, y, wide, high))
-            draw_filter(axes[-1], self.kernels[row], limit=np.abs(self.kernels).max())
+            drawing.draw_filter(axes[-1], self.kernels[row], limit=np.abs(self.kernels).max())
             axes.append(sheet.axes(left, y, step * len(self.frame), high))
             self._draw_bars(axes[-1], row)
         self.figure_, self.axes_ = sheet.figure, np.array(axes)
@@ -170,29 +159,29 @@ class KernelDisplay(Display):
         return [
             f"Kernels{of_layer} for input channel {self.input_channel}",
             f"frame {self.frame.name}, bars: coefficients of the atoms of unit norm",
-            *[PLANES] * (self.frame.ndim == 3),
+            *[drawing.PLANES] * (self.frame.ndim == 3),
         ]
 
     def _draw_atoms(self, sheet: Sheet, left: float, top: float, step: float) -> list[Axes]:
         rotation = 90 if step < UPRIGHT else 0
-        for start, stop, scale in scale_runs(self.frame):
-            y = heading_size(self._heading())[1] + SCALES / 2
+        for start, stop, scale in drawing.scale_runs(self.frame):
+            y = drawing.heading_size(self._heading())[1] + SCALES / 2
             x = left + step * (start + stop) / 2
-            sheet.text(x, y, scale_name(scale), ha="center", fontsize=SMALL)
+            sheet.text(x, y, drawing.scale_name(scale), ha="center", fontsize=drawing.SMALL)
         axes = []
         for k, (atom, label) in enumerate(zip(self.frame.atoms, self.frame.labels, strict=True)):
             size = 0.9 * step, 0.9 * step * ATOM[self.frame.ndim]
             axes.append(sheet.axes(left + (k + 0.05) * step, top, *size))
-            draw_filter(axes[-1], atom, stacked=True)
-            axes[-1].set_title(pretty(label), fontsize=SMALL, color=INK, pad=2, rotation=rotation)
+            drawing.draw_filter(axes[-1], atom, label, stacked=True, rotation=rotation)
         return axes
 
     def _draw_bars(self, ax: Axes, row: int) -> None:
         values, limit = self.coefficients[row], 1.1 * np.abs(self.coefficients).max() or 1.0
-        ax.bar(np.arange(len(values)), values, 0.7, color=np.where(values < 0, NEGATIVE, POSITIVE))
-        ax.axhline(0, color=INK, linewidth=0.5)
+        colours = np.where(values < 0, drawing.NEGATIVE, drawing.POSITIVE)
+        ax.bar(np.arange(len(values)), values, 0.7, color=colours)
+        ax.axhline(0, color=drawing.INK, linewidth=0.5)
         ax.set(xlim=(-0.5, len(values) - 0.5), ylim=(-limit, limit), xticks=[])
         ax.yaxis.tick_right()
         ax.locator_params(axis="y", nbins=3)
-        ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+        drawing.faint_ticks(ax)
         ax.spines[:].set_visible(False)

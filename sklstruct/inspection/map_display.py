@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..io.nifti import Grid, read_volume
 from ..io.nifti.grid import resample, to_canonical
 from .display import Display
-from .drawing import DIVERGING, FAINT, INK, SMALL, Sheet, heading_size
+from .drawing import DIVERGING, FAINT, INK, SMALL, Sheet, faint_ticks, heading_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,13 @@ class MapDisplay(Display):
         self.affine = self._grid.affine
         self.background = canonical("background", background, grid)
         self.truth = canonical("truth", truth, grid)
-        self._voxel = strongest(self.values) if at is None else self._voxel_at(at)
+        if at is not None:
+            self._voxel = self._voxel_at(at)
+        elif self.values.any():
+            place = np.unravel_index(np.abs(self.values).argmax(), self.values.shape)
+            self._voxel = tuple(int(index) for index in place)
+        else:  # nothing is the strongest
+            self._voxel = tuple(extent // 2 for extent in self.values.shape)
         self.at = tuple((self.affine @ [*self._voxel, 1])[:3].tolist())
         self.limit = float(limit or np.abs(self.values).max() or 1)
         self.title, self.label = title, label
@@ -129,10 +135,12 @@ class MapDisplay(Display):
             If a file cannot be read; the message names it.
         """
         map_, grid = read_volume(values, constant=True)
-        others: dict[str, Any] = {
-            name: None if path is None else read_onto(grid, path, nearest=name == "truth")
-            for name, path in {"background": background, "truth": truth}.items()
-        }
+        others: dict[str, Any] = {}
+        for name, path in {"background": background, "truth": truth}.items():
+            if path is not None:  # the edges of a mask must not be interpolated
+                others[name] = resample(
+                    *read_volume(path, constant=True), grid, nearest=name == "truth"
+                )
         return cls(map_, affine=grid.affine, **others, **params)
 
     def plot(self, figure: AnyFigure | None = None) -> Self:
@@ -221,7 +229,7 @@ class MapDisplay(Display):
         ax.yaxis.tick_right()
         ax.yaxis.set_label_position("right")
         ax.set_ylabel(self.label, fontsize=SMALL, color=INK)
-        ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+        faint_ticks(ax)
         ax.spines[:].set(color=FAINT, linewidth=0.5)
 
 
@@ -233,20 +241,6 @@ def canonical(name: str, values: ArrayLike | None, grid: Grid) -> Array | None:
     if given.shape != grid.shape:
         raise ValueError(f"{name} must have the shape {grid.shape} of values, got {given.shape}.")
     return to_canonical(given, grid)[0]
-
-
-def read_onto(grid: Grid, path: str | PathLike[str], *, nearest: bool) -> Array:
-    """Return a volume from a file at the voxels of a grid."""
-    values, source = read_volume(path, constant=True)
-    return resample(values, source, grid, nearest=nearest)
-
-
-def strongest(values: Array) -> tuple[int, ...]:
-    """Return the voxel of the largest magnitude, or the middle one where all are zero."""
-    if not values.any():
-        return tuple(extent // 2 for extent in values.shape)
-    place = np.unravel_index(np.abs(values).argmax(), values.shape)
-    return tuple(int(index) for index in place)
 
 
 def draw_outline(ax: Axes, inside: Array, right: float, up: float) -> None:

@@ -23,6 +23,7 @@ class Moments:
 
     def add(self, values: Array) -> None:
         """Take a volume into account."""
+        # Welford's way: sums of squares would lose all digits where the mean is large.
         self.n += 1
         difference = values - np.asarray(self.mean, np.float64)
         self.mean = self.mean + difference / self.n
@@ -59,11 +60,6 @@ class GroupMoments(defaultdict[Group, Moments]):
 
     def __init__(self) -> None:
         super().__init__(Moments)
-
-    def add_means(self, of_subject: GroupMoments) -> None:
-        """Take the mean maps of one subject into account."""
-        for group, moments in of_subject.items():
-            self[group].add(moments.mean)
 
     def statistics(self) -> Iterator[tuple[Group, dict[str, Array]]]:
         """Yield the maps of every group, and of two true classes those of the last minus first."""

@@ -27,6 +27,7 @@ from .map_statistics import Group, GroupMoments, Moments
 
 Array = NDArray[Any]
 Attribution = Callable[[Any, Array, Any], Array]
+KINDS = {"true": "label", "predicted": "predicted"}  # of groups, and where their labels stand
 
 
 def write_maps(
@@ -106,17 +107,31 @@ def write_maps(
             of_subject = GroupMoments()
             for row in own.index:
                 sample = scans[row][np.newaxis]
-                values = within(volumes.mask_, attribution(estimator, sample, target)[0])
+                values = attribution(estimator, sample, target)[0]
+                if volumes.mask_ is not None:  # outside, volumes are the same for all
+                    values = np.where(volumes.mask_, values, 0)
                 volumes.to_nifti(values, folder / table["map"][row], subject=scans.paths[row])
                 average.add(sample[0])
                 table.at[row, "predicted"] = estimator.predict(sample).tolist()[0]
-                for group in groups_of(estimator, table.loc[row]):
+                of: list[Group] = [("all",)]
+                if y is not None and is_classifier(estimator):
+                    of += [(kind, table.at[row, name]) for kind, name in KINDS.items()]
+                for group in of:
                     of_subject[group].add(values)
-            groups.add_means(of_subject)
+            for group, moments in of_subject.items():  # scans of one subject count as one
+                groups[group].add(moments.mean)
         volumes.to_nifti(average.mean, folder / "mean_volume.nii.gz")
         write_groups(groups, volumes, average.mean, label, folder / "group")
         table.to_csv(folder / "scans.csv", index=False, lineterminator="\n")
-        write_json(folder / "maps.json", description(model, table, target, label))
+        description = {
+            "made_by": f"sklstruct {__version__}",
+            "model": repr(model),
+            "values": label,
+            "target": None if target is None else str(target),
+            "n_scans": len(table),
+            "n_subjects": table["subject"].nunique(),
+        }
+        write_json(folder / "maps.json", description)
     return Path(out)
 
 
@@ -132,6 +147,7 @@ def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
 def table_of(paths: list[Path], y: Any, subjects: Any) -> pd.DataFrame:
     """Return one row a scan: where it is, whose, where its map goes, and its label."""
     check_consistent_length(paths, y, subjects)
+    # Names of scans are those of the maps, so that tools find which belong together.
     owners = np.arange(len(paths)) if subjects is None else np.asarray(subjects)
     files = [f"scans/{name}_map.nii.gz" for name in distinct(map(bids_name, paths))]
     table = pd.DataFrame({"scan": [*map(str, paths)], "subject": owners, "map": files})
@@ -148,23 +164,12 @@ def mean_volume(volumes: Iterable[Array]) -> Array:
     return np.asarray(moments.mean, np.float32)
 
 
-def within(mask: Array | None, values: Array) -> Array:
-    """Return a map that is zero outside of the mask, where volumes are the same for all."""
-    return values if mask is None else np.where(mask, values, 0)
-
-
-def groups_of(estimator: Any, scan: pd.Series[Any]) -> list[Group]:
-    """Return the groups that a scan belongs to."""
-    if "label" not in scan or not is_classifier(estimator):
-        return [("all",)]
-    return [("all",), ("true", scan["label"]), ("predicted", scan["predicted"])]
-
-
 def write_groups(
     groups: GroupMoments, volumes: NiftiVolumes, average: Array, label: str, folder: Path
 ) -> None:
     """Write the maps of all groups, and draw their means over the average volume."""
     for group, maps in groups.statistics():
+        # A label may be any text, "a/b" too.
         name = "-".join(quote(str(word), safe="") for word in group)
         for stat, values in maps.items():
             volumes.to_nifti(values, folder / f"{name}_stat-{stat}_map.nii.gz")
@@ -179,18 +184,6 @@ def in_words(kind: str, *labels: Any) -> str:
     if kind == "difference":
         return "Mean map of {} minus that of {}".format(*labels)
     return "Mean map of all" if kind == "all" else f"Mean map of those {kind} {labels[0]}"
-
-
-def description(model: Any, table: pd.DataFrame, target: Any, label: str) -> dict[str, Any]:
-    """Return what was done, for people."""
-    return {
-        "made_by": f"sklstruct {__version__}",
-        "model": repr(model),
-        "values": label,
-        "target": None if target is None else str(target),
-        "n_scans": len(table),
-        "n_subjects": table["subject"].nunique(),
-    }
 
 
 def bids_name(path: Path) -> str:

@@ -92,6 +92,7 @@ def map_of_one(
     total, coverage = np.zeros(sample.shape), np.zeros(sample.shape)
     for box in boxes:
         coverage[box] += 1
+    # Most of a scan is background, where hiding changes nothing.
     changing = [box for box in boxes if (sample[box] != other[box]).any()]
     step = max(1, VALUES_AT_ONCE // sample.size)
     for start in range(0, len(changing), step):
@@ -159,6 +160,7 @@ def make_boxes(shape: tuple[int, ...], size: Any, stride: Any) -> Iterator[tuple
         raise ValueError(
             f"stride must be at most size, lest places be left out, got {stride!r} for {size!r}."
         )
+    # The last box ends where the sample does, lest its border count in smaller boxes.
     starts = [
         [*range(0, extent - length, step), extent - length]
         for extent, length, step in zip(shape, sizes.tolist(), strides.tolist(), strict=True)

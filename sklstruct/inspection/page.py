@@ -6,46 +6,12 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from .display import Display
 
-STYLE = """
-:root { color-scheme: light; }
-body { margin: 2.5rem auto; padding: 0 1.2rem; max-width: 52rem; color: #222; background: #fff;
-  font: 1.05rem/1.55 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 600; margin: 0 0 .8rem; }
-h2 { font-size: 1.25rem; font-weight: 600; margin: 2.6rem 0 .6rem; }
-p, ul { margin: .6rem 0; max-width: 47rem; }
-ul { padding-left: 1.2rem; }
-.lead { font-size: 1.15rem; }
-.note, figcaption { font-size: .92rem; color: #555; }
-.wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .92rem;
-  font-variant-numeric: lining-nums tabular-nums;
-  border-top: 1.5px solid #222; border-bottom: 1.5px solid #222; min-width: 100%; }
-th, td { padding: .32rem .7rem .32rem 0; text-align: left; vertical-align: top; }
-th:last-child, td:last-child { padding-right: 0; }
-th { font-weight: 600; }
-thead th { border-bottom: 1px solid #222; vertical-align: bottom; }
-tbody tr + tr > * { border-top: 1px solid #e3e3e3; }
-td small { display: block; color: #555; white-space: nowrap; }
-tbody th { min-width: 5rem; max-width: 11rem; overflow-wrap: break-word; }
-.numbers td, .text th { white-space: nowrap; }
-.text td { overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: fit-content(11rem) 1fr; gap: .35rem 1.2rem; }
-dt { font-weight: 600; }
-dd { margin: 0; overflow-wrap: anywhere; }
-figure { margin: 1.2rem 0; }
-img { max-width: 100%; height: auto; }
-@page { margin: 18mm; }
-@media print {
-  body { margin: 0; padding: 0; max-width: none; font-size: 10pt; }
-  .wide { overflow: visible; }
-  h2 { break-after: avoid; }
-  figure, tr { break-inside: avoid; }
-}
-"""
+STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 EMPTY = {"meta", "img"}  # elements without an end
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .display import Display
-from .drawing import FAINT, INK, POSITIVE, SMALL, Sheet, heading_size
+from .drawing import FAINT, INK, POSITIVE, SMALL, Sheet, faint_ticks, heading_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,8 +170,7 @@ class ScatteringDisplay(Display):
         sheet.heading(MARGIN, heading)
         axes = [sheet.axes(MARGIN + step * panel, top, PANEL, PANEL) for panel in range(panels)]
         if self.image is not None:
-            draw_image(axes[0], self.image)
-            self._mark_place(axes[0])
+            self._draw_image(axes[0], self.image)
         for panel, order in zip(range(panels)[-len(orders) :], orders, strict=True):
             left = MARGIN + step * panel
             sheet.text(left + PANEL / 2, head, ORDERS[order], ha="center", weight="bold")
@@ -181,13 +180,17 @@ class ScatteringDisplay(Display):
         self.figure_, self.axes_ = sheet.figure, np.array(axes)
         return self
 
-    def _mark_place(self, ax: Axes) -> None:
-        """Frame the part of the image that the place stands for."""
+    def _draw_image(self, ax: Axes, image: NDArray[Any]) -> None:
+        """Draw the image from its least to its largest value, and frame the place."""
         from matplotlib.patches import Rectangle
 
-        if self.place is not None and self.image is not None:
+        low, high = image.min(), image.max()
+        ax.imshow((image - low) / ((high - low) or 1), "gray", interpolation="nearest")
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(color=FAINT, linewidth=0.5)
+        if self.place is not None:
             grid = self.meta[["y", "x"]].max().to_numpy() + 1
-            height, width = self.image.shape[:2] / grid
+            height, width = image.shape[:2] / grid
             corner = width * self.place[1] - 0.5, height * self.place[0] - 0.5
             ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=POSITIVE))
 
@@ -205,14 +208,6 @@ class ScatteringDisplay(Display):
 def columns(k: int) -> list[str]:
     """Return the columns of ``meta`` that place wavelet k in the plane of frequencies."""
     return [f"{name}{k}" for name in WAVELET]
-
-
-def draw_image(ax: Axes, image: NDArray[Any]) -> None:
-    """Draw an image of one or of three channels, from its least to its largest value."""
-    low, high = image.min(), image.max()
-    ax.imshow((image - low) / ((high - low) or 1), "gray", interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(color=FAINT, linewidth=0.5)
 
 
 def draw_disk(ax: Axes, table: pd.DataFrame, order: int) -> PatchCollection:
@@ -253,7 +248,7 @@ def write_frequencies(ax: Axes, firsts: pd.DataFrame) -> None:
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), yticks=[], aspect="equal")
     edges = NYQUIST / 2.0 ** np.arange(3)
     ax.set_xticks([0, *edges], ["0", *(f"1/{1 / edge:.0f}" for edge in edges)])
-    ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    faint_ticks(ax)
     ax.spines[:].set_visible(False)
 
 
@@ -264,7 +259,7 @@ def draw_scale(ax: Axes, disk: PatchCollection) -> None:
     bar = ax.figure.colorbar(disk, cax=ax, orientation="horizontal")
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(4)
-    ax.tick_params(labelsize=SMALL, length=2, color=FAINT, labelcolor=INK)
+    faint_ticks(ax)
 
 
 def first_order_sectors(table: pd.DataFrame) -> NDArray[np.float64]:

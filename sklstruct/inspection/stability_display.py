@@ -11,7 +11,7 @@ import pandas as pd
 from .deformations import Draw
 from .display import Display
 from .drawing import INK, LETTER, MEDIUM, Sheet, heading_size
-from .stability import Stability, stability
+from .lipschitz import Stability, stability
 from .study import draw_curve, label_ends, quieten
 
 if TYPE_CHECKING:
@@ -129,7 +129,10 @@ class StabilityDisplay(Display):
         -------
         self
         """
-        labels = [self._labels(number) for number in range(self._n_panels)]
+        labels = [  # each with its constant
+            [f"{name} ({found[number].constant:.2g})" for name, found in self.results.items()]
+            for number in range(min(map(len, self.results.values())))
+        ]
         room = GAP / 2 + LETTER * max(len(label) for panel in labels for label in panel)
         step, (width, head) = PANEL + room + GAP, heading_size(HEADING)
         head += NAME
@@ -143,37 +146,21 @@ class StabilityDisplay(Display):
         self.figure_ = sheet.figure
         return self
 
-    @property
-    def _n_panels(self) -> int:
-        return min(map(len, self.results.values()))
-
-    def _labels(self, number: int) -> list[str]:
-        """Return the names of the lines of a panel, each with its constant."""
-        return [f"{name} ({found[number].constant:.2g})" for name, found in self.results.items()]
-
     def _draw_panel(self, ax: Axes, number: int, labels: list[str]) -> None:
         """Draw the distances under one deformation."""
         found = [each[number] for each in self.results.values()]
-        tables = [with_origin(each.table) for each in found]
+        tables = []
+        for each in found:  # what is not deformed does not move
+            origin = each.table.drop_duplicates(["sample", "draw"]).assign(size=0.0, distance=0.0)
+            tables.append(pd.concat([origin, each.table], ignore_index=True))
         lines = {
             label: draw_curve(ax, table["distance"], table["size"], place)
             for place, (label, table) in enumerate(zip(labels, tables, strict=True))
         }
         ax.set_title(found[0].deformation, fontsize=MEDIUM, color=INK, loc="left")
-        finish(ax, found[0].unit)
+        ax.set_xlim(left=0)
+        ax.set_ylim(bottom=0)
+        ax.set_xlabel(found[0].unit, fontsize=MEDIUM, color=INK)
+        ax.locator_params(nbins=5)
+        quieten(ax)
         label_ends(ax, lines)
-
-
-def with_origin(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are drawn: what is not deformed does not move."""
-    origin = table.drop_duplicates(["sample", "draw"]).assign(size=0.0, distance=0.0)
-    return pd.concat([origin, table], ignore_index=True)
-
-
-def finish(ax: Axes, label: str) -> None:
-    """Name the axes, and take away what nobody reads."""
-    ax.set_xlim(left=0)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel(label, fontsize=MEDIUM, color=INK)
-    ax.locator_params(nbins=5)
-    quieten(ax)

@@ -122,7 +122,9 @@ class StudyDisplay(Display):
             width = LEFT + WIDTH + LABEL + LETTER * names.str.len().max()
             height = max(HEIGHT, LINE * names.nunique())
             ax = Sheet(width, TOP + height + BOTTOM).axes(LEFT, TOP, WIDTH, height)
-        values, label = self._drawn()
+        values, label = self.results[self.metric].astype(float), NAMES.get(self.metric, self.metric)
+        if self.metric in SHARES_CORRECT:
+            values, label = 100 * (1 - values), SHARES_CORRECT[self.metric]
         ax.set(xscale="log", yscale="log" if values.min() > 0 else "linear")
         sizes = self.results["size"]
         lines = {
@@ -133,13 +135,6 @@ class StudyDisplay(Display):
         label_ends(ax, lines)
         self.figure_, self.axes_ = ax.figure, np.array([ax])
         return self
-
-    def _drawn(self) -> tuple[pd.Series[float], str]:
-        """Return the values as they are drawn, and the name of their axis."""
-        values = self.results[self.metric].astype(float)
-        if self.metric in SHARES_CORRECT:
-            return 100 * (1 - values), SHARES_CORRECT[self.metric]
-        return values, NAMES.get(self.metric, self.metric)
 
 
 def check_columns(results: pd.DataFrame, metric: str) -> None:

@@ -216,7 +216,17 @@ class Cohort:
         -------
         cohort : Cohort
         """
-        flaws = content_flaws(self.table[IMAGE].tolist())
+        flaws: dict[str, str] = {}
+        same: dict[str, list[str]] = defaultdict(list)
+        for path in self.table[IMAGE].tolist():
+            try:
+                same[voxel_digest(path)].append(path)
+            except (OSError, ValueError) as error:  # one line, without the path that stands beside
+                flaws[path] = " ".join(str(error).removeprefix(f"{path} ").split())
+        for twins in same.values():
+            for path in twins if len(twins) > 1 else ():
+                others = in_words(other for other in twins if other != path)
+                flaws[path] = f"the voxels are those of {others}"
         subjects = self.table.set_index(IMAGE)[SUBJECT]
         found = as_report([Problem(subjects[path], path, flaw) for path, flaw in flaws.items()])
         table = self.table[~self.table[IMAGE].isin(flaws)].reset_index(drop=True)
@@ -254,22 +264,6 @@ class Cohort:
 def as_report(problems: list[Problem]) -> pd.DataFrame:
     """Return problems as a table."""
     return pd.DataFrame(problems, columns=pd.Index(Problem._fields), dtype=object)
-
-
-def content_flaws(paths: list[str]) -> dict[str, str]:
-    """Return what is wrong with the content of images, by path."""
-    flaws: dict[str, str] = {}
-    same: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        try:
-            same[voxel_digest(path)].append(path)
-        except (OSError, ValueError) as error:
-            flaws[path] = " ".join(str(error).removeprefix(f"{path} ").split())
-    for twins in same.values():
-        for path in twins if len(twins) > 1 else ():
-            others = in_words(other for other in twins if other != path)
-            flaws[path] = f"the voxels are those of {others}"
-    return flaws
 
 
 def counted(number: int, thing: str) -> str:

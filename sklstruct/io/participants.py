@@ -41,7 +41,18 @@ def read_participants(path: Path, target: str | None) -> Rows:
         If it is no such table; the message names file and line.
     """
     # pandas would guess types, take "NA" as it likes and not say on which line a row breaks.
-    lines = csv.reader(io.StringIO(decoded(path), newline=""), delimiter="\t", strict=True)
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
+        place = content.find(b"\0")  # as in UTF-16, or where the file is no text
+    except UnicodeDecodeError as error:
+        place = error.start
+    if place >= 0:
+        line = content.count(b"\n", 0, place) + 1
+        raise ValueError(
+            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{content[place]:02x}."
+        )
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
     numbered = []
     try:
         for cells in lines:
@@ -66,22 +77,6 @@ def read_participants(path: Path, target: str | None) -> Rows:
         values = (None if cell in MISSING else cell for cell in cells)
         rows[line] = {SESSION: None, **dict(zip(header, values, strict=True))}
     return rows
-
-
-def decoded(path: Path) -> str:
-    """Return the text of a file in UTF-8."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
-        place = content.find(b"\0")  # as in UTF-16, or where the file is no text
-    except UnicodeDecodeError as error:
-        place = error.start
-    if place >= 0:
-        line = content.count(b"\n", 0, place) + 1
-        raise ValueError(
-            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{content[place]:02x}."
-        )
-    return text
 
 
 def check_header(where: str, header: list[str], target: str | None) -> None:

@@ -15,21 +15,11 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..params import check, integer, one_of, real
+from . import phantom
 from .atomic import new_folder, write_json
 from .cohort import Cohort
 from .nifti.estimator import SHAPE
-from .phantom import (
-    EXTENT,
-    Anatomy,
-    Field,
-    Tissues,
-    choose_anatomy,
-    column,
-    grid_affine,
-    grid_points,
-    onto_cortex,
-    warp,
-)
+from .phantom import Field
 
 GREY, WHITE, FLUID = 600, 1000, 200  # intensities
 VARIATION = 2.5  # mm by which heads differ, on average along every axis
@@ -92,8 +82,8 @@ class Recipe:
         for name, rule in RULES.items():
             check(name, getattr(self, name), rule)
         covered = np.array(self.shape) * self.spacing
-        if (covered < EXTENT).any():
-            wanted, got = (" x ".join(f"{mm:g}" for mm in extents) for extents in (EXTENT, covered))
+        if (covered < phantom.EXTENT).any():
+            wanted, got = (" x ".join(f"{mm:g}" for mm in e) for e in (phantom.EXTENT, covered))
             raise ValueError(f"shape times spacing must cover a head, {wanted} mm, got {got} mm.")
 
 
@@ -173,41 +163,30 @@ def simulate_cohort(
     ImportError
         If a template is asked for and nilearn is not installed.
     """
-    recipe = Recipe(
-        n_subjects=n_subjects,
-        shape=shape,
-        spacing=spacing,
-        effect_size=effect_size,
-        jitter=jitter,
-        noise=noise,
-        age_effect=age_effect,
-        site_effect=site_effect,
-        sites=sites,
-        template=template,
-        random_state=random_state,
-    )
-    anatomy = choose_anatomy(template, spacing)
+    given = locals()  # the parameters, as long as there is nothing else
+    recipe = Recipe(**{name: given[name] for name in RULES})
+    anatomy = phantom.choose_anatomy(template, spacing)
     with new_folder(Path(out)) as folder:
         write_cohort(folder, recipe, anatomy)
     return Cohort.from_bids(out, target="diagnosis")
 
 
-def simulate(recipe: Recipe, anatomy: Anatomy, number: int) -> Subject:
+def simulate(recipe: Recipe, anatomy: phantom.Anatomy, number: int) -> Subject:
     """Return one subject, which depends on the seed and its number only."""
     # Not one generator for all: a subject must stay the same when a cohort grows.
     rng = np.random.default_rng([recipe.random_state, number])
     # Sick, well, sick, well, and two by two to the sites: so neither says anything of the other.
     sick, site = number % 2 == 1, number // 2 % recipe.sites
     age = round(rng.uniform(*AGES), 1)
-    place = onto_cortex(ATROPHY_AT + recipe.jitter * rng.standard_normal(3))
-    points = grid_points(recipe.shape, recipe.spacing)
-    head = warp(points, VARIATION, rng)
+    place = phantom.onto_cortex(ATROPHY_AT + recipe.jitter * rng.standard_normal(3))
+    points = phantom.grid_points(recipe.shape, recipe.spacing)
+    head = phantom.warp(points, VARIATION, rng)
     # About the middle of the ages, so that the mean head does not depend on the effect.
     ageing = recipe.age_effect * (age - np.mean(AGES)) / 10
     tissues = anatomy(head, float(ageing))
-    nearness = 0.5 ** (((head - column(place)) ** 2).sum(axis=0) / ATROPHY_RADIUS**2)
+    nearness = 0.5 ** (((head - phantom.column(place)) ** 2).sum(axis=0) / ATROPHY_RADIUS**2)
     lost = sick * recipe.effect_size * nearness * tissues.grey
-    tissues = Tissues(tissues.grey - lost, tissues.white, tissues.fluid + lost)
+    tissues = phantom.Tissues(tissues.grey - lost, tissues.white, tissues.fluid + lost)
     clean = GREY * tissues.grey + WHITE * tissues.white + FLUID * tissues.fluid
     noise = WHITE * recipe.noise * sum(tissues) * rng.standard_normal(recipe.shape)
     image = (clean * shading(recipe, points, site) + noise).clip(min=0)
@@ -224,16 +203,16 @@ def shading(recipe: Recipe, points: Field, site: int) -> Field:
     """Return the brightness that a scanner gives to every point, about 1."""
     seed = np.random.SeedSequence(recipe.random_state, spawn_key=(site,))  # that of no subject
     direction = np.random.default_rng(seed).standard_normal(3)
-    slope = np.tensordot(direction / np.linalg.norm(direction), points / max(EXTENT), 1)
+    slope = np.tensordot(direction / np.linalg.norm(direction), points / max(phantom.EXTENT), 1)
     gain = (site + 0.5) / recipe.sites - 0.5
     return 1 + recipe.site_effect * (gain + slope)
 
 
-def write_cohort(folder: Path, recipe: Recipe, anatomy: Anatomy) -> None:
+def write_cohort(folder: Path, recipe: Recipe, anatomy: phantom.Anatomy) -> None:
     """Write images, tables and descriptions, and the truth about them."""
     rows, places = [], []
     lost = np.zeros(recipe.shape)
-    affine = grid_affine(recipe.shape, recipe.spacing)
+    affine = phantom.grid_affine(recipe.shape, recipe.spacing)
     for number in range(recipe.n_subjects):
         subject = simulate(recipe, anatomy, number)
         name = subject.row["participant_id"]

@@ -230,15 +230,12 @@ def check_tested(record: Record, cells: Iterable[Cell], data: CohortData) -> Non
         if cell not in record.fits:
             continue
         details, tested = record.fits[cell].details, data.tested(cell[1])
-        if subjects_and_labels(details) != subjects_and_labels(tested):
+        # Wherever the scans are now, subjects and labels are those of the split.
+        found, wanted = ([(r["subject"], r["label"]) for r in rows] for rows in (details, tested))
+        if found != wanted:
             raise ValueError(
                 f"{PREDICTIONS} in {record.folder} is damaged, and is left as it is: subjects and "
                 f"labels of {record.layout.named(cell)} are not those of the data."
             )
         for row, scan in zip(details, tested, strict=True):
             row.update(scan)
-
-
-def subjects_and_labels(rows: list[Row]) -> list[tuple[Any, Any]]:
-    """Return what tells whether rows are of the same scans, wherever these are."""
-    return [(row["subject"], row["label"]) for row in rows]

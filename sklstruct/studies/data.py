@@ -59,7 +59,17 @@ class StudyData:
                 f"{dict(zip(labels.tolist(), counts.tolist(), strict=True))}."
             )
         if X_test is None and y_test is None:
-            return cls(X, y, None, None, count_held_out(test_size, len(y), len(labels)))
+            n_classes, n_test = len(labels), test_size
+            if test_size is None:
+                n_test = max(n_classes, round(HELD_OUT_SHARE * len(y)))  # to be stratified
+            elif isinstance(test_size, float):
+                n_test = round(test_size * len(y))
+            if not n_classes <= n_test <= len(y) - n_classes:
+                raise ValueError(
+                    f"test_size must leave at least {n_classes} samples, one a class, on both "
+                    f"sides, got {test_size!r} of {len(y)} samples."
+                )
+            return cls(X, y, None, None, int(n_test))
         if X_test is None or y_test is None or test_size is not None:
             raise ValueError("Give X_test and y_test together and no test_size, or neither.")
         X_test, y_test = check_samples(X_test, y_test, "X_test", "y_test")
@@ -117,19 +127,6 @@ def check_samples(X: Any, y: Any, x_name: str, y_name: str) -> tuple[Array, Arra
         raise ValueError(f"{x_name} and {y_name} must agree, got {len(X)} and {len(y)} samples.")
     check_classification_targets(y)
     return X, y
-
-
-def count_held_out(test_size: float | None, n_samples: int, n_classes: int) -> int:
-    """Return the number of test samples for a number, a share, or None."""
-    if test_size is None:
-        return max(n_classes, round(HELD_OUT_SHARE * n_samples))  # one a class, to be stratified
-    n_test = round(test_size * n_samples) if isinstance(test_size, float) else int(test_size)
-    if not n_classes <= n_test <= n_samples - n_classes:
-        raise ValueError(
-            f"test_size must leave at least {n_classes} samples, one a class, on both sides, got "
-            f"{test_size!r} of {n_samples} samples."
-        )
-    return n_test
 
 
 def fingerprint(*arrays: Array | None) -> str:

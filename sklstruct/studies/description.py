@@ -108,13 +108,6 @@ def merge(old: Description, new: Description, path: Path) -> Description:
     }
 
 
-def without_empty(description: Description, labels: Iterable[str]) -> Description:
-    """Return a description without the estimators that have no results: they bind nobody."""
-    labels = {*labels}
-    estimators = {k: v for k, v in description["estimators"].items() if k in labels}
-    return {**description, "estimators": estimators}
-
-
 def must_agree(description: Description, labels: list[str]) -> dict[str, Any]:
     """Return what cannot change within a study, by names for a message."""
     flat = {"random_state": description["random_state"]}

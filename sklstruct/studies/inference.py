@@ -75,6 +75,7 @@ def summarise_cohort(
     check_confidence(confidence)
     check_scalar(n_bootstrap, "n_bootstrap", Integral, min_val=1)
     tests = outcomes(results)
+    # The same resampled cohorts for all: intervals of two estimators differ by what they predict.
     draws = resampled_subjects(strata_of(tests), n_bootstrap, np.random.default_rng(random_state))
     rows = []
     for estimator, (metric, measure) in product(estimators_of(results), MEASURES.items()):

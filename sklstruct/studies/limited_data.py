@@ -190,6 +190,7 @@ def score(
     classes: NDArray[Any],
 ) -> dict[str, float]:
     """Return the accuracy, the balanced accuracy and the log loss of a fitted classifier."""
+    # balanced_accuracy_score would warn of classes that are predicted and not tested.
     tested = np.unique(y_test)  # recall means nothing for a class that is not tested
     recall = recall_score(y_test, predicted, labels=tested, average="macro", zero_division=0)
     scores = {"accuracy": accuracy_score(y_test, predicted), "balanced_accuracy": recall}

@@ -94,11 +94,6 @@ def score_fits(results: CohortResults) -> pd.DataFrame:
 # The metrics, for weights of shape (n_weightings, n) each of shape (n_weightings,) -------------
 
 
-def balanced_accuracy(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the mean recall of the classes that have weight."""
-    return mean_of_defined(recalls(outcome, weights), axis=1)
-
-
 def auc(outcome: Outcome, weights: Floats) -> Floats:
     """Return the area under the ROC curve: for two classes that of the last one, else the mean."""
     areas = [
@@ -114,45 +109,6 @@ def auc_columns(outcome: Outcome) -> range:
     return range(1, 2) if n_classes == 2 else range(n_classes)
 
 
-def sensitivity(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the recall of the second of two classes."""
-    return recall_of_two(outcome, weights, 1)
-
-
-def specificity(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the recall of the first of two classes."""
-    return recall_of_two(outcome, weights, 0)
-
-
-def accuracy(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the share of scans that are recognised."""
-    return weighted_mean(outcome.correct, weights)
-
-
-def brier(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the squared distance of the probabilities from the labels, for two classes halved."""
-    return weighted_mean(outcome.brier, weights)
-
-
-def log_loss(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the negative logarithm of the probability of the label."""
-    return weighted_mean(outcome.log_loss, weights)
-
-
-Measure = Callable[[Outcome, Floats], Floats]
-MEASURES: dict[str, Measure] = {
-    measure.__name__: measure
-    for measure in (balanced_accuracy, auc, sensitivity, specificity, accuracy, brier, log_loss)
-}
-
-
-def measure_of(metric: str) -> Measure:
-    """Return a metric by its name, or raise a ValueError that lists them."""
-    if metric not in MEASURES:
-        raise ValueError(f"metric must be one of {', '.join(MEASURES)}, got {metric!r}.")
-    return MEASURES[metric]
-
-
 def recalls(outcome: Outcome, weights: Floats) -> Floats:
     """Return the recall of each class, (n_weightings, n_classes), nan where it has no weight."""
     is_class = outcome.is_class
@@ -166,6 +122,30 @@ def recall_of_two(outcome: Outcome, weights: Floats, label: int) -> Floats:
     return recalls(outcome, weights)[:, label]
 
 
+def weighted_mean(values: Floats, weights: Floats) -> Floats:
+    """Return the means of the values of scans."""
+    return ratio(weights @ values, weights.sum(axis=1))
+
+
+Measure = Callable[[Outcome, Floats], Floats]
+MEASURES: dict[str, Measure] = {
+    "balanced_accuracy": lambda outcome, w: mean_of_defined(recalls(outcome, w), axis=1),
+    "auc": auc,
+    "sensitivity": lambda outcome, w: recall_of_two(outcome, w, 1),
+    "specificity": lambda outcome, w: recall_of_two(outcome, w, 0),
+    "accuracy": lambda outcome, w: weighted_mean(outcome.correct, w),
+    "brier": lambda outcome, w: weighted_mean(outcome.brier, w),
+    "log_loss": lambda outcome, w: weighted_mean(outcome.log_loss, w),
+}
+
+
+def measure_of(metric: str) -> Measure:
+    """Return a metric by its name, or raise a ValueError that lists them."""
+    if metric not in MEASURES:
+        raise ValueError(f"metric must be one of {', '.join(MEASURES)}, got {metric!r}.")
+    return MEASURES[metric]
+
+
 def share_of_pairs(ranks: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
     """Return how often a positive scan outranks a negative one, nan where there is no pair."""
     # Every pair, as weights are many and scans are few; sorting would be slower.
@@ -173,11 +153,6 @@ def share_of_pairs(ranks: Floats, positive: NDArray[np.bool_], weights: Floats) 
     of_positive, of_negative = weights[:, positive], weights[:, ~positive]
     won = np.einsum("ij,ij->i", of_positive @ wins, of_negative)
     return ratio(won, of_positive.sum(axis=1) * of_negative.sum(axis=1))
-
-
-def weighted_mean(values: Floats, weights: Floats) -> Floats:
-    """Return the means of the values of scans."""
-    return ratio(weights @ values, weights.sum(axis=1))
 
 
 def ratio(share: Array, whole: Array) -> Floats:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..io.atomic import atomic_write
-from .description import Description, merge, read_description, without_empty
+from .description import Description, merge, read_description
 from .draws import estimator_seed
 from .tables import Row, Table
 
@@ -108,19 +108,20 @@ class Record:
         self.fits: dict[Cell, Fit] = {}
         self._texts: dict[Cell, list[str]] = {}  # no fit is put into words twice
         self.folder = None if folder is None else Path(folder)
-        if self.folder is not None:
-            self._open(self.folder)
-
-    def _open(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        study = folder / STUDY
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder, study = self.folder, self.folder / STUDY
         for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):  # a killed run may have left it
             part.unlink(missing_ok=True)
         check_kind(folder, [table.file for table in self.layout.tables])
         if (folder / self.layout.fits.file).exists():
             old = read_description(study, self.layout.extent)
             self.fits = read_fits(folder, self.layout, old)
-            finished = without_empty(old, (label for label, *_ in self.fits))
+            # An estimator without results binds nobody: whoever erred may name another one so.
+            done = {label for label, *_ in self.fits}
+            kept = {label: e for label, e in old["estimators"].items() if label in done}
+            finished = {**old, "estimators": kept}
             self.description = merge(finished, self.description, study)
         with atomic_write(study) as stream:
             stream.write(json.dumps(self.description, indent=2) + "\n")
@@ -186,7 +187,7 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
             if len(fit.details) != fit.row["n_test"]:
                 raise ValueError(
                     f"{folder / layout.details.file} is damaged, and is left as it is: it must "
-                    f"have {fit.row['n_test']} rows of {layout.named(cell)}, as {layout.fits.file} says, "
-                    f"got {len(fit.details)}."
+                    f"have {fit.row['n_test']} rows of {layout.named(cell)}, as in "
+                    f"{layout.fits.file}, got {len(fit.details)}."
                 )
     return fits

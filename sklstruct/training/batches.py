@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -71,8 +71,7 @@ class Samples(Dataset[Any]):  # which skorch leaves as it is
 
     def take(self, kept: Index) -> Samples:
         """Return some of the samples, none of which is copied."""
-        parts = (part[kept] for part in (self.index, self.y, self.weight))
-        return Samples(self.x, *parts, self.prepare)
+        return replace(self, index=self.index[kept], y=self.y[kept], weight=self.weight[kept])
 
     def batch(self, numbers: Index, generator: torch.Generator | None) -> Batch:
         """Return the samples of some numbers."""
@@ -116,8 +115,8 @@ class MapSamples(Dataset[Any]):
 
     def take(self, kept: Index) -> MapSamples:
         """Return some of the samples."""
-        chosen = ([part[i] for i in kept] for part in (self.x, self.y, self.weight))
-        return MapSamples(*chosen, self.prepare, self.crop)
+        x, y, weight = ([part[i] for i in kept] for part in (self.x, self.y, self.weight))
+        return replace(self, x=x, y=y, weight=weight)
 
     def batch(self, numbers: Index, generator: torch.Generator | None) -> Batch:
         """Return pieces of the samples of some numbers.

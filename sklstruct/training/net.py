@@ -196,7 +196,7 @@ def train(
         1 prints a line an epoch.
     """
     network = net.module_
-    net.criterion_, net.batch_size, net.verbose = objective, plan.batch_size, verbose
+    net.criterion_, net.verbose = objective, verbose
     for part in net.optimizer_.param_groups:
         own = plan.groups[part["group"]][1] if part["group"] >= 0 else {}
         part["lr"] = own.get("lr", plan.lr)
@@ -204,7 +204,10 @@ def train(
         for name in ("betas", "momentum"):  # the cycle of an earlier training has moved these
             if name in part:
                 part[name] = net.optimizer_.defaults[name]
-    n_steps = plan.max_epochs * -(-len(training) // min(plan.batch_size, len(training)))
+    # torch takes Python's integers only, and a grid may hold those of NumPy.
+    epochs, batch_size = int(plan.max_epochs), int(plan.batch_size)
+    net.batch_size = batch_size
+    n_steps = epochs * -(-len(training) // min(batch_size, len(training)))
     net.callbacks = [*callbacks]
     if (schedule := SCHEDULES[plan.schedule]) is not None:
         policy, params = schedule(net.optimizer_, n_steps)
@@ -225,12 +228,12 @@ def train(
             with watched_interrupts() as net.interrupts:
                 net.notify("on_train_begin", X=training, y=None)
                 with suppress(TrainingEnded):
-                    net.fit_loop(training, None, epochs=plan.max_epochs)
+                    net.fit_loop(training, None, epochs=epochs)
                 net.notify("on_train_end", X=training, y=None)
             if plan.settle_norms:
                 settle_norms(network, Batches(training, SETTLED_AT_ONCE, device=net.device))
     finally:  # nothing of the training stays in what is pickled
-        vars(net).pop("interrupts", None)
+        net.__dict__.pop("interrupts", None)
         adopt_dropout(network.eval(), None)
         net.callbacks = net.train_split = net.iterator_train__generator = None
         net.iterator_train__augment = None

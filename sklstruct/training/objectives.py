@@ -49,9 +49,7 @@ class CrossEntropy(Objective):
 
     def of(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Map logits (n, n_classes, ...) and numbers of classes (n, ...) to losses (n, ...)."""
-        return F.cross_entropy(
-            outputs, y, reduction="none", label_smoothing=self.label_smoothing
-        )
+        return F.cross_entropy(outputs, y, reduction="none", label_smoothing=self.label_smoothing)
 
 
 @dataclass(frozen=True)

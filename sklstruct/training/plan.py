@@ -117,5 +117,3 @@ def epochs_for(n_samples: int, table: Sequence[tuple[int, int]]) -> int:
     """Return epochs for a number of samples, interpolated in a table on logarithmic scales."""
     sizes, epochs = np.log(np.array(table)).T
     return int(np.rint(np.exp(np.interp(np.log(n_samples), sizes, epochs))))
-
-

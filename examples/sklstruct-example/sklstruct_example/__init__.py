@@ -13,3 +13,9 @@ def register_frames():
 def register_architectures():
     """Provide a small network; the reference keeps torch away until it is used."""
     return {"tiny": "sklstruct_example.tiny:Tiny"}
+
+
+@hookimpl
+def register_estimators():
+    """Provide its classifier."""
+    return {"tiny": "sklstruct_example.tiny:TinyClassifier"}

@@ -1,6 +1,5 @@
 """A frame of discrete cosines."""
 
-from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 
@@ -9,7 +8,6 @@ import numpy as np
 from sklstruct.frames import Frame, FrameFamily
 
 
-@dataclass
 class DiscreteCosines(FrameFamily):
     r"""The atoms of lowest frequency of the discrete cosine transform, orthonormal.
 

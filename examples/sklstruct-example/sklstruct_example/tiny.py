@@ -1,40 +1,39 @@
-"""A small network of frame convolutions."""
+"""A small network of frame convolutions, and its classifier."""
 
 from itertools import pairwise
+from typing import Any
 
 from torch import nn
 
-from sklstruct.layers import FrameConv
+from sklstruct import Architecture
+from sklstruct.estimators import NetworkClassifier
+from sklstruct.layers import FrameConv, MeanNetwork
+from sklstruct.params import integer, param
 from sklstruct.plugins import make_frame
 
 
-class Tiny(nn.Module):
+class Tiny(Architecture):
     """Frame convolutions with rectifiers, the mean over space, and one linear layer.
 
     Parameters
     ----------
-    in_shape : tuple of int
-        Shape of one sample, (channels, *spatial).
-    n_outputs : int
     frame : str or frame family, default="dct"
-    width : int, default=16
-        Number of channels of every layer.
-    depth : int, default=3
-        Number of layers.
+    width, depth : int, default=16 and 3
+        Number of channels of every layer, and number of layers.
     """
 
-    def __init__(self, in_shape, n_outputs, *, frame="dct", width=16, depth=3):
-        super().__init__()
-        channels, *spatial = in_shape
-        family = make_frame(frame)
-        widths = [channels] + [width] * depth
-        self.convs = nn.ModuleList(
-            FrameConv(n_in, n_out, family, ndim=len(spatial)) for n_in, n_out in pairwise(widths)
-        )
-        self.head = nn.Linear(width, n_outputs)
+    frame: Any = param("dct", resolve=make_frame)
+    width: int = param(16, integer(1))
+    depth: int = param(3, integer(1))
 
-    def forward(self, x):
-        """Map (n, channels, *spatial) to (n, n_outputs)."""
-        for conv in self.convs:
-            x = conv(x).relu()
-        return self.head(x.flatten(2).mean(dim=2))
+    def build(self, in_shape, n_outputs):
+        """Return the network."""
+        widths, stages = [in_shape[0]] + [self.width] * self.depth, nn.Sequential()
+        for channels in pairwise(widths):
+            conv = FrameConv(*channels, self.frame, ndim=len(in_shape) - 1)
+            stages.append(nn.Sequential(conv, nn.ReLU()))
+        return MeanNetwork(in_shape, n_outputs, stages)
+
+
+class TinyClassifier(Tiny, NetworkClassifier):
+    """Classifier with a small network."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,53 +19,42 @@ DIGEST = 32  # bytes
 VERSION = 2  # of what is computed; a new one makes entries of the old one invisible
 
 
-@dataclass(frozen=True)
-class VolumeCache:
-    """A folder with one file a volume: a digest of key and voxels, then the voxels.
+def fetch(
+    folder: str | os.PathLike[str], key: bytes, out: Array, compute: Callable[[Array], None]
+) -> None:
+    """Fill an array with the entry of a key; ``compute`` fills it where there is none.
 
-    Entries are written beside their place and moved there, so that a process sees a whole
-    entry or none, whoever else writes it.  What does not agree with its digest is computed
-    again.  Nothing is ever deleted: remove the folder to be rid of it.
+    Entries are files with a digest of key and voxels, then the voxels.  They are written beside
+    their place and moved there, so that a process sees a whole entry or none, whoever else writes
+    it.  What does not agree with its digest is computed again.  Nothing is ever deleted: remove
+    the folder to be rid of it.
 
     Parameters
     ----------
     folder : path-like
         Made when the first entry is written.
+    key : bytes
+        As ``key_of`` returns it.
+    out : ndarray, C-contiguous
+    compute : callable
+        Writes the values into the array that it is given.
     """
-
-    folder: str | os.PathLike[str]
-
-    def fetch(self, key: bytes, out: Array, compute: Callable[[Array], None]) -> None:
-        """Fill an array with the entry of a key; ``compute`` fills it where there is none.
-
-        Parameters
-        ----------
-        key : bytes
-            As ``key_of`` returns it.
-        out : ndarray, C-contiguous
-        compute : callable
-            Writes the values into the array that it is given.
-        """
-        path = self.path(key)
-        try:
-            with open(path, "rb") as stream:
-                expected = stream.read(DIGEST)
-                whole = stream.readinto(out.data.cast("B")) == out.nbytes and not stream.read(1)
-                found = whole and expected == digest_of(key, out)
-        except OSError:  # there is none, or it may not be read
-            found = False
-        if found:
-            return
-        compute(out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, "wb") as stream:
-            stream.write(digest_of(key, out))
-            stream.write(out.data)
-
-    def path(self, key: bytes) -> Path:
-        """Return the place of an entry."""
-        # Some file systems are slow where a folder has very many files.
-        return Path(self.folder) / key.hex()[:2] / f"{key.hex()}.volume"
+    # In folders by the first digits, as some file systems are slow where there are many files.
+    path = Path(folder) / key.hex()[:2] / f"{key.hex()}.volume"
+    try:
+        with open(path, "rb") as stream:
+            expected = stream.read(DIGEST)
+            whole = stream.readinto(out.data.cast("B")) == out.nbytes and not stream.read(1)
+            found = whole and expected == digest_of(key, out)
+    except OSError:  # there is none, or it may not be read
+        found = False
+    if found:
+        return
+    compute(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, "wb") as stream:
+        stream.write(digest_of(key, out))
+        stream.write(out.data)
 
 
 def key_of(path: str | os.PathLike[str], setting: Any) -> bytes:

@@ -178,8 +178,19 @@ def opened(path: StrPath) -> Iterator[tuple[IO[bytes], int]]:
 
 def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
     """Return what the first bytes of a file say, if the file can hold it and it is a volume."""
-    found = known_header(block)
-    shape = three_axes(found.get_data_shape())
+    if block[344:348] == b"n+1\0":
+        found = Nifti1Header(block[:348])
+    elif block[4:8] == b"n+2\0":
+        found = Nifti2Header(block)
+    elif block[344:348] == b"ni1\0" or block[4:8] == b"ni2\0":
+        raise ValueError("its voxels are in another file; convert the pair to one .nii file")
+    else:
+        raise ValueError(f"no NIfTI header in its first {len(block)} bytes, the magic is missing")
+    shape = tuple(map(int, found.get_data_shape()))
+    # Converters write a fourth axis of length 1, as if a scan were a series.
+    if len(shape) < 3 or any(extent != 1 for extent in shape[3:]) or min(shape) < 1:
+        raise ValueError(f"a volume must have three axes with voxels on them, got shape {shape}")
+    shape = shape[:3]
     slope, intercept = found.get_slope_inter()
     header = VolumeHeader(
         grid=Grid(shape, np.asarray(found.get_best_affine(), np.float64)),
@@ -198,25 +209,6 @@ def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
         )
     check_size(shape, header.dtype, max_bytes)
     return header
-
-
-def known_header(block: bytes) -> Nifti1Header:
-    """Return the header in the first bytes of a file, of either version."""
-    if block[344:348] == b"n+1\0":
-        return Nifti1Header(block[:348])
-    if block[4:8] == b"n+2\0":
-        return Nifti2Header(block)
-    if block[344:348] == b"ni1\0" or block[4:8] == b"ni2\0":
-        raise ValueError("its voxels are in another file; convert the pair to one .nii file")
-    raise ValueError(f"no NIfTI header in its first {len(block)} bytes, the magic is missing")
-
-
-def three_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of a volume, without further axes of length 1."""
-    extra = [extent for extent in shape[3:] if extent != 1]
-    if len(shape) < 3 or extra or min(shape) < 1:
-        raise ValueError(f"a volume must have three axes with voxels on them, got shape {shape}")
-    return tuple(int(extent) for extent in shape[:3])
 
 
 def check_size(shape: tuple[int, ...], dtype: Any, max_bytes: int) -> None:
@@ -242,15 +234,12 @@ def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):  # found below, where it is named
             scaled = np.frombuffer(stored, header.dtype).astype(np.float64)
             part[:] = scaled * header.slope + header.intercept
-        check_finite(part, start, header.grid.shape)
+        wrong = np.flatnonzero(~np.isfinite(part))
+        if wrong.size:
+            place = np.unravel_index(start + wrong[0], header.grid.shape, order="F")
+            raise ValueError(
+                f"voxels must be finite, but voxel {tuple(map(int, place))} is {part[wrong[0]]}"
+            )
     while stream.read(CHUNK):  # the checksum of a compressed file comes at its end
         pass
     return values.reshape(header.grid.shape, order="F")
-
-
-def check_finite(part: Array, start: int, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError that names the first voxel that is NaN or infinite."""
-    wrong = np.flatnonzero(~np.isfinite(part))
-    if wrong.size:
-        place = tuple(map(int, np.unravel_index(start + wrong[0], shape, order="F")))
-        raise ValueError(f"voxels must be finite, but voxel {place} is {part[wrong[0]]}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cache import VolumeCache, key_of
+from . import cache
 from .file import MAX_BYTES, StrPath, naming, read_grid, read_volume
 from .grid import Box, Grid, resample
 from .intensity import scale, smooth
@@ -93,13 +93,10 @@ class VolumeReader:
         if self.cache_dir is None:
             compute(out)
         else:
-            VolumeCache(self.cache_dir).fetch(key_of(path, self._setting), out, compute)
+            # All that volumes on the whole grid depend on.
+            setting = self.grid.shape, self.grid.affine.tolist(), self.smoothing_fwhm
+            cache.fetch(self.cache_dir, cache.key_of(path, setting), out, compute)
         return out
-
-    @property
-    def _setting(self) -> tuple[Any, ...]:
-        """All that volumes on the whole grid depend on."""
-        return self.grid.shape, self.grid.affine.tolist(), self.smoothing_fwhm
 
     def _compute(self, path: StrPath, out: Array) -> None:
         values, grid = read_volume(path, self.max_bytes)

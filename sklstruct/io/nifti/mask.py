@@ -39,6 +39,7 @@ def brain_mask(paths: Iterable[StrPath], reader: VolumeReader) -> Array:
 
     Volumes are divided by their root mean square before: units differ between scanners.
     """
+    # One volume after another: the mean of a cohort must not need the memory of a cohort.
     total = np.zeros(reader.grid.shape, np.float32)
     volume = np.empty_like(total)
     for path in paths:

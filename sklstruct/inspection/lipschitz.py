@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, check_random_state
 
-from ..frames.checks import check_integer, check_positive
+from ..params import check, integer, one_of, real
 from .deformations import (
     BOUNDARIES,
     DEFORMATIONS,
@@ -21,8 +21,6 @@ from .deformations import (
     largest_gradient,
     warp,
 )
-
-Features: TypeAlias = Callable[[Array], Array]
 
 SHIFTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # samples
 STRETCHES = (0.01, 0.02, 0.05, 0.1, 0.15)
@@ -144,22 +142,47 @@ def stability(
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.
     """
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
-    check_options(scale, relative_to, boundary, n_draws)
+    check("scale", scale, real(above=0) | None)
+    check("relative_to", relative_to, one_of("features", "signal"))
+    check("boundary", boundary, one_of(*BOUNDARIES))
+    check("n_draws", n_draws, integer(1))
     space = Space.of(X, transformer, image_shape, layout)
-    draw = draw_of(deformation)
+    draw = deformation if callable(deformation) else DEFORMATIONS.get(deformation)
+    if draw is None:
+        known = tuple(DEFORMATIONS)
+        raise ValueError(f"deformation must be one of {known} or a callable, got {deformation!r}.")
     rng = check_random_state(random_state)
-    fields = distinct([unit_field(draw, space.shape, rng, scale) for _ in range(n_draws)])
-    sizes = default_sizes(fields[0], scale) if sizes is None else sizes
+    fields = [unit_field(draw, space.shape, rng, scale) for _ in range(n_draws)]
+    if all(
+        np.array_equal(fields[0], field) for field in fields
+    ):  # as a dilation, which is not random
+        fields = fields[:1]
+    if sizes is None:
+        stretches = largest_gradient(fields[0])
+        sizes = STRETCHES if stretches else [shift / (scale or 1) for shift in SHIFTS]
     check_sizes(sizes, fields)
     features = features_of(transformer)
     reference = features(X)
-    norms = norms_of(reference if relative_to == "features" else X.reshape(len(X), -1))
+    norms = np.linalg.norm(
+        reference if relative_to == "features" else X.reshape(len(X), -1), axis=1
+    )
+    if not norms.all():  # there is nothing that distances could be compared with
+        raise ValueError(f"Sample {norms.argmin()} of X is all 0, or its features are.")
     parts = []
     for number, field in enumerate(fields):
         for size in sizes:
             moved = features(space.deform(X, size * field, boundary))
             distances = np.linalg.norm(moved - reference, axis=1) / norms
-            parts.append(rows(number, size, size * field, distances))
+            columns = {
+                "sample": np.arange(len(X)),
+                "draw": number,
+                "size": size,
+                "displacement": largest_displacement(size * field),
+                "gradient": largest_gradient(size * field),
+                "distance": distances,
+                "ratio": distances / size,
+            }
+            parts.append(pd.DataFrame(columns))
     return Stability(getattr(draw, "__name__", "deformation"), pd.concat(parts, ignore_index=True))
 
 
@@ -209,6 +232,7 @@ class Space:
 
     def deform(self, X: Array, field: Array, boundary: str) -> Array:
         """Return the deformed samples, in the shape of X."""
+        # Channels of a sample share their displacements: they come to the front, beside samples.
         last = -1 if self.channel is None else self.channel + 1
         X_folded = X.reshape(len(X), *self.folded, *[1] * (self.channel is None))
         planes = np.moveaxis(X_folded, last, 1)
@@ -216,21 +240,14 @@ class Space:
         return np.moveaxis(moved.reshape(planes.shape), 1, last).reshape(X.shape)
 
 
-def draw_of(deformation: Any) -> Draw:
-    """Return the function that draws displacements.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    if callable(deformation):
-        return deformation
-    if deformation not in DEFORMATIONS:
-        raise ValueError(
-            f"deformation must be one of {tuple(DEFORMATIONS)} or a callable, got {deformation!r}."
+def features_of(transformer: Any) -> Callable[[Array], Array]:
+    """Return the function from samples to rows of features."""
+    function = getattr(transformer, "transform", transformer)
+    if not callable(function):
+        raise TypeError(
+            f"transformer must have transform or be callable, got {type(transformer).__name__}."
         )
-    return DEFORMATIONS[deformation]
+    return lambda X: np.asarray(function(X), dtype=np.float64).reshape(len(X), -1)
 
 
 def unit_field(
@@ -251,83 +268,10 @@ def unit_field(
         )
     if not np.isfinite(field).all() or not field.any():
         raise ValueError("deformation returned displacements that are not finite, or all 0.")
-    return field / size_of(field, scale)
-
-
-def distinct(fields: list[Array]) -> list[Array]:
-    """Return the displacements, the first ones only where nothing about them is random."""
-    return fields[:1] if all(np.array_equal(fields[0], field) for field in fields) else fields
-
-
-def size_of(field: Array, scale: float | None) -> float:
-    """Return the norm of displacements."""
     displacement, gradient = largest_displacement(field), largest_gradient(field)
     if scale is None:
-        return gradient or displacement
-    return displacement / scale + gradient
-
-
-def default_sizes(field: Array, scale: float | None) -> list[float]:
-    """Return sizes from small to visible."""
-    if largest_gradient(field):
-        return list(STRETCHES)
-    return [shift / (scale or 1) for shift in SHIFTS]
-
-
-def features_of(transformer: Any) -> Features:
-    """Return the function from samples to rows of features.
-
-    Raises
-    ------
-    TypeError
-        If it is neither a transformer nor callable.
-    """
-    function = getattr(transformer, "transform", transformer)
-    if not callable(function):
-        raise TypeError(
-            f"transformer must have transform or be callable, got {type(transformer).__name__}."
-        )
-    return lambda X: np.asarray(function(X), dtype=np.float64).reshape(len(X), -1)
-
-
-def norms_of(rows: Array) -> Array:
-    """Return the norms of rows, none of them 0.
-
-    Raises
-    ------
-    ValueError
-        If one is 0: there is nothing that distances could be compared with.
-    """
-    norms = np.linalg.norm(rows, axis=1)
-    if not norms.all():
-        raise ValueError(f"Sample {norms.argmin()} of X is all 0, or its features are.")
-    return norms
-
-
-def rows(draw: int, size: float, field: Array, distances: Array) -> pd.DataFrame:
-    """Return the rows of the table for one field of displacements."""
-    return pd.DataFrame(
-        {
-            "sample": np.arange(len(distances)),
-            "draw": draw,
-            "size": size,
-            "displacement": largest_displacement(field),
-            "gradient": largest_gradient(field),
-            "distance": distances,
-            "ratio": distances / size,
-        }
-    )
-
-
-def check_options(scale: Any, relative_to: Any, boundary: Any, n_draws: Any) -> None:
-    """Raise ValueError unless the options of ``stability`` are valid."""
-    known = {"relative_to": ("features", "signal"), "boundary": tuple(BOUNDARIES)}
-    for name, value in {"relative_to": relative_to, "boundary": boundary}.items():
-        if value not in known[name]:
-            raise ValueError(f"{name} must be one of {known[name]}, got {value!r}.")
-    if scale is not None:
-        check_positive("scale", scale)
-    check_integer("n_draws", n_draws, 1)
+        return field / (gradient or displacement)
+    return field / (displacement / scale + gradient)
 
 
 def check_sizes(sizes: Any, fields: Sequence[Array]) -> None:
@@ -335,7 +279,8 @@ def check_sizes(sizes: Any, fields: Sequence[Array]) -> None:
     if np.ndim(sizes) != 1 or not len(sizes):
         raise ValueError(f"sizes must be a sequence of positive numbers, got {sizes!r}.")
     for size in sizes:
-        check_positive("Each of sizes", size)
+        check("Each of sizes", size, real(above=0))
+    # Where displacements change by a sample from one sample to the next, two of them meet.
     steepest = max(sizes) * max(map(largest_gradient, fields))
     if steepest >= 1:
         raise ValueError(
