@@ -1,10 +1,14 @@
-"""Write the reference numbers that the tests of solid harmonics read, with Kymatio.
+r"""Write the reference numbers that the tests of solid harmonics read, with Kymatio.
 
 Kymatio 0.3.0 needs an older SciPy than we do, so this runs in an environment of its own:
 
     python -m venv kymatio-env
     kymatio-env/bin/pip install kymatio==0.3.0 scipy==1.16.3 numpy==2.4.6
-    kymatio-env/bin/python benchmarks/kymatio_reference_3d.py tests/data/harmonic_reference.npz
+    NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR" \
+        kymatio-env/bin/python benchmarks/kymatio_reference_3d.py tests/data/harmonic_reference.npz
+
+Kymatio rounds its wavelets to single precision by routines of NumPy that differ by processor; the
+variable takes those that there are for any.
 
 Volumes are rounded to single precision, so that they are the same in both; coefficients are
 computed in double precision.  Kymatio would round the integrals at last; they are kept as they

@@ -11,7 +11,6 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from .. import __version__
 from . import cohort, explain, listing, models, show, study

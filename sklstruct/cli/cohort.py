@@ -39,6 +39,7 @@ def add_check(actions: Commands) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Print all problems, and raise a ValueError if there are any."""
+    # Not without_problems, which stops where there are some: here they are what is asked for.
     cohort = open_cohort(args, args.folder, args.target).check(leave_out=True)
     if cohort.report.empty:
         print(cohort)
@@ -58,20 +59,17 @@ def add_simulate(actions: Commands) -> None:
     )
     parser.add_argument("out", metavar="OUT", help="folder to write, absent or empty")
     add = parser.add_argument
-    add("--subjects", type=at_least(2), default=40, metavar="N", dest="n_subjects", help=left(40))
+    number = "40 if left out"
+    add("--subjects", type=at_least(2), default=40, metavar="N", dest="n_subjects", help=number)
     shape = "voxels, 32,32,32 if left out"
     add("--shape", type=integers, default=[32, 32, 32], metavar="N,N,N", help=shape)
     for option, default, purpose in NUMBERS:
-        add(option, type=float, default=default, metavar="X", help=f"{purpose}, {left(default)}")
-    add("--sites", type=at_least(1), default=2, metavar="N", help=f"scanners, {left(2)}")
+        purpose = f"{purpose}, {default:g} if left out"
+        add(option, type=float, default=default, metavar="X", help=purpose)
+    add("--sites", type=at_least(1), default=2, metavar="N", help="scanners, 2 if left out")
     add("--template", choices=["MNI152"], help="start from the template that nilearn ships")
-    seed = f"decides all, {left(0)}"
+    seed = "decides all, 0 if left out"
     add("--seed", type=at_least(0), default=0, metavar="N", dest="random_state", help=seed)
-
-
-def left(default: float) -> str:
-    """Return what the help says of a default."""
-    return f"{default:g} if left out"
 
 
 NUMBERS = (

@@ -69,6 +69,7 @@ def predict(args: argparse.Namespace) -> None:
         check_writable(args.out)
     cohort = read_cohort(args)
     step, volumes = volumes_of(model, cohort.X)
+    # Names first, as in the table of the cohort, so that both can be joined.
     header = [name for name in NAMES if name in cohort.table]
     columns = [cohort.table[name].tolist() for name in header]
     header, columns = [*header, "predicted"], [*columns, step.predict(volumes).tolist()]
@@ -91,6 +92,7 @@ def read_scan_model(args: argparse.Namespace) -> Any:
     from ..estimators.volumes import takes_paths
 
     model = read_model(args.model, args.allow_pickle)
+    # A model of arrays would take paths for samples, and say something of them.
     if not takes_paths(model):
         name = type(model).__name__
         raise ValueError(f"{args.model} holds a {name} of arrays: give it --data, not --cohort.")

@@ -70,6 +70,9 @@ def explain(args: argparse.Namespace) -> None:
         target = next((label for label in labels.tolist() if str(label) == target), target)
     elif target is not None and target.isdecimal():  # the number of a value
         target = int(target)
+    classes, about = getattr(model, "classes_", []), ""
+    if target is not None or len(classes) == 2:  # else maps are about what is predicted for each
+        about = f" ({classes[-1] if target is None else target})"
     cohort = read_cohort(args, args.target)
     out = write_maps(
         model,
@@ -79,17 +82,9 @@ def explain(args: argparse.Namespace) -> None:
         target=target,
         y=cohort.y,
         subjects=cohort.groups,
-        label=" ".join([LABELS[args.method], *subject_of(model, target)]),
+        label=f"{LABELS[args.method]}{about}",
     )
     print(f"maps of {in_words(cohort, args.cohort)} written to {out}")
-
-
-def subject_of(model: Any, target: Any) -> list[str]:
-    """Return which class maps are about, if it is the same for all scans."""
-    classes = getattr(model, "classes_", [])
-    if target is None and len(classes) != 2:
-        return []
-    return [f"({classes[-1] if target is None else target})"]
 
 
 def attribution(args: argparse.Namespace, model: Any, paths: Any) -> Any:

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> None:
     """Print a line for everything that is registered."""
     kinds = [args.kind] if args.kind else plugins.KINDS
     entries = [entry for kind in kinds for entry in plugins.entries(kind).values()]
+    # Of references only: importing all plugins to list them would take seconds.
     rows = [(entry.kind, entry.name, target(entry), entry.source) for entry in entries]
     print(aligned([("KIND", "NAME", "TARGET", "DISTRIBUTION"), *rows]))
 

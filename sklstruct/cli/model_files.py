@@ -25,7 +25,7 @@ def make_model(args: argparse.Namespace) -> Any:
 
     if args.verbose and "verbose" in estimator.get_params():
         estimator.set_params(verbose=1)
-    return seeded(estimator, args.seed)
+    return seeded(estimator, args.seed)  # steps of pipelines too
 
 
 def check_kept(estimator: Any, path: str, allow_pickle: bool) -> None:

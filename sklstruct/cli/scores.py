@@ -30,6 +30,7 @@ def check_labels(model: Any, y: Any) -> None:
         name = type(model).__name__
         raise ValueError(f"{name} predicts numbers, but there are labels such as {str(y[0])!r}.")
     known: Any = getattr(model, "classes_", None)
+    # scikit-learn would count them as errors, and a wrong column would look like a bad model.
     unknown = [] if known is None else sorted(set(y.tolist()) - set(known.tolist()), key=str)
     if unknown:
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""

@@ -175,6 +175,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def parse_value(text: str) -> Any:
     """Return the Python literal that a text is, or else the text."""
+    # Literals only: a command line that is pasted must not be able to run anything.
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

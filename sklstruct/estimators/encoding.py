@@ -106,7 +106,7 @@ def decode(value: Any, archive: zipfile.ZipFile) -> Any:
         return [decode(part, archive) for part in value]
     if not isinstance(value, dict):
         return value
-    ((tag, content),) = value.items()
+    ((tag, content),) = value.items()  # one entry, or the file is no work of ours
     if tag == "array":
         member = BytesIO(archive.read(f"{content}.npy"))
         return np.lib.format.read_array(member, allow_pickle=False)

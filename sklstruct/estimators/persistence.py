@@ -59,6 +59,7 @@ def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
     with atomic_write(path, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
         archive.writestr(HEADER, json.dumps(header))
         for number, array in enumerate(parts.arrays):
+            # Stored, not compressed: weights are noise to a compressor.
             with archive.open(f"{number}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
@@ -91,6 +92,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
             needs = ", ".join(f"{name} of {dist}" for name, dist in header.get("needs", {}).items())
         except Exception as error:  # archives are damaged in many ways
             raise ValueError(f"{path} is not a sound model file: {error}") from error
+        # Older ones too: what their values meant is not guessed.
         if version != VERSION:
             raise ValueError(
                 f"{path} must be a model file of format {VERSION} to be read by this version of "

@@ -31,6 +31,7 @@ def on_paths(estimator: Any, **nifti_params: Any) -> Any:
     """
     if not takes_paths(estimator):
         return make_pipeline(NiftiVolumes(**nifti_params), estimator)
+    # What reads paths itself, as RegionSVC, is told how; but never against its own parameters.
     if estimator.get_params(deep=False).get("volumes", estimator) is None:
         return clone(estimator).set_params(volumes=NiftiVolumes(**nifti_params))
     return estimator
@@ -38,7 +39,7 @@ def on_paths(estimator: Any, **nifti_params: Any) -> Any:
 
 def takes_paths(estimator: Any) -> bool:
     """Whether an estimator, or the first step of a pipeline, takes paths of scans."""
-    tags = get_tags(steps_of(estimator)[0]).input_tags
+    tags = get_tags(steps_of(estimator)[0]).input_tags  # text classifiers take strings in rows
     return bool(tags.string and not tags.two_d_array)
 
 

@@ -106,7 +106,8 @@ def gradient_map(
             return torch.autograd.grad(f, x)[0]
 
     def explain(x: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(random_state)  # anew for every piece
+        # Anew for every piece: a map must not depend on which samples come along.
+        generator = torch.Generator().manual_seed(random_state)
         total = torch.zeros_like(x)
         for _ in range(n_samples):
             shift = noise * torch.randn(x.shape[1:], generator=generator).to(x)

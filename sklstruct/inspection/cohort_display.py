@@ -273,6 +273,7 @@ class CohortCalibrationDisplay(Display):
             if part.empty:
                 continue
             line = part["probability"], part["frequency"]
+            # By area, which eyes compare; a bin of three predictions is no evidence.
             areas = LEAST + MOST * part["n"] / self.bins["n"].max()
             ax.plot(*line, **style)
             ax.scatter(*line, areas, style["color"], alpha=0.5, clip_on=False)
@@ -288,6 +289,7 @@ class CohortCalibrationDisplay(Display):
 
 def styles(names: Iterable[str]) -> list[dict[str, Any]]:
     """Return how the line of each estimator is drawn."""
+    # Dashes too: a report may be printed, or read by colour-blind eyes.
     looks = zip(names, cycle(COLOURS), cycle(DASHES), strict=False)
     return [{"color": colour, "ls": dashes, "linewidth": 1.5} for _, colour, dashes in looks]
 
@@ -310,7 +312,7 @@ def square_for(names: list[str]) -> Axes:
 
 def finish_rows(ax: Axes, names: list[str], label: str) -> None:
     """Name the rows and the axis."""
-    ax.set_yticks(range(len(names)), names, parse_math=False)
+    ax.set_yticks(range(len(names)), names, parse_math=False)  # a label may hold a dollar sign
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(label, fontsize=MEDIUM, color=INK, parse_math=False)
     quieten(ax, "x")
@@ -342,6 +344,7 @@ def label_lines(ax: Axes, heading: str, shown: dict[str, dict[str, Any]]) -> Non
 
 def beside_one_another(values: pd.Series[float]) -> pd.Series[float]:
     """Return offsets, in rows, that keep equal values apart."""
+    # Few subjects make many equal accuracies, which would hide one another.
     alike = values.groupby(values.round(9), dropna=False)
     count = alike.transform("size")
     return (alike.cumcount() - (count - 1) / 2) * np.minimum(BUNCH, BREADTH / count)

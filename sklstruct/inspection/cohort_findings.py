@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
-
 import pandas as pd
 
 from ..studies.cohort_study import CohortResults
@@ -15,44 +12,31 @@ from ..studies.metrics import estimators_of, score_fits
 COMPARED = ("balanced_accuracy", "auc")  # fixed before, not those that come out well
 
 
-@dataclass(frozen=True, eq=False)
 class Findings:
-    """What a report is about.
+    """Everything that a report says, computed once.
 
     Parameters
     ----------
     results : CohortResults
-    baseline : str
+    baseline : str or None
+        None is the first estimator.
+
+    Attributes
+    ----------
+    results, baseline
+        As given, or found.
     scores, summary, comparisons, bins : DataFrame
         From ``score_fits``, ``summarise_cohort``, ``compare`` and ``calibration``.
+    estimators : list of str
+    n_repeats : int
+        Number of hold-outs.
     """
 
-    results: CohortResults
-    baseline: str
-    scores: pd.DataFrame
-    summary: pd.DataFrame
-    comparisons: pd.DataFrame
-    bins: pd.DataFrame
-
-    @classmethod
-    def of(cls, results: CohortResults, baseline: str | None) -> Self:
-        """Compute everything that a report says."""
-        comparisons = [compare(results, baseline, metric) for metric in COMPARED]
-        return cls(
-            results,
-            baseline_of(results, baseline),
-            score_fits(results),
-            summarise_cohort(results),
-            pd.concat(comparisons, ignore_index=True),
-            calibration(results),
-        )
-
-    @property
-    def estimators(self) -> list[str]:
-        """Labels of the estimators."""
-        return estimators_of(self.results)
-
-    @property
-    def n_repeats(self) -> int:
-        """Number of hold-outs."""
-        return self.results.fits["repeat"].nunique()
+    def __init__(self, results: CohortResults, baseline: str | None) -> None:
+        self.results, self.baseline = results, baseline_of(results, baseline)
+        self.scores, self.summary = score_fits(results), summarise_cohort(results)
+        compared = [compare(results, baseline, metric) for metric in COMPARED]
+        self.comparisons = pd.concat(compared, ignore_index=True)
+        self.bins = calibration(results)
+        self.estimators = estimators_of(results)
+        self.n_repeats = results.fits["repeat"].nunique()

@@ -60,13 +60,19 @@ def study_section(found: Findings) -> Html:
     else:
         size = f"test_size = {data['test_size']}"
         held_out = f"{found.n_repeats}, of whole subjects, random within classes, {size}"
+    of_label = results.predictions.groupby("label")[["subject", "scan"]].nunique()
+    counts = of_label.reindex(results.classes, fill_value=0).to_dict("records")
+    tested = [
+        f"{counted(count['subject'], 'subject')} ({counted(count['scan'], 'scan')}) of {label}"
+        for label, count in zip(results.classes, counts, strict=True)
+    ]
     seeds = fits.drop_duplicates("repeat").sort_values("repeat")["seed"]
     return section(
         "The study",
         facts(
             [
                 ("Cohort", f"{data['n_scans']} scans of {data['n_subjects']} subjects"),
-                ("Tested", in_words(class_counts(results.predictions, results.classes))),
+                ("Tested", in_words(tested)),
                 ("Hold-outs", held_out),
                 ("Training part", sizes(fits, "train")),
                 ("Test part", sizes(fits, "test")),
@@ -81,16 +87,6 @@ def study_section(found: Findings) -> Html:
         ),
         note("Medians over the hold-outs, and the least and the most."),
     )
-
-
-def class_counts(tested: pd.DataFrame, classes: Any) -> list[str]:
-    """Return how many subjects and scans of each class were tested."""
-    of_label = tested.groupby("label")[["subject", "scan"]].nunique()
-    counts = of_label.reindex(classes, fill_value=0).to_dict("records")
-    return [
-        f"{counted(count['subject'], 'subject')} ({counted(count['scan'], 'scan')}) of {label}"
-        for label, count in zip(classes, counts, strict=True)
-    ]
 
 
 def sizes(fits: pd.DataFrame, part: str) -> str:
@@ -114,6 +110,7 @@ def in_seconds(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
+# A constant is shown as one number: "18 to 18" makes readers look for the difference.
 def span(values: pd.Series[Any], style: Callable[[Any], str]) -> str:
     """Return "18", or "16 to 18" if values differ."""
     low, high = style(values.min()), style(values.max())

@@ -56,10 +56,31 @@ def scores_section(found: Findings) -> Html:
     ]
     main = summary[summary["metric"] == COMPARED[0]].to_dict("records")
     means = [f"{row['estimator']} {with_interval(row, 'mean', COMPARED[0])}" for row in main]
+    notes = [INTERVALS]
+    if len(found.results.classes) == 2:
+        negative, positive = found.results.classes
+        notes.append(
+            f"The positive class is {positive}, the last one in sorted order: sensitivity is the "
+            f"share of {positive} that is recognised, specificity that of {negative}."
+        )
+    fits = found.results.fits
+    others = fits.loc[~fits["probabilities"].astype(bool), "estimator"].unique()
+    if len(others):
+        notes.append(
+            f"The scores of {in_words(others)} are decision values and no probabilities: they have "
+            "an AUC, but neither Brier score nor log loss nor calibration."
+        )
+    # A mean over other hold-outs than those of its neighbours is not comparable with theirs.
+    fewer = summary[summary["n_repeats"].between(1, found.n_repeats - 1)]
+    for (label, count), part in fewer.groupby(["estimator", "n_repeats"], sort=False):
+        notes.append(
+            f"{label}: {in_words(map(name_of, part['metric']))} over {count} of {found.n_repeats} "
+            "hold-outs only, in which it was fitted and the metric is defined."
+        )
     return section(
         "Results",
         table(["", *map(with_unit, metrics)], cells),
-        *map(note, [INTERVALS, *about_classes(found), *about_scores(found), *about_gaps(found)]),
+        *map(note, notes),
         picture(
             CohortScoresDisplay.from_results(found.results),
             f"Balanced accuracy (%) in each hold-out; means: {in_words(means)}.",
@@ -69,45 +90,12 @@ def scores_section(found: Findings) -> Html:
     )
 
 
-def about_classes(found: Findings) -> list[str]:
-    """Say which class is the positive one, if there are two."""
-    if len(found.results.classes) != 2:
-        return []
-    negative, positive = found.results.classes
-    return [
-        f"The positive class is {positive}, the last one in sorted order: sensitivity is the share "
-        f"of {positive} that is recognised, specificity that of {negative}."
-    ]
-
-
-def about_scores(found: Findings) -> list[str]:
-    """Name the estimators whose scores are no probabilities."""
-    fits = found.results.fits
-    others = fits.loc[~fits["probabilities"].astype(bool), "estimator"].unique()
-    if not len(others):
-        return []
-    return [
-        f"The scores of {in_words(others)} are decision values and no probabilities: they have an "
-        "AUC, but neither Brier score nor log loss nor calibration."
-    ]
-
-
-def about_gaps(found: Findings) -> list[str]:
-    """Say where means are over fewer hold-outs than there are."""
-    summary = found.summary
-    fewer = summary[summary["n_repeats"].between(1, found.n_repeats - 1)]
-    return [
-        f"{label}: {in_words(map(name_of, part['metric']))} over {count} of {found.n_repeats} "
-        "hold-outs only, in which it was fitted and the metric is defined."
-        for (label, count), part in fewer.groupby(["estimator", "n_repeats"], sort=False)
-    ]
-
-
 def comparison_section(found: Findings) -> Html:
     """Show the differences from the baseline."""
     comparisons, baseline = found.comparisons, found.baseline
     if comparisons.empty:
         return section("Comparison", paragraph("There is one estimator, nothing to compare with."))
+    # One metric is drawn, fixed before: a picture of the one that came out best would mislead.
     main = comparisons[comparisons["metric"] == COMPARED[0]]
     differences = [
         f"{row['estimator']} {with_interval(row, 'difference', row['metric'])}"

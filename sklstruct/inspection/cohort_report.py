@@ -51,7 +51,7 @@ def write_report(
     OSError
         If a file cannot be written.
     """
-    found = Findings.of(results, baseline)
+    found = Findings(results, baseline)
     title = f"Predicting {found.results.target} from scans"
     contents = {
         "summary.csv": found.summary.to_csv(index=False, lineterminator="\n"),

@@ -37,6 +37,7 @@ def dilation(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
 def diffeomorphism(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
     """Return smooth random displacements, periodic."""
     widths = (0.0, *(n / SMOOTHNESS for n in shape))
+    # Periodic as the signals may be: no boundary gets displacements of its own kind.
     noise = rng.normal(size=(len(shape), *shape))
     return np.asarray(ndimage.gaussian_filter(noise, widths, mode="wrap"))
 
@@ -79,6 +80,6 @@ def warp(X: Array, field: Array, boundary: str) -> Array:
     boundary : {"periodic", "reflect", "symmetric", "zero"}
         How signals continue beyond their border.
     """
-    places = np.indices(X.shape[1:]) - field
+    places = np.indices(X.shape[1:]) - field  # where every sample comes from
     options: dict[str, Any] = {"order": ORDER, "mode": BOUNDARIES[boundary]}
     return np.stack([ndimage.map_coordinates(x, places, **options) for x in X])

@@ -57,6 +57,7 @@ class Display:
         OSError
             If the file cannot be written.
         """
+        # In memory first: an unknown format or a failing plot leaves no file behind.
         content = self._render(Path(path).suffix.removeprefix(".") or "png", dpi)
         with atomic_write(path, "wb") as file:
             file.write(content)

@@ -139,6 +139,7 @@ class Sheet:
     def __init__(self, width: float, height: float, figure: AnyFigure | None = None) -> None:
         from matplotlib.figure import Figure
 
+        # Inches, not shares of a figure: text has a size in inches too, and must not overlap.
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width, height)) if figure is None else figure
 

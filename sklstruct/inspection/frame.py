@@ -84,6 +84,7 @@ class FrameDisplay(Display):
         TypeError
             If parameters are given for something without parameters.
         """
+        # A copy, lest a picture change the frame of an estimator that somebody holds.
         family = copy.copy(plugins.make_frame(family))
         if params and not hasattr(family, "set_params"):
             raise TypeError(f"{family!r} has no parameters, but {sorted(params)} were given.")

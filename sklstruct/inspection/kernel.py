@@ -96,6 +96,7 @@ class KernelDisplay(Display):
         """
         layers = frame_layers(estimator)
         names = list(layers)
+        # Names are long, and mean nothing to whoever wants the second layer.
         index = 0 if layer is None else names.index(layer) if layer in names else layer
         if not isinstance(index, int) or not -len(names) <= index < len(names):
             raise ValueError(
@@ -150,7 +151,7 @@ class KernelDisplay(Display):
             axes.append(sheet.axes(MARGIN + NUMBER, y, wide, high))
             drawing.draw_filter(axes[-1], self.kernels[row], limit=np.abs(self.kernels).max())
             axes.append(sheet.axes(left, y, step * len(self.frame), high))
-            self._draw_bars(axes[-1], row)
+            self._draw_bars(axes[-1], self.coefficients[row])
         self.figure_, self.axes_ = sheet.figure, np.array(axes)
         return self
 
@@ -175,8 +176,9 @@ class KernelDisplay(Display):
             drawing.draw_filter(axes[-1], atom, label, stacked=True, rotation=rotation)
         return axes
 
-    def _draw_bars(self, ax: Axes, row: int) -> None:
-        values, limit = self.coefficients[row], 1.1 * np.abs(self.coefficients).max() or 1.0
+    def _draw_bars(self, ax: Axes, values: NDArray[Any]) -> None:
+        # One axis for all kernels: a kernel of small coefficients is to look like one.
+        limit = 1.1 * np.abs(self.coefficients).max() or 1.0
         colours = np.where(values < 0, drawing.NEGATIVE, drawing.POSITIVE)
         ax.bar(np.arange(len(values)), values, 0.7, color=colours)
         ax.axhline(0, color=drawing.INK, linewidth=0.5)

@@ -171,6 +171,7 @@ def stability(
     parts = []
     for number, field in enumerate(fields):
         for size in sizes:
+            # Of X as it was, not of the last one: interpolation must not add up.
             moved = features(space.deform(X, size * field, boundary))
             distances = np.linalg.norm(moved - reference, axis=1) / norms
             columns = {

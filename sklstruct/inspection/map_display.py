@@ -97,6 +97,7 @@ class MapDisplay(Display):
             )
         affine = np.eye(4) if affine is None else np.asarray(affine, np.float64)
         grid = Grid(given.shape, affine)
+        # Left and right are as in the head, whatever the file; a mirrored map is a wrong finding.
         self.values, self._grid = to_canonical(given, grid)
         self.affine = self._grid.affine
         self.background = canonical("background", background, grid)
@@ -191,12 +192,11 @@ class MapDisplay(Display):
     ) -> None:
         """Draw the plane across an axis, with a cross at the place."""
         right, up = (self._grid.spacing[axis] * self.values.shape[axis] for axis in across)
-        style: dict[str, Any] = {
-            "extent": (0, right, 0, up),
-            "origin": "lower",
-            "interpolation": "nearest",
-        }
+        # No smoothing: a map must not look finer than it is.
+        style: dict[str, Any] = {"extent": (0, right, 0, up), "interpolation": "nearest"}
+        style["origin"] = "lower"
         if self.background is not None:
+            # A few bright vessels would leave the brain in the dark.
             low, high = np.percentile(self.background[self.background != 0], WINDOW)
             grey = np.ma.masked_equal(self._cut(self.background, normal), 0)
             ax.imshow(grey, "gray", vmin=low, vmax=high, **style)

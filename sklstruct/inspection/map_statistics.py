@@ -46,6 +46,7 @@ class Moments:
         difference = self.mean - other.mean
         if min(self.n, other.n) < 2:
             return {"mean": difference}
+        # Welch's: patients often vary more than controls.
         error = np.sqrt(self.variance / self.n + other.variance / other.n)
         return {"mean": difference, "t": ratio(difference, error)}
 

@@ -99,7 +99,7 @@ def write_maps(
     volumes, estimator = parts_of(model)
     scans = volumes.lazy(X)
     table = table_of(scans.paths, y, subjects)
-    average, groups = Moments(), GroupMoments()
+    average, groups = Moments(), GroupMoments()  # not arrays of all maps
     with new_folder(Path(out)) as folder:
         for part in ("scans", "group"):
             (folder / part).mkdir()

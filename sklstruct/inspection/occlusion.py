@@ -73,7 +73,14 @@ def occlusion_map(
         )
     shape = samples.shape[1:]
     boxes = list(make_boxes(shape, size, stride))
-    filling = None if isinstance(fill, str) and fill == "mean" else checked_fill(fill, shape)
+    filling = None if isinstance(fill, str) and fill == "mean" else np.asarray(fill)
+    if filling is not None and (
+        filling.dtype.kind not in "iuf" or filling.shape not in ((), shape)
+    ):
+        raise ValueError(
+            f"fill must be 'mean', a number, or an array of the shape {shape}, got "
+            f"{fill if filling.dtype.kind == 'U' else filling.shape!r}."
+        )
     maps = np.empty(samples.shape, np.float32)
     for sample, out in zip(samples, maps, strict=True):
         other = np.broadcast_to(sample.mean() if filling is None else filling, shape)
@@ -94,6 +101,7 @@ def map_of_one(
         coverage[box] += 1
     # Most of a scan is background, where hiding changes nothing.
     changing = [box for box in boxes if (sample[box] != other[box]).any()]
+    # Many copies at a time, which networks are fast with, but never more than memory holds.
     step = max(1, VALUES_AT_ONCE // sample.size)
     for start in range(0, len(changing), step):
         part = changing[start : start + step]
@@ -178,14 +186,3 @@ def per_axis(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.int64]
             f"{name} must be a positive integer, or {len(shape)} of them, got {value!r}."
         )
     return np.array(values, np.int64)
-
-
-def checked_fill(fill: Any, shape: tuple[int, ...]) -> Array:
-    """Return what takes the place of boxes as an array."""
-    values = np.asarray(fill)
-    if values.dtype.kind not in "iuf" or values.shape not in ((), shape):
-        raise ValueError(
-            f"fill must be 'mean', a number, or an array of the shape {shape}, got "
-            f"{fill if values.dtype.kind == 'U' else values.shape!r}."
-        )
-    return values

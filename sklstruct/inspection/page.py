@@ -15,6 +15,7 @@ STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 EMPTY = {"meta", "img"}  # elements without an end
 
 
+# Not a library of templates: what is written here is escaped unless it says that it is HTML.
 class Html(str):
     """Text that is HTML, and must not be escaped again."""
 
@@ -26,7 +27,7 @@ def element(name: str, /, *content: Any, **attributes: Any) -> Html:
     named = "".join(
         f' {key.rstrip("_")}="{escape(str(value))}"' for key, value in attributes.items()
     )
-    if name in EMPTY:
+    if name in EMPTY:  # an end tag would be an error
         return Html(f"<{name}{named}>")
     return Html(f"<{name}{named}>{joined(content)}</{name}>")
 
@@ -97,6 +98,7 @@ def picture(display: Display, alt: str, caption: str) -> Html:
 
     drawn: Any = display.plot().figure_
     content = BytesIO()
+    # As SVG: sharp in print at any size, and its text can be searched.
     with rc_context({"svg.hashsalt": alt}):  # the same names in every run
         drawn.figure.savefig(content, format="svg", metadata={"Date": None})
     source = f"data:image/svg+xml;base64,{b64encode(content.getvalue()).decode()}"

@@ -123,6 +123,7 @@ class ScatteringDisplay(Display):
             If X or its coefficients are not what a disk is for.
         """
         coefficients = np.asarray(transformer.transform(X)).mean(axis=0)
+        # As the transformer reads them, or the picture would be of another image.
         samples = transformer._read(X, reset=False).mean(axis=0)  # (channels, height, width)
         image = {1: samples[0], 3: np.moveaxis(samples, 0, -1)}.get(len(samples))
         return cls(transformer.meta_, coefficients, place=place, image=image)
@@ -214,7 +215,8 @@ def draw_disk(ax: Axes, table: pd.DataFrame, order: int) -> PatchCollection:
     """Draw the coefficients of an order, and return the patches with their colours."""
     sectors = first_order_sectors(table) if order == 1 else second_order_sectors(table)
     disk = wedges(sectors, cmap=COLOURS, linewidth=0.4, edgecolor="face")
-    disk.set_array(np.tile(table["coefficient"], 2))
+    disk.set_array(np.tile(table["coefficient"], 2))  # spectra of real images are symmetric
+    # Second order is an order of magnitude weaker: in common colours it would be black.
     disk.set_clim(0, table["coefficient"].max() or 1)
     ax.add_collection(disk)
     firsts = table.drop_duplicates(["j1", "theta1"])

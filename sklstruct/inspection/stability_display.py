@@ -91,6 +91,7 @@ class StabilityDisplay(Display):
         ValueError
             If ``stability`` refuses a parameter or X.
         """
+        # One seed for all: they must see the same displacements, or nothing is compared.
         return cls(
             {
                 name: [

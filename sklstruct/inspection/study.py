@@ -169,6 +169,7 @@ def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
     ax.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
+    # Ticks at the sizes that were studied, and nowhere else.
     ax.set_xticks(sizes, legible(sizes))
     ax.minorticks_off()
     low, high = ax.get_ylim()
@@ -207,6 +208,7 @@ def label_ends(ax: Axes, lines: dict[str, Line2D]) -> None:
     heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
     axis_inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted()).height
     heights = spread(heights, LINE / axis_inches)
+    # What has been pushed beyond an end of the axis comes back, and pushes the others.
     heights -= min(heights.min(), 0)
     heights -= max(heights.max() - 1, 0)
     for (name, line), end, height in zip(lines.items(), ends, heights, strict=True):
@@ -220,6 +222,7 @@ def spread(places: NDArray[Any], gap: float) -> NDArray[Any]:
     """Return the nearest places (least squares) in the same order that lie a gap apart."""
     from scipy.optimize import isotonic_regression
 
+    # With steps taken off, "a gap apart" is "not descending": the problem of isotonic regression.
     order = np.argsort(places, kind="stable")
     steps = gap * np.arange(len(places))
     out = np.empty(len(places))

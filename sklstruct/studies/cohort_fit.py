@@ -102,6 +102,7 @@ def class_scores(model: Any, X: Any, shape: tuple[int, int]) -> NDArray[np.float
         scores = probabilities(model, X)
     else:
         scores = np.asarray(model.decision_function(X), dtype=np.float64)
+        # One column a class, whatever it is: metrics then need no case for machines.
         scores = np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
     if scores.shape != shape or not np.isfinite(scores).all():
         raise ValueError(

@@ -178,7 +178,12 @@ def cohort_study(
     check_classifiers(estimators)
     check_scalar(target, "target", str)
     check_jobs(n_jobs)
-    problems = as_left_out(left_out)
+    columns = list(LEFT_OUT.columns)
+    table = pd.DataFrame(columns=columns) if left_out is None else left_out
+    if not isinstance(table, pd.DataFrame) or not {*columns} <= {*table.columns}:
+        raise ValueError(f"left_out must be a table with the columns {columns}, got {left_out!r}.")
+    # A subject without any image has no file, and text files know no missing values.
+    problems = table[columns].fillna("").astype(dict(LEFT_OUT.columns)).reset_index(drop=True)
     data = CohortData.checked(
         X, y, groups, sites, n_repeats=n_repeats, test_size=test_size, random_state=random_state
     )
@@ -210,15 +215,6 @@ def check_classifiers(estimators: Mapping[str, Any]) -> None:
                 f"estimators[{label!r}] must have predict_proba or decision_function, got "
                 f"{estimator!r}."
             )
-
-
-def as_left_out(left_out: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the table of scans that were left out, as text."""
-    columns = list(LEFT_OUT.columns)
-    table = pd.DataFrame(columns=columns) if left_out is None else left_out
-    if not isinstance(table, pd.DataFrame) or not {*columns} <= {*table.columns}:
-        raise ValueError(f"left_out must be a table with the columns {columns}, got {left_out!r}.")
-    return table[columns].fillna("").astype(dict(LEFT_OUT.columns)).reset_index(drop=True)
 
 
 def check_tested(record: Record, cells: Iterable[Cell], data: CohortData) -> None:

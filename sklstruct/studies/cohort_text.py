@@ -36,11 +36,19 @@ def format_cohort_summary(results: CohortResults, baseline: str | None = None) -
     ValueError
         If there is no such baseline, or the results are not sound.
     """
+    summary = summarise_cohort(results).set_index(["metric", "estimator"])
+    labels = estimators_of(results)
+    # Sensitivity of three classes, log loss of machines without probabilities: no row of dashes.
+    known = summary["mean"].groupby(level="metric", sort=False).count()
+    rows = [["", *labels]]
+    for metric in known.index[known > 0]:
+        cells = [with_interval(summary.loc[(metric, label)], "mean", metric) for label in labels]
+        rows.append([name_of(metric), *cells])
     positive = f"; {results.classes[-1]} is positive" if len(results.classes) == 2 else ""
     parts = [
         f"{results.target}: tested on {extent(results)}.\n"
         f"Mean over the hold-outs [95 % interval over the tested subjects]{positive}.",
-        aligned(summary_cells(results)),
+        aligned(rows),
     ]
     comparisons = compare(results, baseline)
     if len(comparisons):
@@ -63,19 +71,6 @@ def extent(results: CohortResults) -> str:
         f"{counted(scans, 'scan')} of {counted(subjects, 'subject')} in "
         f"{counted(repeats, 'hold-out')}"
     )
-
-
-def summary_cells(results: CohortResults) -> list[list[str]]:
-    """Return the rows of the table of metrics, those that no estimator has left out."""
-    summary = summarise_cohort(results).set_index(["metric", "estimator"])
-    labels = estimators_of(results)
-    # Sensitivity of three classes, log loss of machines without probabilities: no row of dashes.
-    known = summary["mean"].groupby(level="metric", sort=False).count()
-    rows: list[list[str]] = [["", *labels]]
-    for metric in known.index[known > 0]:
-        cells = [with_interval(summary.loc[(metric, label)], "mean", metric) for label in labels]
-        rows.append([name_of(metric), *cells])
-    return rows
 
 
 def name_of(metric: str) -> str:

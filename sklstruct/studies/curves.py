@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 from sklearn.utils import check_scalar
 
 from .cohort_study import CohortResults
-from .metrics import Floats, Outcome, auc_columns, estimators_of, mean_of_defined, outcomes
+from .metrics import Floats, auc_columns, estimators_of, mean_of_defined, outcomes
 
 FALSE_POSITIVE_RATES = np.linspace(0, 1, 101)
 
@@ -88,10 +88,15 @@ def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
         If the number of bins is not positive, or the results are not sound.
     """
     check_scalar(n_bins, "n_bins", Integral, min_val=1)
-    forecasts = [
-        forecast(outcome).assign(estimator=estimator)
-        for (estimator, _), outcome in outcomes(results).items()
-    ]
+    forecasts = []
+    for (estimator, _), outcome in outcomes(results).items():
+        two = outcome.is_class.shape[1] == 2
+        place = np.ones(len(outcome.scores), int) if two else outcome.scores.argmax(axis=1)
+        rows = np.arange(len(place))
+        # Decision values are no probabilities, and have no Brier score either.
+        said = np.where(np.isnan(outcome.brier), np.nan, outcome.scores[rows, place])
+        columns = {"probability": said, "outcome": outcome.is_class[rows, place]}
+        forecasts.append(pd.DataFrame(columns).assign(estimator=estimator))
     table = pd.concat(forecasts, ignore_index=True).dropna()
     # A probability of one belongs to the last bin.
     inside = np.clip((table["probability"] * n_bins).astype(int), 0, n_bins - 1)
@@ -104,15 +109,6 @@ def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
     return found.sort_values(
         ["estimator", "low"], key=lambda column: column.replace(rank), ignore_index=True
     )
-
-
-def forecast(outcome: Outcome) -> pd.DataFrame:
-    """Return a probability and whether it came true, for each scan; nan without probabilities."""
-    two = outcome.is_class.shape[1] == 2
-    place = np.ones(len(outcome.scores), int) if two else outcome.scores.argmax(axis=1)
-    rows = np.arange(len(place))
-    probability = np.where(np.isnan(outcome.brier), np.nan, outcome.scores[rows, place])
-    return pd.DataFrame({"probability": probability, "outcome": outcome.is_class[rows, place]})
 
 
 def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
@@ -129,6 +125,7 @@ def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
     -------
     errors : Series of float, by estimator
     """
+    # Weighted by predictions: bins are of equal width, and most are nearly empty.
     gaps = bins["n"] * (bins["frequency"] - bins["probability"]).abs()
     labels = bins["estimator"]
     total = gaps.groupby(labels, sort=False).sum()

@@ -27,6 +27,7 @@ def stratified_order(classes: Indices, rng: np.random.Generator) -> Indices:
     order : ndarray of int, shape (n_samples,)
     """
     counts = np.bincount(classes)
+    # train_test_split draws every size anew: larger training sets would not hold smaller ones.
     shuffled = rng.permutation(len(classes))
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
     size = np.repeat(counts, counts)
@@ -39,4 +40,5 @@ def stratified_order(classes: Indices, rng: np.random.Generator) -> Indices:
 
 def estimator_seed(random_state: int, *numbers: int) -> int:
     """Return the seed of every estimator that is fitted on one training set, by its numbers."""
+    # Not random_state + draw: seeds of neighbouring draws and studies would coincide.
     return int(np.random.SeedSequence([random_state, *numbers]).generate_state(1)[0])

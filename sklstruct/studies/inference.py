@@ -24,6 +24,7 @@ from .metrics import (
 )
 from .summary import check_confidence, resampled_t_test
 
+SUMMARY = ["estimator", "metric", "mean", "low", "high", "std", "n_repeats"]
 COMPARISON = [
     *("estimator", "baseline", "metric", "n_repeats", "difference", "low", "high", "t"),
     *("p_corrected", "p_permutation", "p_corrected_holm", "p_permutation_holm"),
@@ -77,23 +78,16 @@ def summarise_cohort(
     tests = outcomes(results)
     # The same resampled cohorts for all: intervals of two estimators differ by what they predict.
     draws = resampled_subjects(strata_of(tests), n_bootstrap, np.random.default_rng(random_state))
-    rows = []
+    rows, tails = [], ((1 - confidence) / 2, (1 + confidence) / 2)
     for estimator, (metric, measure) in product(estimators_of(results), MEASURES.items()):
         mine = [outcome for (label, _), outcome in tests.items() if label == estimator]
         values = np.stack([measure(outcome, draws[:, outcome.subject]) for outcome in mine])
-        rows.append({"estimator": estimator, "metric": metric, **spread_of(values, confidence)})
-    return pd.DataFrame(rows)
-
-
-def spread_of(values: Floats, confidence: float) -> dict[str, float]:
-    """Return mean, interval and deviation of (n_repeats, 1 + n_bootstrap) values of a metric."""
-    mean, *resampled = mean_of_defined(values, axis=0)
-    defined = np.array(resampled)[~np.isnan(resampled)]
-    tails = (1 - confidence) / 2, (1 + confidence) / 2
-    low, high = np.quantile(defined, tails) if len(defined) else (np.nan, np.nan)
-    over_repeats = pd.Series(values[:, 0])
-    count = int(over_repeats.count())
-    return {"mean": mean, "low": low, "high": high, "std": over_repeats.std(), "n_repeats": count}
+        mean, *resampled = mean_of_defined(values, axis=0)
+        defined = np.array(resampled)[~np.isnan(resampled)]  # a class may not have been drawn
+        low, high = np.quantile(defined, tails) if len(defined) else (np.nan, np.nan)
+        repeats = pd.Series(values[:, 0])
+        rows.append([estimator, metric, mean, low, high, repeats.std(), int(repeats.count())])
+    return pd.DataFrame(rows, columns=SUMMARY)
 
 
 def resampled_subjects(

@@ -196,5 +196,6 @@ def score(
     scores = {"accuracy": accuracy_score(y_test, predicted), "balanced_accuracy": recall}
     if not hasattr(model, "predict_proba"):
         return {**scores, "log_loss": np.nan}
+    # All classes of the study, as a test set may lack one.
     proba = probabilities(model, X_test)
     return {**scores, "log_loss": log_loss(y_test, proba, labels=classes)}

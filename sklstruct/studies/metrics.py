@@ -177,6 +177,7 @@ def outcomes(results: CohortResults) -> dict[Key, Outcome]:
     ValueError
         If the tables of the results lack columns or rows, have some twice, or disagree.
     """
+    # Tables may come from a file that somebody has edited, or from another program.
     check_results(results)
     table = results.predictions.merge(results.fits[[*KEY, "probabilities"]], on=KEY)
     table = table.sort_values("scan", kind="stable")
@@ -211,6 +212,7 @@ def losses(
     """Return Brier and log loss of each scan; nan where the scores are no probabilities."""
     n_classes = scores.shape[1]
     known = np.where(probabilities, 1.0, np.nan)
+    # Halved for two classes, it is the score that Brier defined for events.
     squared = ((scores - np.eye(n_classes)[labels]) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
     of_label = np.clip(scores[np.arange(len(labels)), labels], EPSILON, 1 - EPSILON)
     return known * squared, -known * np.log(of_label)

@@ -112,6 +112,7 @@ class Record:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         folder, study = self.folder, self.folder / STUDY
+        # Its name is that of no file, so that nothing else is ever taken for one.
         for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):  # a killed run may have left it
             part.unlink(missing_ok=True)
         check_kind(folder, [table.file for table in self.layout.tables])

@@ -124,6 +124,7 @@ def held_out(test_size: float | int | None, strata: Indices) -> Indices:
             "test_size must be a share between 0 and 1, or a number of subjects from 1 to "
             f"{len(strata) - 1}, got {test_size!r}."
         )
+    # One at least on each side, or a small class would be tested on nothing.
     return np.clip(np.rint(share * sizes).astype(int), 1, sizes - 1)
 
 

@@ -145,6 +145,7 @@ def paired_differences(
         std=("difference", "std"),
         n_test=("n_test", "first"),
     ).reset_index()
+    # Without it, hold-outs that share training samples count as if each were a study of its own.
     ratio = table["n_test"] / table["size"] if corrected else 0.0
     test = resampled_t_test(table["difference"], table["std"], table["n_draws"], ratio, confidence)
     table["standard_error"], table["low"], table["high"] = test.standard_error, test.low, test.high

@@ -135,7 +135,12 @@ class RegionMeans(TransformerMixin, OfRegions):
         for path, volume, row in zip(volumes.paths, volumes, sums, strict=True):
             row[:] = np.bincount(numbers, volume.ravel())[1:]
             if self.statistic == "share":
-                row /= total(path, volume)
+                with naming(path):
+                    if volume.min() < 0:
+                        raise ValueError(
+                            f"shares need voxels that are not negative, got {volume.min():g}"
+                        )
+                row /= volume.sum(dtype=np.float64)
         return sums if self.statistic == "share" else sums / np.bincount(numbers)[1:]
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
@@ -212,11 +217,3 @@ def read_names(path: StrPath) -> dict[int, str]:
         raise ValueError(
             f"{Path(path)} must be a table with the columns index (integers) and name: {error}."
         ) from error
-
-
-def total(path: StrPath, volume: Array) -> float:
-    """Return the sum over a volume of which shares are wanted."""
-    with naming(path):
-        if volume.min() < 0:
-            raise ValueError(f"shares need voxels that are not negative, got {volume.min():g}")
-    return float(volume.sum(dtype=np.float64))
