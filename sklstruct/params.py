@@ -214,7 +214,7 @@ class Params:
         """Return the object that a parameter stands for, where it may be a name."""
         value = getattr(self, name)
         resolve = type(self).__dataclass_fields__[name].metadata.get("resolve")  # type: ignore[attr-defined]
-        return resolve(value) if isinstance(value, str) and resolve else value
+        return resolve(value) if resolve and isinstance(value, (str, type)) else value
 
     def _with_params(self, name: str, params: dict[str, Any]) -> Any:
         """Return the value of a parameter after parameters of its own are set."""

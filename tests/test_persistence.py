@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import is_regressor
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -27,13 +28,12 @@ from sklstruct import (
     RFNNRegressor,
     StructuredClassifier,
     StructuredMapClassifier,
-    VoxelSVC,
     plugins,
 )
 from sklstruct.estimators import Augment
 from sklstruct.estimators.encoding import Parts, encode
 from sklstruct.estimators.persistence import load_model, save_model
-from sklstruct.estimators.volumes import on_paths
+from sklstruct.estimators.volumes import on_paths, takes_paths
 from sklstruct.frames import GaussianDerivatives, Pixels
 from sklstruct.io import simulate_cohort
 from sklstruct.training import CrossEntropy
@@ -90,7 +90,6 @@ class Evil:
 @pytest.mark.parametrize(
     "model",
     [
-        RFNNClassifier(**TINY),
         RFNNClassifier(**TINY, frame=GaussianDerivatives(order=2, scales=(1.0, 1.5))),
         RFNNClassifier(**TINY, frame=("pixel",), augment=Augment(shift=0.1, flip=(0,))),
         RFNNClassifier(**TINY, frame=FRAME, dtype="float64", standardize=False),
@@ -102,10 +101,7 @@ class Evil:
         StructuredClassifier(
             architecture=RFNN(frame=("naive", FRAME), widths=(4, 4)), max_epochs=1
         ),
-        RFNNRegressor(**TINY),
-        VoxelSVC(C=0.1),
-        LinearStackClassifier(network=RFNNClassifier(**TINY), linear="voxel_svm", random_state=0),
-        make_pipeline(RFNNClassifier(**TINY), PCASVC(C=0.1)),
+        make_pipeline(RFNNClassifier(**TINY), PCASVC(C=0.1, n_components=3)),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -121,6 +117,37 @@ def test_a_model_survives_bit_by_bit(model, digits, tmp_path):
             np.testing.assert_array_equal(getattr(loaded, name)(X), getattr(model, name)(X))
     if hasattr(model, "loss_curve_"):
         assert loaded.loss_curve_ == model.loss_curve_
+
+
+@pytest.mark.parametrize("name", plugins.entries("estimator"))
+def test_every_estimator_survives_or_is_refused_before_it_is_fitted(
+    name, digits, tmp_path, request
+):
+    model, X, y = plugins.lookup("estimator", name)(), digits[0], digits[1] % 2
+    if not getattr(model, "storable", True):
+        with pytest.raises(ValueError, match="cannot be stored in a model file"):
+            encode(model, Parts(), "model")
+        return
+    if takes_paths(model):
+        cohort = request.getfixturevalue("cohort")
+        X, y = cohort.X, cohort.y
+    network = (RFNNRegressor if is_regressor(model) else RFNNClassifier)(**TINY)
+    settings = {
+        **TINY,
+        "network": network,
+        "atlas": tmp_path / "mask.nii",
+        "J": 1,
+        "L": 4,
+        "C": 1.0,
+    }
+    known = model.get_params(deep=False)
+    model.set_params(**{key: value for key, value in settings.items() if key in known})
+    save_model(model.fit(X, X > 0.5 if "crop" in known and "tile" in known else y), tmp_path / "m")
+    loaded = load_model(tmp_path / "m")
+    assert vars(loaded).keys() == vars(model).keys()
+    methods = ("predict_proba", "predict", "transform")
+    for method in [each for each in methods if hasattr(model, each)]:
+        np.testing.assert_array_equal(getattr(loaded, method)(X), getattr(model, method)(X))
 
 
 def test_maps_survive(digits, tmp_path):
@@ -344,11 +371,10 @@ def test_only_registered_estimators_that_are_fitted_and_known_to_be_storable_are
         save_model(Own(**TINY).fit(*digits), path)
     with pytest.raises(ValueError, match="PixelSVC cannot be stored in a model file, as there is"):
         save_model(plugins.lookup("estimator", "svm")().fit(*digits), path)
-    within = LinearStackClassifier(network=Own(**TINY), linear="svm")
-    for part, message in (("network", "parameter 'network' of .*Own"), ("linear", "PixelSVC")):
+    within = LinearStackClassifier(network=Own(**TINY))
+    for linear, message in (("svm", "PixelSVC"), ("voxel_svm", "parameter 'network' of .*Own")):
         with pytest.raises(ValueError, match=message):
-            encode(within, Parts(), "model")
-        within.set_params(**{part: RFNNClassifier(**TINY)})
+            encode(within.set_params(linear=linear), Parts(), "model")
     assert not path.exists()
 
 

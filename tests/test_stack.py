@@ -11,12 +11,12 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from sklstruct import LinearStackClassifier, LinearStackRegressor, RFNNClassifier
-from sklstruct.estimators.stack import SHARES, simplest
+from sklstruct.estimators.stack import LEAST_PROBABILITY, SHARES, simplest
 
 SMALL = RFNNClassifier(widths=(8,), max_epochs=5)
 
 
-def spots(n=80, seed=0):
+def spots(n=60, seed=0):
     """Half of the images have a spot on the left, the others the same spot on the right."""
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(n, 12, 12)), np.arange(n) % 2
@@ -41,7 +41,11 @@ class Oracle(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         rng = np.random.default_rng(int(1e6 * abs(X[:, 1]).sum()))
         truth = np.where(rng.random(len(X)) < self.wrong, 1 - X[:, 0], X[:, 0])
-        return softmax(self.confidence * np.stack([-truth, truth], axis=1), axis=1)
+        sure = 2 * truth - 1
+        return softmax(self.confidence * np.stack([-sure, sure], axis=1), axis=1)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
 def numbers(n=200, seed=0):
@@ -52,7 +56,10 @@ def numbers(n=200, seed=0):
 def test_the_stack_is_the_weighted_mean_of_logarithms():
     X, y = spots()
     stack = LinearStackClassifier(network=SMALL, random_state=0).fit(X, y)
-    parts = [np.log(part.predict_proba(X)) for part in (stack.network_, stack.linear_)]
+    parts = [
+        np.log(np.maximum(part.predict_proba(X).astype(float), LEAST_PROBABILITY))
+        for part in (stack.network_, stack.linear_)
+    ]
     logits = stack.weights_[0] * parts[0] + stack.weights_[1] * parts[1]
     np.testing.assert_allclose(stack.predict_proba(X), softmax(logits, axis=1), rtol=1e-9)
     np.testing.assert_allclose(stack.decision_function(X), logits[:, 1] - logits[:, 0], rtol=1e-9)
@@ -127,7 +134,7 @@ def test_where_nothing_can_be_held_out_the_linear_part_stands_alone():
 
 
 def test_any_network_and_any_linear_model_by_name_or_object():
-    X, y = spots()
+    X, y = spots(n=40)
     stack = LinearStackClassifier(network="rfnn", linear=LogisticRegression(), random_state=0)
     stack.set_params(
         network__max_epochs=2, network__widths=(4,), linear__C=0.1, network__frame__order=1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,8 @@ class PixelSVC(PairwiseSVC):
 
     C: float = param(10.0, real(above=0))
     gamma: str | float = param("scale", one_of("scale") | real(least=0))
+
+    storable: ClassVar[bool] = False  # libsvm trusts the arrays of a machine with its memory
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the machine, then the temperature of its probabilities.

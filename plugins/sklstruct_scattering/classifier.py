@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import log2
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,11 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
         self.head_: Any = self._head([chosen]).fit(Z, codes, weight)
         self.n_parameters_ = self.head_.n_parameters
         return self
+
+    @classmethod
+    def _holds(cls) -> tuple[type, ...]:
+        """Return the classes whose objects a model file may hold."""
+        return PathScaling, get_type_hints(cls._head)["return"]
 
     def _transformer(self, in_shape: tuple[int, ...]) -> ScatteringTransformer:
         """Return the transformer for samples (channels, *spatial)."""

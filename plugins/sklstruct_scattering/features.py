@@ -55,6 +55,7 @@ class MapTransformer(Padded, FeatureTransformer):
 
     _fewest_features: ClassVar[int] = 2  # there are no waves in a single number
     _kind: ClassVar[Any]
+    _prepared: ClassVar[tuple[str, ...]] = ("module_",)
 
     @abstractmethod
     def _maps(self) -> pd.DataFrame:

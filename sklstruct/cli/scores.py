@@ -47,19 +47,13 @@ def class_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
     predicted = model.predict(X)
     # As a study scores, so that one number has one meaning everywhere.
     scores = score(model, X, y, predicted, model.classes_)
-    return {
-        "accuracy": f"{100 * scores['accuracy']:.2f} %",
-        "balanced accuracy": f"{100 * scores['balanced_accuracy']:.2f} %",
-        **(recalls(y, predicted, model.classes_) if len(model.classes_) == 2 else {}),
-        "log loss": f"{scores['log_loss']:.4g}",
+    shown = {
+        "accuracy": scores["accuracy"],
+        "balanced accuracy": scores["balanced_accuracy"],
     }
-
-
-def recalls(y: Any, predicted: Any, classes: Any) -> dict[str, str]:
-    """Return the share of either of two classes that is recognised; the last one is positive."""
-    names = "specificity", "sensitivity"
-    return {
-        f"{name}, of {label}": f"{100 * (predicted[y == label] == label).mean():.2f} %"
-        for name, label in zip(names, classes, strict=True)
-        if label in y
-    }
+    if len(model.classes_) == 2:  # of which the last one is positive
+        for name, label in zip(("specificity", "sensitivity"), model.classes_, strict=True):
+            if label in y:
+                shown[f"{name}, of {label}"] = (predicted[y == label] == label).mean()
+    percent = {name: f"{100 * share:.2f} %" for name, share in shown.items()}
+    return {**percent, "log loss": f"{scores['log_loss']:.4g}"}

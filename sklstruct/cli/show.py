@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from math import radians
 from typing import Any
 
@@ -169,7 +168,12 @@ def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
     import torch
 
     shapes: dict[Any, str] = {}
-    layers = dict(layers_of(module))
+    layers: dict[str, Any] = {}
+    for name, part in module.named_modules():
+        # Modules with parameters of their own, or with none inside: what is within is a detail.
+        own = not list(part.children()) or any(True for _ in part.parameters(recurse=False))
+        if own and not any(name.startswith(f"{known}.") for known in layers):
+            layers[name] = part
     for layer in layers.values():  # what they give out is known only when something goes through
         layer.register_forward_hook(
             lambda layer, _, output: shapes.update({layer: by_x(getattr(output, "shape", ())[1:])})
@@ -183,16 +187,6 @@ def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
         n_parameters = sum(parameter.numel() for parameter in layer.parameters())
         rows.append((name, f"{type(layer).__name__}{of}", shapes.get(layer, "-"), n_parameters))
     return rows
-
-
-def layers_of(module: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the modules that have parameters of their own or no modules inside."""
-    children = list(module.named_children())
-    if not children or any(True for _ in module.parameters(recurse=False)):
-        yield name, module
-        return
-    for child, inside in children:
-        yield from layers_of(inside, f"{name}.{child}" if name else child)
 
 
 # Estimators ---------------------------------------------------------------------------------

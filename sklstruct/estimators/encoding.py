@@ -1,7 +1,10 @@
 """Values as JSON and plain arrays can hold them, and back: nothing is pickled, no code is run.
 
 Estimators are values too: a registered name, parameters, what a fit has left, and of a network its
-weights.  Only registered classes are ever made, and a few that are nothing but data.
+weights.  Only registered classes are ever made, and classes of data that are known here or that a
+registered class vouches for: ``_holds()`` returns classes whose objects are no more than their
+attributes.  Attributes named in ``_prepared`` follow from the others, by ``_prepare(in_shape_)``.
+A class that is ``storable = False`` is refused before it is fitted.
 """
 
 from __future__ import annotations
@@ -9,8 +12,9 @@ from __future__ import annotations
 import copy
 import os
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +33,7 @@ from .targets import Classes, Maps, Values
 
 PLAIN = (bool, int, float, str, type(None))  # JSON has these
 KINDS = ("estimator", "frame", "architecture")  # of objects that are a name and parameters
-DATA = {  # classes whose constructors do nothing but keep, or check, their fields
+DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or check, their fields
     cls.__name__: cls
     for cls in (
         *(Frame, Grid, Classes, Values, Maps),
@@ -48,10 +52,13 @@ class Parts:
     arrays : list of ndarray
     needs : dict from str to str
         The distribution that every registered name comes from.
+    known : dict from str to type
+        Classes of data, those included that the estimator at hand vouches for.
     """
 
     arrays: list[NDArray[Any]] = field(default_factory=list)
     needs: dict[str, str] = field(default_factory=dict)
+    known: Mapping[str, type] = field(default_factory=lambda: DATA)
 
 
 class Codec(NamedTuple):
@@ -91,6 +98,11 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
             if kind == "estimator":
                 return {kind: encode_estimator(value, name, parts)}
             return {kind: encode([name, value.get_params(deep=False)], parts, what)}
+    # A frame with functions is more than its samples: its family is stored in place of it.
+    cls = type(value)
+    if parts.known.get(cls.__name__) is cls and getattr(value, "functions", None) is None:
+        names = [one.name for one in fields(value)] if is_dataclass(value) else vars(value)
+        return {"data": encode([cls.__name__, {n: getattr(value, n) for n in names}], parts, what)}
     for tag, codec in CODECS.items():
         if codec.matches(value):
             return {tag: encode(codec.split(value), parts, what)}
@@ -100,10 +112,10 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     )
 
 
-def decode(value: Any, archive: zipfile.ZipFile) -> Any:
+def decode(value: Any, archive: zipfile.ZipFile, known: Mapping[str, type]) -> Any:
     """Return the value that ``encode`` has written, without unpickling anything."""
     if isinstance(value, list):
-        return [decode(part, archive) for part in value]
+        return [decode(part, archive, known) for part in value]
     if not isinstance(value, dict):
         return value
     ((tag, content),) = value.items()  # one entry, or the file is no work of ours
@@ -112,10 +124,18 @@ def decode(value: Any, archive: zipfile.ZipFile) -> Any:
         return np.lib.format.read_array(member, allow_pickle=False)
     if tag == "estimator":
         return decode_estimator(content, archive)
+    content = decode(content, archive, known)
     if tag in KINDS:
-        name, params = decode(content, archive)
+        name, params = content
         return plugins.lookup(tag, name)(**params)
-    return CODECS[tag].join(decode(content, archive))
+    if tag == "data":
+        name, values = content
+        if is_dataclass(known[name]):
+            return known[name](**values)
+        made: Any = object.__new__(known[name])
+        vars(made).update(values)
+        return made
+    return CODECS[tag].join(content)
 
 
 # Estimators ---------------------------------------------------------------------------------
@@ -124,15 +144,19 @@ def decode(value: Any, archive: zipfile.ZipFile) -> Any:
 def encode_estimator(estimator: Any, name: str, parts: Parts) -> dict[str, Any]:
     """Return an estimator of a registered name by its parameters and what a fit has left."""
     cls, params = type(estimator).__name__, estimator.get_params(deep=False)
-    if not getattr(estimator, "storable", True):
-        raise ValueError(
-            f"{cls} cannot be stored in a model file, as there is no form for what it learns."
-        )
+    for part in (estimator, *names_resolved(estimator, params)):
+        if not getattr(part, "storable", True):  # known before it is fitted
+            raise ValueError(
+                f"{type(part).__name__} cannot be stored in a model file, as there is no form for "
+                "what it learns."
+            )
+    prepared = getattr(estimator, "_prepared", ())
+    inner = replace(parts, known=known_to(type(estimator)))
     encoded = {
-        group: {n: encode(v, parts, f"{kind} {n!r} of {cls}") for n, v in values.items()}
+        group: {n: encode(v, inner, f"{kind} {n!r} of {cls}") for n, v in values.items()}
         for group, kind, values in (
             ("params", "parameter", without(params, *HERE_ONLY)),
-            ("fitted", "attribute", without(vars(estimator), "net_", *params)),
+            ("fitted", "attribute", without(vars(estimator), "net_", *prepared, *params)),
         )
     }
     net = None
@@ -150,14 +174,17 @@ def encode_estimator(estimator: Any, name: str, parts: Parts) -> dict[str, Any]:
 def decode_estimator(content: Mapping[str, Any], archive: zipfile.ZipFile) -> Any:
     """Return the estimator that a file describes."""
     make = plugins.lookup("estimator", content["name"])
+    known = known_to(make)
     params, fitted = (
-        {name: decode(value, archive) for name, value in content[group].items()}
+        {name: decode(value, archive, known) for name, value in content[group].items()}
         for group in ("params", "fitted")
     )
     estimator = make(**without(params, *HERE_ONLY))
     # Not by setattr, as some of them are read-only; and no parameter comes in by the back door.
     vars(estimator).update(without(fitted, *estimator.get_params(deep=False)))
-    net = decode(content["net"], archive)
+    if getattr(make, "_prepared", ()) and "in_shape_" in fitted:
+        estimator._prepare(estimator.in_shape_)
+    net = decode(content["net"], archive, DATA)
     if net is not None:
         # Parameters may have been set after the fit; the network is of those before.
         built = copy.copy(estimator)
@@ -169,6 +196,20 @@ def decode_estimator(content: Mapping[str, Any], archive: zipfile.ZipFile) -> An
         built.net_.history.extend(net["history"])
         estimator.net_ = built.net_
     return estimator
+
+
+def names_resolved(estimator: Any, params: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what the names among parameters stand for."""
+    for name, value in params.items() if hasattr(estimator, "resolved") else ():
+        with suppress(ValueError):  # one that is unknown now may have been set after the fit
+            if isinstance(value, str):
+                yield estimator.resolved(name)
+
+
+def known_to(make: Any) -> Mapping[str, type]:
+    """Return the classes of data that a file may hold for a registered class."""
+    holds = getattr(make, "_holds", tuple)
+    return {**DATA, **{cls.__name__: cls for cls in holds()}}
 
 
 def registered_name(kind: str, cls: type) -> str | None:
@@ -213,12 +254,6 @@ CODECS = {
     "path": Codec(lambda v: isinstance(v, os.PathLike), os.fspath, Path),
     "slice": Codec(
         lambda v: type(v) is slice, lambda v: [v.start, v.stop, v.step], lambda ends: slice(*ends)
-    ),
-    "data": Codec(
-        # A frame with functions is more than its samples: store its family in place of it.
-        lambda v: type(v) in DATA.values() and getattr(v, "functions", None) is None,
-        lambda v: [type(v).__name__, {one.name: getattr(v, one.name) for one in fields(v)}],
-        lambda parts: DATA[parts[0]](**parts[1]),
     ),
     "pipeline": Codec(lambda v: type(v) is Pipeline, lambda v: list(v.steps), Pipeline),
 }

@@ -60,6 +60,8 @@ class FeatureTransformer(TransformerMixin, TorchReader):
     def _prepare(self, in_shape: tuple[int, ...]) -> None:
         """Set what is needed for samples of a shape (channels, *spatial)."""
 
+    _prepared: ClassVar[tuple[str, ...]] = ()  # the names of what is set so
+
     @abstractmethod
     def _function(self, device: str) -> Callable[[Tensor], Tensor]:
         """Return what maps samples (n, channels, *spatial) on a device to features (n, ...)."""
@@ -143,6 +145,8 @@ class FrameTransformer(FeatureTransformer):
     frame: Any = param("gaussian", resolve=make_frame)
     nonlinearity: str = param("abs", one_of(*NONLINEARITIES))
     pool: int | None = param(4, integer(1) | None)
+
+    _prepared: ClassVar[tuple[str, ...]] = ("frame_",)
 
     def _prepare(self, in_shape: tuple[int, ...]) -> None:
         self.frame_ = make_frame(self.frame).build(len(in_shape) - 1)

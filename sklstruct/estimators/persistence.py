@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..io.atomic import atomic_write
-from .encoding import Parts, decode, encode
+from .encoding import DATA, Parts, decode, encode
 from .volumes import steps_of
 
 FORMAT = "sklstruct model"
@@ -99,7 +99,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
                 f"sklstruct, got format {version!r}."
             )
         try:
-            model = decode(header["model"], archive)
+            model = decode(header["model"], archive, DATA)
             for step in steps_of(model):
                 check_is_fitted(step)
         except Exception as error:  # whatever a file says that nobody has saved

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.model_selection import GroupKFold
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
@@ -83,7 +84,9 @@ class LinearStack(Params, BaseEstimator):
         """
         self.check_params()
         y = self._read_y(column_or_1d(y, warn=True))
-        check_consistent_length(X, y)
+        X, y = indexable(X, y)
+        if issparse(X):
+            raise ValueError("X must be dense: sparse input is not supported.")
         weight = None
         if sample_weight is not None:
             weight = check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
