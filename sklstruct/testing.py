@@ -256,7 +256,7 @@ def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
         assert not hidden, f"The preset {name!r} sets {hidden}, whose default is not None."
         written = type(architecture).from_preset(name).build(in_shape, N_OUTPUTS)
         if "preset" in fields:
-            named = clone(architecture).set_params(preset=name).build(in_shape, N_OUTPUTS)
+            named = type(architecture)().set_params(preset=name).build(in_shape, N_OUTPUTS)
             assert _shapes(written) == _shapes(named), f"from_preset({name!r}) builds another one."
 
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklstruct.estimators.augment import (
+
+from sklstruct.training.augment import (
     Augment,
     augmentation,
     resample,
@@ -287,20 +288,23 @@ def test_choices_of_augmentation():
 @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf, "much", True, None])
 def test_strengths_are_checked_on_call(name, value):
     augment = Augment(**{name: value})
-    with pytest.raises(ValueError, match=f"^{name} must be"):
+    with pytest.raises(ValueError, match=f"^{name} of Augment must be"):
         augment(batch(1, 1, (4, 4)), generator())
 
 
 @pytest.mark.parametrize(
     "params, message",
     [
-        ({"rotation": 181}, "rotation must be at most 180"),
-        ({"elastic_smoothness": 0}, "elastic_smoothness must be positive"),
+        ({"rotation": 181}, "rotation of Augment must be .* at most 180, got 181"),
+        (
+            {"elastic_smoothness": 0},
+            "elastic_smoothness of Augment must be a finite number above 0",
+        ),
         ({"flip": (2,)}, "flip must be .* from -2 to 1"),
         ({"flip": (0, -3)}, "flip must be"),
         ({"flip": "x"}, "flip must be"),
         ({"flip": 1}, "flip must be"),
-        ({"whole_shifts": 1}, "whole_shifts must be True or False, got 1"),
+        ({"whole_shifts": 1}, "whole_shifts of Augment must be True or False, got 1"),
     ],
 )
 def test_other_bad_parameters_are_named(params, message):

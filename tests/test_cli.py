@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklstruct_rfnn.architecture import RFNN
 
 from sklstruct import RFNNClassifier, cli, plugins
 from sklstruct.cli.specs import Spec, make_estimators, parse_setting, parse_specs
@@ -22,7 +23,6 @@ from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
 from sklstruct.io import load_dataset
 from sklstruct.training.net import Net
-from sklstruct_rfnn.architecture import RFNN
 
 TINY = ["--set", "max_epochs=1", "--set", "widths=4,"]
 SVM_STUDY = ["study", "--dataset", "digits", "--sizes", "20,30", "--draws", "2"]
@@ -382,7 +382,7 @@ PREDICT = "predict --model model.skl --data"
             "Unknown frame 'pixl'",
         ),
         (f"{FIT} --estimator rfnn:frame=pixl", "Unknown frame 'pixl'. Did you mean 'pixel'"),
-        (f"{FIT} --estimator rfnn:widths=(0,)", "out_channels must be an integer of at least 1, got 0"),
+        (f"{FIT} --estimator rfnn:widths=(0,)", "out_channels must be .* at least 1, got 0"),
         (f"{FIT} --estimator rfnn:device=abacus", "device='abacus' cannot be used here"),
         (
             "fit --estimator frame_features --dataset digits --out m",

@@ -40,6 +40,17 @@ def folder(simulated, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def blank(monkeypatch):
+    """Let reports be blank pages, which take no time, where it does not matter what they say."""
+
+    def write_report(results, folder, baseline=None):
+        Path(folder, "report.html").touch()
+        return Path(folder, "report.html")
+
+    monkeypatch.setattr("sklstruct.inspection.cohort_report.write_report", write_report)
+
+
+@pytest.fixture
 def model(succeed):
     """Return the fitted pipeline that is in the file ``model.skl``."""
     succeed(*FIT, "--target", "diagnosis", "--mask", "brain", "--crop", "--seed", "3")
@@ -90,7 +101,7 @@ def test_a_study_of_a_cohort_leaves_its_tables_and_a_report(succeed):
     assert "net" in page
 
 
-def test_all_splits_and_estimators_share_their_volumes(succeed):
+def test_all_splits_and_estimators_share_their_volumes(succeed, blank):
     for number in range(1, N_SCANS + 1):  # to a place of its own
         image = nibabel.load(scan(number))
         affine = image.affine + np.outer(np.eye(4)[0], np.eye(4)[3]) * number
@@ -103,7 +114,7 @@ def test_all_splits_and_estimators_share_their_volumes(succeed):
 
 
 @pytest.mark.parametrize("options", [(), ("--spacing", "25")])
-def test_a_study_goes_on_with_a_cohort_that_has_moved(options, succeed, monkeypatch):
+def test_a_study_goes_on_with_a_cohort_that_has_moved(options, succeed, monkeypatch, blank):
     command = [*STUDY, "--estimators", "svm", "--out", "results", *options]
     out = succeed(*command)
     Path("study").rename("moved")
@@ -112,7 +123,7 @@ def test_a_study_goes_on_with_a_cohort_that_has_moved(options, succeed, monkeypa
 
 
 def test_a_study_goes_on_where_it_stopped_and_a_finished_one_only_reports(
-    run, succeed, monkeypatch
+    run, succeed, monkeypatch, blank
 ):
     command = [*STUDY, "--estimators", f"svm,net={NETWORK}", *TINY]
     undisturbed = succeed(*command, "--out", "undisturbed")
@@ -163,7 +174,7 @@ def test_problems_are_listed_at_once_and_left_out_only_if_asked_for(run):
     assert not tested & set(left_out["subject"])
 
 
-def test_sites_are_left_out_one_after_the_other(succeed):
+def test_sites_are_left_out_one_after_the_other(succeed, blank):
     command = ["study", "--cohort", "study", "--target", "diagnosis", "--estimators", "svm"]
     succeed(*command, "--leave-site-out", "--out", "results")
     assert sorted(pd.read_csv("results/fits.csv")["held_out_site"]) == ["site1", "site2"]

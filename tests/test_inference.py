@@ -310,7 +310,7 @@ def exchanged(results, who, metric):
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "auc"])
 def test_exchanges_of_few_subjects_are_enumerated(metric):
-    results = two_classes(seed=5, n=12, n_repeats=2, shares=(0.8, 0.3))
+    results = two_classes(seed=5, n=8, n_repeats=2, shares=(0.8, 0.3))
     subjects = sorted({*results.predictions["subject"]})
     cases = product([False, True], repeat=len(subjects))
     found = [

@@ -141,12 +141,15 @@ def test_lazy_volumes_are_cross_validated_themselves(lazy):
 
 def test_the_scaling_does_not_depend_on_where_the_samples_lie():
     X = np.random.default_rng(0).gamma(2, size=(30, 2, 13, 11)).astype(np.float32)
-    mean, scale = channel_scaling(X, None)
+    mean, scale = channel_scaling(X, np.arange(len(X)), None)
     np.testing.assert_allclose(mean, X.mean((0, 2, 3), dtype=float), rtol=1e-12)
     np.testing.assert_allclose(scale, X.std((0, 2, 3), dtype=float), rtol=1e-12)
     order = np.arange(30)[::-1]
-    for other in (np.asfortranarray(X), Unread(X[order].__getitem__, order, X.shape[1:], "float32")):
-        np.testing.assert_array_equal(channel_scaling(other, None), (mean, scale))
+    unread = Unread(X[order].__getitem__, order, X.shape[1:], "float32")
+    for other in (np.asfortranarray(X), unread):
+        np.testing.assert_array_equal(
+            channel_scaling(other, np.arange(len(X)), None), (mean, scale)
+        )
 
 
 # what is read, and when --------------------------------------------------------------------------

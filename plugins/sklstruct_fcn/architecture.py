@@ -10,8 +10,7 @@ from torch import nn
 
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
-from sklstruct.layers import DenseNetwork, FrameConv
-from sklstruct.layers.dimensions import BATCH_NORM
+from sklstruct.layers import BATCH_NORM, DenseNetwork, FrameConv
 from sklstruct.params import SEQUENCE, param, real
 from sklstruct.plugins import make_frame
 

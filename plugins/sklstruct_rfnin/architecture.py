@@ -15,8 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from sklstruct import Architecture
-from sklstruct.layers import Dropout, MeanNetwork
-from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
+from sklstruct.layers import BATCH_NORM, CONV, MAX_POOL, Dropout, MeanNetwork
 from sklstruct.params import FLAG, SEQUENCE, one_of, param, real
 from sklstruct.plugins import make_frame
 

@@ -9,12 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklstruct.frames import Frame, GaussianDerivatives, Pixels
-from sklstruct.frames.checks import support_size
-from sklstruct.frames.product import product_jet
-from sklstruct.layers import FrameConv
-from sklstruct.layers.coarse import CoarseFrameConv
-from sklstruct.layers.dimensions import convolve
+from sklstruct.frames import Frame, GaussianDerivatives, Pixels, product_jet, support_size
+from sklstruct.layers import CoarseFrameConv, FrameConv, convolve
 from sklstruct.plugins import make_frame
 
 

@@ -11,8 +11,7 @@ from torch import nn
 
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
-from sklstruct.layers import Dropout, FrameConv, Network
-from sklstruct.layers.dimensions import BATCH_NORM, MAX_POOL
+from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, FrameConv, Network
 from sklstruct.params import SEQUENCE, one_of, param, real
 from sklstruct.plugins import make_frame
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from sklstruct import Architecture
 from sklstruct.estimators import NetworkClassifier
-from sklstruct.layers import Dropout, Network
-from sklstruct.layers.dimensions import BATCH_NORM, CONV, MAX_POOL
+from sklstruct.layers import BATCH_NORM, CONV, MAX_POOL, Dropout, Network
 from sklstruct.params import FLAG, integer, one_of, param, real
 
 from .checks import COUNT

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import argparse
 
-from .common import Commands, add_command, at_least, integers
+from .common import Commands, add_command, add_group, at_least, integers
 from .scans import FOLDER, add_scan_options, listed, open_cohort, problems
 
 
 def add_commands(commands: Commands) -> None:
     """Add the command with its own commands."""
     purpose = "look through a cohort of images, or simulate one"
-    parser = commands.add_parser(
-        "cohort",
-        help=purpose,
-        description=f"{purpose[0].upper()}{purpose[1:]}.",
-        epilog="example:\n  sklstruct cohort check adni --target diagnosis",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    example = "sklstruct cohort check adni --target diagnosis"
+    actions = add_group(commands, "cohort ACTION", purpose, example)
     add_check(actions)
     add_simulate(actions)
 
 
 def add_check(actions: Commands) -> None:
     """Add the command that looks for problems."""
-    parser = add_command(
-        actions,
-        "check",
-        check,
-        "read all images of a BIDS folder and its participants.tsv, and list all problems at once",
-        "sklstruct cohort check adni --target diagnosis",
+    purpose = (
+        "read all images of a BIDS folder and its participants.tsv, and list all problems at once"
     )
+    example = "sklstruct cohort check adni --target diagnosis"
+    parser = add_command(actions, "check", check, purpose, example)
     parser.add_argument("folder", metavar="FOLDER", help=FOLDER)
     parser.add_argument("--target", metavar="COLUMN", help="column that must have a label each")
     add_scan_options(parser.add_argument)
@@ -50,13 +42,9 @@ def check(args: argparse.Namespace) -> None:
 
 def add_simulate(actions: Commands) -> None:
     """Add the command that writes a simulated cohort."""
-    parser = add_command(
-        actions,
-        "simulate",
-        simulate,
-        "write a BIDS folder of simulated brains, half of them with a local atrophy",
-        "sklstruct cohort simulate demo --subjects 60 --effect-size 0.5 --jitter 10 --seed 0",
-    )
+    purpose = "write a BIDS folder of simulated brains, half of them with a local atrophy"
+    example = "sklstruct cohort simulate demo --subjects 60 --effect-size 0.5 --jitter 10 --seed 0"
+    parser = add_command(actions, "simulate", simulate, purpose, example)
     parser.add_argument("out", metavar="OUT", help="folder to write, absent or empty")
     add = parser.add_argument
     number = "40 if left out"

@@ -121,7 +121,6 @@ def report(results: CohortResults, folder: str, baseline: str | None = None) -> 
     from ..inspection.cohort_report import write_report
     from ..studies.cohort_text import format_cohort_summary
 
-    # Whatever finished, finished or not: a report of half a study says how many hold-outs it has.
     page = write_report(results, folder, baseline=baseline)
     print(format_cohort_summary(results, baseline=baseline))
     print("written to", ", ".join(map(str, [page, *(Path(folder, name) for name in TABLES)])))

@@ -19,17 +19,32 @@ Run = Callable[[argparse.Namespace], None]
 def add_command(
     commands: Commands, name: str, run: Run, purpose: str, *examples: str, **options: Any
 ) -> argparse.ArgumentParser:
+    """Add a command with what all of them have, and return its parser."""
+    parser = add_parser(commands, name, purpose, *examples, **options)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_group(commands: Commands, name: str, purpose: str, example: str) -> Commands:
+    """Add a command with commands of its own, "show THING", and return what takes these."""
+    name, metavar = name.split()
+    parser = add_parser(commands, name, purpose, example)
+    return parser.add_subparsers(metavar=metavar, required=True)
+
+
+def add_parser(
+    commands: Commands, name: str, purpose: str, *examples: str, **options: Any
+) -> argparse.ArgumentParser:
     """Add a command with its help, which ends with examples, and return its parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
         epilog="\n  ".join([f"example{'s' if len(examples) > 1 else ''}:", *examples]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # as it stands, line by line
         **options,
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=run)
     return parser
 
 

@@ -23,13 +23,9 @@ BOX = 24.0  # mm
 
 def add_commands(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands,
-        "explain",
-        explain,
-        "write maps of where a model looked in the scans of a cohort",
-        "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps",
-    )
+    purpose = "write maps of where a model looked in the scans of a cohort"
+    example = "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps"
+    parser = add_command(commands, "explain", explain, purpose, example)
     add = parser.add_argument
     add("--model", required=True, metavar="FILE", help="what fit has written")
     add("--cohort", required=True, metavar="FOLDER", help=FOLDER)

@@ -10,13 +10,9 @@ from .common import Commands, add_command, aligned
 
 def add_commands(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands,
-        "list",
-        run,
-        "list the frames, layers, architectures, estimators and data sets installed",
-        "sklstruct list frame",
-    )
+    purpose = "list the frames, layers, architectures, estimators and data sets installed"
+    example = "sklstruct list frame"
+    parser = add_command(commands, "list", run, purpose, example)
     kind = parser.add_argument("kind", nargs="?", choices=plugins.KINDS, metavar="KIND")
     kind.type, kind.help = lambda text: text.removesuffix("s"), ", ".join(plugins.KINDS)
 

@@ -7,7 +7,16 @@ from math import radians
 from typing import Any
 
 from .. import plugins
-from .common import Commands, add_command, add_set, aligned, at_least, by_x, check_writable
+from .common import (
+    Commands,
+    add_command,
+    add_group,
+    add_set,
+    aligned,
+    at_least,
+    by_x,
+    check_writable,
+)
 from .model_files import add_allow_pickle, read_model
 from .specs import make_estimator, parse_value
 from .study import report
@@ -18,14 +27,7 @@ ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
 def add_commands(commands: Commands) -> None:
     """Add the command with its own commands."""
     purpose = "show a frame, an architecture, an estimator, a model or a study"
-    parser = commands.add_parser(
-        "show",
-        help=purpose,
-        description=f"{purpose.capitalize()}.",
-        epilog="example:\n  sklstruct show frame gaussian --order 3",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    things = parser.add_subparsers(metavar="THING", required=True)
+    things = add_group(commands, "show THING", purpose, "sklstruct show frame gaussian --order 3")
     add_frame(things)
     add_architecture(things)
     add_estimator(things)
@@ -38,15 +40,10 @@ def add_commands(commands: Commands) -> None:
 
 def add_frame(things: Commands) -> None:
     """Add the command for frames."""
-    parser = add_command(
-        things,
-        "frame",
-        show_frame,
-        "show the atoms of a frame and the numbers that follow from them",
-        "sklstruct show frame gaussian --order 3 --scales 1,2 --out atoms.png",
-        usage="%(prog)s NAME [--PARAM VALUE ...] [--ndim N] [--out FILE]",
-        allow_abbrev=False,
-    )
+    purpose = "show the atoms of a frame and the numbers that follow from them"
+    example = "sklstruct show frame gaussian --order 3 --scales 1,2 --out atoms.png"
+    parser = add_command(things, "frame", show_frame, purpose, example, allow_abbrev=False)
+    parser.usage = "%(prog)s NAME [--PARAM VALUE ...] [--ndim N] [--out FILE]"
     parser.add_argument_group("frame", "NAME, and --PARAM VALUE for any parameter that it has")
     add = parser.add_argument
     add("--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions, 2 if left out")
@@ -124,13 +121,9 @@ def steering_errors(frame: Any) -> dict[str, Any]:
 
 def add_architecture(things: Commands) -> None:
     """Add the command for architectures."""
-    parser = add_command(
-        things,
-        "architecture",
-        show_architecture,
-        "show the layers of an architecture",
-        "sklstruct show architecture rfnn --shape 3,32,32 --set frame=pixel",
-    )
+    purpose = "show the layers of an architecture"
+    example = "sklstruct show architecture rfnn --shape 3,32,32 --set frame=pixel"
+    parser = add_command(things, "architecture", show_architecture, purpose, example)
     add = parser.add_argument
     add("name", metavar="NAME", help="see sklstruct list architecture")
     purpose = "of an input, 1,28,28 if left out"
@@ -194,13 +187,9 @@ def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
 
 def add_estimator(things: Commands) -> None:
     """Add the command for estimators."""
-    parser = add_command(
-        things,
-        "estimator",
-        show_estimator,
-        "show the parameters of an estimator, their defaults and what these stand for",
-        "sklstruct show estimator rfnn",
-    )
+    purpose = "show the parameters of an estimator, their defaults and what these stand for"
+    example = "sklstruct show estimator rfnn"
+    parser = add_command(things, "estimator", show_estimator, purpose, example)
     parser.add_argument("name", metavar="NAME", help="see sklstruct list estimator")
 
 
@@ -227,13 +216,9 @@ def show_estimator(args: argparse.Namespace) -> None:
 
 def add_model(things: Commands) -> None:
     """Add the command for models."""
-    parser = add_command(
-        things,
-        "model",
-        show_model,
-        "show what a model file holds, and draw its kernels",
-        "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png",
-    )
+    purpose = "show what a model file holds, and draw its kernels"
+    example = "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png"
+    parser = add_command(things, "model", show_model, purpose, example)
     add = parser.add_argument
     add("file", metavar="FILE", help="what sklstruct fit has written")
     add("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
@@ -270,13 +255,14 @@ def show_model(args: argparse.Namespace) -> None:
 
 def add_study(things: Commands) -> None:
     """Add the command for studies."""
-    parser = add_command(
-        things,
-        "study",
-        lambda args: report(args.folder, args.baseline),
-        "show the results of a study, and draw its learning curves anew",
-        "sklstruct show study results",
-    )
+    purpose = "show the results of a study, and draw its learning curves anew"
+    example = "sklstruct show study results"
+    parser = add_command(things, "study", show_study, purpose, example)
     parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")
     purpose = "estimator that the others are compared with on a cohort, the first one if left out"
     parser.add_argument("--baseline", metavar="LABEL", help=purpose)
+
+
+def show_study(args: argparse.Namespace) -> None:
+    """Report on what a study has written."""
+    report(args.folder, args.baseline)

@@ -49,19 +49,6 @@ class Way:
         """Return the names of its options that are there."""
         return [name_of(opt) for opt in self.options if getattr(args, opt.dest) is not None]
 
-    def complete(self, args: argparse.Namespace) -> None:
-        """Put in the defaults of its options, or raise WrongUsage if one has to be there."""
-        given = self.given(args)
-        lacking = [name_of(option) for option in self.required if name_of(option) not in given]
-        if lacking:
-            raise WrongUsage(
-                f"the following arguments are required with {name_of(self.source)}: "
-                f"{', '.join(lacking)}"
-            )
-        for dest, default in self.defaults.items():
-            if getattr(args, dest) is None:
-                setattr(args, dest, default)
-
 
 class Ways:
     """The things that a command can work on, of which one has to be chosen.
@@ -96,7 +83,16 @@ class Ways:
                         f"argument {option}: goes with {name_of(way.source)}, not with "
                         f"{name_of(chosen.source)}"
                     )
-            chosen.complete(args)
+            given = chosen.given(args)
+            lacking = [name for name in map(name_of, chosen.required) if name not in given]
+            if lacking:
+                raise WrongUsage(
+                    f"the following arguments are required with {name_of(chosen.source)}: "
+                    f"{', '.join(lacking)}"
+                )
+            for dest, default in chosen.defaults.items():
+                if getattr(args, dest) is None:
+                    setattr(args, dest, default)
             chosen.check(args)
         except WrongUsage as wrong:
             self.parser.error(str(wrong))

@@ -45,7 +45,7 @@ from ..training.net import make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
-from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling, rows_of
+from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
 from .samples import DTYPE, like_samples, read
 from .targets import Classes
 
@@ -233,17 +233,17 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         validation = None
         if X_val is not None:
             X_val, y_val, _, _ = self._read_pairs(X_val, y_val, None, reset=False)
-            validation = self._data(X_val, y_val, None)
+            validation = self._data(X_val, y_val, None, np.arange(len(y_val)))
         if getattr(self, "class_weight", None) is not None:
             weight = self.target_.weighed(y, weight, self.class_weight)
-            X, y, weight, kept = self._with_weight(X, y, weight, kept)
+            y, weight, kept = self._with_weight(y, weight, kept)
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if not hasattr(self, "net_"):
-            self._start(X, weight, seed=init)
-        training = self._data(X, y, weight)
+            self._start(X, weight, kept, seed=init)
+        training = self._data(X, y, weight, kept)
         if self.early_stopping and validation is None:
             if groups is not None:
-                groups = np.asarray(groups)[kept]
+                groups = np.asarray(groups)[training.index]
             training, validation = self._hold_out(training, groups, seed=split)
         return self._train(training, validation, self._plan(len(training)), order)
 
@@ -316,7 +316,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         return self
 
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
-        """Return samples, targets, weights or None, and which of those given these are."""
+        """Return all samples, and of those with weight the targets, weights and numbers."""
         fewest = {"ensure_min_samples": 2, "ensure_min_features": self._fewest_features}
         X, y = self._read(X, y, reset=reset, **(fewest if reset else {}), **self._target.checks)
         y, kept = self._target.read(y), np.arange(len(y))
@@ -325,14 +325,12 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         weight = check_sample_weight(
             sample_weight, y, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-        return self._with_weight(X, y, weight, kept)
+        return X, *self._with_weight(y, weight, kept)
 
-    def _with_weight(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
-        """Leave out samples without weight, which batch norm would not."""
-        if weight.all():
-            return X, y, weight, kept
+    def _with_weight(self, y: Any, weight: Any, kept: Any) -> Any:
+        """Leave out samples without weight, which batch norm would not; X is not copied."""
         some = np.flatnonzero(weight)
-        return rows_of(X, some), y[some], weight[some], kept[some]
+        return y[some], weight[some], kept[some]
 
     def _plan(self, n_samples: int) -> Plan:
         """Return how the network is trained on so many samples."""
@@ -350,18 +348,18 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             patience=self.n_iter_no_change if self.early_stopping else None,
         )
 
-    def _start(self, X: Any, weight: Any, seed: int) -> None:
+    def _start(self, X: Any, weight: Any, kept: Any, seed: int) -> None:
         """Find the scaling of the samples, and build the network."""
         self.in_shape_ = X.shape[1:]
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if self.standardize:
-            self.mean_, self.scale_ = self._channel_scaling(X, weight)
+            self.mean_, self.scale_ = self._channel_scaling(X, kept, weight)
         self._built_with = {
             one.name: copy.deepcopy(getattr(self, one.name))
             for one in fields(self)
             if not one.metadata.get("may_change")
         }
-        self._build(seed, resolve_device(self.device), self._plan(len(X)))
+        self._build(seed, resolve_device(self.device), self._plan(len(kept)))
 
     _channel_scaling: ClassVar[Callable[..., Any]] = staticmethod(channel_scaling)
 
@@ -389,12 +387,12 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         n_classes = self.target_.n_outputs if isinstance(self.target_, Classes) else None
         self.net_ = make_net(network, plan, n_classes=n_classes, device=device)
 
-    def _data(self, X: Any, y: Any, weight: Any) -> Any:
+    def _data(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
         """Return what the net trains on."""
         weight = np.ones(len(y)) if weight is None else weight
         weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
         targets = self.target_.encode(y, self.dtype)
-        return Samples(X, np.arange(len(y)), targets, weight, self._to_tensor)
+        return Samples(X, kept, targets, weight, self._to_tensor)
 
     def _to_tensor(self, X: NDArray[Any]) -> Tensor:
         """Return samples as a standardised tensor with memory of its own."""
@@ -447,15 +445,15 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             self.target_ = self._target.of(y, weight, estimator=self) if target is None else target
         if getattr(self, "class_weight", None) is not None:
             weight = self.target_.weighed(y, weight, self.class_weight)
-            X, y, weight, _ = self._with_weight(X, y, weight, kept)
+            y, weight, kept = self._with_weight(y, weight, kept)
         init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if first:
-            self._start(X, weight, seed=init)
+            self._start(X, weight, kept, seed=init)
         else:
             self._check_unchanged()
         plan = replace(self._plan(len(y)), max_epochs=1, schedule="constant", patience=None)
         epoch = len(self.net_.history)  # lest every call shuffles alike
-        return self._train(self._data(X, y, weight), None, plan, (order + epoch) % MAX_SEED)
+        return self._train(self._data(X, y, weight, kept), None, plan, (order + epoch) % MAX_SEED)
 
     def _check_unchanged(self) -> None:
         """Raise ValueError if a parameter is other than when training began that must not be."""

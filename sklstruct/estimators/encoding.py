@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from io import BytesIO
@@ -144,8 +144,13 @@ def decode(value: Any, archive: zipfile.ZipFile, known: Mapping[str, type]) -> A
 def encode_estimator(estimator: Any, name: str, parts: Parts) -> dict[str, Any]:
     """Return an estimator of a registered name by its parameters and what a fit has left."""
     cls, params = type(estimator).__name__, estimator.get_params(deep=False)
-    for part in (estimator, *names_resolved(estimator, params)):
-        if not getattr(part, "storable", True):  # known before it is fitted
+    held = [estimator]
+    for key in [key for key, value in params.items() if isinstance(value, str)]:
+        # What names stand for, so that it is known before a long fit; unknown ones are set later.
+        with suppress(ValueError, AttributeError):
+            held.append(estimator.resolved(key))
+    for part in held:
+        if not getattr(part, "storable", True):
             raise ValueError(
                 f"{type(part).__name__} cannot be stored in a model file, as there is no form for "
                 "what it learns."
@@ -196,14 +201,6 @@ def decode_estimator(content: Mapping[str, Any], archive: zipfile.ZipFile) -> An
         built.net_.history.extend(net["history"])
         estimator.net_ = built.net_
     return estimator
-
-
-def names_resolved(estimator: Any, params: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield what the names among parameters stand for."""
-    for name, value in params.items() if hasattr(estimator, "resolved") else ():
-        with suppress(ValueError):  # one that is unknown now may have been set after the fit
-            if isinstance(value, str):
-                yield estimator.resolved(name)
 
 
 def known_to(make: Any) -> Mapping[str, type]:

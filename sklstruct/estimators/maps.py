@@ -165,7 +165,7 @@ class MapEstimator(NetworkEstimator):
             )
         return values.astype(np.float64) if self._channels_of_y else values
 
-    def _data(self, X: Any, y: Any, weight: Any) -> MapSamples:
+    def _data(self, X: Any, y: Any, weight: Any, kept: Any) -> MapSamples:
         encoded = [self.target_.encode(values, self.dtype) for values in y]
         weight = [np.ones(says.shape) for _, says in encoded] if weight is None else weight
         weight = [w * says for w, (_, says) in zip(weight, encoded, strict=True)]
@@ -177,11 +177,11 @@ class MapEstimator(NetworkEstimator):
         crop = None if X.same and self.crop is None else X.shape[2:]
         return MapSamples(X, [target for target, _ in encoded], weight, self._to_tensor, crop)
 
-    def _with_weight(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
-        return X, y, weight, kept  # here places have weights, and samples stay
+    def _with_weight(self, y: Any, weight: Any, kept: Any) -> Any:
+        return y, weight, kept  # here places have weights, and samples stay
 
     @staticmethod
-    def _channel_scaling(X: Images, weight: Any) -> tuple[Array, Array]:
+    def _channel_scaling(X: Images, kept: Any, weight: Any) -> tuple[Array, Array]:
         rows = [image.reshape(len(image), -1) for image in X]
         n = sum(row.shape[1] for row in rows)
         mean = sum(row.sum(axis=1, dtype=np.float64) for row in rows) / n

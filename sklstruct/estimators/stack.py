@@ -97,9 +97,7 @@ class LinearStack(Params, BaseEstimator):
         random_state = check_random_state(self.random_state)
         # Both parts are drawn anew in every fold, from the same seeds: a fold then differs from
         # the whole in its samples alone.
-        parts = [
-            seeded(clone(self.resolved(name)), random_state) for name in ("network", "linear")
-        ]
+        parts = [seeded(clone(self.resolved(name)), random_state) for name in ("network", "linear")]
 
         def fitted(part: Any, rows: Array) -> Any:
             known = {"sample_weight": weight, "groups": None if groups is None else subjects}

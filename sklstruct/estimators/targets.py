@@ -300,4 +300,3 @@ class Maps:
 def known(labels: Array, ignored: Any) -> NDArray[np.bool_]:
     """Return where labels are not the ignored one."""
     return np.ones(labels.shape, bool) if ignored is None else labels != ignored
-

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..hookspecs import hookimpl
+from .checks import support_size as support_size
 from .frame import Frame as Frame
 from .frame import FrameFamily as FrameFamily
 from .frame import Steering as Steering
@@ -14,6 +15,7 @@ from .morlet import Morlet as Morlet
 from .morlet import half_sphere as half_sphere
 from .naive import Monomials as Monomials
 from .pixel import Pixels as Pixels
+from .product import product_jet as product_jet
 
 
 @hookimpl

@@ -103,10 +103,16 @@ class MapDisplay(Display):
         self.background = canonical("background", background, grid)
         self.truth = canonical("truth", truth, grid)
         if at is not None:
-            self._voxel = self._voxel_at(at)
+            place = np.asarray(at, np.float64)
+            if place.shape != (3,) or not np.isfinite(place).all():
+                raise ValueError(f"at must be three numbers in millimetres, got {at!r}.")
+            voxel = np.rint((np.linalg.inv(self.affine) @ [*place, 1])[:3]).astype(int)
+            if (voxel < 0).any() or (voxel >= self.values.shape).any():
+                raise ValueError(f"at must be a place on {self._grid}, got {at!r}.")
+            self._voxel = tuple(voxel.tolist())
         elif self.values.any():
-            place = np.unravel_index(np.abs(self.values).argmax(), self.values.shape)
-            self._voxel = tuple(int(index) for index in place)
+            strongest = np.unravel_index(np.abs(self.values).argmax(), self.values.shape)
+            self._voxel = tuple(int(index) for index in strongest)
         else:  # nothing is the strongest
             self._voxel = tuple(extent // 2 for extent in self.values.shape)
         self.at = tuple((self.affine @ [*self._voxel, 1])[:3].tolist())
@@ -176,16 +182,6 @@ class MapDisplay(Display):
         self._draw_bar(sheet.axes(left, head + 0.15 * height, BAR, 0.7 * height))
         self.figure_, self.axes_ = sheet.figure, np.array(axes)
         return self
-
-    def _voxel_at(self, at: Any) -> tuple[int, ...]:
-        """Return the voxel at a place in millimetres."""
-        place = np.asarray(at, np.float64)
-        if place.shape != (3,) or not np.isfinite(place).all():
-            raise ValueError(f"at must be three numbers in millimetres, got {at!r}.")
-        voxel = np.rint((np.linalg.inv(self.affine) @ [*place, 1])[:3]).astype(int)
-        if (voxel < 0).any() or (voxel >= self.values.shape).any():
-            raise ValueError(f"at must be a place on {self._grid}, got {at!r}.")
-        return tuple(voxel.tolist())
 
     def _draw_plane(
         self, ax: Axes, normal: int, across: tuple[int, int], ends: tuple[str, str]

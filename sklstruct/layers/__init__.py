@@ -1,5 +1,10 @@
 """Torch modules that several architectures share.  No scikit-learn here."""
 
+from .coarse import CoarseFrameConv as CoarseFrameConv
+from .dimensions import BATCH_NORM as BATCH_NORM
+from .dimensions import CONV as CONV
+from .dimensions import MAX_POOL as MAX_POOL
+from .dimensions import convolve as convolve
 from .dropout import Dropout as Dropout
 from .dropout import adopt_dropout as adopt_dropout
 from .frame_conv import FrameConv as FrameConv

@@ -233,8 +233,9 @@ def corrected_test(
 ) -> dict[str, float]:
     """Return the corrected resampled t-test of the differences of the repeats."""
     found = {
-        repeat: measure(mine, once(mine))[0] - measure(other, once(other))[0]
+        repeat: measure(mine, once)[0] - measure(other, once)[0]
         for repeat, (mine, other) in pairs.items()
+        for once in [np.ones((1, len(mine.subject)))]  # every scan counts once
     }
     differences = pd.Series(found, dtype=float).dropna()
     mean, count = differences.mean(), len(differences)
@@ -242,11 +243,6 @@ def corrected_test(
     test = resampled_t_test(mean, differences.std(), count, share, confidence)
     named = {"low": test.low, "high": test.high, "t": test.t, "p_corrected": test.p}
     return {"n_repeats": count, "difference": mean, **{k: float(v) for k, v in named.items()}}
-
-
-def once(outcome: Outcome) -> Floats:
-    """Return weights that count every scan once."""
-    return np.ones((1, len(outcome.subject)))
 
 
 def exchange_test(
@@ -259,10 +255,12 @@ def exchange_test(
     # A subject is exchanged in all repeats or in none: its predictions belong together.
     swaps = exchanges(len(subjects), n_permutations, rng)
     ends = np.cumsum([len(mine.subject) for mine, _ in pairs.values()])[:-1]
-    differences = [
-        exchanged_difference(mine, other, measure, swaps[:, at])
-        for (mine, other), at in zip(pairs.values(), np.split(places, ends), strict=True)
-    ]
+    differences = []
+    for (mine, other), at in zip(pairs.values(), np.split(places, ends), strict=True):
+        # Both own shares of the same 2 n predictions, so that an exchange is a weighting.
+        both = Outcome(*(np.concatenate(pair) for pair in zip(mine, other, strict=True)))
+        kept = np.hstack([1 - swaps[:, at], swaps[:, at]])
+        differences.append(measure(both, kept) - measure(both, 1 - kept))
     size = np.abs(mean_of_defined(np.stack(differences), axis=0))
     return float(np.mean(size >= size[0] - TIE)) if np.isfinite(size[0]) else np.nan
 
@@ -275,16 +273,6 @@ def exchanges(n_subjects: int, n_permutations: int, rng: np.random.Generator) ->
     swaps = rng.integers(0, 2, size=(1 + n_permutations, n_subjects)).astype(np.float64)
     swaps[0] = 0  # what was observed is one of the exchanges, so that p is never zero
     return swaps
-
-
-def exchanged_difference(mine: Outcome, other: Outcome, measure: Measure, swaps: Floats) -> Floats:
-    """Return the difference of a metric, (n_exchanges,), when scans change their owners.
-
-    Both methods own shares of the same 2 n predictions, so that an exchange is a weighting.
-    """
-    both = Outcome(*(np.concatenate(pair) for pair in zip(mine, other, strict=True)))
-    kept = np.hstack([1 - swaps, swaps])
-    return measure(both, kept) - measure(both, 1 - kept)
 
 
 def holm(p: Floats) -> Floats:

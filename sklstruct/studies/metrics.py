@@ -183,39 +183,25 @@ def outcomes(results: CohortResults) -> dict[Key, Outcome]:
     table = table.sort_values("scan", kind="stable")
     classes = results.classes.tolist()
     labels, predicted = (codes(table[name], classes) for name in ("label", "predicted"))
-    scores = scores_of(table, results.classes)
+    probabilities, one_hot = table["probabilities"].to_numpy(bool), np.eye(len(classes))[labels]
+    scores = table[score_columns(results.classes)].to_numpy(np.float64)
+    # Probabilities sum to one, also those that came in float32.
+    scores = scores / np.where(probabilities, scores.sum(axis=1), 1.0)[:, None]
+    known = np.where(probabilities, 1.0, np.nan)  # decision values have neither loss
+    # Halved for two classes, it is the score that Brier defined for events.
+    squared = ((scores - one_hot) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
+    of_label = np.clip(scores[np.arange(len(labels)), labels], EPSILON, 1 - EPSILON)
     # Numbers in place of names: resampling then only picks columns of weights.
     columns = (
         *(pd.factorize(table[name])[0] for name in ("scan", "subject")),
-        np.eye(len(classes))[labels],
-        (labels == predicted).astype(np.float64),
-        scores,
-        *losses(labels, scores, table["probabilities"].to_numpy(bool)),
+        *(one_hot, (labels == predicted).astype(np.float64), scores),
+        *(known * squared, -known * np.log(of_label)),
     )
     rows = table.groupby(KEY, sort=False).indices
     return {
         key: Outcome._make([*(column[at] for column in columns), rankdata(scores[at], axis=0)])
         for key, at in ((key, rows[key]) for key in keys(results.fits))
     }
-
-
-def scores_of(table: pd.DataFrame, classes: Array) -> Floats:
-    """Return the scores of the classes; probabilities sum to one, also those from float32."""
-    scores = table[score_columns(classes)].to_numpy(np.float64)
-    sums = np.where(table["probabilities"], scores.sum(axis=1), 1.0)
-    return scores / sums[:, None]
-
-
-def losses(
-    labels: Array, scores: Floats, probabilities: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
-    """Return Brier and log loss of each scan; nan where the scores are no probabilities."""
-    n_classes = scores.shape[1]
-    known = np.where(probabilities, 1.0, np.nan)
-    # Halved for two classes, it is the score that Brier defined for events.
-    squared = ((scores - np.eye(n_classes)[labels]) ** 2).sum(axis=1) / (2 if n_classes == 2 else 1)
-    of_label = np.clip(scores[np.arange(len(labels)), labels], EPSILON, 1 - EPSILON)
-    return known * squared, -known * np.log(of_label)
 
 
 def codes(labels: pd.Series[Any], classes: list[Any]) -> NDArray[np.intp]:

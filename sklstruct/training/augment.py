@@ -71,6 +71,8 @@ class Augment(Params):
         Whether to shift by whole samples, which blurs nothing: as by cropping a padded image.
     """
 
+    _keywords_only = False
+
     shift: float = param(0.0, STRENGTH)
     rotation: float = param(0.0, real(least=0, most=180))
     scale: float = param(0.0, STRENGTH)

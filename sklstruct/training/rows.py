@@ -54,13 +54,6 @@ class Unread:
         return samples
 
 
-def rows_of(X: Array | Unread, kept: NDArray[np.intp]) -> Array | Unread:
-    """Return some of the samples; what is unread stays so."""
-    if isinstance(X, Unread):
-        return Unread(X.read, X.index[kept], X.sample_shape, X.dtype)
-    return X[kept]
-
-
 def one_ahead(function: Callable[[Key], Value], keys: Iterable[Key]) -> Iterator[Value]:
     """Yield ``function(key)`` for every key, computed by a thread while its precursor is used.
 
@@ -82,18 +75,26 @@ def call_in_thread(function: Callable[[Key], Value], key: Key) -> Future[Value]:
     return call
 
 
-def channel_scaling(X: Array | Unread, weight: Any) -> tuple[Array, Array]:
-    """Return (weighted) mean and standard deviation of every channel, each (channels,)."""
+def channel_scaling(X: Array | Unread, index: NDArray[np.intp], weight: Any) -> tuple[Array, Array]:
+    """Return (weighted) mean and standard deviation of every channel, each (channels,).
+
+    Parameters
+    ----------
+    X : ndarray or Unread, shape (m, channels, *spatial)
+    index : ndarray of int, shape (n,)
+        Which of the samples count.
+    weight : ndarray, shape (n,), or None
+    """
     spatial = tuple(range(2, len(X.shape)))
     size = max(1, VALUES_AT_ONCE // prod(X.shape[1:]))
-    pieces = [slice(start, start + size) for start in range(0, X.shape[0], size)]
-    means, squares = np.empty((2, *X.shape[:2]))
+    pieces = [slice(start, start + size) for start in range(0, len(index), size)]
+    means, squares = np.empty((2, len(index), X.shape[1]))
     for rows in pieces:
         # Sums of contiguous arrays round alike, whatever the layout that X came in.
-        means[rows] = np.ascontiguousarray(X[rows]).mean(axis=spatial, dtype=np.float64)
+        means[rows] = np.ascontiguousarray(X[index[rows]]).mean(axis=spatial, dtype=np.float64)
     mean = np.average(means, axis=0, weights=weight)
     for rows in pieces:
-        centred = np.ascontiguousarray(X[rows]) - mean.reshape(-1, *(1,) * len(spatial))
+        centred = np.ascontiguousarray(X[index[rows]]) - mean.reshape(-1, *(1,) * len(spatial))
         squares[rows] = np.square(centred, out=centred).mean(axis=spatial)
     variance = np.average(squares, axis=0, weights=weight)
     return mean, np.sqrt(np.where(variance > 0, variance, 1))
