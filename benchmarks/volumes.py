@@ -2,7 +2,7 @@
 
 Hold-outs of a quarter of the subjects (of half of them where the cohort is simulated),
 stratified, the same for every classifier; defaults throughout.  Defaults were chosen on other
-hold-outs of the same cohorts.  Stopped and started again it continues.  Needs the folders t1
+hold-outs of the same cohorts, or within their training parts.  Stopped and started again it continues.  Needs the folders t1
 and hippocampus in the folder that SKLSTRUCT_DATA names.  Results go to volumes.csv, one row a fit.
 """
 
