@@ -1,9 +1,10 @@
-"""Classifiers of volumes on cohorts of 73 to 300 scans: RFNiN, plain NiN, stacks, linear baselines.
+"""Classifiers of volumes on cohorts of 73 to 300 scans: RFNiN, its twin, stacks, linear baselines.
 
 Hold-outs of a quarter of the subjects (of half of them where the cohort is simulated),
 stratified, the same for every classifier; defaults throughout.  Defaults were chosen on other
-hold-outs of the same cohorts, or within their training parts.  Stopped and started again it continues.  Needs the folders t1
-and hippocampus in the folder that SKLSTRUCT_DATA names.  Results go to volumes.csv, one row a fit.
+hold-outs of the same cohorts, or within their training parts.  Stopped and started again it
+continues.  Needs the folders t1 and hippocampus in the folder that SKLSTRUCT_DATA names.
+Results go to volumes.csv, one row a fit.
 """
 
 import argparse
