@@ -125,6 +125,12 @@ def test_subjects_are_held_out_together_and_weights_go_along():
         assert not set(groups[samples]) & set(groups[sorted(held_out)])
 
 
+def test_weights_are_not_negative():
+    X, y = spots(n=8)
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        LinearStackClassifier(network=SMALL).fit(X, y, sample_weight=-np.ones(8))
+
+
 def test_where_nothing_can_be_held_out_the_linear_part_stands_alone():
     X, y = spots(n=6)
     stack = LinearStackClassifier(network=SMALL, random_state=0).fit(X, [0, 1, 1, 1, 1, 1])

@@ -16,9 +16,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
 from .. import plugins
-from ..compat import check_sample_weight, safe_indexing
+from ..compat import safe_indexing
 from ..params import SEED, Params, integer, param
-from .held_out import best_temperature, held_out_values, subject_numbers
+from .held_out import best_temperature, held_out_values, subject_numbers, weights_of_samples
 
 Array = NDArray[Any]
 
@@ -89,7 +89,7 @@ class LinearStack(Params, BaseEstimator):
             raise ValueError("X must be dense: sparse input is not supported.")
         weight = None
         if sample_weight is not None:
-            weight = check_sample_weight(sample_weight, y, dtype=np.float64, copy=True)
+            weight = weights_of_samples(y, y, sample_weight)
             kept = np.flatnonzero(weight)
             X, y, weight = safe_indexing(X, kept), y[kept], weight[kept]
             groups = None if groups is None else np.asarray(groups)[kept]
