@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 
 from .common import Commands, add_command, add_group, at_least, integers
 from .scans import FOLDER, add_scan_options, listed, open_cohort, problems
@@ -72,8 +73,10 @@ NUMBERS = (
 
 def simulate(args: argparse.Namespace) -> None:
     """Write the cohort and say what it is."""
-    from ..io.simulate import RULES, simulate_cohort
+    from ..io.simulate import Recipe, simulate_cohort
 
     # Options have the names of the parameters, so that none can be forgotten here.
-    print(simulate_cohort(args.out, **{name: getattr(args, name) for name in RULES}))
+    print(
+        simulate_cohort(args.out, **{one.name: getattr(args, one.name) for one in fields(Recipe)})
+    )
     print(f"written to {args.out}; the truth is in {args.out}/derivatives/truth")

@@ -37,26 +37,15 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         The subclass that says why the place cannot be written to; its message names ``path``.
     """
     path = Path(path)
-    # In the same folder, because only within a file system is moving a file one step; and under
-    # a name of its own, because other processes may write the same file now.
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Cannot write: Is a directory", str(path))
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        stream: IO[Any] = open(temporary, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115
-    except OSError as error:  # it names the temporary file, which the caller does not know
-        raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
-    try:
-        with stream:
-            yield stream
-            stream.flush()
-            # After a loss of power there may be a name without a content otherwise.
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:  # Ctrl-C must not leave anything either
-        temporary.unlink(missing_ok=True)
-        raise
+    stream: IO[Any]
+    with replacing(path) as temporary, open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
+        yield stream
+        stream.flush()
+        # After a loss of power there may be a name without a content otherwise.
+        os.fsync(stream.fileno())
 
 
 @contextmanager
@@ -65,16 +54,27 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = path.absolute()  # of "." there is no folder beside it
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(errno.EEXIST, "Must be absent or an empty folder", str(path))
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
+    with replacing(path) as temporary:
         temporary.mkdir()
-    except OSError as error:
-        raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
+        yield temporary
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name for a file or folder that takes the place of ``path`` at the end."""
+    # In the same folder, because only within a file system is moving a file one step; and under
+    # a name of its own, because other processes may write the same file now.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException as error:  # Ctrl-C must not leave anything either
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif temporary.exists():
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename == str(temporary):  # unknown to the caller
+            raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
         raise
 
 

@@ -166,7 +166,7 @@ class Cohort:
         subjects = self.table[SUBJECT].nunique()
         parts = [f"{counted(len(self), 'scan')} of {counted(subjects, 'subject')}"]
         if self.target is not None:
-            parts.append(f"{self.target}: {in_short(self._values(self.target))}")
+            parts.append(f"{self.target}: {in_short(values_in(self.table, self.target))}")
         if self.site in self.table:
             parts.append(counted(self.table[self.site].nunique(), "site"))
         head = f"Cohort({self.name!r}, {'; '.join(parts)})"
@@ -180,20 +180,17 @@ class Cohort:
     @property
     def y(self) -> NDArray[Any] | None:
         """Labels, (n_scans,), or None without a target."""
-        self._sound()
-        return None if self.target is None else self._values(self.target)
+        return values_in(self._sound(), self.target)
 
     @property
     def groups(self) -> NDArray[Any]:
         """Subjects, (n_scans,)."""
-        self._sound()
-        return self._values(SUBJECT)
+        return values_in(self._sound(), SUBJECT)
 
     @property
     def sites(self) -> NDArray[Any] | None:
         """Sites, (n_scans,), or None if the table has no such column."""
-        self._sound()
-        return self._values(self.site) if self.site in self.table else None
+        return values_in(self._sound(), self.site)
 
     def take(self, scans: ArrayLike) -> Self:
         """Return the cohort of some scans, given by their numbers or by a mask."""
@@ -255,10 +252,11 @@ class Cohort:
         more = len(self.report) - SHOWN
         return [head, *lines, *([f"  and {more} more, see report"] if more > 0 else [])]
 
-    def _values(self, column: str) -> NDArray[Any]:
-        """Return a column as a plain array."""
-        # By way of a list NumPy finds the type; pandas would give objects, or a type of its own.
-        return np.array(self.table[column].tolist())
+
+def values_in(table: pd.DataFrame, column: str | None) -> Any:
+    """Return a column as a plain array, or None if the table has no such column."""
+    # By way of a list NumPy finds the type; pandas would give objects, or a type of its own.
+    return np.array(table[column].tolist()) if column in table else None
 
 
 def as_report(problems: list[Problem]) -> pd.DataFrame:

@@ -54,15 +54,10 @@ def load_file(name: str) -> Dataset:
         If the environment variable is not set, or the file is not in the folder.
     """
     folder = data_folder()
-    if folder is None:
+    if folder is None or not (path := folder / f"{name}.npz").is_file():
+        absent = "" if folder is None else f", and there is no {path}"
         raise FileNotFoundError(
-            f"The data set {name!r} is read from a file: set the environment variable {VARIABLE} "
-            f"to the folder that holds {name}.npz."
-        )
-    path = folder / f"{name}.npz"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no file {path}: put {name}.npz into the folder, or set the environment "
-            f"variable {VARIABLE} to the folder that holds it."
+            f"The data set {name!r} is read from a file{absent}: set the environment variable "
+            f"{VARIABLE} to the folder that holds {name}.npz."
         )
     return read_npz(path, name)

@@ -53,27 +53,23 @@ def read_participants(path: Path, target: str | None) -> Rows:
             f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{content[place]:02x}."
         )
     lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
-    numbered = []
     try:
-        for cells in lines:
-            if cells:
-                numbered.append((lines.line_num, [cell.strip() for cell in cells]))
+        numbered = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if cells]
     except csv.Error as error:
         raise ValueError(f"{path}, line {lines.line_num}: {error}.") from error
     if not numbered:
         raise ValueError(f"{path} is empty, but must be a table with a column {SUBJECT!r}.")
     (first, header), *rest = numbered
     check_header(f"{path}, line {first}", header, target)
+    if not rest:
+        raise ValueError(f"{path} has a header but no participants.")
+    rows: Rows = {}
     for line, cells in rest:
         if len(cells) != len(header):
             raise ValueError(
                 f"{path}, line {line}: there must be {len(header)} cells separated by tabs, as "
                 f"in the header, got {len(cells)}."
             )
-    if not rest:
-        raise ValueError(f"{path} has a header but no participants.")
-    rows: Rows = {}
-    for line, cells in rest:
         values = (None if cell in MISSING else cell for cell in cells)
         rows[line] = {SESSION: None, **dict(zip(header, values, strict=True))}
     return rows
@@ -84,10 +80,8 @@ def check_header(where: str, header: list[str], target: str | None) -> None:
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise ValueError(f"{where}: every column must have a name of its own, got twice {twice}.")
     if SUBJECT not in header:
-        separators = [sign for sign in ",;" if len(header) == 1 and sign in header[0]]
-        hint = (
-            f" Columns must be separated by tabs, not by {separators[0]!r}." if separators else ""
-        )
+        sign = next((sign for sign in ",;" if len(header) == 1 and sign in header[0]), None)
+        hint = f" Columns must be separated by tabs, not by {sign!r}." if sign else ""
         raise ValueError(f"{where}: there must be a column {SUBJECT!r}, got {header}.{hint}")
     if target is not None and target not in header:
         raise ValueError(

@@ -7,7 +7,7 @@ right, y to the front, z up), so that the same head can be sampled on any grid.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -135,17 +135,12 @@ def folding(points: Field) -> Field:
     """
     centre, axes = map(column, CEREBRUM)
     rho = np.linalg.norm((points - centre) / axes, axis=0) + 1e-9
-    vectors, phases = fold_waves()
+    # The same in all heads.
+    vectors, phases = draw_waves(np.random.default_rng(20), FOLDS, FOLD_LENGTHS)
     field = sum_waves(centre + (points - centre) / rho, vectors, phases, np.ones((1, FOLDS)))
     # A wave over its slope is the distance from its zero, near there.
     slope = np.linalg.norm(vectors) / np.sqrt(3)  # root mean square along the surface
     return rho * field[0] / slope
-
-
-@cache
-def fold_waves() -> tuple[Field, Field]:
-    """Return the wave vectors and phases of the folds, the same in all heads."""
-    return draw_waves(np.random.default_rng(20), FOLDS, FOLD_LENGTHS)
 
 
 def draw_waves(
@@ -194,20 +189,11 @@ def choose_anatomy(template: str | None, width: float) -> Anatomy:
             "template='MNI152' takes its tissue maps from nilearn, which cannot be imported "
             f"({error}): install it with pip install nilearn, or leave out the template."
         ) from error
-    grey, white, brain = (
-        load(2)  # mm
-        for load in (
-            datasets.load_mni152_gm_template,
-            datasets.load_mni152_wm_template,
-            datasets.load_mni152_brain_mask,
-        )
-    )
-    inverse = np.linalg.inv(grey.affine)
+    kinds = ("gm_template", "wm_template", "brain_mask")
+    images = [getattr(datasets, f"load_mni152_{kind}")(2) for kind in kinds]  # mm
+    inverse = np.linalg.inv(images[0].affine)
     sigma = 0.35 * width * np.linalg.norm(inverse[:3, :3], axis=1)  # voxels, against aliasing
-    maps = [
-        gaussian_filter(np.asarray(image.dataobj, dtype=np.float64), sigma)
-        for image in (grey, white, brain)
-    ]
+    maps = [gaussian_filter(image.get_fdata(), sigma) for image in images]
 
     def anatomy(points: Field, ageing: float) -> Tissues:
         voxels = np.tensordot(inverse[:3, :3], points, 1) + column(inverse[:3, 3])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from glob import escape, glob
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +28,11 @@ class Problem(NamedTuple):
 
 
 class Join(NamedTuple):
-    """Rows of a table, the images that were found for each, and images that belong to none."""
+    """Rows of a table, the images that were found for each, and all that might belong to one."""
 
     rows: Rows
     files: dict[int, Files]
-    strays: list[Path]
+    every: Iterable[Path]
 
 
 # Images by their names in a BIDS folder -----------------------------------------------------
@@ -39,12 +40,9 @@ class Join(NamedTuple):
 
 def join_bids(rows: Rows, folder: Path, suffix: str, datatype: str, session: str | None) -> Join:
     """Find the images of participants, of one session or of all that their rows do not name."""
+    labels = {SUBJECT: "sub", SESSION: "ses"}
     rows = {
-        line: {
-            **row,
-            SUBJECT: prefixed("sub", row[SUBJECT]),
-            SESSION: prefixed("ses", row[SESSION]),
-        }
+        line: row | {name: prefixed(entity, row[name]) for name, entity in labels.items()}
         for line, row in rows.items()
     }
     images = bids_images(folder, suffix, datatype)
@@ -54,21 +52,11 @@ def join_bids(rows: Rows, folder: Path, suffix: str, datatype: str, session: str
         images = {key: paths for key, paths in images.items() if key[1] == wanted}
         if not rows or not images:
             raise ValueError(f"session must be one of those in {folder}, got {session!r}.")
-    found: dict[int, Files] = {
-        line: {
-            session: paths
-            for (subject, session), paths in images.items()
-            if subject == row[SUBJECT] and row[SESSION] in (None, session)
-        }
-        for line, row in rows.items()
-    }
-    known = {path for files in found.values() for path in flat(files)}
-    return Join(rows, found, [path for path in flat(images) if path not in known])
-
-
-def flat(images: Mapping[Any, list[Path]]) -> Iterator[Path]:
-    """Return all images one by one."""
-    return (path for paths in images.values() for path in paths)
+    files: dict[int, Files] = {line: {} for line in rows}
+    for (line, row), ((subject, label), paths) in product(rows.items(), images.items()):
+        if subject == row[SUBJECT] and row[SESSION] in (None, label):
+            files[line][label] = paths
+    return Join(rows, files, chain.from_iterable(images.values()))
 
 
 def bids_images(folder: Path, suffix: str, datatype: str) -> dict[Key, list[Path]]:
@@ -95,20 +83,16 @@ def prefixed(entity: str, label: str | None) -> str | None:
 def join_listed(rows: Rows, root: Path, images: str) -> Join:
     """Find the images of rows by a column with paths, or by a pattern with columns in braces."""
     columns = next(iter(rows.values()))
-    if images in columns:
-        cells = {line: row[images] for line, row in rows.items()}
-        found = {line: [root / cell] if cell else [] for line, cell in cells.items()}
-        every: list[Path] = []
-    else:
-        found = {
-            line: matches(root, images, row) if row[SUBJECT] else [] for line, row in rows.items()
-        }
-        every = matches(root, images, dict.fromkeys(columns, "*"), str)
-    known = set(flat(found))
-    files = {line: {rows[line][SESSION]: paths} for line, paths in found.items() if paths}
-    return Join(
-        rows, {**{line: {} for line in rows}, **files}, [p for p in every if p not in known]
-    )
+    listed = images in columns
+    every = [] if listed else matches(root, images, dict.fromkeys(columns, "*"), str)
+    files: dict[int, Files] = {}
+    for line, row in rows.items():
+        if listed:
+            paths = [root / cell] if (cell := row[images]) else []
+        else:
+            paths = matches(root, images, row) if row[SUBJECT] else []
+        files[line] = {row[SESSION]: paths} if paths else {}
+    return Join(rows, files, every)
 
 
 def matches(root: Path, pattern: str, row: Row, quote: Callable[[str], str] = escape) -> list[Path]:
@@ -137,13 +121,17 @@ def sort_out(
     problems: list[Problem] = []
     lines: dict[Any, list[int]] = defaultdict(list)
     owners: dict[str, set[str]] = defaultdict(set)
+    known: set[Path] = set()
     for line, row in join.rows.items():
-        lines[key_of(row)].append(line)
-        for path in flat(join.files[line]):  # by what they are, as links may have other names
-            owners[os.path.realpath(path)].add(" ".join(filter(None, key_of(row))))
+        key = row[SUBJECT], row[SESSION]
+        lines[key].append(line)
+        for path in chain.from_iterable(join.files[line].values()):
+            known.add(path)
+            # By what they are, as links may have other names.
+            owners[os.path.realpath(path)].add(" ".join(filter(None, key)))
     for line, row in join.rows.items():
         subject, files = row[SUBJECT] or "", join.files[line]
-        flaws = row_flaws(row, lines[key_of(row)], target)
+        flaws = row_flaws(row, lines[row[SUBJECT], row[SESSION]], target)
         if not files:
             flaws.append(f"there is no image{f' of {row[SESSION]}' if row[SESSION] else ''}")
         problems += [Problem(subject, f"{tsv}, line {line}", flaw) for flaw in flaws]
@@ -152,13 +140,9 @@ def sort_out(
                 problems.append(Problem(subject, str(paths[0]), flaw))
             elif not flaws:
                 scans.append({**row, SESSION: session, IMAGE: str(paths[0])})
-    problems += [Problem("", str(path), "there is no row for this image") for path in join.strays]
+    strays = (str(path) for path in join.every if path not in known)
+    problems += [Problem("", path, "there is no row for this image") for path in strays]
     return scans, list(dict.fromkeys(problems))
-
-
-def key_of(row: Row) -> tuple[str | None, str | None]:
-    """Return the subject and the session of a row."""
-    return row[SUBJECT], row[SESSION]
 
 
 def row_flaws(row: Row, lines: list[int], target: str | None) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..params import check, integer, one_of, real
+from ..params import Rule, check, integer, one_of, real
 from . import phantom
 from .atomic import new_folder, write_json
 from .cohort import Cohort
@@ -47,53 +47,36 @@ least half of its maximum.
 
 
 SHARE = real(least=0, most=1)
-RULES = {
-    "n_subjects": integer(2),
-    "shape": SHAPE,
-    "spacing": real(least=0.1, most=100),
-    "effect_size": SHARE,
-    "jitter": real(least=0, most=100),
-    "noise": SHARE,
-    "age_effect": SHARE,
-    "site_effect": SHARE,
-    "sites": integer(1),
-    "template": one_of("MNI152") | None,
-    "random_state": integer(0),
-}
+
+
+def ruled(rule: Rule) -> Any:
+    """Return a field that must be given, and that a rule must hold for."""
+    return field(metadata={"rule": rule})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The parameters of ``simulate_cohort``, checked."""
 
-    n_subjects: int
-    shape: tuple[int, ...]
-    spacing: float
-    effect_size: float
-    jitter: float
-    noise: float
-    age_effect: float
-    site_effect: float
-    sites: int
-    template: str | None
-    random_state: int
+    n_subjects: int = ruled(integer(2))
+    shape: tuple[int, ...] = ruled(SHAPE)
+    spacing: float = ruled(real(least=0.1, most=100))
+    effect_size: float = ruled(SHARE)
+    jitter: float = ruled(real(least=0, most=100))
+    noise: float = ruled(SHARE)
+    age_effect: float = ruled(SHARE)
+    site_effect: float = ruled(SHARE)
+    sites: int = ruled(integer(1))
+    template: str | None = ruled(one_of("MNI152") | None)
+    random_state: int = ruled(integer(0))
 
     def __post_init__(self) -> None:
-        for name, rule in RULES.items():
-            check(name, getattr(self, name), rule)
+        for one in fields(self):
+            check(one.name, getattr(self, one.name), one.metadata["rule"])
         covered = np.array(self.shape) * self.spacing
         if (covered < phantom.EXTENT).any():
             wanted, got = (" x ".join(f"{mm:g}" for mm in e) for e in (phantom.EXTENT, covered))
             raise ValueError(f"shape times spacing must cover a head, {wanted} mm, got {got} mm.")
-
-
-class Subject(NamedTuple):
-    """One simulated subject: its row of the table, its image, and the grey matter it has lost."""
-
-    row: dict[str, Any]
-    image: NDArray[np.int16]
-    place: Field
-    lost: Field
 
 
 def simulate_cohort(
@@ -163,16 +146,21 @@ def simulate_cohort(
     ImportError
         If a template is asked for and nilearn is not installed.
     """
-    given = locals()  # the parameters, as long as there is nothing else
-    recipe = Recipe(**{name: given[name] for name in RULES})
+    # The parameters, as long as there is nothing else.
+    recipe = Recipe(**{name: given for name, given in locals().items() if name != "out"})
     anatomy = phantom.choose_anatomy(template, spacing)
     with new_folder(Path(out)) as folder:
         write_cohort(folder, recipe, anatomy)
     return Cohort.from_bids(out, target="diagnosis")
 
 
-def simulate(recipe: Recipe, anatomy: phantom.Anatomy, number: int) -> Subject:
-    """Return one subject, which depends on the seed and its number only."""
+def simulate(
+    recipe: Recipe, anatomy: phantom.Anatomy, number: int
+) -> tuple[dict[str, Any], NDArray[np.int16], Field, Field]:
+    """Return the row and the image of a subject, the place of its loss, and its lost grey matter.
+
+    They depend on the seed and the number of the subject only.
+    """
     # Not one generator for all: a subject must stay the same when a cohort grows.
     rng = np.random.default_rng([recipe.random_state, number])
     # Sick, well, sick, well, and two by two to the sites: so neither says anything of the other.
@@ -196,7 +184,7 @@ def simulate(recipe: Recipe, anatomy: phantom.Anatomy, number: int) -> Subject:
         "site": f"site{site + 1}",
         "diagnosis": PATIENT if sick else CONTROL,
     }
-    return Subject(row, np.rint(image).astype(np.int16), place, lost)
+    return row, np.rint(image).astype(np.int16), place, lost
 
 
 def shading(recipe: Recipe, points: Field, site: int) -> Field:
@@ -210,23 +198,22 @@ def shading(recipe: Recipe, points: Field, site: int) -> Field:
 
 def write_cohort(folder: Path, recipe: Recipe, anatomy: phantom.Anatomy) -> None:
     """Write images, tables and descriptions, and the truth about them."""
-    rows, places = [], []
-    lost = np.zeros(recipe.shape)
+    rows, places, total = [], [], np.zeros(recipe.shape)
     affine = phantom.grid_affine(recipe.shape, recipe.spacing)
     for number in range(recipe.n_subjects):
-        subject = simulate(recipe, anatomy, number)
-        name = subject.row["participant_id"]
-        rows.append(subject.row)
-        lost += subject.lost
-        if subject.row["diagnosis"] == PATIENT:
-            places.append((name, *np.round(subject.place, 2)))
-        write_image(folder / name / "anat" / f"{name}_T1w.nii.gz", subject.image, affine)
+        row, image, place, lost = simulate(recipe, anatomy, number)
+        name = row["participant_id"]
+        rows.append(row)
+        total += lost
+        if row["diagnosis"] == PATIENT:
+            places.append((name, *np.round(place, 2)))
+        write_image(folder / name / "anat" / f"{name}_T1w.nii.gz", image, affine)
     write_table(folder / "participants.tsv", pd.DataFrame(rows))
     write_json(folder / "participants.json", DESCRIPTIONS)
     write_json(folder / "dataset_description.json", description("raw", "Simulated heads"))
     (folder / "README").write_text(README.format(version=__version__), encoding="utf-8")
     truth = folder / "derivatives" / "truth"
-    mask = (lost > 0) & (lost >= lost.max() / 2)
+    mask = (total > 0) & (total >= total.max() / 2)
     write_image(truth / "label-atrophy_mask.nii.gz", mask.astype(np.uint8), affine)
     write_table(truth / "atrophy.tsv", pd.DataFrame(places, columns=["participant_id", *"xyz"]))
     write_json(truth / "simulation.json", asdict(recipe))

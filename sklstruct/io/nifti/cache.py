@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from numpy.typing import NDArray
-
 from ..atomic import atomic_write
-
-Array = NDArray[Any]
+from .grid import Array
 
 DIGEST = 32  # bytes
 VERSION = 2  # of what is computed; a new one makes entries of the old one invisible

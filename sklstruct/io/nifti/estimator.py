@@ -7,19 +7,17 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ...params import FLAG, Rule, instance_of, integer, one_of, param, real
 from .file import MAX_BYTES, StrPath, check_size, read_grid, write_volume
-from .grid import Box, Grid, resample
+from .grid import Array, Box, Grid, resample
 from .intensity import SCALINGS
 from .lazy import WHOLE, LazyVolumes, VolumeReader, check_same_grid
 from .mask import bounding_box, brain_mask, read_mask
 from .paths import PATH, PATTERN, TakesPaths, find_volumes
-
-Array = NDArray[Any]
 
 SMALLEST = 1e-6  # millimetres; no voxel is as small as that
 
@@ -248,14 +246,6 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
             raise ValueError("affine needs a shape beside it, and no spacing.")
 
     def _reader(self, box: Box = WHOLE, mask: Array | None = None) -> VolumeReader:
-        return VolumeReader(
-            grid=self.grid_,
-            box=box,
-            mask=mask,
-            scaling=self.scaling,
-            percentiles=self.percentiles,
-            smoothing_fwhm=self.smoothing_fwhm,
-            same_as=self.file_grid_,
-            cache_dir=self.cache_dir,
-            max_bytes=self.max_bytes,
-        )
+        names = "scaling", "percentiles", "smoothing_fwhm", "cache_dir", "max_bytes"
+        params = {name: getattr(self, name) for name in names}
+        return VolumeReader(self.grid_, box, mask, same_as=self.file_grid_, **params)

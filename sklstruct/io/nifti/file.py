@@ -13,12 +13,10 @@ from typing import IO, Any
 
 import numpy as np
 from nibabel import Nifti1Header, Nifti1Image, Nifti2Header
-from numpy.typing import NDArray
 
 from ..atomic import atomic_write
-from .grid import Grid, to_canonical
+from .grid import Array, Grid, to_canonical
 
-Array = NDArray[Any]
 StrPath = str | os.PathLike[str]
 
 MAX_BYTES = 2**31
@@ -168,12 +166,10 @@ def opened(path: StrPath) -> Iterator[tuple[IO[bytes], int]]:
         size = os.fstat(raw.fileno()).st_size
         zipped = raw.read(len(GZIP_START)) == GZIP_START  # names are often wrong about it
         raw.seek(0)
-        if not zipped:
+        if zipped:
+            yield gzip.GzipFile(fileobj=raw), size * GZIP_RATIO  # type: ignore[misc]
+        else:
             yield raw, size
-            return
-        stream: Any
-        with gzip.GzipFile(fileobj=raw) as stream:
-            yield stream, size * GZIP_RATIO
 
 
 def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
@@ -192,13 +188,9 @@ def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
         raise ValueError(f"a volume must have three axes with voxels on them, got shape {shape}")
     shape = shape[:3]
     slope, intercept = found.get_slope_inter()
-    header = VolumeHeader(
-        grid=Grid(shape, np.asarray(found.get_best_affine(), np.float64)),
-        dtype=found.get_data_dtype(),
-        offset=found.get_data_offset(),
-        slope=1.0 if slope is None else slope,
-        intercept=0.0 if intercept is None else intercept,
-    )
+    scale = (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
+    grid = Grid(shape, np.asarray(found.get_best_affine(), np.float64))
+    header = VolumeHeader(grid, found.get_data_dtype(), found.get_data_offset(), *scale)
     if header.dtype.kind not in "iuf":
         raise ValueError(f"voxels must be real numbers, got dtype {header.dtype}")
     if header.offset < 0 or header.end > capacity:

@@ -137,15 +137,12 @@ def resample(
     resampled : ndarray, shape target.shape
         The very ``values`` where the grids agree and there is no ``out``.
     """
-    if source.agrees(target):
-        if out is None:
-            return values
-        out[...] = values
-        return out
+    if source.agrees(target) and out is None:
+        return values
     result = np.empty(target.shape, values.dtype) if out is None else out
-    matrix, offset = voxel_map(source, target)
-    order = 0 if nearest else 1
-    ndimage.affine_transform(
-        values, matrix, offset, target.shape, result, order=order, mode="grid-constant"
-    )
+    if source.agrees(target):
+        result[...] = values
+    else:
+        rule: dict[str, Any] = {"order": 0 if nearest else 1, "mode": "grid-constant"}
+        ndimage.affine_transform(values, *voxel_map(source, target), target.shape, result, **rule)
     return result

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-Array = NDArray[Any]
+from .grid import Array
 
 SCALINGS = ("zscore", "percentile")
 FWHM = np.sqrt(8 * np.log(2))  # full width at half maximum of a Gaussian of deviation 1

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import cache
 from .file import MAX_BYTES, StrPath, naming, read_grid, read_volume
-from .grid import Box, Grid, resample
+from .grid import Array, Box, Grid, resample
 from .intensity import scale, smooth
-
-Array = NDArray[Any]
 
 WHOLE = (slice(None),) * 3
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from .file import MAX_BYTES, StrPath, naming, read_volume
-from .grid import Box, Grid, resample
+from .grid import Array, Box, Grid, resample
 from .lazy import VolumeReader
-
-Array = NDArray[Any]
 
 BINS = 256
 

@@ -15,10 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from ...params import MAPPING, instance_of, one_of, param
 from .estimator import NiftiVolumes
 from .file import MAX_BYTES, StrPath, naming, read_volume
-from .grid import Grid, resample
+from .grid import Array, Grid, resample
 from .paths import PATH, TakesPaths
-
-Array = NDArray[Any]
 
 LARGEST = 2**24  # single precision holds all integers up to here
 SHOWN = 10  # regions in a message
@@ -166,9 +164,8 @@ class RegionMeans(TransformerMixin, OfRegions):
             if not regions.any():
                 raise ValueError(f"no region has a voxel {where}")
             if missing.size:
-                shown = ", ".join(map(str, missing[:SHOWN])) + (
-                    " ..." if missing.size > SHOWN else ""
-                )
+                shown = ", ".join(map(str, missing[:SHOWN]))
+                shown += " ..." if missing.size > SHOWN else ""
                 raise ValueError(f"{missing.size} of its regions have no voxel {where}: {shown}")
         return regions
 
