@@ -221,7 +221,7 @@ def test_copies_are_complete():
     expected = layer(x)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(twin(x), expected)
-        assert twin.bank._bands  # filled by the call, and not carried along
+        assert twin.bank.bands  # filled by the call, and not carried along
     assert set(layer.state_dict()) == {"weight", "bias"}
 
 

@@ -109,14 +109,12 @@ class Frame:
         n = len(atoms)
         if not atoms.reshape(n, -1).any(axis=1).all():
             raise ValueError(f"An atom of the frame {self.name!r} is zero everywhere.")
-        per_atom = {
-            "labels": tuple(self.labels) or tuple(map(str, range(n))),
-            "orders": np.zeros(n, int) if self.orders is None else np.asarray(self.orders),
-            "scales": np.full(n, np.nan) if self.scales is None else np.asarray(self.scales),
-            "orientations": np.full(n, np.nan)
-            if self.orientations is None
-            else np.asarray(self.orientations),
-        }
+        usual = {"orders": np.zeros(n, int), "scales": np.full(n, np.nan)}
+        usual["orientations"] = usual["scales"]
+        per_atom: dict[str, Any] = {"labels": tuple(self.labels) or tuple(map(str, range(n)))}
+        for field, values in usual.items():
+            given = getattr(self, field)
+            per_atom[field] = values if given is None else np.asarray(given)
         for field, values in per_atom.items():
             if len(values) != n:
                 raise ValueError(f"{field} must have one entry for each of {n} atoms: {values!r}.")
@@ -159,6 +157,11 @@ class Frame:
     def gram(self) -> Array:
         r"""Gram matrix :math:`G_{kl} = \langle \psi_k, \psi_l \rangle`, (n_atoms, n_atoms)."""
         return self.flat @ self.flat.T
+
+    @cached_property
+    def norms(self) -> Array:
+        """Norms of the atoms, shape (n_atoms,)."""
+        return np.sqrt(np.diag(self.gram))
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:

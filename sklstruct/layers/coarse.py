@@ -15,21 +15,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..frames import Frame, GaussianDerivatives
 from ..frames.checks import check_positive
 from ..frames.product import product_jet
 from ..plugins import make_frame
-from .filtering import FilterAndMix, Profile, SeparableFilter, build_tree
-from .frame_conv import WEAKEST_DIRECTION, FrameConv, check_options
-
-Array = NDArray[np.float64]
+from .filtering import Array, Profile, SeparableFilter, agreeing, correlation
+from .frame_conv import FrameConv
 
 WORTHWHILE = 0.8  # a side is reduced where that leaves at most this share of its samples
 
@@ -100,21 +98,22 @@ class ReducedFilter(SeparableFilter):
     def __init__(
         self, factors: tuple[Array, ...], spatial: tuple[int, ...], stride: int, tolerance: float
     ) -> None:
-        factors = tuple(np.round(rows, 12) + 0.0 for rows in factors)  # so that profiles agree
-        self.tree, self.n_atoms = build_tree(factors), len(factors[0])
+        self._grow_tree(factors)
         self.reductions = [
             reduce_bands(
-                {profile: correlation(profile, length, stride) for profile in profiles_of(rows)},
+                {
+                    profile: correlation(profile, length, stride, len(profile) // 2)
+                    for profile in dict.fromkeys(map(tuple, agreeing(rows).tolist()))
+                },
                 tolerance / len(spatial),
             )
             for rows, length in zip(factors, spatial, strict=True)
         ]
-        self._bands = {}
 
     def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""
         x = along_axes(x, [reduction.smooth for reduction in self.reductions])
-        x = FilterAndMix.apply(x, coefficients, self)
+        x = super().__call__(x, coefficients)
         return along_axes(x, [reduction.interpolate for reduction in self.reductions])
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
@@ -122,23 +121,8 @@ class ReducedFilter(SeparableFilter):
         return tuple(len(next(iter(one.bands.values()))) for one in self.reductions)
 
     def _band(self, profile: Profile, axis: int, length: int, like: Tensor) -> Tensor:
-        key = (profile, axis, like.dtype, like.device)
-        if key not in self._bands:
-            self._bands[key] = torch.from_numpy(self.reductions[axis - 1].bands[profile]).to(like)
-        return self._bands[key]
-
-
-def profiles_of(rows: Array) -> list[Profile]:
-    """Return the different profiles among the factors of one axis."""
-    return list(dict.fromkeys(map(tuple, rows.tolist())))
-
-
-def correlation(profile: Profile, length: int, stride: int) -> Array:
-    """Return the correlation with a profile as a matrix, for as many zeros as "same" adds."""
-    centre = len(profile) // 2
-    offsets = np.arange(length) - np.arange(0, length, stride)[:, None] + centre
-    inside = (offsets >= 0) & (offsets < len(profile))
-    return np.where(inside, np.array(profile)[offsets.clip(0, len(profile) - 1)], 0.0)
+        bands = self.reductions[axis - 1].bands
+        return self.bands.like(like, (profile, axis), lambda: bands[profile])
 
 
 def along_axes(x: Tensor, matrices: Sequence[Array | None]) -> Tensor:
@@ -191,70 +175,42 @@ class CoarseFrameConv(FrameConv):
         bias: bool = True,
         tolerance: float = 1e-3,
     ) -> None:
-        nn.Module.__init__(self)  # FrameConv would hold all atoms as arrays
-        check_options(in_channels=in_channels, out_channels=out_channels, stride=stride)
-        self.frame = factored_frame(frame, ndim)
-        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        self.padding = tuple(extent // 2 for extent in self.frame.support)
-        self.padding_mode, self.method = "zeros", "filter"
+        frame = factored_frame(frame, ndim)
+        super().__init__(
+            in_channels, out_channels, frame, stride=stride, bias=bias, method="filter"
+        )
         self.tolerance = check_positive("tolerance", tolerance)
-        self._filters: dict[tuple[int, ...], list[tuple[list[int], ReducedFilter]]] = {}
-        dtype = torch.get_default_dtype()
-        norms = torch.tensor(np.sqrt(np.diag(self.frame.gram)), dtype=dtype)
-        self.register_buffer("norms", norms, persistent=False)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(self.frame)))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.reset_parameters()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_filters": {}}
+    def _atoms(self) -> dict[str, Array]:
+        return {"norms": self.frame.norms}
 
     @property
     def basis(self) -> Tensor:  # type: ignore[override]
         """The atoms of unit norm as one array, (n_atoms, *support), built anew."""
-        atoms = torch.tensor(self.frame.atoms).to(self.weight)
-        return atoms / self.norms.view(-1, *(1,) * self.frame.ndim)
-
-    def reset_parameters(self) -> None:
-        """Draw kernels that are white in the span of the atoms, as ``FrameConv`` does."""
-        norms = np.sqrt(np.diag(self.frame.gram))
-        values, vectors = np.linalg.eigh(self.frame.gram / np.outer(norms, norms))
-        floored = values.clip(WEAKEST_DIRECTION * values[-1])
-        energy = self.in_channels * (values.clip(0) / floored).sum()
-        mixing = (vectors / np.sqrt(floored)) @ vectors.T * np.sqrt(2 / energy)
-        with torch.no_grad():
-            draws = torch.randn_like(self.weight)
-            self.weight.copy_(draws @ torch.from_numpy(mixing).to(draws))
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        return torch.from_numpy(super()._atoms()["basis"]).to(self.weight)
 
     def filters(self, spatial: tuple[int, ...]) -> list[tuple[list[int], ReducedFilter]]:
         """Return the atoms of each scale and their filter, for signals of this shape."""
-        if spatial not in self._filters:
-            factors, scales = self.frame.factors, self.frame.scales
-            assert factors is not None
-            groups = [np.flatnonzero(same_scale(scales, s)) for s in np.unique(scales)]
-            parts = [tuple(rows[atoms] for rows in factors) for atoms in groups]
-            self._filters[spatial] = [
-                (atoms.tolist(), ReducedFilter(part, spatial, self.stride, self.tolerance))
-                for atoms, part in zip(groups, parts, strict=True)
-            ]
-        return self._filters[spatial]
+        return reduced_filters(self.frame, spatial, self.stride, self.tolerance)
 
-    def _filter(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            x, coefficients = x.to(self.weight.dtype), self.coefficients
-            filters = self.filters(tuple(x.shape[2:]))
-            responses = (bank(x, coefficients[:, :, atoms]) for atoms, bank in filters)
-            out = next(responses)
-            for response in responses:
-                out.add_(response)
-            return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
+    def _mixed(self, x: Tensor) -> Tensor:
+        filters, coefficients = self.filters(tuple(x.shape[2:])), self.coefficients
+        return reduce(torch.add, (bank(x, coefficients[:, :, atoms]) for atoms, bank in filters))
 
 
-def same_scale(scales: Array, scale: float) -> Array:
-    """Return which scales equal one; those that are nan equal each other."""
-    return np.isnan(scales) if np.isnan(scale) else scales == scale
+@lru_cache(maxsize=64)
+def reduced_filters(
+    frame: Frame, spatial: tuple[int, ...], stride: int, tolerance: float
+) -> list[tuple[list[int], ReducedFilter]]:
+    """Return what ``CoarseFrameConv.filters`` does, the same for all layers of a frame."""
+    assert frame.factors is not None
+    _, scales = np.unique(frame.scales, return_inverse=True)
+    groups = [np.flatnonzero(scales == scale) for scale in range(scales.max() + 1)]
+    parts = [tuple(rows[atoms] for rows in frame.factors) for atoms in groups]
+    return [
+        (atoms.tolist(), ReducedFilter(part, spatial, stride, tolerance))
+        for atoms, part in zip(groups, parts, strict=True)
+    ]
 
 
 def factored_frame(frame: Any, ndim: int | None) -> Frame:

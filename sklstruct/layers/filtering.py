@@ -13,11 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..frames import Frame
+from .kept import KeptTensors
 
+Array: TypeAlias = NDArray[np.float64]
 Profile: TypeAlias = tuple[float, ...]
 # What follows a profile: branches along the next axis, or the numbers of the finished atoms.
 Tree: TypeAlias = "dict[Profile, Tree | list[int]]"
@@ -41,36 +43,31 @@ class SeparableFilter:
     """
 
     def __init__(self, frame: Frame, stride: int, padding: tuple[int, ...]) -> None:
-        if frame.factors is None:
-            raise ValueError(f"The atoms of the frame {frame.name!r} are not separable.")
+        assert frame.factors is not None
         self.support, self.stride, self.padding = frame.support, stride, padding
-        self.n_atoms = len(frame)
-        self.tree = build_tree(frame.factors)
-        self._bands: dict[Any, Tensor] = {}
+        self._grow_tree(frame.factors)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_bands": {}}
+    def _grow_tree(self, factors: tuple[Array, ...]) -> None:
+        """Sort the atoms into a tree, one level an axis, shared where their factors agree."""
+        profiles = [list(map(tuple, agreeing(rows).tolist())) for rows in factors]
+        self.tree: Any = {}
+        for atom, (*leading, last) in enumerate(zip(*profiles, strict=True)):
+            branch = self.tree
+            for profile in leading:
+                branch = branch.setdefault(profile, {})
+            branch.setdefault(last, []).append(atom)
+        to_axis = range(1, len(factors) + 1)
+        self.passes = [len(set(zip(*profiles[:n], strict=True))) for n in to_axis]
+        self.n_atoms, self.bands = len(factors[0]), KeptTensors()
 
     def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""
-        with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
-            return FilterAndMix.apply(x.to(coefficients.dtype), coefficients, self)
+        return FilterAndMix.apply(self, 2, tuple(x.shape[2:]), x, coefficients)
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the spatial shape of the output."""
         extents = zip(spatial, self.support, self.padding, strict=True)
         return tuple((s + 2 * p - k) // self.stride + 1 for s, k, p in extents)
-
-    def pieces(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
-        """Yield slices of samples and channels whose responses fit the cache."""
-        n, channels = x.shape[:2]
-        single = self.n_atoms * prod(self.output_shape(tuple(x.shape[2:]))) * x.element_size()
-        room = max(1, PIECE_BYTES["cpu" if x.device.type == "cpu" else "other"] // single)
-        some_channels = min(channels, room)
-        some = max(1, room // some_channels)
-        for sample in range(0, n, some):
-            for channel in range(0, channels, some_channels):
-                yield slice(sample, sample + some), slice(channel, channel + some_channels)
 
     def cost(self, shape: tuple[int, ...], out_channels: int) -> float:
         """Return modelled milliseconds of one training step for an input shape.
@@ -79,13 +76,16 @@ class SeparableFilter:
         ratio to ``dense_cost`` matters.
         """
         n, channels, *spatial = shape
-        products, elements, calls = self._work(tuple(spatial))
-        voxels = n * prod(self.output_shape(tuple(spatial)))
-        mixing = voxels * channels * out_channels * self.n_atoms
-        passes = n * channels * (products * 6e-8 + elements * 9e-7)
-        single = self.n_atoms * prod(self.output_shape(tuple(spatial))) * 4
-        pieces = ceil(n * channels / max(1, PIECE_BYTES["cpu"] // single))
-        return mixing * 1e-7 + passes + calls * pieces * 0.024
+        out = self.output_shape(tuple(spatial))
+        elements = [
+            passes * prod(out[: axis + 1]) * prod(spatial[axis + 1 :])
+            for axis, passes in enumerate(self.passes)
+        ]
+        single = self.n_atoms * prod(out)
+        mixing = n * channels * out_channels * single * 1e-7
+        passes = n * channels * (np.dot(elements, spatial) * 6e-8 + sum(elements) * 9e-7)
+        pieces = ceil(n * channels / max(1, PIECE_BYTES["cpu"] // (4 * single)))
+        return mixing + passes + sum(self.passes) * pieces * 0.024
 
     def dense_cost(self, shape: tuple[int, ...], out_channels: int) -> float:
         """Return modelled milliseconds of one training step with composed kernels."""
@@ -96,25 +96,57 @@ class SeparableFilter:
         work = channels * out_channels * taps * (voxels * slow + 2 * self.n_atoms)
         return work * 2e-8 + 0.1
 
-    def _work(self, spatial: tuple[int, ...]) -> tuple[int, int, int]:
-        """Return products, elements written and passes, for one channel of one sample."""
-        out = self.output_shape(spatial)
+    def mix(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """Return the mixed responses y of signals x, (n, out, *spatial_out)."""
+        spatial_out = self.output_shape(tuple(x.shape[2:]))
+        y = x.new_zeros(x.shape[0], len(coefficients), *spatial_out)
+        for samples, channels in self.pieces(x):
+            mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
+            responses = self.responses(x[samples, channels]).view(mixing.shape[1], -1)
+            mixed = (mixing @ responses).view(len(mixing), -1, *spatial_out)
+            y[samples] += mixed.transpose(0, 1)
+        return y
 
-        def walk(tree: Tree, axis: int) -> np.ndarray:
-            total = np.zeros(3, dtype=int)
-            elements = prod(out[: axis + 1]) * prod(spatial[axis + 1 :])
-            for branch in tree.values():
-                total += elements * spatial[axis], elements, 1
-                total += 0 if isinstance(branch, list) else walk(branch, axis + 1)
-            return total
+    def unmix(self, coefficients: Tensor, y: Tensor, spatial: tuple[int, ...]) -> Tensor:
+        """Return the gradient for x of the inner product of the mixed responses with y."""
+        x = y.new_empty(y.shape[0], coefficients.shape[1], *spatial)
+        for samples, channels in self.pieces(x):
+            mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
+            above = y[samples].transpose(0, 1).flatten(1)
+            below = (mixing.T @ above).view(self.n_atoms, -1, *y.shape[2:])
+            shape = mixing.shape[1] // self.n_atoms, -1, *spatial
+            x[samples, channels] = self.adjoint(below, spatial).view(shape).transpose(0, 1)
+        return x
 
-        products, elements, calls = walk(self.tree, 0).tolist()
-        return products, elements, calls
+    def correlate(self, y: Tensor, x: Tensor) -> Tensor:
+        """Return the gradient for the coefficients of that inner product."""
+        found = x.new_zeros(y.shape[1], x.shape[1], self.n_atoms)
+        for samples, channels in self.pieces(x):
+            above = y[samples].transpose(0, 1).flatten(1)
+            responses = self.responses(x[samples, channels]).view(-1, above.shape[1])
+            piece = (above @ responses.T).view(len(above), self.n_atoms, -1)
+            found[:, channels] += piece.transpose(1, 2)
+        return found
+
+    def pieces(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
+        """Yield slices of samples and channels whose responses fit the cache."""
+        if is_traced():  # a graph is one for any number of samples
+            yield slice(None), slice(None)
+            return
+        n, channels, *spatial = x.shape
+        single = self.n_atoms * prod(self.output_shape(tuple(spatial))) * x.element_size()
+        room = max(1, PIECE_BYTES["cpu" if x.device.type == "cpu" else "other"] // single)
+        some_channels = min(channels, room)
+        some = max(1, room // some_channels)
+        for sample in range(0, n, some):
+            for channel in range(0, channels, some_channels):
+                yield slice(sample, sample + some), slice(channel, channel + some_channels)
 
     def responses(self, x: Tensor) -> Tensor:
-        """Map (rows, *spatial) to the responses to all atoms, (n_atoms, rows, *spatial_out)."""
-        out = x.new_empty(self.n_atoms, len(x), *self.output_shape(tuple(x.shape[1:])))
-        self._descend(x, self.tree, 1, out)
+        """Map (n, channels, *spatial) to the responses (n_atoms, channels * n, *spatial_out)."""
+        rows = x.transpose(0, 1).flatten(0, 1)
+        out = x.new_empty(self.n_atoms, rows.shape[0], *self.output_shape(tuple(x.shape[2:])))
+        self._descend(rows, self.tree, 1, out)
         return out
 
     def _descend(self, x: Tensor, tree: Tree, axis: int, out: Tensor) -> None:
@@ -149,72 +181,94 @@ class SeparableFilter:
         return total
 
     def _band(self, profile: Profile, axis: int, length: int, like: Tensor) -> Tensor:
-        """Return a one-dimensional correlation as a matrix, shape (length_out, length)."""
+        """Return a correlation along an axis as a matrix, shape (length_out, length)."""
         padding = self.padding[axis - 1]
-        key = (profile, padding, length, like.dtype, like.device)
-        if key in self._bands:
-            return self._bands[key]
-        padded = length + 2 * padding
-        rows = np.zeros(((padded - len(profile)) // self.stride + 1, padded))
-        for row in range(len(rows)):
-            rows[row, row * self.stride : row * self.stride + len(profile)] = profile
-        inside = rows[:, padding : padding + length]
-        band = torch.tensor(inside, dtype=like.dtype, device=like.device)
-        if type(band) is Tensor:  # and none of those that stand for one while a graph is traced
-            self._bands[key] = band
-        return band
+        return self.bands.like(
+            like,
+            (profile, padding, length),
+            lambda: correlation(profile, length, self.stride, padding),
+        )
 
 
 class FilterAndMix(torch.autograd.Function):
-    """``SeparableFilter`` as a differentiable function that keeps no responses."""
+    r"""``SeparableFilter`` as a differentiable function that keeps no responses.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, coefficients: Tensor, bank: SeparableFilter) -> Tensor:
-        """Return the mixed responses, (n, out_channels, *spatial_out)."""
-        ctx.save_for_backward(x, coefficients)
-        ctx.bank = bank
-        out = x.new_zeros(len(x), len(coefficients), *bank.output_shape(tuple(x.shape[2:])))
-        for samples, channels in bank.pieces(x):
-            mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
-            rows = x[samples, channels].transpose(0, 1).flatten(0, 1)
-            responses = bank.responses(rows).view(mixing.shape[1], -1)
-            mixed = (mixing @ responses).view(len(mixing), -1, *out.shape[2:])
-            out[samples] += mixed.transpose(0, 1)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        """Return the gradients of the signal and of the coefficients."""
-        (x, coefficients), bank = ctx.saved_tensors, ctx.bank
-        grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        grad_c = torch.zeros_like(coefficients) if ctx.needs_input_grad[1] else None
-        for samples, channels in bank.pieces(x):
-            some = x[samples, channels].transpose(0, 1)
-            mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
-            above = grad[samples].transpose(0, 1).reshape(len(mixing), -1)
-            if grad_c is not None:
-                responses = bank.responses(some.flatten(0, 1)).view(mixing.shape[1], -1)
-                piece = (above @ responses.T).view(len(mixing), bank.n_atoms, -1)
-                grad_c[:, channels] += piece.transpose(1, 2)
-            if grad_x is not None:
-                shape = bank.n_atoms, some.shape[0] * some.shape[1], *grad.shape[2:]
-                below = bank.adjoint((mixing.T @ above).view(shape), tuple(x.shape[2:]))
-                grad_x[samples, channels] = below.view(some.shape).transpose(0, 1)
-        return grad_x, grad_c, None
-
-
-def build_tree(factors: tuple[np.ndarray, ...]) -> Tree:
-    """Return the factors of all atoms as a tree, one level an axis, shared where they agree.
-
-    All factors but the last have a largest value of one, so they can be compared after rounding.
+    The inner product :math:`\langle y, \sum_{ik} c_{oik} (\psi_k \star f_i) \rangle` is linear in
+    signals, coefficients and y, which are numbered 0, 1 and 2.  The gradient for one of them is a
+    function of the next two in this circle, and so are the derivatives of that.
     """
-    *leading, last = factors
-    leading = [np.round(axis, 12) + 0.0 for axis in leading]  # there is no -0 any more
-    tree: Any = {}
-    for atom in range(len(last)):
-        branch = tree
-        for axis in leading:
-            branch = branch.setdefault(tuple(axis[atom].tolist()), {})
-        branch.setdefault(tuple(last[atom].tolist()), []).append(atom)
-    return tree
+
+    @staticmethod
+    def forward(
+        bank: SeparableFilter, wanted: int, spatial: tuple[int, ...], one: Tensor, two: Tensor
+    ) -> Tensor:
+        """Return the gradient for what is wanted; for y these are the mixed responses."""
+        if wanted == 0:
+            return bank.unmix(one, two, spatial)
+        return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Keep what derivatives need."""
+        *ctx.how, one, two = inputs
+        ctx.save_for_backward(one, two)
+        ctx.save_for_forward(one, two)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Return the gradients of both tensors."""
+        (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
+        pairs = ((wanted + 1) % 3, two, grad), ((wanted + 2) % 3, grad, one)
+        needed = zip(pairs, ctx.needs_input_grad[3:], strict=True)
+        return (
+            None,
+            None,
+            None,
+            *(
+                FilterAndMix.apply(bank, number, spatial, *pair) if need else None
+                for (number, *pair), need in needed
+            ),
+        )
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        """Return the derivative along a direction."""
+        (one, two), (along_one, along_two) = ctx.saved_tensors, tangents[3:]
+        parts = [
+            FilterAndMix.apply(*ctx.how, *pair)
+            for pair in ((along_one, two), (one, along_two))
+            if all(tensor is not None for tensor in pair)
+        ]
+        return sum(parts[1:], start=parts[0])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+        """Return the results for a batch of tensors, one after another."""
+        *how, one, two = inputs
+        several = [
+            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
+            for tensor, dim in zip((one, two), in_dims[3:], strict=True)
+        ]
+        results = [FilterAndMix.apply(*how, *pair) for pair in zip(*several, strict=True)]
+        return torch.stack(results), 0
+
+
+def agreeing(rows: Array) -> Array:
+    """Return rows of which those that differ by rounding alone are equal."""
+    size = np.exp2(np.floor(np.log2(np.abs(rows).max(axis=1, keepdims=True))))
+    keys = np.hstack([size, np.round(rows / size, 12) + 0.0])  # there is no -0 any more
+    _, first, number = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return rows[first[number.ravel()]]
+
+
+def correlation(profile: Profile, length: int, stride: int, padding: int) -> Array:
+    """Return the correlation with a profile as a matrix, shape (length_out, length)."""
+    n_out = (length + 2 * padding - len(profile)) // stride + 1
+    offsets = np.arange(length) - stride * np.arange(n_out)[:, None] + padding
+    inside = (offsets >= 0) & (offsets < len(profile))
+    return np.where(inside, np.array(profile)[offsets.clip(0, len(profile) - 1)], 0.0)
+
+
+def is_traced() -> bool:
+    """Return whether a graph is being made of what is computed, for tensors of other sizes too."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()

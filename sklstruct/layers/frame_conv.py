@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,12 +17,12 @@ from ..params import check, integer, one_of
 from ..plugins import make_frame
 from .dimensions import CONV, convolve
 from .dropout import Dropout
-from .filtering import SeparableFilter
+from .filtering import Array, SeparableFilter
 
 WEAKEST_DIRECTION = 1e-3  # share of the largest eigenvalue of the Gram matrix
-PADDING = one_of("same", "full", "valid") | integer(0)
 OPTIONS = {
     **dict.fromkeys(("in_channels", "out_channels", "stride"), integer(1)),
+    "padding": one_of("same", "full", "valid") | integer(0),
     "padding_mode": one_of("zeros", "reflect", "replicate", "circular"),
     "method": one_of("auto", "compose", "filter"),
 }
@@ -87,25 +87,22 @@ class FrameConv(nn.Module):
         method: str = "auto",
     ) -> None:
         super().__init__()
-        check_options(
-            in_channels=in_channels,
-            out_channels=out_channels,
-            stride=stride,
-            padding_mode=padding_mode,
-            method=method,
-        )
+        sizes = {"in_channels": in_channels, "out_channels": out_channels, "stride": stride}
+        options = {"padding": padding, "padding_mode": padding_mode, "method": method}
+        for name, value in (sizes | options).items():
+            check(name, value, OPTIONS[name])
+        # NumPy's integers are no sizes to torch
+        self.in_channels, self.out_channels, self.stride = map(int, sizes.values())
         frame = make_frame(frame)
         if not isinstance(frame, Frame):
             frame = build_frame(frame, ndim or 2)
         if ndim not in (None, frame.ndim):
             frame.build(ndim)  # which says that it cannot
         self.frame: Frame = frame
-        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        named = {"same": 2, "full": 1}  # half the support, or all of it but one sample
-        if padding in named:
-            self.padding = tuple((extent - 1) // named[padding] for extent in frame.support)
+        parts = {"same": 2, "full": 1}  # half the support, or all of it but one sample
+        if padding in parts:
+            self.padding = tuple((extent - 1) // parts[padding] for extent in frame.support)
         else:
-            check("padding", padding, PADDING)
             self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
         self.padding_mode, self.method = padding_mode, method
         if frame.factors is None and method == "filter":
@@ -114,13 +111,13 @@ class FrameConv(nn.Module):
                 "are not; use 'compose' or 'auto'."
             )
         inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
-        self.bank = None if frame.factors is None else filter_bank(frame, stride, inner_padding)
-        norms = np.linalg.norm(self.frame.flat, axis=1)
-        basis = self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim)
-        dtype = torch.get_default_dtype()
-        self.register_buffer("norms", torch.tensor(norms, dtype=dtype), persistent=False)
-        self.register_buffer("basis", torch.tensor(basis, dtype=dtype), persistent=False)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.basis.shape[0]))
+        self.bank = (
+            None if frame.factors is None else filter_bank(frame, self.stride, inner_padding)
+        )
+        for name, values in self._atoms().items():
+            rounded = torch.tensor(values, dtype=torch.get_default_dtype())
+            self.register_buffer(name, rounded, persistent=False)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(frame)))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -136,16 +133,32 @@ class FrameConv(nn.Module):
         Eigenvalues of :math:`G` below a thousandth of the largest are raised to that, lest
         atoms that hardly differ start with huge weights that cancel one another.
         """
-        unit = self.basis.double().flatten(1)
-        values, vectors = torch.linalg.eigh(unit @ unit.T)
+        norms = self.frame.norms
+        unit = torch.from_numpy(self.frame.gram / np.outer(norms, norms))
+        values, vectors = torch.linalg.eigh(unit)
         floored = values.clamp_min(WEAKEST_DIRECTION * values[-1])
         mixing = (vectors / floored.sqrt()) @ vectors.T
         energy = self.in_channels * (values.clamp_min(0) / floored).sum()
         with torch.no_grad():
-            draws = torch.randn_like(self.weight)
+            # of one precision, so that equal seeds give equal layers whatever torch's default is
+            draws = torch.randn(self.weight.shape, dtype=torch.float32, device=self.weight.device)
             self.weight.copy_(draws @ (mixing * (2 / energy).sqrt()).to(draws))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    def _atoms(self) -> dict[str, Array]:
+        """Return norms and unit atoms in double precision."""
+        norms = self.frame.norms
+        return {
+            "norms": norms,
+            "basis": self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim),
+        }
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        super()._apply(*args, **kwargs)
+        for name, values in self._atoms().items():  # exact again, whatever they were cast to
+            setattr(self, name, torch.tensor(values).to(self.weight))
+        return self
 
     @property
     def coefficients(self) -> Tensor:
@@ -162,6 +175,11 @@ class FrameConv(nn.Module):
         if x.ndim != self.frame.ndim + 2 or x.shape[1] != self.in_channels:
             wanted = ", ".join(["n", str(self.in_channels)] + ["extent"] * self.frame.ndim)
             raise ValueError(f"FrameConv wants input of shape ({wanted}), got {tuple(x.shape)}.")
+        lower = x.is_floating_point() and x.dtype != torch.float64  # what autocast may change
+        if x.dtype != self.weight.dtype and not (
+            lower and torch.is_autocast_enabled(x.device.type)
+        ):
+            raise TypeError(f"FrameConv wants input of {self.weight.dtype}, got {x.dtype}.")
         extents = zip(x.shape[2:], self.padding, self.frame.support, strict=True)
         if any(s + 2 * p < k for s, p, k in extents):
             raise ValueError(
@@ -171,7 +189,9 @@ class FrameConv(nn.Module):
         padding = self.padding
         if self.padding_mode != "zeros":
             x, padding = self._pad(x), (0,) * self.frame.ndim
-        if self.method_for(tuple(x.shape)) == "filter":
+        # Of a size that a graph leaves open, nothing is known: both costs are those of 1.
+        shape = tuple(size if isinstance(size, int) else 1 for size in x.shape)
+        if self.method_for(shape) == "filter" and not x.is_complex():
             return self._filter(x)
         return convolve(x, self.kernel, self.bias, stride=self.stride, padding=padding)
 
@@ -190,18 +210,13 @@ class FrameConv(nn.Module):
 
     def to_dense(self) -> nn.Module:
         """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
+        names = ("in_channels", "out_channels", "stride", "padding", "padding_mode")
         make: Any = CONV[self.frame.ndim]
         conv = make(
-            self.in_channels,
-            self.out_channels,
-            self.frame.support,
-            stride=self.stride,
-            padding=self.padding,
-            padding_mode=self.padding_mode,
+            **{name: getattr(self, name) for name in names},
+            kernel_size=self.frame.support,
             bias=self.bias is not None,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-        )
+        ).to(self.weight)
         with torch.no_grad():
             conv.weight.copy_(self.kernel)
             if self.bias is not None:
@@ -216,9 +231,13 @@ class FrameConv(nn.Module):
         )
 
     def _filter(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
+            out = self._mixed(x.to(self.weight.dtype))
+            return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
+
+    def _mixed(self, x: Tensor) -> Tensor:
         assert self.bank is not None
-        out = self.bank(x, self.coefficients)
-        return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
+        return self.bank(x, self.coefficients)
 
     def _pad(self, x: Tensor) -> Tensor:
         limit = {"reflect": -1, "circular": 0, "replicate": prod(x.shape)}[self.padding_mode]
@@ -241,13 +260,6 @@ def cheaper(bank: SeparableFilter, shape: tuple[int, ...], out_channels: int) ->
     """Return the cheaper way of computing for an input shape."""
     filtered, composed = bank.cost(shape, out_channels), bank.dense_cost(shape, out_channels)
     return "filter" if filtered < composed else "compose"
-
-
-def check_options(**options: Any) -> None:
-    """Raise ValueError unless the options of a ``FrameConv`` make sense."""
-    for name, value in options.items():
-        if not OPTIONS[name].holds(value):
-            raise ValueError(f"{name} must be {OPTIONS[name].words}, got {value!r}.")
 
 
 def to_dense(network: nn.Module) -> nn.Module:
