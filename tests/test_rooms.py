@@ -12,10 +12,11 @@ MAY_IMPORT = {
     "hookspecs": set(),
     "docstrings": set(),
     "compat": set(),
+    "lazy": set(),
     "params": {"docstrings"},
     "plugins": {"hookspecs"},
     "architecture": {"params", "plugins"},
-    "io": {"hookspecs", "plugins", "params", "compat"},
+    "io": {"hookspecs", "lazy", "plugins", "params", "compat"},
     "studies": {"io", "compat"},
     "frames": {"hookspecs", "params"},
     "layers": {"architecture", "plugins", "params", "frames"},
@@ -32,6 +33,7 @@ MAY_IMPORT |= {
 LIBRARIES = {"numpy", "scipy", "torch", "sklearn", "skorch", "matplotlib", "pandas"}
 DOES_WITHOUT = {  # wherever in the room they would be imported
     **dict.fromkeys(("hookspecs", "docstrings", "params", "plugins", "__init__"), LIBRARIES),
+    "lazy": LIBRARIES,
     "architecture": LIBRARIES - {"torch"},  # for the checker of types only
     "compat": LIBRARIES - {"sklearn"},
     "frames": LIBRARIES - {"numpy"},

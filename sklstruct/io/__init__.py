@@ -1,25 +1,11 @@
 """Data in and out: data sets by name, from files and folders; volumes and cohorts of subjects."""
 
-import importlib
 from typing import Any
 
 from ..hookspecs import hookimpl
+from ..lazy import attach
 
-_HOMES = {
-    "Cohort": "cohort",
-    "Dataset": "dataset",
-    "NiftiVolumes": "nifti.estimator",
-    "OfRegions": "nifti.regions",
-    "RegionMeans": "nifti.regions",
-    "atomic_write": "atomic",
-    "check_leakage": "leakage",
-    "check_volume": "nifti",
-    "find_volumes": "nifti",
-    "load_dataset": "loading",
-    "read_image_folder": "image_folder",
-    "read_npz": "npz",
-    "simulate_cohort": "simulate",
-}
+__getattr__, __dir__ = attach(__name__, __file__)
 
 
 @hookimpl
@@ -40,13 +26,3 @@ def register_datasets() -> dict[str, Any]:
         "cifar10": "sklstruct.io.known:load_cifar10",
         "gtsrb": "sklstruct.io.known:load_gtsrb",
     }
-
-
-def __getattr__(name: str) -> Any:  # importing this package for listing must stay fast
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
