@@ -114,7 +114,8 @@ class WindowedFourier(nn.Module):
             If x has another shape.
         """
         check_signals(x, self.shape)
-        return in_pieces(self._moduli, x, PIECE)
+        with torch.autocast(x.device.type, enabled=False):
+            return in_pieces(self._moduli, x, PIECE)
 
     def _moduli(self, signals: Tensor) -> Tensor:
         """Return the moduli of signals (n, *shape)."""

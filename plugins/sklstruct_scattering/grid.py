@@ -9,6 +9,8 @@ from math import ceil, floor, log2
 import torch
 from torch import Tensor, nn
 
+from sklstruct.layers import is_traced
+
 from .bank import line_support
 from .paths import Axis
 
@@ -97,6 +99,8 @@ def check_signals(x: Tensor, shape: tuple[int, ...]) -> None:
 def in_pieces(compute: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
     """Return what is computed of every signal of x (n, channels, *shape), some at a time."""
     signals = x.flatten(0, 1)
+    if is_traced():  # a graph is one for any number of signals
+        return compute(signals).unflatten(0, x.shape[:2])
     some = signals if len(signals) else x.new_zeros(1, *x.shape[2:])  # no FFT takes nothing
     found = torch.cat([compute(piece) for piece in some.split(size)])
     return found[: len(signals)].unflatten(0, x.shape[:2])

@@ -14,6 +14,7 @@ from numpy.polynomial import Legendre
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sklstruct.layers import KeptTensors, is_traced
 from sklstruct.params import FLAG, Rule, check, integer, real
 
 from .bank import Array
@@ -112,7 +113,7 @@ class HarmonicScattering(nn.Module):
         self.paths: tuple[tuple[int, ...], ...] = tuple(
             path for order in orders for path in combinations(scales, order)
         )
-        self._tensors: dict[Any, Tensor] = {}
+        self.kept = KeptTensors()
 
     def extra_repr(self) -> str:
         """Return the parameters that matter most."""
@@ -138,7 +139,8 @@ class HarmonicScattering(nn.Module):
             If x has another shape.
         """
         check_signals(x, self.shape)
-        return in_pieces(self._coefficients, x, max(1, self._room(x) // (2 * self.L + 1)))
+        with torch.autocast(x.device.type, enabled=False):
+            return in_pieces(self._coefficients, x, max(1, self._room(x) // (2 * self.L + 1)))
 
     def _coefficients(self, volumes: Tensor) -> Tensor:
         """Return the coefficients of volumes (n, D, H, W), (n, n_paths, L + 1, n_powers)."""
@@ -169,7 +171,8 @@ class HarmonicScattering(nn.Module):
             # The factor that makes responses real; moduli do not see its sign.
             spectra = spectra[..., : filters.shape[-1]] * 1j ** (degree % 2)
         # Some harmonics at a time, as nothing but the sum of their squares is kept.
-        parts = filters.split(max(1, self._room(spectra) // max(1, len(spectra))))
+        at_once = len(filters) if is_traced() else self._room(spectra) // max(1, len(spectra))
+        parts = filters.split(max(1, at_once))
         energies = (energy(self._responses(spectra, part)) for part in parts)
         return powered(reduce(torch.add, energies), 0.5)
 
@@ -186,25 +189,18 @@ class HarmonicScattering(nn.Module):
 
     def _filters(self, j: int, degree: int, like: Tensor) -> Tensor:
         """Return the wavelets of a scale and a degree, for spectra of a dtype on a device."""
-        key = (j, degree, like.dtype, like.device)
-        if key not in self._tensors:
+
+        def make() -> NDArray[Any]:
             waves = solid_harmonics(self.shape, self.sigma_0 * 2**j, degree)
-            if self.rotation_covariant:
-                negligible = torch.finfo(like.dtype).eps
-                filters: Any = band(real_harmonics(waves), degree, negligible)
-            else:
-                filters = waves[-1:].conj()  # m = -degree, up to its sign
-            dtype = like.dtype if np.iscomplexobj(filters) else like.real.dtype
-            with torch.inference_mode(False):  # they outlive a mode that gradients cannot pass
-                self._tensors[key] = torch.tensor(filters, dtype=dtype, device=like.device)
-        return self._tensors[key]
+            if not self.rotation_covariant:
+                return waves[-1:].conj()  # m = -degree, up to its sign
+            return band(real_harmonics(waves), degree, negligible=torch.finfo(like.dtype).eps)
+
+        return self.kept.like(like, (j, degree), make)
 
     def _room(self, like: Tensor) -> int:
         """Return how many fields to compute at a time."""
         return max(1, PIECE["cpu" if like.device.type == "cpu" else "other"] // prod(self.shape))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_tensors": {}}
 
 
 def energy(responses: Tensor) -> Tensor:

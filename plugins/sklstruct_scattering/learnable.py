@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .bank import FREQUENCY, SIGMA, Array, Bank, band, plane_bank
+from .bank import FREQUENCY, SIGMA, Wavelet, band
 
 PERIODS = 2  # of the spectrum, to each side, that sampling adds up
 PI_OF_THE_BANK = 3.1415  # which scales the fixed wavelets
@@ -28,8 +28,8 @@ class LearnableMorlets(nn.Module):
 
     Parameters
     ----------
-    bank : Bank
-        The fixed wavelets.
+    wavelets : tuple of Wavelet
+        The fixed ones.
     shape : tuple of int
         Extents of the padded images.
     L : int
@@ -47,30 +47,17 @@ class LearnableMorlets(nn.Module):
     M. Eickenberg and G. Wolf. Parametric scattering networks. CVPR, 2022, section 3.
     """
 
-    def __init__(self, bank: Bank, shape: tuple[int, ...], L: int) -> None:
+    def __init__(self, wavelets: tuple[Wavelet, ...], shape: tuple[int, ...], L: int) -> None:
         super().__init__()
-        wavelets = bank.wavelets(1)
         scales = torch.tensor([2.0**wavelet.j for wavelet in wavelets])
-        self.phi, self.shape, self.J, self.L = bank.phi, shape, bank.coarsest, L
+        self.shape = shape
         self.angle = nn.Parameter(torch.tensor([wavelet.angle for wavelet in wavelets]))
         self.frequency = nn.Parameter(FREQUENCY / scales)
         self.sigma = nn.Parameter(SIGMA * scales)
         self.slant = nn.Parameter(torch.full_like(scales, 4 / L))
 
-    # The low-pass filter follows from the parameters, and would be most of a pickle.
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "phi"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self.phi = plane_bank(self.shape, self.J, self.L).phi
-
-    def resolve(self, like: Tensor) -> ResolvedMorlets:
-        """Return the filters for the parameters of this moment."""
-        return ResolvedMorlets(self.phi, self._spectra().to(like.dtype))
-
-    def _spectra(self) -> Tensor:
-        """Return the Fourier transforms, shape (n_wavelets, *shape)."""
+    def forward(self) -> Tensor:
+        """Return the Fourier transforms for the parameters of this moment, (n_wavelets, *shape)."""
         window = self._gaussians(torch.zeros_like(self.frequency))
         wave = self._gaussians(self.frequency)
         share = wave[:, :1, :1] / window[:, :1, :1]  # so that constants are not seen
@@ -100,15 +87,15 @@ class ResolvedMorlets:
 
     Parameters
     ----------
-    averages : tuple of ndarray
-        The low-pass filter by level.
+    fixed : FixedFilters
+        Has the low-pass filter.
     spectra : Tensor, shape (n_wavelets, *shape)
     """
 
-    averages: tuple[Array, ...]
+    fixed: Any
     spectra: Tensor
 
-    def psi(self, order: int, numbers: tuple[int, ...], level: int) -> Tensor:
+    def psi(self, order: int, numbers: tuple[int, ...], level: int, like: Tensor) -> Tensor:
         """Return the wavelets of these numbers at a level, shape (len(numbers), ...)."""
         chosen = self.spectra[list(numbers)]
         for axis, n in enumerate(self.spectra.shape[1:], start=1) if level else ():
@@ -116,6 +103,6 @@ class ResolvedMorlets:
             chosen = chosen.index_select(axis, places)
         return chosen
 
-    def phi(self, level: int) -> Tensor:
+    def phi(self, level: int, like: Tensor) -> Tensor:
         """Return the low-pass filter at a level."""
-        return torch.tensor(self.averages[level]).to(self.spectra)
+        return self.fixed.phi(level, like)

@@ -158,7 +158,8 @@ class RotoTranslationScattering(nn.Module):
             If x has another shape.
         """
         check_signals(x, self.shape)
-        return in_pieces(lambda some: torch.cat(list(self._orders(some)), 1), x, self._piece(x))
+        with torch.autocast(x.device.type, enabled=False):
+            return in_pieces(lambda some: torch.cat(list(self._orders(some)), 1), x, self._piece(x))
 
     def _orders(self, images: Tensor) -> Iterator[Tensor]:
         """Yield coefficients of images (n, H, W), order by order."""
@@ -177,7 +178,7 @@ class RotoTranslationScattering(nn.Module):
     def _filtered(self, spectra: Tensor, level: int, j: int) -> Tensor:
         """Convolve spectra (n, maps, h, w) with the wavelets j: (n, maps, L, h', w')."""
         numbers = tuple(range(j * self.L, (j + 1) * self.L))
-        psi = self.filters.resolve(spectra.real).psi(1, numbers, level)
+        psi = self.filters.psi(1, numbers, level, spectra)
         return torch.fft.ifft2(filtered(spectra[:, :, None], psi, 2 ** (j - level), 2))
 
     def _along_angles(self, responses: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ class RotoTranslationScattering(nn.Module):
         circle = responses[:, theta % self.L, (theta + beta) % self.L]
         circle = torch.where(half_turns[..., None, None], circle.conj(), circle)
         # One product for all angular wavelets: so short a circle needs no Fourier transform.
-        kernels = torch.tensor(angular_kernels(self.L, self.K)).to(circle)
+        kernels = self.filters.kept.like(circle, "angular", lambda: angular_kernels(self.L, self.K))
         moduli = (kernels @ circle.flatten(3)).abs().unflatten(-1, circle.shape[-2:])
         if self.angle_average:
             scales = moduli.split(circle_sizes(self.L, self.K), dim=2)
@@ -201,7 +202,7 @@ class RotoTranslationScattering(nn.Module):
 
     def _averaged(self, spectra: Tensor, level: int) -> Tensor:
         """Return the averages over 2^J samples of spectra (n, maps, h, w) at a level."""
-        phi = self.filters.resolve(spectra.real).phi(level)
+        phi = self.filters.phi(level, spectra)
         averages = torch.fft.ifft2(filtered(spectra, phi, 2 ** (self.J - level), 2)).real
         return averages[(..., *self.grid.kept(self.J, average=True))]
 

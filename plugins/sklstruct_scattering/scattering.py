@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklstruct.layers import KeptTensors
 from sklstruct.params import FLAG, check, integer
 
 from . import compiled
@@ -22,11 +23,11 @@ from .grid import Grid, check_signals, in_pieces
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
 
-DERIVED = {"paths", "branches", "fixed", "matrices", "plan"}  # much, and soon made anew
+DERIVED = {"paths", "branches", "fixed", "plan"}  # much, and soon made anew
 PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
 
 
-Filters = Union["ResolvedBank", ResolvedMorlets]
+Filters = Union["FixedFilters", ResolvedMorlets]
 # path numbers, their moduli, the spectra of these where paths go on, and their level
 Moduli = tuple[Sequence[int], Tensor, Tensor | None, int]
 
@@ -127,7 +128,7 @@ class Scattering(nn.Module):
         )
         self.learned = None
         if learnable:
-            self.learned = LearnableMorlets(self._bank(), self.padded_shape, self.L)
+            self.learned = LearnableMorlets(self._bank().wavelets(1), self.padded_shape, self.L)
         self._derive()
 
     def _derive(self) -> None:
@@ -137,7 +138,6 @@ class Scattering(nn.Module):
         self.paths: tuple[Path, ...] = scattering_paths(bank, self.max_order, self.average)
         self.branches: tuple[Branch, ...] = branches(self.paths)
         self.fixed = FixedFilters(bank)
-        self.matrices: dict[Any, list[Tensor]] = {}
         usual = self.average and not self.learned
         self.plan = compiled.make_plan(self.grid, bank, self.paths) if usual else None
 
@@ -198,8 +198,11 @@ class Scattering(nn.Module):
             coefficients = compiled.scatter(self.plan, x.flatten(0, 1))
             if coefficients is not None:
                 return coefficients.unflatten(0, x.shape[:2])
-        filters = (self.learned or self.fixed).resolve(x)
-        found = in_pieces(partial(self._coefficients, filters=filters), x, self._piece(x))
+        filters: Filters = self.fixed
+        with torch.autocast(x.device.type, enabled=False):
+            if self.learned is not None:
+                filters = ResolvedMorlets(self.fixed, self.learned().to(x.dtype))
+            found = in_pieces(partial(self._coefficients, filters=filters), x, self._piece(x))
         if self.average:
             return found
         sizes = [prod(extents) for extents in self.map_shapes]
@@ -231,7 +234,7 @@ class Scattering(nn.Module):
     ) -> Iterator[Moduli]:
         """Yield the moduli of branches and below, from the spectra of their parents."""
         for branch in siblings:
-            psi = filters.psi(branch.order, branch.numbers, branch.parent_level)
+            psi = filters.psi(branch.order, branch.numbers, branch.parent_level, spectrum)
             step = 2 ** (branch.level - branch.parent_level)
             # (n, parents, wavelets, ...): all parents meet the same wavelets
             response = filtered(spectrum[:, :, None], psi, step, len(self.shape))
@@ -247,25 +250,18 @@ class Scattering(nn.Module):
         self, modulus: Tensor, spectrum: Tensor | None, level: int, filters: Filters
     ) -> Tensor:
         """Return the averages of moduli at a level, at the places that are kept."""
+        dims = self.grid.dims
         if modulus.dtype == torch.float32 and len(self.shape) > 1:  # short sums, and no FFT
-            for dim, matrix in zip(self.grid.dims, self._matrices(level, modulus), strict=True):
+            for axis, dim in enumerate(dims):
+                matrix = self.fixed.average(self.grid, level, axis, modulus)
                 modulus = (modulus.movedim(dim, -1) @ matrix.mT).movedim(-1, dim)
             return modulus
         if spectrum is None:
-            spectrum = torch.fft.fftn(modulus, dim=self.grid.dims)
+            spectrum = torch.fft.fftn(modulus, dim=dims)
         step = 2 ** (self.coarsest - level)
-        response = filtered(spectrum, filters.phi(level), step, len(self.shape))
+        response = filtered(spectrum, filters.phi(level, modulus), step, len(self.shape))
         kept: Any = self.grid.kept(self.coarsest, average=True)
-        return torch.fft.ifftn(response, dim=self.grid.dims).real[(..., *kept)]
-
-    def _matrices(self, level: int, like: Tensor) -> list[Tensor]:
-        """Return the matrices that average along every axis; they are kept."""
-        key = level, like.device
-        if key not in self.matrices:
-            found = averages(self.fixed.bank, self.grid, level)
-            with torch.inference_mode(False):
-                self.matrices[key] = [torch.tensor(a.matrix).to(like) for a in found]
-        return self.matrices[key]
+        return torch.fft.ifftn(response, dim=dims).real[(..., *kept)]
 
     def _piece(self, x: Tensor) -> int:
         """Return how many signals to compute at a time."""
@@ -286,41 +282,24 @@ class FixedFilters:
     """The filters of a bank as tensors, in the dtype and on the device of the signals."""
 
     def __init__(self, bank: Bank) -> None:
-        self.bank = bank
-        self._resolved: dict[Any, ResolvedBank] = {}
+        self.bank, self.kept = bank, KeptTensors()
 
-    def resolve(self, like: Tensor) -> ResolvedBank:
-        """Return the filters for such signals; they are kept."""
-        key = like.dtype, like.device
-        if key not in self._resolved:
-            self._resolved[key] = ResolvedBank(self.bank, *key)
-        return self._resolved[key]
-
-
-class ResolvedBank:
-    """The filters of a bank in one dtype and on one device, made when first asked for."""
-
-    def __init__(self, bank: Bank, dtype: torch.dtype, device: torch.device) -> None:
-        self.bank, self.dtype, self.device = bank, dtype, device
-        self._tensors: dict[Any, Tensor] = {}
-
-    def psi(self, order: int, numbers: tuple[int, ...], level: int) -> Tensor:
+    def psi(self, order: int, numbers: tuple[int, ...], level: int, like: Tensor) -> Tensor:
         """Return the wavelets of these numbers at a level, shape (len(numbers), ...)."""
-        key = order, numbers, level
-        if key not in self._tensors:
-            wavelets = self.bank.wavelets(order)
-            self._tensors[key] = self._tensor([wavelets[n].levels[level] for n in numbers])
-        return self._tensors[key]
+        wavelets = self.bank.wavelets(order)
+        key = "psi", order, numbers, level
+        return self.kept.like(
+            like, key, lambda: np.stack([wavelets[n].levels[level] for n in numbers])
+        )
 
-    def phi(self, level: int) -> Tensor:
+    def phi(self, level: int, like: Tensor) -> Tensor:
         """Return the low-pass filter at a level."""
-        if level not in self._tensors:
-            self._tensors[level] = self._tensor(self.bank.phi[level])
-        return self._tensors[level]
+        return self.kept.like(like, ("phi", level), lambda: self.bank.phi[level])
 
-    def _tensor(self, values: Any) -> Tensor:
-        with torch.inference_mode(False):  # it is kept, and gradients may be wanted later
-            return torch.tensor(np.asarray(values), dtype=self.dtype, device=self.device)
+    def average(self, grid: Grid, level: int, axis: int, like: Tensor) -> Tensor:
+        """Return the matrix that averages along an axis of moduli at a level."""
+        key = "average", level, axis
+        return self.kept.like(like, key, lambda: averages(self.bank, grid, level)[axis].matrix)
 
 
 def filtered(spectrum: Tensor, psi: Tensor, step: int, ndim: int) -> Tensor:

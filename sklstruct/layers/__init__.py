@@ -7,6 +7,7 @@ from .dimensions import MAX_POOL as MAX_POOL
 from .dimensions import convolve as convolve
 from .dropout import Dropout as Dropout
 from .dropout import adopt_dropout as adopt_dropout
+from .filtering import is_traced as is_traced
 from .frame_conv import FrameConv as FrameConv
 from .frame_conv import to_dense as to_dense
 from .kept import KeptTensors as KeptTensors

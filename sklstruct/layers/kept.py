@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -15,13 +17,15 @@ class KeptTensors(dict[Any, Tensor]):
     Copies and pickles start empty.
     """
 
-    def like(self, x: Tensor, key: Any, make: Callable[[], Any]) -> Tensor:
-        """Return what ``make`` returns, an array, in the dtype and on the device of a tensor."""
+    def like(self, x: Tensor, key: Any, make: Callable[[], NDArray[Any]]) -> Tensor:
+        """Return the array that ``make`` returns, in the precision and on the device of x."""
         key = key, x.dtype, x.device
         if key in self:
             return self[key]
+        values = make()
+        dtype = x.dtype.to_complex() if np.iscomplexobj(values) else x.dtype.to_real()
         with torch.inference_mode(False):  # gradients may be wanted later
-            made = torch.tensor(make(), dtype=x.dtype, device=x.device)
+            made = torch.tensor(values, dtype=dtype, device=x.device)
         if type(made) is Tensor:  # and none of those that stand for one while a graph is traced
             self[key] = made
         return made
