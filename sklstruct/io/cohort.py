@@ -1,7 +1,5 @@
 """Cohorts: subjects with an image and a label each, and what is wrong about the others."""
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What a data set is: samples and their labels, checked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Data sets from folders with one subfolder of images a class."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from PIL import Image, ImageOps
 from .dataset import Dataset, check_samples
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
-GREY_MODES = {"1": "L", "LA": "L"}
 NUMBER_MODES = {"L", "I", "I;16", "F"}  # one number a pixel; everything else is read as colour
 
 
@@ -91,7 +88,7 @@ def read_image(path: Path) -> NDArray[Any]:
                 # Cameras store how they were held beside the pixels, which alone lie on their side.
                 upright = ImageOps.exif_transpose(Image.open(stream))
                 if upright.mode not in NUMBER_MODES:
-                    upright = upright.convert(GREY_MODES.get(upright.mode, "RGB"))
+                    upright = upright.convert("L" if upright.mode in ("1", "LA") else "RGB")
                 image = np.asarray(upright)
             check_samples("an image", image[None])
         except Exception as error:  # every format fails in its own ways

@@ -1,7 +1,5 @@
 """Whether test samples are known from training: the same subjects, or the same images."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

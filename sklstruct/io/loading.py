@@ -1,7 +1,5 @@
 """From what a user writes to a data set: a name, a file or a folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -54,12 +52,9 @@ def load_dataset(
 
 def find_file(name: str, root: str | os.PathLike[str] | None) -> Path | None:
     """Return the file or folder that a name stands for, or None if it is to be looked up."""
-    if root is not None and (file := Path(root) / f"{name}.npz").is_file():
-        return file
+    file, folder = f"{name}.npz", data_folder()
+    places = [] if root is None else [Path(root, file)]
     # A file must not take the place of what has a name: a study would be of other data by chance.
-    if name in entries("dataset"):
-        return None
-    folder = data_folder()
-    if folder is not None and (file := folder / f"{name}.npz").is_file():
-        return file
-    return path if (path := Path(name)).exists() else None
+    if name not in entries("dataset"):
+        places += [*([] if folder is None else [folder / file]), Path(name)]
+    return next(filter(Path.exists, places), None)

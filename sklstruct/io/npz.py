@@ -1,7 +1,5 @@
 """Data sets from NumPy files, which are read but never unpickled."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

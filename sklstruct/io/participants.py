@@ -1,7 +1,5 @@
 """The table of a cohort, read so that nothing is guessed."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections import Counter

@@ -4,8 +4,6 @@ Everything is a function of coordinates in millimetres, laid out as in the MNI s
 right, y to the front, z up), so that the same head can be sampled on any grid.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Which image belongs to which row of a table, and what is wrong about it."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Cohorts of simulated heads whose ground truth is known."""
 
-from __future__ import annotations
-
 import gzip
 import os
 from dataclasses import asdict, dataclass, field, fields

@@ -1,7 +1,5 @@
 """Volumes on disk, for several processes at a time, and trusted only where they are whole."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from hashlib import blake2b

@@ -1,7 +1,5 @@
 """Paths of NIfTI files to volumes, the scikit-learn way."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any, Self

@@ -1,15 +1,12 @@
 """One NIfTI file: read so that no damage goes unnoticed, written whole or not at all."""
 
-from __future__ import annotations
-
 import gzip
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from nibabel import Nifti1Header, Nifti1Image, Nifti2Header
@@ -26,8 +23,7 @@ GZIP_RATIO = 1032  # no compressed byte stands for more than so many
 HEADER_SIZE = 540  # of the longer of the two versions
 
 
-@dataclass(frozen=True)
-class VolumeHeader:
+class VolumeHeader(NamedTuple):
     """What the header of a volume says.
 
     Parameters

@@ -1,7 +1,5 @@
 """Values of voxels: smoothing in millimetres, and scales that subjects can be compared on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

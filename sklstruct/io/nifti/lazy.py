@@ -1,7 +1,5 @@
 """Volumes on a common grid, read when they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -86,13 +84,14 @@ class VolumeReader:
         """Return a volume on the whole grid, neither masked nor scaled."""
         if self.same_as is not None:
             check_same_grid(path, self.same_as, self.max_bytes)
-        compute = partial(self._compute, path)
         if self.cache_dir is None:
-            compute(out)
+            self._compute(path, out)
         else:
             # All that volumes on the whole grid depend on.
             setting = self.grid.shape, self.grid.affine.tolist(), self.smoothing_fwhm
-            cache.fetch(self.cache_dir, cache.key_of(path, setting), out, compute)
+            cache.fetch(
+                self.cache_dir, cache.key_of(path, setting), out, partial(self._compute, path)
+            )
         return out
 
     def _compute(self, path: StrPath, out: Array) -> None:

@@ -1,7 +1,5 @@
 """Where the brain is: masks from files or from the mean of many volumes, and boxes around them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

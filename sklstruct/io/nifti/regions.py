@@ -1,7 +1,5 @@
 """Paths of NIfTI files to one number for each region of an atlas, the scikit-learn way."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -91,16 +89,13 @@ class RegionMeans(TransformerMixin, OfRegions):
         """
         self.check_params()
         shares = self.statistic == "share"
-        if self.volumes is None:
-            volumes = NiftiVolumes(scaling=None if shares else "zscore")
-        elif shares and self.volumes.scaling is not None:
+        volumes = self.volumes or NiftiVolumes(scaling=None if shares else "zscore")
+        if shares and volumes.scaling is not None:
             raise ValueError(
                 "statistic='share' is for volumes that are not scaled: volumes must have "
-                f"scaling=None, got {self.volumes.scaling!r}."
+                f"scaling=None, got {volumes.scaling!r}."
             )
-        else:
-            volumes = clone(self.volumes)
-        self.volumes_ = volumes.fit(X)
+        self.volumes_ = clone(volumes).fit(X)
         self.regions_ = self._regions()
         self.region_labels_ = np.unique(self.regions_[self.regions_ > 0])
         self.region_names_ = names_of(self.region_labels_, self.names)
