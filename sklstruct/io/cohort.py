@@ -121,7 +121,7 @@ class Cohort:
         target : str, default=None
             Column with the labels.
         root : path-like, default=None
-            The folder in which all images must lie; that of the table if None.
+            The folder in which all images, or links to them, must lie; that of the table if None.
         site : str, default="site"
             Column with the sites, which need not be there.
 

@@ -160,14 +160,21 @@ def image_flaw(paths: list[Path], root: Path, owners: Mapping[str, set[str]]) ->
     path, real = paths[0], os.path.realpath(paths[0])
     if len(paths) > 1:
         return f"there are several images where one is wanted, {in_words(p.name for p in paths)}"
-    # A row such as ../../other/scan.nii, or a link, must not bring in what is not of the cohort.
-    if not Path(real).is_relative_to(os.path.realpath(root)):
+    if points_out(path, root):
         return f"the image lies outside of {root}, at {real}"
     if not path.is_file():
         return "the link leads to no file" if path.is_symlink() else "there is no such file"
     if len(owners[real]) > 1:
         return f"the image belongs to several rows, of {in_words(sorted(owners[real]))}"
     return None
+
+
+def points_out(path: Path, root: Path) -> bool:
+    """Whether the name of a file leads out of a folder."""
+    # A row such as ../../other/scan.nii must not bring in what is not of the cohort.  A link in the
+    # folder may: whoever owns the folder made it, as DataLad does for every scan.
+    inner = path.relative_to(root).parts if path.is_relative_to(root) else ("..",)
+    return ".." in inner and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def in_words(things: Iterable[Any]) -> str:
