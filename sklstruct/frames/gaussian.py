@@ -66,12 +66,7 @@ class GaussianDerivatives(FrameFamily):
         order = check_integer("order", self.order, 0)
         scales = check_scales(self.scales)
         size = support_size(self.size, scales[-1], self.truncate)
-        atoms = [
-            (index, scale)
-            for scale in scales
-            for index in multi_indices(ndim, order)
-            if sum(index) > 0 or scale == scales[0]
-        ]
+        atoms, described = jet_atoms(ndim, order, scales)
         if len(atoms) > size**ndim:
             raise ValueError(
                 f"{len(atoms)} atoms of order {order} do not fit a support of {size**ndim} "
@@ -82,17 +77,27 @@ class GaussianDerivatives(FrameFamily):
         return Frame(
             "gaussian",
             values.reshape(len(atoms), *(size,) * ndim),
-            labels=tuple(jet_label(index, scale, scales) for index, scale in atoms),
-            orders=[sum(index) for index, _ in atoms],
-            scales=[scale for _, scale in atoms],
             functions=functions,
+            **described,
         )
 
 
-def multi_indices(ndim: int, order: int) -> list[tuple[int, ...]]:
-    """Return the multi-indices of total order 0, 1, ..., order, sorted by total order."""
-    grid = product(range(order + 1), repeat=ndim)
-    return sorted((index for index in grid if sum(index) <= order), key=lambda i: (sum(i), i))
+def jet_atoms(
+    ndim: int, order: int, scales: tuple[float, ...]
+) -> tuple[list[tuple[tuple[int, ...], float]], dict[str, Any]]:
+    """Return multi-index and scale of the atoms of a jet, and what a frame says of these."""
+    indices = sorted(product(range(order + 1), repeat=ndim), key=lambda i: (sum(i), i))
+    atoms = [
+        (index, scale)
+        for scale in scales
+        for index in indices
+        if sum(index) <= order and (sum(index) > 0 or scale == scales[0])
+    ]
+    return atoms, {
+        "labels": tuple(jet_label(index, scale, scales) for index, scale in atoms),
+        "orders": [sum(index) for index, _ in atoms],
+        "scales": [scale for _, scale in atoms],
+    }
 
 
 def evaluate_jet(points: Array, atoms: Any, size: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,28 +62,24 @@ class Gabor(FrameFamily):
         frequency = check_positive("frequency", self.frequency)
         slant = check_positive("slant", self.slant)
         size = support_size(self.size, scales[-1] / min(slant, 1), self.truncate)
+        waves = [(scale, tuple(u)) for scale in scales for u in directions.tolist()]
         functions = partial(
-            evaluate_waves,
-            directions=directions,
-            scales=scales,
-            frequency=frequency,
-            slant=slant,
-            size=size,
-            zero_mean=self.zero_mean,
+            evaluate_waves, waves=waves, shape=(frequency, slant, size, self.zero_mean)
         )
-        support = (size,) * ndim
-        waves = [(scale, k) for scale in scales for k in range(len(directions)) for _ in "cs"]
-        angles = [np.arctan2(*directions[k][-2:]) if ndim == 2 else np.nan for _, k in waves]
-        labels = [f"{'cos' if i % 2 == 0 else 'sin'}{k}" for i, (_, k) in enumerate(waves)]
+        names = [
+            f"{part}{k}" for _ in scales for k in range(len(directions)) for part in ("cos", "sin")
+        ]
+        of_wave = np.repeat(scales, 2 * len(directions))
         if len(scales) > 1:
-            labels = [f"{n} @{scale:g}" for n, (scale, _) in zip(labels, waves, strict=True)]
+            names = [f"{name} @{scale:g}" for name, scale in zip(names, of_wave, strict=True)]
+        angles = np.arctan2(*directions.T[-2:]) if ndim == 2 else np.full(len(directions), np.nan)
         return Frame(
             self.name,
-            functions(centred_grid(support)).reshape(-1, *support),
-            labels=("g", *labels),
-            orders=[0] + [1] * len(waves),
-            scales=[scales[-1]] + [scale for scale, _ in waves],
-            orientations=[np.nan, *angles],
+            functions(centred_grid((size,) * ndim)).reshape(-1, *(size,) * ndim),
+            labels=("g", *names),
+            orders=[0] + [1] * len(names),
+            scales=[scales[-1], *of_wave],
+            orientations=[np.nan, *np.tile(np.repeat(angles, 2), len(scales))],
             functions=functions,
         )
 
@@ -122,37 +118,36 @@ def half_sphere(ndim: int, count: int) -> Array:
 
 def evaluate_waves(
     points: Array,
-    directions: Array,
-    scales: tuple[float, ...],
-    frequency: float,
-    slant: float,
-    size: int,
-    zero_mean: bool,
+    waves: Sequence[tuple[float, tuple[float, ...]]],
+    shape: tuple[float, float, int, bool],
 ) -> Array:
-    """Return the window and all waves at points, shape (n_atoms, n_points).
+    """Return the window of the last wave, made isotropic, and all waves, (n_atoms, n_points).
 
-    Sums that normalise (window to one, Morlet wave to zero) run over the grid of extent
-    ``size``, wherever the points are.
+    Parameters
+    ----------
+    points : ndarray, shape (n_points, ndim)
+    waves : sequence of (scale, direction)
+        In the order of their scales.
+    shape : tuple
+        Frequency, slant, extent of the grid on which windows sum to one, and whether waves sum
+        to zero there.
     """
+    frequency, slant, size, zero_mean = shape
     grid = centred_grid((size,) * points.shape[1])
 
-    def window(x: Array, scale: float, direction: Array | None = None) -> Array:
-        square = (x**2).sum(axis=1)
-        if direction is not None:
+    def window(scale: float, direction: Any, slant: float) -> tuple[Array, Array]:
+        """Return a window at the points and on the grid."""
+        ways = []
+        for x in (points, grid):
             along = (x @ direction) ** 2
-            square = along + slant**2 * (square - along)
-        return np.exp(-square / (2 * scale**2))
+            square = along + slant**2 * ((x**2).sum(axis=1) - along)
+            ways.append(np.exp(-square / (2 * scale**2)))
+        return ways[0] / ways[1].sum(), ways[1] / ways[1].sum()
 
-    rows = [window(points, scales[-1]) / window(grid, scales[-1]).sum()]
-    for scale in scales:
-        for direction in directions:
-            total = window(grid, scale, direction).sum()
-            here = window(points, scale, direction) / total
-            for part in (np.cos, np.sin):
-                wave = here * part(frequency / scale * points @ direction)
-                if zero_mean:
-                    on_grid = window(grid, scale, direction) / total
-                    on_grid = on_grid * part(frequency / scale * grid @ direction)
-                    wave = wave - here * on_grid.sum()
-                rows.append(wave)
+    rows = [window(*waves[-1], 1.0)[0]]
+    for scale, direction in waves:
+        here, on_grid = window(scale, direction, slant)
+        for part in (np.cos, np.sin):
+            wave, of_grid = (part(frequency / scale * x @ direction) for x in (points, grid))
+            rows.append(here * (wave - zero_mean * (on_grid @ of_grid)))
     return np.stack(rows)

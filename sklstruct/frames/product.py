@@ -12,7 +12,7 @@ import numpy as np
 from ..params import remembered
 from .checks import check_integer, check_ndim, check_positive, check_scales
 from .frame import Array, Frame
-from .gaussian import GaussianDerivatives, jet_label, multi_indices
+from .gaussian import GaussianDerivatives, jet_atoms
 
 NARROWEST = 0.4  # standard deviation in samples; a narrower Gaussian is a single sample
 
@@ -92,26 +92,13 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
             f"Scale {scales[0]:g} is too small for samples {max(steps):g} apart: a Gaussian needs "
             f"a standard deviation of at least {NARROWEST} samples."
         )
-    atoms = [
-        (index, scale)
-        for scale in scales
-        for index in multi_indices(ndim, order)
-        if sum(index) > 0 or scale == scales[0]
-    ]
+    atoms, described = jet_atoms(ndim, order, scales)
     profiles = []
     for axis, step in enumerate(steps):
-        table = derivatives_by_scale(family, order, scales, step)
+        size = replace(family, order=0, scales=(scales[-1] / step,)).build(1).support[0]
+        table = {  # the derivatives of order 0, 1, ... in one dimension
+            scale: replace(family, order=order, scales=(scale / step,), size=size).build(1).atoms
+            for scale in scales
+        }
         profiles.append(np.stack([table[scale][index[axis]] for index, scale in atoms]))
-    labels = [jet_label(index, scale, scales) for index, scale in atoms]
-    orders = [sum(index) for index, _ in atoms]
-    return ProductFrame("gaussian", profiles, labels, orders, [scale for _, scale in atoms])
-
-
-def derivatives_by_scale(
-    family: GaussianDerivatives, order: int, scales: tuple[float, ...], step: float
-) -> dict[float, Array]:
-    """Return the derivatives of order 0, 1, ... in one dimension, (order + 1, extent), by scale."""
-    widest = replace(family, order=0, scales=(scales[-1] / step,)).build(1)
-    size = widest.support[0]
-    ones = {s: replace(family, order=order, scales=(s / step,), size=size) for s in scales}
-    return {scale: one.build(1).atoms for scale, one in ones.items()}
+    return ProductFrame("gaussian", profiles, **described)
