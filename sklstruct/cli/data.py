@@ -1,20 +1,40 @@
-"""The samples that a fitted model is shown: a name, a file or a folder."""
+"""The samples that a model is shown: a name, a file, a folder, or a cohort of scans."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .common import by_x
+from .scans import read_cohort
 
 KEYS = {"train": ("X", "X_train"), "test": ("X_test",)}  # of an .npz file
+NAMES = "participant_id", "session_id", "image"
 
 
 class Samples(NamedTuple):
-    """Samples with a name for each, which is its number or its file."""
+    """Samples with what they are called, column by column, and what is known of them."""
 
-    names: list[str]
+    names: dict[str, list[str]]
     X: Any
+    y: Any = None
+    groups: Any = None
+    words: str = ""
+
+
+def read(args: argparse.Namespace, *, labelled: bool) -> Samples:
+    """Return the samples of the arguments, of a data set or of a cohort."""
+    if args.cohort is None:
+        return (read_labelled if labelled else read_bare)(args.data, args.part)
+    from ..io.cohort import counted
+
+    cohort = read_cohort(args, args.target if labelled else None)
+    subjects = counted(cohort.table["participant_id"].nunique(), "subject")
+    words = f"{counted(len(cohort), 'scan')} of {subjects} of {args.cohort}"
+    # Names first, as in the table of the cohort, so that both can be joined.
+    names = {name: cohort.table[name].tolist() for name in NAMES if name in cohort.table}
+    return Samples(names, cohort.X, cohort.y, cohort.groups, words)
 
 
 def choose_part(has_test: bool, part: str | None, source: str) -> str:
@@ -25,18 +45,19 @@ def choose_part(has_test: bool, part: str | None, source: str) -> str:
     return part or ("test" if has_test else "train")
 
 
-def read_labelled(source: str, part: str | None) -> tuple[Any, Any, str]:
-    """Return samples, their labels and a description of them."""
+def read_labelled(source: str, part: str | None) -> Samples:
+    """Return samples with their labels."""
     from ..io import load_dataset
 
-    data = load_dataset(source)
+    data: Any = load_dataset(source)
     chosen = choose_part(data.X_test is not None, part, source)
     X, y = (data.X_test, data.y_test) if chosen == "test" else (data.X, data.y)
     which = f" {chosen}" if data.X_test is not None else ""
-    return X, y, f"{len(y)}{which} samples of {source}, {by_x(data.sample_shape)}"
+    words = f"{len(y)}{which} samples of {source}, {by_x(data.sample_shape)}"
+    return numbered(X)._replace(y=y, words=words)
 
 
-def read_samples(source: str, part: str | None) -> Samples:
+def read_bare(source: str, part: str | None) -> Samples:
     """Return samples to predict, with or without labels beside them."""
     from ..io import load_dataset
     from ..io.dataset import check_samples
@@ -64,7 +85,7 @@ def read_samples(source: str, part: str | None) -> Samples:
 
 def numbered(X: Any) -> Samples:
     """Return samples with their numbers as names."""
-    return Samples([str(number) for number in range(len(X))], X)
+    return Samples({"sample": [str(number) for number in range(len(X))]}, X)
 
 
 def read_images(place: Path) -> Samples:
@@ -77,4 +98,4 @@ def read_images(place: Path) -> Samples:
         folders = sorted(entry for entry in shown if entry.is_dir())
         files = [file for folder in folders or [place] for file in image_folder.images_in(folder)]
     names = [str(file.relative_to(place)) if place.is_dir() else file.name for file in files]
-    return Samples(names, image_folder.read_images(files))
+    return Samples({"sample": names}, image_folder.read_images(files))

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .cohort_models import in_words, read_scan_model
 from .common import Commands, Unwritten, add_command
-from .model_files import add_allow_pickle
-from .scans import FOLDER, add_scans, positive, read_cohort
+from .data import read
+from .model_files import add_model, read_fitted
+from .scans import FOLDER, add_scans, positive
 
 LABELS = {
     "activation": "class activation",
@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
     example = "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps"
     parser = add_command(commands, "explain", explain, purpose, example)
     add = parser.add_argument
-    add("--model", required=True, metavar="FILE", help="what fit has written")
+    add_model(parser)
     add("--cohort", required=True, metavar="FOLDER", help=FOLDER)
     add_scans(add)
     purpose = "column with the labels, for averages over each class"
@@ -50,7 +50,6 @@ def add_commands(commands: Commands) -> None:
     )
     add("--stride", type=positive, metavar="MM", help=purpose)
     add("--out", required=True, metavar="DIR", help="folder to write, absent or empty")
-    add_allow_pickle(parser)
 
 
 def explain(args: argparse.Namespace) -> None:
@@ -60,7 +59,7 @@ def explain(args: argparse.Namespace) -> None:
 
     with suppress(Unwritten), new_folder(Path(args.out)):  # known before all scans are read
         raise Unwritten
-    model = read_scan_model(args)
+    model = read_fitted(args)
     labels, target = getattr(model, "classes_", None), args.of
     if labels is not None:  # which may be numbers
         target = next((label for label in labels.tolist() if str(label) == target), target)
@@ -69,18 +68,18 @@ def explain(args: argparse.Namespace) -> None:
     classes, about = getattr(model, "classes_", []), ""
     if target is not None or len(classes) == 2:  # else maps are about what is predicted for each
         about = f" ({classes[-1] if target is None else target})"
-    cohort = read_cohort(args, args.target)
+    samples = read(args, labelled=True)
     out = write_maps(
         model,
-        cohort.X,
+        samples.X,
         args.out,
-        attribution(args, model, cohort.X),
+        attribution(args, model, samples.X),
         target=target,
-        y=cohort.y,
-        subjects=cohort.groups,
+        y=samples.y,
+        subjects=samples.groups,
         label=f"{LABELS[args.method]}{about}",
     )
-    print(f"maps of {in_words(cohort, args.cohort)} written to {out}")
+    print(f"maps of {samples.words} written to {out}")
 
 
 def attribution(args: argparse.Namespace, model: Any, paths: Any) -> Any:

@@ -18,6 +18,12 @@ def add_allow_pickle(parser: argparse.ArgumentParser, purpose: str = LOADING) ->
     parser.add_argument("--allow-pickle", action="store_true", help=purpose)
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what predicts."""
+    parser.add_argument("--model", required=True, metavar="FILE", help="what fit has written")
+    add_allow_pickle(parser)
+
+
 def make_model(args: argparse.Namespace) -> Any:
     """Return the estimator of the arguments, with its seed."""
     (estimator,) = make_estimators([args.estimator], dict(args.set)).values()
@@ -72,6 +78,20 @@ def read_model(path: str, allow_pickle: bool) -> Any:
         return joblib.load(path)
     except Exception as error:  # a damaged pickle fails in any way
         raise ValueError(f"{path} is not a sound pickle of a model: {error}") from error
+
+
+def read_fitted(args: argparse.Namespace) -> Any:
+    """Return the model of the arguments, or raise a ValueError if it takes other samples."""
+    from ..estimators.volumes import takes_paths
+
+    model = read_model(args.model, args.allow_pickle)
+    if takes_paths(model) and args.cohort is None:
+        raise ValueError(f"{args.model} holds a model of scans: give it --cohort, not --data.")
+    # A model of arrays would take paths for samples, and say something of them.
+    if not takes_paths(model) and args.cohort is not None:
+        name = type(model).__name__
+        raise ValueError(f"{args.model} holds a {name} of arrays: give it --data, not --cohort.")
+    return model
 
 
 def keep(model: Any, args: argparse.Namespace, samples: str) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import cohort_models
 from .common import (
     Commands,
-    Run,
     add_command,
     add_set,
     aligned,
@@ -17,13 +15,19 @@ from .common import (
     check_writable,
     write_csv,
 )
-from .data import read_labelled, read_samples
-from .model_files import UNSAFE, add_allow_pickle, check_kept, keep, make_model, read_model
-from .scores import scores_of
+from .data import Samples, read
+from .model_files import UNSAFE, add_model, check_kept, keep, make_model, read_fitted
+from .scans import (
+    FOLDER,
+    add_scans,
+    add_target,
+    add_volume_options,
+    check_volume_options,
+    volume_params,
+)
+from .scores import check_labels, scores_of
 from .specs import parse_specs
-from .ways import Ways, usage
-
-DATA = "a name, an .npz file or a folder"
+from .ways import DATA, Ways, usage
 
 
 def add_commands(commands: Commands) -> None:
@@ -50,10 +54,13 @@ def add_fit(commands: Commands) -> None:
         ),
     )
     ways = Ways(parser)
-    way = ways.add("--dataset", fit, metavar="DATA", help=DATA)
+    way = ways.add("--dataset --data", fit, dest="data", metavar="DATA", help=DATA)
     purpose = "number of training samples, drawn stratified"
     way.add("--size", type=at_least(1), metavar="N", help=purpose)
-    cohort_models.add_fit(ways)
+    way = ways.add("--cohort", fit, check_volume_options, metavar="FOLDER", help=FOLDER)
+    add_target(way.add)
+    add_scans(way.add)
+    add_volume_options(way.add, "none if left out")
     add = parser.add_argument
     purpose = "a name, perhaps with parameters: rfnn:frame=pixel"
     add("--estimator", required=True, type=one_spec, metavar="NAME", help=purpose)
@@ -61,7 +68,8 @@ def add_fit(commands: Commands) -> None:
     purpose = "decides the draw and the training, 0 if left out"
     add("--seed", type=at_least(0), default=0, metavar="N", help=purpose)
     add("--out", required=True, metavar="FILE", help="file for the model")
-    add_allow_pickle(parser, UNSAFE.format("write", "nobody should load such a file of a stranger"))
+    purpose = UNSAFE.format("write", "nobody should load such a file of a stranger")
+    add("--allow-pickle", action="store_true", help=purpose)
     add("-v", "--verbose", action="store_true", help="print a line an epoch")
 
 
@@ -77,8 +85,8 @@ def add_predict(commands: Commands) -> None:
         usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE"),
     )
     ways = Ways(parser)
-    add_data(ways, predict)
-    cohort_models.add_predict(ways)
+    ways.add_data(predict)
+    add_scans(ways.add("--cohort", predict, metavar="FOLDER", help=FOLDER).add)
     add_model(parser)
     purpose = "add the probabilities of the classes; with --cohort they are there anyway"
     parser.add_argument("--proba", action="store_true", help=purpose)
@@ -97,21 +105,11 @@ def add_score(commands: Commands) -> None:
         usage=usage("--data DATA", "--cohort FOLDER --target COLUMN", all_need="--model FILE"),
     )
     ways = Ways(parser)
-    add_data(ways, score)
-    cohort_models.add_score(ways)
+    ways.add_data(score)
+    way = ways.add("--cohort", score, metavar="FOLDER", help=FOLDER)
+    add_target(way.add)
+    add_scans(way.add)
     add_model(parser)
-
-
-def add_data(ways: Ways, run: Run) -> None:
-    """Add the options that say which samples of a data set are meant."""
-    way = ways.add("--data", run, help=DATA)
-    way.add("--part", choices=("train", "test"), help="part of the data; test where there is one")
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what predicts."""
-    parser.add_argument("--model", required=True, metavar="FILE", help="what fit has written")
-    add_allow_pickle(parser)
 
 
 def one_spec(text: str) -> Any:
@@ -122,72 +120,77 @@ def one_spec(text: str) -> Any:
     return specs[0]
 
 
-# Training -----------------------------------------------------------------------------------
-
-
 def fit(args: argparse.Namespace) -> None:
     """Train an estimator and write it to a file."""
-    from ..io import load_dataset
+    from ..estimators.volumes import last_step, on_paths
+    from ..studies.fitting import group_params
 
     model = make_model(args)
+    if args.cohort is not None:  # one file knows how to read scans
+        model = on_paths(model, **volume_params(args))
     check_kept(model, args.out, args.allow_pickle)  # known before a long training
-    data = load_dataset(args.dataset)
-    X, y = data.X, data.y
-    if args.size is not None:
-        # The first draw of a study with this seed: what was studied can be trained again.
-        chosen = draw(y, args.size, args.seed, model)
-        X, y = X[chosen], y[chosen]
-    keep(model.fit(X, y), args, f"{len(y)} of {args.dataset}, {by_x(data.sample_shape)}")
+    samples = training_samples(args, model) if args.cohort is None else read(args, labelled=True)
+    check_labels(last_step(model), samples.y)
+    # Subjects with several scans stay together where a model holds samples out.
+    groups = {} if samples.groups is None else group_params(model, samples.groups)
+    model.fit(samples.X, samples.y, **groups)
+    volumes = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
+    keep(model, args, samples.words + ("" if volumes is None else f", {by_x(volumes)}"))
 
 
-def draw(y: Any, size: int, seed: int, model: Any) -> Any:
-    """Return the samples of a training set, that of the first draw of a study with this seed."""
+def training_samples(args: argparse.Namespace, model: Any) -> Samples:
+    """Return the training part of a data set, or the first draw of a study with this seed."""
     import numpy as np
     from sklearn.base import is_classifier
 
+    from ..io import load_dataset
     from ..studies.draws import stratified_order
 
-    # Values of a regressor have no strata.
-    classes, numbers = np.unique(
-        y if is_classifier(model) else np.zeros(len(y)), return_inverse=True
-    )
-    if not len(classes) <= size <= len(y):
-        raise ValueError(
-            f"--size must be from {len(classes)}, one sample a class, to {len(y)}, got {size}."
-        )
-    return stratified_order(numbers, np.random.default_rng([seed, 0]))[:size]
-
-
-# Prediction ---------------------------------------------------------------------------------
+    data, size = load_dataset(args.data), args.size
+    X, y = data.X, data.y
+    if size is not None:
+        # Values of a regressor have no strata.
+        strata = y if is_classifier(model) else np.zeros(len(y))
+        classes, numbers = np.unique(strata, return_inverse=True)
+        if not len(classes) <= size <= len(y):
+            raise ValueError(
+                f"--size must be from {len(classes)}, one sample a class, to {len(y)}, got {size}."
+            )
+        # As in a study: what was studied can be trained again.
+        chosen = stratified_order(numbers, np.random.default_rng([args.seed, 0]))[:size]
+        X, y = X[chosen], y[chosen]
+    words = f"{len(y)} of {args.data}, {by_x(data.sample_shape)}"
+    return Samples({}, X, y, words=words)
 
 
 def predict(args: argparse.Namespace) -> None:
     """Print predictions as CSV, or write them to a file."""
-    model = read_model(args.model, args.allow_pickle)
-    check_arrays(model, args.model)
+    model = read_fitted(args)
     if args.proba and not hasattr(model, "predict_proba"):
         raise ValueError(f"{type(model).__name__} in {args.model} gives no probabilities.")
     if args.out:
         check_writable(args.out)
-    names, X = read_samples(args.data, args.part)
-    header, columns = ["sample", "prediction"], [names, model.predict(X).tolist()]
-    if args.proba:
-        header += [f"p_{label}" for label in model.classes_.tolist()]
-        columns += model.predict_proba(X).T.tolist()
-    write_csv([header, *zip(*columns, strict=True)], args.out)
+    samples = read(args, labelled=False)
+    step, X = volumes_of(model, samples.X)
+    name = "prediction" if args.cohort is None else "predicted"
+    columns = {**samples.names, name: step.predict(X).tolist()}
+    if args.proba or (args.cohort is not None and hasattr(step, "predict_proba")):
+        names = [f"p_{label}" for label in step.classes_.tolist()]
+        columns |= dict(zip(names, step.predict_proba(X).T.tolist(), strict=True))
+    write_csv([[*columns], *zip(*columns.values(), strict=True)], args.out)
 
 
 def score(args: argparse.Namespace) -> None:
     """Print how good the predictions of a model are."""
-    model = read_model(args.model, args.allow_pickle)
-    check_arrays(model, args.model)
-    X, y, samples = read_labelled(args.data, args.part)
-    print(aligned([("data", samples), *scores_of(model, X, y).items()]))
+    model = read_fitted(args)
+    samples = read(args, labelled=True)
+    scores = scores_of(*volumes_of(model, samples.X), samples.y)
+    print(aligned([("data", samples.words), *scores.items()]))
 
 
-def check_arrays(model: Any, path: str) -> None:
-    """Raise a ValueError if a model takes scans and no arrays."""
-    from ..estimators.volumes import takes_paths
+def volumes_of(model: Any, X: Any) -> tuple[Any, Any]:
+    """Return what predicts and what it takes, so that scans are read once for all it predicts."""
+    from ..estimators.volumes import last_step
 
-    if takes_paths(model):
-        raise ValueError(f"{path} holds a model of scans: give it --cohort, not --data.")
+    step = last_step(model)
+    return step, X if step is model else model[:-1].transform(X)

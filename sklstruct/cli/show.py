@@ -54,14 +54,14 @@ def add_frame(things: Commands) -> None:
 
 def show_frame(args: argparse.Namespace) -> None:
     """Print the numbers and the atoms of a frame."""
-    from ..inspection import FrameDisplay
+    from ..inspection.frame import FrameDisplay, built
 
     if args.out:
         check_writable(args.out)
     name, params = name_and_settings(args.unknown)
     family = plugins.make_frame(name)
-    display = FrameDisplay.from_family(family, ndim=args.ndim, **params)
-    frame = display.frame
+    frame = built(family, args.ndim, **params)
+    display = FrameDisplay(frame)
     numbers = {
         **{name.replace("_", " "): value for name, value in display.numbers.items()},
         "support": by_x(frame.support),

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import cohort_study
 from .common import Commands, add_command, add_set, at_least, integers, number
 from .specs import make_classifiers, parse_specs
-from .ways import Ways, usage
+from .ways import DATA, Ways, usage
 
 
 def add_commands(commands: Commands) -> None:
@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
         ),
     )
     ways = Ways(parser)
-    way = ways.add("--dataset", run, metavar="DATA", help="a name, an .npz file or a folder")
+    way = ways.add("--dataset --data", run, dest="data", metavar="DATA", help=DATA)
     sizes = "numbers of training samples"
     way.add("--sizes", required=True, type=integers, metavar="N,N", help=sizes)
     draws = "training sets of each size, 5 if left out"
@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> None:
     from ..io import load_dataset
     from ..studies import limited_data
 
-    data = load_dataset(args.dataset)
+    data = load_dataset(args.data)
     if args.test_size is not None and data.X_test is not None:
-        raise ValueError(f"{args.dataset} has test samples of its own: leave out --test-size.")
+        raise ValueError(f"{args.data} has test samples of its own: leave out --test-size.")
     limited_data(
         estimators,
         data.X,

@@ -8,6 +8,8 @@ from typing import Any
 
 Run = Callable[[argparse.Namespace], None]
 
+DATA = "a name, an .npz file or a folder"
+
 
 class WrongUsage(Exception):
     """Options that make no sense together."""
@@ -66,12 +68,18 @@ class Ways:
         self.ways: list[Way] = []
         parser.set_defaults(settle=self.settle)
 
-    def add(self, name: str, run: Run, check: Run = lambda args: None, **settings: Any) -> Way:
-        """Add an option that chooses a way, and return the way."""
-        source = self.sources.add_argument(name, **settings)
-        group = self.parser.add_argument_group(f"with {name}")
+    def add(self, names: str, run: Run, check: Run = lambda args: None, **settings: Any) -> Way:
+        """Add an option that chooses a way, by one name or several, and return the way."""
+        source = self.sources.add_argument(*names.split(), **settings)
+        group = self.parser.add_argument_group(f"with {name_of(source)}")
         self.ways.append(Way(source, group, run, check))
         return self.ways[-1]
+
+    def add_data(self, run: Run) -> None:
+        """Add the options that say which samples of a data set are meant."""
+        way = self.add("--data --dataset", run, dest="data", metavar="DATA", help=DATA)
+        purpose = "part of the data; test where there is one"
+        way.add("--part", choices=("train", "test"), help=purpose)
 
     def settle(self, args: argparse.Namespace) -> None:
         """Let the arguments run the way that is chosen, or stop with the usage and an error."""

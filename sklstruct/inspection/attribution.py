@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ..estimators.base import NetworkEstimator
+from ..params import check, integer, one_of, real
 from ..training.objectives import main_output
 from .occlusion import target_column
-
-KINDS = ("gradient", "input_x_gradient")
 
 
 def gradient_map(
@@ -86,13 +85,9 @@ def gradient_map(
     adding noise. 2017.
     """
     weigh = output_weights(estimator, target)
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
-    if n_samples < 1 or noise < 0:
-        raise ValueError(
-            "n_samples must be at least 1 and noise at least 0, got "
-            f"n_samples={n_samples!r} and noise={noise!r}."
-        )
+    check("kind", kind, one_of("gradient", "input_x_gradient"))
+    check("n_samples", n_samples, integer(1))
+    check("noise", noise, real(least=0))
     module = estimator.net_.module_
     unit = torch.from_numpy(estimator.scale_).view(-1, *(1,) * (len(estimator.in_shape_) - 1))
 

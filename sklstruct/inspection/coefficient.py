@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 
 from ..frames import Frame
 from . import drawing
-from .display import Display
+from .display import Axes, Display, Place
 from .drawing import Sheet
 from .frame_layers import frame_layers, unit_coefficients
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from .display import AnyFigure
 
 NARROWEST, ATOM, PANEL, LEFT, MARGIN = 5.0, 0.2, 1.3, 0.6, 0.2  # inches
 NAME, SCALES, FOOT = 0.28, 0.12, 0.4
@@ -66,8 +61,8 @@ class CoefficientDisplay(Display):
         self.coefficients, self.frames, self.absolute = coefficients, frames, absolute
 
     @classmethod
-    def from_estimator(cls, estimator: Any, absolute: bool = False) -> Self:
-        """Take the coefficients from all frame layers of a fitted estimator.
+    def from_estimator(cls, estimator: Any, absolute: bool = False, ax: Place = None) -> Self:
+        """Draw the coefficients of all frame layers of a fitted estimator.
 
         Parameters
         ----------
@@ -76,6 +71,8 @@ class CoefficientDisplay(Display):
         absolute : bool, default=False
             Whether to take the magnitudes of the coefficients: their mean shows how much an
             atom is used, where signs would cancel.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
 
         Raises
         ------
@@ -89,7 +86,7 @@ class CoefficientDisplay(Display):
             {name: unit_coefficients(layer) for name, layer in layers.items()},
             {name: layer.frame for name, layer in layers.items()},
             absolute=absolute,
-        )
+        ).plot(ax)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers, one row for each atom of each layer.
@@ -101,23 +98,13 @@ class CoefficientDisplay(Display):
         """
         return pd.concat([self._table(name) for name in self.coefficients], ignore_index=True)
 
-    def plot(self, figure: AnyFigure | None = None) -> Self:
-        """Draw a panel for each layer: a dot at the mean, a line of one deviation to each side.
-
-        Parameters
-        ----------
-        figure : matplotlib Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Returns
-        -------
-        self
-        """
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a panel for each layer: a dot at the mean, a line of one deviation to each side."""
         inner = max(NARROWEST, ATOM * max(map(len, self.frames.values())))
         head = drawing.heading_size(self._heading())[1] + drawing.LEADING
         name = NAME + SCALES * any(map(drawing.scale_runs, self.frames.values()))
         step = name + PANEL + FOOT
-        sheet = Sheet(LEFT + inner + MARGIN, head + step * len(self.frames) + MARGIN, figure)
+        sheet = Sheet(LEFT + inner + MARGIN, head + step * len(self.frames) + MARGIN, on)
         sheet.heading(LEFT, self._heading())
         orders = np.unique(np.concatenate([frame.orders for frame in self.frames.values()]))
         for place, order in enumerate(orders if len(orders) > 1 else []):  # the legend of colours
@@ -129,8 +116,7 @@ class CoefficientDisplay(Display):
             sheet.text(LEFT, top + 0.12, layer, weight="bold")
             axes.append(sheet.axes(LEFT, top + name, inner, PANEL))
             self._draw_layer(axes[-1], layer)
-        self.figure_, self.axes_ = sheet.figure, np.array(axes)
-        return self
+        return axes
 
     def _table(self, name: str) -> pd.DataFrame:
         frame = self.frames[name]

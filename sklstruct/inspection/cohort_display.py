@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,9 @@ from ..studies.curves import calibration, calibration_error, roc_curves
 from ..studies.inference import compare
 from ..studies.metrics import estimators_of, measure_of, score_fits
 from ..studies.summary import SHARES
-from .display import Display
-from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet
+from .display import Axes, Display, Place
+from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, one_axes
 from .study import LINE, quieten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 WIDTH, ROW, SQUARE = 4.6, 0.5, 3.2  # inches
 TOP, FOOT, LEFT, RIGHT, GAP, SAMPLE = 0.2, 0.55, 0.65, 0.25, 0.35, 0.5  # inches
@@ -77,20 +74,10 @@ class CohortScoresDisplay(Display):
         guessing = {"balanced_accuracy": 1 / len(results.classes), "auc": 0.5}
         return cls(score_fits(results), metric=metric, chance=guessing.get(metric))
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw a row for each estimator.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            What to draw on; those of a new figure if None.
-
-        Returns
-        -------
-        self
-        """
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a row for each estimator."""
         names = [str(name) for name in self.values]
-        ax = rows_for(names) if ax is None else ax
+        ax = rows_for(names, on)
         values = self.values * scale_of(self.metric)
         rows = values.apply(beside_one_another) + np.arange(len(names))
         # Hold-outs differ more than methods do: only within one of them can methods be compared.
@@ -103,8 +90,7 @@ class CohortScoresDisplay(Display):
         if self.chance is not None:
             ax.axvline(self.chance * scale_of(self.metric), color=INK, linewidth=0.8, ls=":")
         finish_rows(ax, names, with_unit(self.metric))
-        self.figure_, self.axes_ = ax.figure, np.array([ax])
-        return self
+        return [ax]
 
 
 class CohortDifferencesDisplay(Display):
@@ -139,29 +125,18 @@ class CohortDifferencesDisplay(Display):
         """Compare the estimators of a study with a baseline."""
         return cls(compare(results, baseline, metric))
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw a row for each estimator.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            What to draw on; those of a new figure if None.
-
-        Returns
-        -------
-        self
-        """
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a row for each estimator."""
         table, names = self.comparisons, list(self.comparisons["estimator"])
         metric, baseline = str(table["metric"][0]), table["baseline"][0]
-        ax = rows_for(names) if ax is None else ax
+        ax = rows_for(names, on)
         middle, low, high = (scale_of(metric) * table[c] for c in ("difference", "low", "high"))
         ax.axvline(0, color=INK, linewidth=0.8)
         ax.hlines(table.index, low, high, color=COLOURS[0], linewidth=2)
         ax.plot(middle, table.index, "o", color=COLOURS[0], markersize=6)
         points = " (points)" if metric in SHARES else ""
         finish_rows(ax, names, f"{name_of(metric)} minus that of {baseline}{points}")
-        self.figure_, self.axes_ = ax.figure, np.array([ax])
-        return self
+        return [ax]
 
 
 class CohortRocDisplay(Display):
@@ -191,19 +166,9 @@ class CohortRocDisplay(Display):
         areas = score_fits(results).groupby("estimator", sort=False)["auc"].mean()
         return cls(roc_curves(results), dict(areas))
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw a curve for each estimator.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            What to draw on, with room for the names to the right; those of a new figure if None.
-
-        Returns
-        -------
-        self
-        """
-        ax = square_for(list(self.areas)) if ax is None else ax
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a curve for each estimator."""
+        ax = square_for(list(self.areas), on)
         shown = {}
         for (name, area), style in zip(self.areas.items(), styles(self.areas), strict=True):
             part = self.curves[self.curves["estimator"] == name]
@@ -211,8 +176,7 @@ class CohortRocDisplay(Display):
             shown[f"{name} ({number(area, 'auc')})"] = style
         label_lines(ax, "mean area under the curve", shown)
         finish_square(ax, "1 \N{MINUS SIGN} specificity", "sensitivity")
-        self.figure_, self.axes_ = ax.figure, np.array([ax])
-        return self
+        return [ax]
 
 
 class CohortCalibrationDisplay(Display):
@@ -253,19 +217,9 @@ class CohortCalibrationDisplay(Display):
         """Compute the calibration of the estimators of a study."""
         return cls(calibration(results, n_bins), estimators_of(results))
 
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw a curve for each estimator that gives probabilities.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            What to draw on, with room for the names to the right; those of a new figure if None.
-
-        Returns
-        -------
-        self
-        """
-        ax = square_for(self.estimators) if ax is None else ax
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a curve for each estimator that gives probabilities."""
+        ax = square_for(self.estimators, on)
         errors = calibration_error(self.bins)
         shown = {}
         for name, style in zip(self.estimators, styles(self.estimators), strict=True):
@@ -280,8 +234,7 @@ class CohortCalibrationDisplay(Display):
             shown[f"{name} ({number(errors[name], 'calibration_error')})"] = style
         label_lines(ax, "calibration error", shown)
         finish_square(ax, "predicted probability", "observed frequency")
-        self.figure_, self.axes_ = ax.figure, np.array([ax])
-        return self
+        return [ax]
 
 
 # What the pictures share -----------------------------------------------------------------------
@@ -294,20 +247,20 @@ def styles(names: Iterable[str]) -> list[dict[str, Any]]:
     return [{"color": colour, "ls": dashes, "linewidth": 1.5} for _, colour, dashes in looks]
 
 
-def rows_for(names: list[str]) -> Axes:
-    """Return axes of a new figure with a row for each name and room for it to the left."""
-    left = GAP + LETTER * max(map(len, names))
-    height = ROW * len(names)
-    sheet = Sheet(left + WIDTH + RIGHT, TOP + height + FOOT)
-    return sheet.axes(left, TOP, WIDTH, height)
+def rows_for(names: list[str], place: Place) -> Axes:
+    """Return axes, new ones with a row for each name and room for it to the left."""
+    left, height = GAP + LETTER * max(map(len, names)), ROW * len(names)
+    size = left + WIDTH + RIGHT, TOP + height + FOOT
+    return one_axes(place, size, (left, TOP, WIDTH, height))
 
 
-def square_for(names: list[str]) -> Axes:
-    """Return square axes of a new figure with room for names and a number to the right."""
+def square_for(names: list[str], place: Place) -> Axes:
+    """Return axes, new ones square with room for names and a number to the right."""
     right = SAMPLE + LETTER * max(HEADING, NUMBER + max(map(len, names)))
     height = max(SQUARE, LINE * (1 + len(names)))
-    sheet = Sheet(LEFT + SQUARE + right, TOP + height + FOOT)
-    return sheet.axes(LEFT, TOP, SQUARE, SQUARE)
+    return one_axes(
+        place, (LEFT + SQUARE + right, TOP + height + FOOT), (LEFT, TOP, SQUARE, SQUARE)
+    )
 
 
 def finish_rows(ax: Axes, names: list[str], label: str) -> None:

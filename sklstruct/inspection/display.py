@@ -1,4 +1,4 @@
-"""What all displays share: a picture that is drawn when asked for, shown and saved."""
+"""What all displays share: a picture that is drawn, shown and saved."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..io.atomic import atomic_write
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure, SubFigure
 
     AnyFigure: TypeAlias = Figure | SubFigure
+else:  # of annotations only: matplotlib is imported when the first picture is drawn
+    Axes = AnyFigure = Any
+
+Place: TypeAlias = "Axes | AnyFigure | None"
 
 
 class Display:
-    """Base of the displays: ``plot`` draws, ``save`` writes, a notebook shows the last value.
+    """Base of the displays: ``from_...`` and ``plot`` draw, ``save`` writes, notebooks show.
 
     Figures are made without pyplot, so that they need no screen and nothing keeps them alive.
     For a window, draw on a figure of pyplot: ``display.plot(plt.figure())``.
@@ -32,9 +38,28 @@ class Display:
     figure_: AnyFigure
     axes_: NDArray[Any]
 
-    def plot(self) -> Self:
-        """Draw the picture, set ``figure_`` and ``axes_``, and return the display."""
-        raise NotImplementedError(f"{type(self).__name__} must define plot.")
+    def plot(self, ax: Place = None, *, figure: AnyFigure | None = None) -> Self:
+        """Draw the picture, set ``figure_`` and ``axes_``, and return the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on.  Displays of several axes put theirs inside.  With neither ``ax``
+            nor ``figure`` it is a new figure, with room for everything that is written.
+        figure : matplotlib Figure or SubFigure, default=None
+            The same as ``ax``.
+
+        Returns
+        -------
+        self
+        """
+        self.axes_ = np.array(self._draw(figure if ax is None else ax))
+        self.figure_ = self.axes_[0].figure
+        return self
+
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw the picture and return its axes."""
+        raise NotImplementedError(f"{type(self).__name__} must define _draw.")
 
     def save(self, path: str | PathLike[str], dpi: float = 200) -> Self:
         """Write the picture to a file, whole or not at all; draw it first if need be.

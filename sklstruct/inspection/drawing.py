@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frame
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from .display import AnyFigure
+from .display import Axes, Place
 
 DIVERGING = "RdBu_r"  # white at zero, and readable by colour-blind eyes
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
@@ -126,27 +122,32 @@ def heading_size(lines: list[str]) -> tuple[float, float]:
 
 
 class Sheet:
-    """A figure with places in inches from its upper left corner.
+    """A figure, or axes, with places in inches from the upper left corner.
 
     Parameters
     ----------
     width, height : float
         Size that places refer to; that of the figure, if it is new.
-    figure : matplotlib Figure or SubFigure, default=None
-        A new one, unknown to pyplot, if None.
+    on : matplotlib Axes, Figure or SubFigure, default=None
+        A new figure, unknown to pyplot, if None.
     """
 
-    def __init__(self, width: float, height: float, figure: AnyFigure | None = None) -> None:
+    def __init__(self, width: float, height: float, on: Any = None) -> None:
         from matplotlib.figure import Figure
 
         # Inches, not shares of a figure: text has a size in inches too, and must not overlap.
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height)) if figure is None else figure
+        self.on = Figure(figsize=(width, height)) if on is None else on
+        if is_axes(on):
+            on.set_axis_off()
+            self._add, self._transform = on.inset_axes, on.transAxes
+        else:
+            self._add, self._transform = self.on.add_axes, self.on.transSubfigure
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return new axes at a place, of a size in inches."""
         w, h = self.width, self.height
-        return self.figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
+        return self._add((left / w, 1 - (top + height) / h, width / w, height / h))
 
     def heading(self, left: float, lines: list[str]) -> None:
         """Write lines at the top, the first one bold."""
@@ -157,4 +158,17 @@ class Sheet:
     def text(self, left: float, top: float, text: str, **style: Any) -> None:
         """Write text at a place; its style is that of ``Figure.text``."""
         defaults = {"fontsize": MEDIUM, "color": INK, "va": "center"}
-        self.figure.text(left / self.width, 1 - top / self.height, text, defaults | style)
+        place = left / self.width, 1 - top / self.height
+        self.on.text(*place, text, defaults | {"transform": self._transform} | style)
+
+
+def one_axes(
+    place: Place, size: tuple[float, float], box: tuple[float, float, float, float]
+) -> Axes:
+    """Return axes that are given to draw on, or else new ones at a place in inches."""
+    return place if is_axes(place) else Sheet(*size, place).axes(*box)  # type: ignore[return-value]
+
+
+def is_axes(place: Place) -> bool:
+    """Whether a place to draw on is axes, and no figure."""
+    return hasattr(place, "inset_axes")

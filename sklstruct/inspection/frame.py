@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 from itertools import accumulate
 from math import ceil, prod, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from .. import plugins
 from ..frames import Frame
 from . import drawing
-from .display import Display
+from .display import Axes, Display, Place
 from .drawing import Sheet
-
-if TYPE_CHECKING:
-    from .display import AnyFigure
 
 WIDEST = {1: 10, 2: 16, 3: 6}  # atoms in a line
 CELL = {1: (1.0, 0.7), 2: (0.8, 0.8), 3: (1.8, 0.6)}  # largest picture of an atom, in inches
@@ -64,8 +61,10 @@ class FrameDisplay(Display):
         self.frame = frame
 
     @classmethod
-    def from_family(cls, family: Any, ndim: int | None = None, **params: Any) -> Self:
-        """Build the frame of a family, and return its display.
+    def from_family(
+        cls, family: Any, ndim: int | None = None, *, ax: Place = None, **params: Any
+    ) -> Self:
+        """Build the frame of a family, and draw it.
 
         Parameters
         ----------
@@ -73,6 +72,8 @@ class FrameDisplay(Display):
             A registered name, or the object itself, which is left as it is.
         ndim : int, default=None
             Number of spatial dimensions; if None, 2, or those of the ``Frame``.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
         **params
             Parameters of the family, such as ``order=3``.
 
@@ -84,13 +85,7 @@ class FrameDisplay(Display):
         TypeError
             If parameters are given for something without parameters.
         """
-        # A copy, lest a picture change the frame of an estimator that somebody holds.
-        family = copy.copy(plugins.make_frame(family))
-        if params and not hasattr(family, "set_params"):
-            raise TypeError(f"{family!r} has no parameters, but {sorted(params)} were given.")
-        if params:
-            family.set_params(**params)
-        return cls(family.build(getattr(family, "ndim", 2) if ndim is None else ndim))
+        return cls(built(family, ndim, **params)).plot(ax)
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -108,20 +103,11 @@ class FrameDisplay(Display):
             "tight": frame.is_tight,
         }
 
-    def plot(self, figure: AnyFigure | None = None) -> Self:
+    def _draw(self, on: Place) -> list[Axes]:
         """Draw every atom, each with colours from minus to plus its largest magnitude.
 
         A line holds a scale, or an order where there is one scale; volumes are shown by three
         planes.
-
-        Parameters
-        ----------
-        figure : matplotlib Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Returns
-        -------
-        self
         """
         lines, heading = arrange(self.frame), self._heading()
         (wide, high), gap = CELL[self.frame.ndim], GAP[self.frame.ndim]
@@ -131,7 +117,7 @@ class FrameDisplay(Display):
         wide, high, step = wide * shrink, high * shrink, (wide + gap) * shrink
         text, head = drawing.heading_size(heading)
         width = max(left + columns * step, MARGIN + text) + MARGIN
-        sheet = Sheet(width, head + len(lines) * (high + CAPTION) + MARGIN, figure)
+        sheet = Sheet(width, head + len(lines) * (high + CAPTION) + MARGIN, on)
         sheet.heading(MARGIN, heading)
         axes = {}
         for row, line in enumerate(lines):
@@ -141,8 +127,7 @@ class FrameDisplay(Display):
                 axes[atom] = sheet.axes(left + column * step, top, wide, high)
         for atom, ax in axes.items():
             drawing.draw_filter(ax, self.frame.atoms[atom], self.frame.labels[atom])
-        self.figure_, self.axes_ = sheet.figure, np.array([axes[atom] for atom in sorted(axes)])
-        return self
+        return [axes[atom] for atom in sorted(axes)]
 
     def _heading(self) -> list[str]:
         frame, numbers = self.frame, self.numbers
@@ -156,6 +141,18 @@ class FrameDisplay(Display):
             f"{'' if numbers['tight'] else 'not '}tight",
             *[drawing.PLANES] * (frame.ndim == 3),
         ]
+
+
+def built(family: Any, ndim: int | None = None, **params: Any) -> Frame:
+    """Return the frame of a family with parameters; see ``FrameDisplay.from_family``."""
+    # A copy, lest a picture change the frame of an estimator that somebody holds.
+    family = copy.copy(plugins.make_frame(family))
+    if params and not hasattr(family, "set_params"):
+        raise TypeError(f"{family!r} has no parameters, but {sorted(params)} were given.")
+    if params:
+        family.set_params(**params)
+    frame: Frame = family.build(getattr(family, "ndim", 2) if ndim is None else ndim)
+    return frame
 
 
 def arrange(frame: Frame) -> list[Line]:

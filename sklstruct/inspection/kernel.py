@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from ..frames import Frame
 from ..frames.checks import check_integer
 from . import drawing
-from .display import Display
+from .display import Axes, Display, Place
 from .drawing import Sheet
 from .frame_layers import frame_layers, unit_coefficients
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from .display import AnyFigure
 
 KERNEL = {1: (1.0, 0.6), 2: (0.7, 0.7), 3: (1.8, 0.6)}  # picture of a kernel, in inches
 ATOM = {1: 0.6, 2: 1.0, 3: 3.0}  # height of an atom as a share of its width
@@ -73,8 +68,9 @@ class KernelDisplay(Display):
         layer: str | int | None = None,
         n_kernels: int = 8,
         input_channel: int = 0,
+        ax: Place = None,
     ) -> Self:
-        """Take the kernels from a layer of a fitted estimator.
+        """Draw the kernels of a layer of a fitted estimator.
 
         Parameters
         ----------
@@ -86,6 +82,8 @@ class KernelDisplay(Display):
         n_kernels : int, default=8
             Largest number of kernels, those of the first output channels.
         input_channel : int, default=0
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
 
         Raises
         ------
@@ -117,22 +115,13 @@ class KernelDisplay(Display):
             unit_coefficients(layers[name])[picked],
             layer=name,
             input_channel=input_channel,
-        )
+        ).plot(ax)
 
-    def plot(self, figure: AnyFigure | None = None) -> Self:
+    def _draw(self, on: Place) -> list[Axes]:
         """Draw the atoms on top, and a line for each kernel: the kernel, and its coefficients.
 
         All kernels share their colours, and all coefficients their axis; every atom has colours
         of its own.
-
-        Parameters
-        ----------
-        figure : matplotlib Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Returns
-        -------
-        self
         """
         wide, high = KERNEL[self.frame.ndim]
         step = float(np.clip(BARS / len(self.frame), NARROWEST_ATOM, WIDEST_ATOM))
@@ -142,7 +131,7 @@ class KernelDisplay(Display):
         left = MARGIN + NUMBER + wide + GAP  # of the bars
         top = head + step * ATOM[self.frame.ndim] + GAP  # of the kernels
         width = max(left + step * len(self.frame) + TICKS, MARGIN + text + MARGIN)
-        sheet = Sheet(width, top + len(self.kernels) * (high + GAP) + MARGIN, figure)
+        sheet = Sheet(width, top + len(self.kernels) * (high + GAP) + MARGIN, on)
         sheet.heading(MARGIN, self._heading())
         axes = self._draw_atoms(sheet, left, head, step)
         for row in range(len(self.kernels)):
@@ -152,8 +141,7 @@ class KernelDisplay(Display):
             drawing.draw_filter(axes[-1], self.kernels[row], limit=np.abs(self.kernels).max())
             axes.append(sheet.axes(left, y, step * len(self.frame), high))
             self._draw_bars(axes[-1], self.coefficients[row])
-        self.figure_, self.axes_ = sheet.figure, np.array(axes)
-        return self
+        return axes
 
     def _heading(self) -> list[str]:
         of_layer = f" of {self.layer}" if self.layer else ""

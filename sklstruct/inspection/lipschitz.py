@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_array, check_random_state
 
+from ..estimators.samples import channels_first, like_samples
 from ..params import check, integer, one_of, real
 from .deformations import (
     BOUNDARIES,
@@ -153,9 +154,7 @@ def stability(
         raise ValueError(f"deformation must be one of {known} or a callable, got {deformation!r}.")
     rng = check_random_state(random_state)
     fields = [unit_field(draw, space.shape, rng, scale) for _ in range(n_draws)]
-    if all(
-        np.array_equal(fields[0], field) for field in fields
-    ):  # as a dilation, which is not random
+    if (np.array(fields) == fields[0]).all():  # as a dilation, which is not random
         fields = fields[:1]
     if sizes is None:
         stretches = largest_gradient(fields[0])
@@ -163,9 +162,8 @@ def stability(
     check_sizes(sizes, fields)
     features = features_of(transformer)
     reference = features(X)
-    norms = np.linalg.norm(
-        reference if relative_to == "features" else X.reshape(len(X), -1), axis=1
-    )
+    compared = reference if relative_to == "features" else X.reshape(len(X), -1)
+    norms = np.linalg.norm(compared, axis=1)
     if not norms.all():  # there is nothing that distances could be compared with
         raise ValueError(f"Sample {norms.argmin()} of X is all 0, or its features are.")
     parts = []
@@ -195,12 +193,12 @@ class Space:
     ----------
     folded : tuple of int
         Shape of one sample.
-    channel : int, default=None
-        Its axis of channels.
+    layout : str
+        A letter for each of its axes, C for that of channels.
     """
 
     folded: tuple[int, ...]
-    channel: int | None = None
+    layout: str
 
     @classmethod
     def of(cls, X: Array, transformer: Any, image_shape: Any, layout: str | None) -> Self:
@@ -219,7 +217,7 @@ class Space:
             raise ValueError(
                 f"layout={layout!r} has {len(layout)} axes, but samples have shape {folded}."
             )
-        space = cls(tuple(folded), layout.index("C") if "C" in layout else None)
+        space = cls(tuple(folded), layout)
         if not space.shape or min(space.shape) < 2:
             raise ValueError(
                 f"A deformation needs at least 2 samples along every axis, got {space.shape}."
@@ -229,16 +227,14 @@ class Space:
     @property
     def shape(self) -> tuple[int, ...]:
         """Extents in space."""
-        return tuple(n for axis, n in enumerate(self.folded) if axis != self.channel)
+        return tuple(n for n, axis in zip(self.folded, self.layout, strict=True) if axis != "C")
 
     def deform(self, X: Array, field: Array, boundary: str) -> Array:
         """Return the deformed samples, in the shape of X."""
         # Channels of a sample share their displacements: they come to the front, beside samples.
-        last = -1 if self.channel is None else self.channel + 1
-        X_folded = X.reshape(len(X), *self.folded, *[1] * (self.channel is None))
-        planes = np.moveaxis(X_folded, last, 1)
+        planes = channels_first(X.reshape(len(X), *self.folded), self.layout)
         moved = warp(planes.reshape(-1, *self.shape), field, boundary)
-        return np.moveaxis(moved.reshape(planes.shape), 1, last).reshape(X.shape)
+        return like_samples(moved.reshape(planes.shape), self.layout, X.shape[1:])
 
 
 def features_of(transformer: Any) -> Callable[[Array], Array]:

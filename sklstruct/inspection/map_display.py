@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..io.nifti import Grid, read_volume
 from ..io.nifti.grid import resample, to_canonical
-from .display import Display
+from .display import Axes, Display, Place
 from .drawing import DIVERGING, FAINT, INK, SMALL, Sheet, faint_ticks, heading_size
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from .display import AnyFigure
 
 Array = NDArray[Any]
 
@@ -126,13 +121,16 @@ class MapDisplay(Display):
         background: str | PathLike[str] | None = None,
         *,
         truth: str | PathLike[str] | None = None,
+        ax: Place = None,
         **params: Any,
     ) -> Self:
-        """Read map, background and mask from files; the last two are resampled to the map.
+        """Draw map, background and mask from files; the last two are resampled to the map.
 
         Parameters
         ----------
         values, background, truth : path-like
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
         **params
             As for the display; not the affine, which comes with the files.
 
@@ -148,20 +146,10 @@ class MapDisplay(Display):
                 others[name] = resample(
                     *read_volume(path, constant=True), grid, nearest=name == "truth"
                 )
-        return cls(map_, affine=grid.affine, **others, **params)
+        return cls(map_, affine=grid.affine, **others, **params).plot(ax)
 
-    def plot(self, figure: AnyFigure | None = None) -> Self:
-        """Draw the planes and the colours.
-
-        Parameters
-        ----------
-        figure : matplotlib Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Returns
-        -------
-        self
-        """
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw the planes and the colours."""
         extents = np.array(self.values.shape) * self._grid.spacing
         inches = PANEL / extents.max() * extents
         widths = [inches[across[0]] for _, _, across, _ in PLANES]
@@ -169,7 +157,7 @@ class MapDisplay(Display):
         head = (heading_size(heading)[1] if heading else MARGIN) + NAME
         height = max(inches[1:])
         width = 2 * MARGIN + sum(widths) + len(PLANES) * GAP + BAR + BAR_LABEL
-        sheet = Sheet(width, head + height + MARGIN, figure)
+        sheet = Sheet(width, head + height + MARGIN, on)
         sheet.heading(MARGIN, heading)
         axes, left = [], MARGIN
         for (name, normal, across, ends), wide in zip(PLANES, widths, strict=True):
@@ -180,8 +168,7 @@ class MapDisplay(Display):
             self._draw_plane(axes[-1], normal, across, ends)
             left += wide + GAP
         self._draw_bar(sheet.axes(left, head + 0.15 * height, BAR, 0.7 * height))
-        self.figure_, self.axes_ = sheet.figure, np.array(axes)
-        return self
+        return axes
 
     def _draw_plane(
         self, ax: Axes, normal: int, across: tuple[int, int], ends: tuple[str, str]

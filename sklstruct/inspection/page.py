@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -12,6 +13,7 @@ from typing import Any
 from .display import Display
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+TEXT = tomllib.loads(Path(__file__).with_name("report.toml").read_text(encoding="utf-8"))
 EMPTY = {"meta", "img"}  # elements without an end
 
 

@@ -9,14 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .display import Display
+from .display import Axes, Display, Place
 from .drawing import FAINT, INK, POSITIVE, SMALL, Sheet, faint_ticks, heading_size
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.collections import PatchCollection
-
-    from .display import AnyFigure
 
 PANEL, GAP, MARGIN, NAME, SCALE, BAR = 2.8, 0.35, 0.25, 0.15, 0.8, 0.08  # inches
 COLOURS = "magma"
@@ -102,9 +99,9 @@ class ScatteringDisplay(Display):
 
     @classmethod
     def from_transformer(
-        cls, transformer: Any, X: Any, *, place: tuple[int, int] | None = None
+        cls, transformer: Any, X: Any, *, place: tuple[int, int] | None = None, ax: Place = None
     ) -> Self:
-        """Compute the coefficients of samples.
+        """Compute the coefficients of samples, and draw them.
 
         Parameters
         ----------
@@ -114,6 +111,8 @@ class ScatteringDisplay(Display):
             Samples as the transformer takes them: one, or several to average over.
         place : tuple of int, default=None
             Where to look, (y, x) on the grid of coefficients; if None, everywhere.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
 
         Raises
         ------
@@ -126,7 +125,7 @@ class ScatteringDisplay(Display):
         # As the transformer reads them, or the picture would be of another image.
         samples = transformer._read(X, reset=False).mean(axis=0)  # (channels, height, width)
         image = {1: samples[0], 3: np.moveaxis(samples, 0, -1)}.get(len(samples))
-        return cls(transformer.meta_, coefficients, place=place, image=image)
+        return cls(transformer.meta_, coefficients, place=place, image=image).plot(ax)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers of the picture, one row for each path.
@@ -148,18 +147,8 @@ class ScatteringDisplay(Display):
             return np.ones(len(self.meta), bool)
         return (self.meta[["y", "x"]].to_numpy() == self.place).all(axis=1)
 
-    def plot(self, figure: AnyFigure | None = None) -> Self:
-        """Draw the image, and the disks of first and of second order with colours of their own.
-
-        Parameters
-        ----------
-        figure : matplotlib Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Returns
-        -------
-        self
-        """
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw the image, and the disks of first and of second order with colours of their own."""
         table = self.to_frame()
         orders = [order for order in ORDERS if (table["order"] == order).any()]
         heading = self._heading(orders)
@@ -167,7 +156,7 @@ class ScatteringDisplay(Display):
         panels = len(orders) + (self.image is not None)
         step, top = PANEL + GAP, head + NAME
         width = 2 * MARGIN + max(text, panels * step - GAP)
-        sheet = Sheet(width, top + PANEL + SCALE, figure)
+        sheet = Sheet(width, top + PANEL + SCALE, on)
         sheet.heading(MARGIN, heading)
         axes = [sheet.axes(MARGIN + step * panel, top, PANEL, PANEL) for panel in range(panels)]
         if self.image is not None:
@@ -178,8 +167,7 @@ class ScatteringDisplay(Display):
             disk = draw_disk(axes[panel], table[table["order"] == order], order)
             scale = sheet.axes(left + PANEL / 4, top + PANEL + SCALE / 2, PANEL / 2, BAR)
             draw_scale(scale, disk)
-        self.figure_, self.axes_ = sheet.figure, np.array(axes)
-        return self
+        return axes
 
     def _draw_image(self, ax: Axes, image: NDArray[Any]) -> None:
         """Draw the image from its least to its largest value, and frame the place."""

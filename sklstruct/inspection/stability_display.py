@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 
 from .deformations import Draw
-from .display import Display
+from .display import Axes, Display, Place
 from .drawing import INK, LETTER, MEDIUM, Sheet, heading_size
 from .lipschitz import Stability, stability
 from .study import draw_curve, label_ends, quieten
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from .display import AnyFigure
 
 HEADING = [
     "Stability to deformations",
@@ -72,9 +66,10 @@ class StabilityDisplay(Display):
         deformations: Sequence[str | Draw] = ("translation", "dilation", "diffeomorphism"),
         *,
         random_state: int | None = 0,
+        ax: Place = None,
         **options: Any,
     ) -> Self:
-        """Measure the stability of several representations to the same deformations.
+        """Measure and draw the stability of several representations to the same deformations.
 
         Parameters
         ----------
@@ -83,6 +78,8 @@ class StabilityDisplay(Display):
         deformations : sequence of str or callable
         random_state : int or None, default=0
             An integer, for all to see the same displacements.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
         **options
             Others of ``stability``.
 
@@ -100,7 +97,7 @@ class StabilityDisplay(Display):
                 ]
                 for name, transformer in transformers.items()
             }
-        )
+        ).plot(ax)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the constants.
@@ -118,18 +115,8 @@ class StabilityDisplay(Display):
         columns = ["representation", "deformation", "constant", "mean_constant"]
         return pd.DataFrame(rows, columns=columns)
 
-    def plot(self, figure: AnyFigure | None = None) -> Self:
-        """Draw a panel for each deformation.
-
-        Parameters
-        ----------
-        figure : matplotlib Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Returns
-        -------
-        self
-        """
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a panel for each deformation."""
         labels = [  # each with its constant
             [f"{name} ({found[number].constant:.2g})" for name, found in self.results.items()]
             for number in range(min(map(len, self.results.values())))
@@ -137,15 +124,14 @@ class StabilityDisplay(Display):
         room = GAP / 2 + LETTER * max(len(label) for panel in labels for label in panel)
         step, (width, head) = PANEL + room + GAP, heading_size(HEADING)
         head += NAME
-        sheet = Sheet(LEFT + max(step * len(labels), width), head + HEIGHT + FOOT, figure)
+        sheet = Sheet(LEFT + max(step * len(labels), width), head + HEIGHT + FOOT, on)
         sheet.heading(LEFT, HEADING)
-        places = [LEFT + step * number for number in range(len(labels))]
-        self.axes_ = np.array([sheet.axes(place, head, PANEL, HEIGHT) for place in places])
-        for number, ax in enumerate(self.axes_):
+        lefts = [LEFT + step * number for number in range(len(labels))]
+        axes = [sheet.axes(left, head, PANEL, HEIGHT) for left in lefts]
+        for number, ax in enumerate(axes):
             self._draw_panel(ax, number, labels[number])
-        self.axes_[0].set_ylabel("relative distance", fontsize=MEDIUM, color=INK)
-        self.figure_ = sheet.figure
-        return self
+        axes[0].set_ylabel("relative distance", fontsize=MEDIUM, color=INK)
+        return axes
 
     def _draw_panel(self, ax: Axes, number: int, labels: list[str]) -> None:
         """Draw the distances under one deformation."""

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from ..studies import summarise
-from .display import Display
-from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet
+from .display import Axes, Display, Place
+from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, one_axes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
 KEYS = ("estimator", "size", "draw")
@@ -103,25 +102,15 @@ class StudyDisplay(Display):
         """
         return summarise(self.results, self.metric)
 
-    def plot(self, ax: Axes | None = None) -> Self:
+    def _draw(self, on: Place) -> list[Axes]:
         """Draw a line through the means, a band of one deviation, and a dot for each draw.
 
         The axis of the metric is logarithmic where all values are positive.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            What to draw on, with room for the names to the right; those of a new figure if None.
-
-        Returns
-        -------
-        self
         """
         names = self.results["estimator"].astype(str)
-        if ax is None:
-            width = LEFT + WIDTH + LABEL + LETTER * names.str.len().max()
-            height = max(HEIGHT, LINE * names.nunique())
-            ax = Sheet(width, TOP + height + BOTTOM).axes(LEFT, TOP, WIDTH, height)
+        width = LEFT + WIDTH + LABEL + LETTER * names.str.len().max()
+        height = max(HEIGHT, LINE * names.nunique())
+        ax = one_axes(on, (width, TOP + height + BOTTOM), (LEFT, TOP, WIDTH, height))
         values, label = self.results[self.metric].astype(float), NAMES.get(self.metric, self.metric)
         if self.metric in SHARES_CORRECT:
             values, label = 100 * (1 - values), SHARES_CORRECT[self.metric]
@@ -133,8 +122,7 @@ class StudyDisplay(Display):
         }
         finish_axes(ax, np.unique(sizes), label)
         label_ends(ax, lines)
-        self.figure_, self.axes_ = ax.figure, np.array([ax])
-        return self
+        return [ax]
 
 
 def check_columns(results: pd.DataFrame, metric: str) -> None:

@@ -14,8 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from .cohort_fit import score_columns
-from .cohort_study import CohortResults
+from .cohort_study import CohortResults, score_columns
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
