@@ -676,6 +676,17 @@ def test_a_cohort_is_simulated_and_checked_on_the_command_line(tmp_path, capsys)
     assert "4 scans of 4 subjects" in capsys.readouterr().out
 
 
+def test_voxels_that_are_not_finite_are_noted_and_stop_nothing(bids, succeed):
+    values = voxels(2).astype(np.float32)
+    values[0, 0, :3] = np.nan, np.inf, -np.inf
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), bids / scan(2))
+    cohort = Cohort.from_bids(bids, "sex").check()
+    note = ("sub-2", str(bids / scan(2)), "5.00% of its voxels are NaN or infinite")
+    assert list(cohort.notes.itertuples(index=False, name=None)) == [note]
+    assert len(cohort.X) == 5
+    assert note[2] in succeed("cohort", "check", bids)
+
+
 def test_all_problems_are_printed_at_once(bids, capsys):
     truncate(bids)
     (bids / scan(1)).unlink()

@@ -620,6 +620,42 @@ def test_damaged_gzip_names_itself(tmp_path, flaw):
     expect_flaw(path, message)
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_voxels_that_are_not_finite_count_in_the_mask_only(tmp_path, cached):
+    head = np.zeros(SHAPE, bool)
+    head[1:4, 1:5, 1:4] = True
+    values = noise() + 5
+    spm = save(tmp_path / "spm.nii", np.where(head, values, np.nan))
+    zeros = save(tmp_path / "zeros.nii", np.where(head, values, 0))
+    mask = save(tmp_path / "mask.nii", head.astype(np.uint8))
+    hole = values.copy()
+    hole[2, 2, 2] = np.inf
+    hole = save(tmp_path / "hole.nii", hole)
+    cache_dir = tmp_path / "cache" if cached else None
+    volumes = NiftiVolumes(grid=zeros, cache_dir=cache_dir, smoothing_fwhm=3.0)
+    masked = clone(volumes).set_params(mask=mask).fit([zeros])
+    np.testing.assert_array_equal(*masked.transform([zeros, spm]))
+    with pytest.raises(ValueError, match=r"hole\.nii.*in the mask must be finite, but 2.78% are"):
+        masked.transform([hole])  # one of 36
+    without = volumes.fit([zeros])
+    with pytest.raises(ValueError, match=r"spm\.nii.*must be finite"):
+        without.transform([spm])
+    filled = values.copy()
+    filled[2, 2, 2] = 0
+    filled = save(tmp_path / "filled.nii", filled)
+    raw = {"smoothing_fwhm": None, "scaling": None, "non_finite": "zero"}
+    np.testing.assert_array_equal(*without.set_params(**raw).fit([zeros]).transform([hole, filled]))
+    between = AFFINE.copy()
+    between[0, 3] += 1  # half a voxel: two of them are interpolated from the one in the middle
+    moved = NiftiVolumes(shape=SHAPE, affine=between, **raw).fit([zeros]).transform([hole])[0]
+    assert np.argwhere(moved == 0).tolist() == [[1, 2, 2], [2, 2, 2]]
+    with pytest.raises(ValueError, match=r"empty\.nii.*all are nan"):
+        without.transform([save(tmp_path / "empty.nii", noise() * np.nan)])
+    brain = NiftiVolumes(mask="brain").fit([spm])
+    np.testing.assert_array_equal(brain.mask_, head)
+    np.testing.assert_array_equal(brain.transform([spm])[0], brain.transform([zeros])[0])
+
+
 def test_sound_files_have_no_problem(cohort, tmp_path):
     assert [check_volume(path) for path in cohort] == [None] * 8
     assert check_volume(save(tmp_path / "a.nii", noise()[..., None])) is None

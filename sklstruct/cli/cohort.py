@@ -32,12 +32,14 @@ def add_check(actions: Commands) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Print all problems, and raise a ValueError if there are any."""
+    from ..io.cohort import in_lines
+
     # Not without_problems, which stops where there are some: here they are what is asked for.
     cohort = open_cohort(args, args.folder, args.target).check(leave_out=True)
     if cohort.report.empty:
         print(cohort)
         return
-    print(listed(cohort))
+    print("\n".join([listed(cohort), *in_lines(cohort.notes, "note", "notes")]))
     raise ValueError(f"{args.folder} has {problems(cohort)}; {len(cohort)} scans are without any")
 
 

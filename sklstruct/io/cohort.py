@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .leakage import voxel_digest
+from .leakage import look_at
 from .participants import SESSION, SUBJECT, read_participants, typed
 from .scans import IMAGE, Join, Problem, in_words, join_bids, join_listed, sort_out
 
@@ -41,6 +41,8 @@ class Cohort:
         Column with the sites, if the table has it.
     left_out : bool
         Whether to go on without the scans that have problems.
+    notes : DataFrame or None
+        What ``check`` found that stops nothing, with the columns subject, file and note.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Cohort:
     target: str | None = None
     site: str = "site"
     left_out: bool = False
+    notes: pd.DataFrame | None = None
 
     @classmethod
     def from_bids(
@@ -168,7 +171,7 @@ class Cohort:
         if self.site in self.table:
             parts.append(counted(self.table[self.site].nunique(), "site"))
         head = f"Cohort({self.name!r}, {'; '.join(parts)})"
-        return "\n".join([head, *self._listed()])
+        return "\n".join([head, *self._listed(), *in_lines(self.notes, "note", "notes")])
 
     @property
     def X(self) -> NDArray[np.object_]:
@@ -200,7 +203,8 @@ class Cohort:
         """Read all images and return the cohort with a report of everything that is wrong.
 
         Damaged images are found, and images with the same voxels under different names: which
-        of them is the right one cannot be known, so that all of them are problems.
+        of them is the right one cannot be known, so that all of them are problems.  How many voxels
+        are not finite is noted, as they may lie outside of what is looked at.
 
         Parameters
         ----------
@@ -213,9 +217,13 @@ class Cohort:
         """
         flaws: dict[str, str] = {}
         same: dict[str, list[str]] = defaultdict(list)
+        noted: dict[str, str] = {}
         for path in self.table[IMAGE].tolist():
             try:
-                same[voxel_digest(path)].append(path)
+                look = look_at(path)
+                same[look.digest].append(path)
+                if look.unknown:
+                    noted[path] = f"{look.unknown:.2%} of its voxels are NaN or infinite"
             except (OSError, ValueError) as error:  # one line, without the path that stands beside
                 flaws[path] = " ".join(str(error).removeprefix(f"{path} ").split())
         for twins in same.values():
@@ -223,10 +231,14 @@ class Cohort:
                 others = in_words(other for other in twins if other != path)
                 flaws[path] = f"the voxels are those of {others}"
         subjects = self.table.set_index(IMAGE)[SUBJECT]
-        found = as_report([Problem(subjects[path], path, flaw) for path, flaw in flaws.items()])
+        found, notes = (
+            as_report([Problem(subjects[path], path, words) for path, words in said.items()])
+            for said in (flaws, noted)
+        )
+        notes = notes.rename(columns={"problem": "note"})
         table = self.table[~self.table[IMAGE].isin(flaws)].reset_index(drop=True)
         report = pd.concat([self.report, found], ignore_index=True)
-        return replace(self, table=table, report=report, left_out=leave_out)
+        return replace(self, table=table, report=report, left_out=leave_out, notes=notes)
 
     def _sound(self) -> pd.DataFrame:
         """Return the table, or raise a ValueError if there are problems that are not left out."""
@@ -242,19 +254,24 @@ class Cohort:
 
     def _listed(self) -> list[str]:
         """Return the problems as lines of text."""
-        if self.report.empty:
-            return []
-        head = f"{counted(len(self.report), 'problem')}{', left out' if self.left_out else ''}:"
-        rows = self.report.head(SHOWN).astype(str).to_numpy()
-        lines = [f"  {f'{subject} {file}'.strip()}: {problem}" for subject, file, problem in rows]
-        more = len(self.report) - SHOWN
-        return [head, *lines, *([f"  and {more} more, see report"] if more > 0 else [])]
+        return in_lines(self.report, "problem", "report", ", left out" if self.left_out else "")
 
 
 def values_in(table: pd.DataFrame, column: str | None) -> Any:
     """Return a column as a plain array, or None if the table has no such column."""
     # By way of a list NumPy finds the type; pandas would give objects, or a type of its own.
     return np.array(table[column].tolist()) if column in table else None
+
+
+def in_lines(table: pd.DataFrame | None, thing: str, place: str, more: str = "") -> list[str]:
+    """Return a table of what was found as lines of text, none where there is nothing."""
+    if table is None or table.empty:
+        return []
+    rows = table.head(SHOWN).astype(str).to_numpy()
+    lines = [f"  {f'{subject} {file}'.strip()}: {words}" for subject, file, words in rows]
+    rest = len(table) - SHOWN
+    last = [f"  and {rest} more, see {place}"] if rest > 0 else []
+    return [f"{counted(len(table), thing)}{more}:", *lines, *last]
 
 
 def as_report(problems: list[Problem]) -> pd.DataFrame:

@@ -5,11 +5,11 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .nifti import read_volume
+from .nifti import Grid, read_volume
 
 SHOWN = 10  # names in a message
 
@@ -87,14 +87,27 @@ def voxel_digest(path: str | os.PathLike[str]) -> str:
     OSError, ValueError
         As ``read_volume`` does.
     """
+    return look_at(path).digest
+
+
+class Look(NamedTuple):
+    """What there is to know about a scan before it is used."""
+
+    digest: str  # fingerprint of its voxels
+    unknown: float  # share of them that is NaN or infinite
+    grid: Grid
+
+
+def look_at(path: str | os.PathLike[str]) -> Look:
+    """Return what there is to know about a scan, read once for each state of its file."""
     stat = os.stat(path)  # a study asks for the same files again, and they may have changed
-    return digest_at(os.fspath(path), stat.st_mtime_ns, stat.st_size)
+    return look_once(os.fspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=2**14)
-def digest_at(path: str, mtime_ns: int, size: int) -> str:
-    """Return the fingerprint of a file that is read once for each of its states."""
-    values, _ = read_volume(path)
+def look_once(path: str, *state: int) -> Look:
+    """Return what there is to know about a file in some state."""
+    values, grid = read_volume(path, finite=False)
     digest = hashlib.sha256(str(values.shape).encode())
     digest.update((values + np.float32(0)).tobytes())  # no negative zeros
-    return digest.hexdigest()
+    return Look(digest.hexdigest(), float(np.isnan(values).mean()), grid)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -72,6 +73,10 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         For ``scaling="percentile"``.
     smoothing_fwhm : float, default=None
         Full width at half maximum of a Gaussian, in millimetres.
+    non_finite : {"error", "zero"}, default="error"
+        What becomes of voxels in the mask that are NaN or infinite, or are interpolated from such:
+        an error that names the file, or zero before volumes are scaled.  Outside the mask, and for
+        smoothing, they count as zero.
     stream : bool, default=False
         If True, ``transform`` returns ``LazyVolumes``, which read a volume when it is asked
         for, instead of an array.
@@ -117,6 +122,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     scaling: str | None = param("zscore", one_of(*SCALINGS) | None)
     percentiles: tuple[float, float] = param((1.0, 99.0), PERCENTILES)
     smoothing_fwhm: float | None = param(None, real(above=0) | None)
+    non_finite: str = param("error", one_of("error", "zero"))
     stream: bool = param(False, FLAG)
     cache_dir: StrPath | None = param(None, PATH | None)
     max_bytes: int = param(MAX_BYTES, integer(1))
@@ -155,7 +161,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         check_size(grid.shape, np.float32, self.max_bytes)
         self.grid_, mask = grid, None
         if self.mask == "brain":  # of the training scans, as all that is learned
-            mask = brain_mask(paths, self._reader())
+            mask = brain_mask(paths, replace(self._reader(), non_finite="zero"))
         elif self.mask is not None:
             mask = read_mask(self.mask, grid, self.max_bytes)
         self.box_ = bounding_box(mask) if self.crop and mask is not None else WHOLE
@@ -244,6 +250,6 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
             raise ValueError("affine needs a shape beside it, and no spacing.")
 
     def _reader(self, box: Box = WHOLE, mask: Array | None = None) -> VolumeReader:
-        names = "scaling", "percentiles", "smoothing_fwhm", "cache_dir", "max_bytes"
+        names = ["scaling", "percentiles", "smoothing_fwhm", "non_finite", "cache_dir", "max_bytes"]
         params = {name: getattr(self, name) for name in names}
         return VolumeReader(self.grid_, box, mask, same_as=self.file_grid_, **params)

@@ -72,7 +72,7 @@ def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
 
 
 def read_volume(
-    path: StrPath, max_bytes: int = MAX_BYTES, *, constant: bool = False
+    path: StrPath, max_bytes: int = MAX_BYTES, *, constant: bool = False, finite: bool = True
 ) -> tuple[Array, Grid]:
     """Return the values of a NIfTI volume in canonical orientation, and where they are.
 
@@ -86,6 +86,8 @@ def read_volume(
         Largest size of the voxels.
     constant : bool, default=False
         Whether all values may be the same.
+    finite : bool, default=True
+        If False, values that are infinite become NaN, and NaN is let pass.
 
     Returns
     -------
@@ -106,9 +108,10 @@ def read_volume(
     # lacks, and let NaN pass.
     with opened(path) as (stream, capacity):
         header = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes)
-        values = read_values(stream, header)
-        if not constant and values.min() == values.max():
-            raise ValueError(f"all voxels must not be the same, but all are {values.flat[0]:g}")
+        values = read_values(stream, header, finite)
+        low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        if not constant and not low < high:  # or there is nothing but NaN
+            raise ValueError(f"all voxels must not be the same, but all are {low:g}")
     return to_canonical(values, header.grid)
 
 
@@ -209,7 +212,7 @@ def check_size(shape: tuple[int, ...], dtype: Any, max_bytes: int) -> None:
         )
 
 
-def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
+def read_values(stream: IO[bytes], header: VolumeHeader, finite: bool) -> Array:
     """Return the values of all voxels in single precision, without a copy in between."""
     stream.seek(header.offset)
     values = np.empty(prod(header.grid.shape), np.float32)
@@ -223,7 +226,9 @@ def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
             scaled = np.frombuffer(stored, header.dtype).astype(np.float64)
             part[:] = scaled * header.slope + header.intercept
         wrong = np.flatnonzero(~np.isfinite(part))
-        if wrong.size:
+        if wrong.size and not finite:
+            part[wrong] = np.nan
+        elif wrong.size:
             place = np.unravel_index(start + wrong[0], header.grid.shape, order="F")
             raise ValueError(
                 f"voxels must be finite, but voxel {tuple(map(int, place))} is {part[wrong[0]]}"

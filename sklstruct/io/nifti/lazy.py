@@ -10,7 +10,7 @@ import numpy as np
 
 from . import cache
 from .file import MAX_BYTES, StrPath, naming, read_grid, read_volume
-from .grid import Array, Box, Grid, resample
+from .grid import CLOSE, Array, Box, Grid, resample
 from .intensity import scale, smooth
 
 WHOLE = (slice(None),) * 3
@@ -32,6 +32,8 @@ class VolumeReader:
     percentiles : tuple of two floats, default=(1, 99)
     smoothing_fwhm : float, default=None
         In millimetres; smoothing comes before resampling.
+    non_finite : {"error", "zero"}, default="error"
+        What becomes of voxels in the mask that depend on NaN or infinite ones.
     same_as : Grid, default=None
         If given, files with another grid are refused.
     cache_dir : path-like, default=None
@@ -47,6 +49,7 @@ class VolumeReader:
     scaling: str | None = None
     percentiles: tuple[float, float] = (1, 99)
     smoothing_fwhm: float | None = None
+    non_finite: str = "error"
     same_as: Grid | None = None
     cache_dir: StrPath | None = None
     max_bytes: int = MAX_BYTES
@@ -69,7 +72,7 @@ class VolumeReader:
         ------
         OSError, ValueError
             As ``read_volume`` does; and if the volume is on another grid than demanded, does
-            not meet the common grid, or has but one value in the mask.
+            not meet the common grid, or has but one value or one that is not finite in the mask.
         """
         out = np.empty(self.shape, np.float32) if out is None else out
         if out.shape == self.grid.shape:  # no second volume is needed then
@@ -77,11 +80,18 @@ class VolumeReader:
         else:
             out[...] = self.read_whole(path, np.empty(self.grid.shape, np.float32))[self.box]
         with naming(path):
+            if np.isnan(out.min()):
+                unknown = np.isnan(out if self.mask is None else out[self.mask])
+                if unknown.any():
+                    raise ValueError(
+                        f"voxels in the mask must be finite, but {unknown.mean():.2%} are not; "
+                        "non_finite='zero' sets them to zero"
+                    )
             scale(out, self.scaling, self.mask, self.percentiles)
         return out
 
     def read_whole(self, path: StrPath, out: Array) -> Array:
-        """Return a volume on the whole grid, neither masked nor scaled."""
+        """Return a volume on the whole grid, neither masked nor scaled, NaN where it is unknown."""
         if self.same_as is not None:
             check_same_grid(path, self.same_as, self.max_bytes)
         if self.cache_dir is None:
@@ -92,16 +102,24 @@ class VolumeReader:
             cache.fetch(
                 self.cache_dir, cache.key_of(path, setting), out, partial(self._compute, path)
             )
+        if self.non_finite == "zero" and np.isnan(out.min()):
+            out[np.isnan(out)] = 0
         return out
 
     def _compute(self, path: StrPath, out: Array) -> None:
-        values, grid = read_volume(path, self.max_bytes)
+        strict = self.non_finite == "error" and self.mask is None  # then the file says which voxel
+        values, grid = read_volume(path, self.max_bytes, finite=strict)
+        unknown = np.isnan(values) if np.isnan(values.min()) else None
+        if unknown is not None:
+            values[unknown] = 0
         if self.smoothing_fwhm is not None:
             smooth(values, grid.spacing, self.smoothing_fwhm)
         resample(values, grid, self.grid, out=out)
         if not out.any():  # the affines of a file and of the grid do not meet
             with naming(path):
                 raise ValueError(f"on {grid}, it is zero everywhere on the grid of {self.grid}")
+        if unknown is not None:  # marked, so that an entry of the cache serves for every mask
+            out[resample(unknown.astype(np.float32), grid, self.grid) > CLOSE] = np.nan
 
 
 def check_same_grid(path: StrPath, wanted: Grid, max_bytes: int) -> None:
