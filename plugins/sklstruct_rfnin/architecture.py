@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -127,28 +128,25 @@ class RFNiN(Architecture):
             shape = strided(in_shape, 2**halvings)
         if halvings:
             stages.add_module("average", nn.AvgPool3d(2**halvings, ceil_mode=True))
-        for number, (width, frame, design, size, stride, mixing, pool, dropout) in enumerate(
-            zip(
-                net.widths,
-                self._choices(n_groups),
-                self.designs(n_groups),
-                self.of_stages("free_sizes", n_groups),
-                self.of_stages("strides", n_groups),
-                self.of_stages("mixing", n_groups),
-                self.of_stages("pools", n_groups),
-                self.of_stages("dropout", n_groups),
-                strict=True,
-            )
-        ):
+        settings = ("free_sizes", "strides", "mixing", "pools", "dropout")
+        of_groups = zip(
+            net.widths,
+            self._choices(n_groups),
+            self.designs(n_groups),
+            *(self.of_stages(name, n_groups) for name in settings),
+            strict=True,
+        )
+        for number, group in enumerate(of_groups, start=1):
+            width, frame, design, size, stride, mixing, pool, dropout = group
             stride = stride if max(shape[1:]) > SMALL else 1
             conv = spatial_convolution(
                 frame, design, size, (shape[0], width), stride, ndim, step, net.tolerance
             )
             shape = strided((width, *shape[1:]), stride)
             pool = pool and max(shape[1:]) > SMALL
-            dropout = dropout if number else 0.0
-            group = Group(conv, width, ndim, mixing, pool, dropout, net.checkpointing)
-            stages.add_module(f"group{number + 1}", group)
+            dropout = dropout if number > 1 else 0.0
+            layers = Group(conv, width, ndim, mixing, pool, dropout, net.checkpointing)
+            stages.add_module(f"group{number}", layers)
             shape = strided(shape, 2 if pool else 1)
         return RFNiNNetwork(
             in_shape,
@@ -203,23 +201,17 @@ class RFNiNNetwork(MeanNetwork):
     """
 
     def __init__(
-        self,
-        in_shape: tuple[int, ...],
-        n_outputs: int,
-        stages: nn.Sequential,
-        *,
-        mixed_precision: bool,
-        **options: Any,
+        self, in_shape: tuple[int, ...], *args: Any, mixed_precision: bool, **options: Any
     ) -> None:
-        super().__init__(in_shape, n_outputs, stages, **options)
+        super().__init__(in_shape, *args, **options)
         self.in_shape, self.mixed_precision = in_shape, mixed_precision
 
     def maps(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to what the last group gives, (n, width, *places)."""
-        low = torch.autocast(x.device.type, torch.bfloat16) if self.mixed_precision else None
-        with low or nullcontext():
-            maps = super().maps(x)
-        return maps.to(x.dtype)
+        if not self.mixed_precision:
+            return super().maps(x)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return super().maps(x).to(x.dtype)
 
 
 class Group(nn.Module):
@@ -262,23 +254,22 @@ class Group(nn.Module):
         """Map (n, channels, *spatial) to (n, width, *spatial_out)."""
         x = self.dropout(x)  # drawn once, so outside of what is computed twice
         for part in self.parts.values():
-            x = recomputed(part, x) if self.checkpointing and self.training else part(x)
+            if self.checkpointing and self.training:  # only the input is kept
+                contexts = partial(recomputing, part)
+                x = checkpoint(part, x, use_reentrant=False, context_fn=contexts)
+            else:
+                x = part(x)
         return x
 
 
 def normed(conv: nn.Module, width: int, ndim: int) -> nn.Sequential:
     """Return a convolution with norm and rectifier."""
-    layers = {"conv": conv, "norm": BATCH_NORM[ndim](width), "relu": nn.ReLU()}
-    return nn.Sequential(OrderedDict(layers))
+    return nn.Sequential(OrderedDict(conv=conv, norm=BATCH_NORM[ndim](width), relu=nn.ReLU()))
 
 
-def recomputed(module: nn.Module, x: Tensor) -> Tensor:
-    """Return the output of a module that keeps its input only, and computes again backwards."""
-
-    def contexts() -> tuple[Any, Any]:
-        return nullcontext(), frozen_statistics(module)
-
-    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
+def recomputing(module: nn.Module) -> tuple[Any, Any]:
+    """Return the contexts of a module that is run, and is run again for the gradient."""
+    return nullcontext(), frozen_statistics(module)
 
 
 @contextmanager

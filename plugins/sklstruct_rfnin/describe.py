@@ -13,6 +13,8 @@ from sklstruct.layers import FrameConv
 
 from .convolution import FreeAtomsConv
 
+SIZES = ("atoms", "support", "stride", "parameters", "receptive_field", "out_shape")
+
 
 def describe_network(network: Any) -> pd.DataFrame:
     """Return the layers of a network, one a row.
@@ -29,37 +31,20 @@ def describe_network(network: Any) -> pd.DataFrame:
         "parameters", with those of the norm that follows; "receptive_field", the extents of
         what one output can see, in samples of the input; "out_shape", (channels, *spatial).
     """
-    shape, rows = network.in_shape, []
+    shape, everything = network.in_shape, extents(network.in_shape[1:])
+    rows: list[Any] = []
     field, step = np.ones(len(shape) - 1, dtype=int), 1
     for name, layer, norm in layers_of(network):
-        support, stride = window(layer, len(field))
+        kind, atoms, support, stride = facts(layer, len(field))
         field, step = field + (np.array(support) - 1) * step, step * stride
         width = getattr(layer, "out_channels", shape[0])
         shape = width, *((extent - 1) // stride + 1 for extent in shape[1:])
-        rows.append(
-            {
-                "layer": name,
-                "kind": kind(layer),
-                "atoms": count_atoms(layer),
-                "support": extents(support),
-                "stride": stride,
-                "parameters": count(layer) + count(norm),
-                "receptive_field": extents(tuple(field)),
-                "out_shape": shape,
-            }
-        )
-    everything = {"support": extents(shape[1:]), "receptive_field": extents(network.in_shape[1:])}
-    mean = {"layer": "mean", "kind": "mean", "out_shape": shape[:1], **everything}
-    head = {
-        "layer": "head",
-        "kind": "linear",
-        "parameters": count(network.head),
-        "receptive_field": extents(network.in_shape[1:]),
-        "out_shape": (network.head.out_features,),
-    }
-    table = pd.DataFrame([*rows, mean, head]).set_index("layer")
-    numbers = ["atoms", "stride", "parameters"]
-    return table.assign(**{name: table[name].fillna(0).astype(int) for name in numbers})
+        size, seen = count(layer) + count(norm), extents(tuple(field))
+        rows.append((name, kind, atoms, extents(support), stride, size, seen, shape))
+    rows.append(("mean", "mean", 0, extents(shape[1:]), 0, 0, everything, shape[:1]))
+    size, n_outputs = count(network.head), network.head.out_features
+    rows.append(("head", "linear", 0, np.nan, 0, size, everything, (n_outputs,)))
+    return pd.DataFrame(rows, columns=["layer", "kind", *SIZES]).set_index("layer")
 
 
 def layers_of(network: Any) -> Iterator[tuple[str, nn.Module, nn.Module]]:
@@ -71,38 +56,18 @@ def layers_of(network: Any) -> Iterator[tuple[str, nn.Module, nn.Module]]:
             yield name, layer, norm
 
 
-def kind(layer: nn.Module) -> str:
-    """Return the name of the frame of a convolution, or what else a layer is."""
+def facts(layer: Any, ndim: int) -> tuple[str, int, tuple[int, ...], int]:
+    """Return kind, number of different spatial filters, support and stride of a layer."""
     if isinstance(layer, FrameConv):
-        return layer.frame.name
+        pairs, frame = layer.in_channels * layer.out_channels, layer.frame
+        atoms = pairs if frame.name == "pixel" else len(frame)
+        return frame.name, atoms, frame.support, layer.stride
     if isinstance(layer, FreeAtomsConv):
-        return "free"
+        return "free", layer.n_atoms, layer.support, layer.stride
     if isinstance(layer, nn.AvgPool3d):
-        return "average"
-    return "1x1" if hasattr(layer, "out_channels") else "max"
-
-
-def window(layer: nn.Module, ndim: int) -> tuple[tuple[int, ...], int]:
-    """Return support and stride of a layer."""
-    if isinstance(layer, FrameConv):
-        return layer.frame.support, layer.stride
-    if isinstance(layer, FreeAtomsConv):
-        return layer.support, layer.stride
-    if isinstance(layer, nn.AvgPool3d):
-        step = int(layer.kernel_size)  # type: ignore[arg-type]
-        return (step,) * ndim, step
-    pooled = not hasattr(layer, "out_channels")
-    return ((3,) * ndim, 2) if pooled else ((1,) * ndim, 1)
-
-
-def count_atoms(layer: nn.Module) -> int:
-    """Return the number of different spatial filters of a layer."""
-    if isinstance(layer, FreeAtomsConv):
-        return layer.n_atoms
-    if not isinstance(layer, FrameConv):
-        return 0
-    free = layer.frame.name == "pixel"
-    return layer.in_channels * layer.out_channels if free else len(layer.frame)
+        step: Any = layer.kernel_size
+        return "average", 0, (step,) * ndim, step
+    return ("1x1", 0, (1,) * ndim, 1) if count(layer) else ("max", 0, (3,) * ndim, 2)
 
 
 def count(module: nn.Module) -> int:

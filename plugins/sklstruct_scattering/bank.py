@@ -6,6 +6,7 @@ in the plane they are rounded to single precision, on the line they are not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -136,10 +137,10 @@ def line_bank(n: int, J: int, Q: tuple[int, int], T: float) -> Bank:
 
 def wave_places(sigma_min: float, q: int) -> list[tuple[float, float, int]]:
     """Return centre frequency, width in Fourier and scale of the wavelets, finest first."""
-    ratio, waves = 2 ** (1 / q), []
+    ratio = 2 ** (1 / q)
     xi, sigma = finest_wave(q)
-    if sigma > sigma_min:
-        waves.append((xi, sigma))
+    waves = [(xi, sigma)] if sigma > sigma_min else []
+    if waves:
         while sigma > sigma_min * ratio:
             xi, sigma = xi / ratio, sigma / ratio
             waves.append((xi, sigma))
@@ -224,13 +225,8 @@ def plane_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 2.
     """
-    psi = tuple(
-        plane_wavelet(shape, j, theta, L, min(j, max(J - 2, 0)))
-        for j in range(J)
-        for theta in range(L)
-    )
     phi = spectrum_of(gabor(shape, SIGMA * 2 ** (J - 1), 0.0, 0.0, 1.0))
-    return Bank((psi,), grid_levels(phi, J - 1), J)
+    return grid_bank(plane_wavelet, phi, J, L)
 
 
 def plane_angle(theta: int, L: int) -> float:
@@ -279,16 +275,20 @@ def spectrum_of(signal: NDArray[np.complexfloating]) -> Array:
     return np.ascontiguousarray(np.real(scipy.fft.fftn(signal)))
 
 
+def grid_bank(wavelet: Callable[..., Wavelet], phi: Array, J: int, L: int) -> Bank:
+    """Return the wavelets of a plane or of space at J scales and L orientations."""
+    psi = (
+        wavelet(phi.shape, j, theta, L, deepest=min(j, max(J - 2, 0)))
+        for j in range(J)
+        for theta in range(L)
+    )
+    return Bank((tuple(psi),), grid_levels(phi, J - 1), J)
+
+
 def grid_levels(spectrum: Array, deepest: int) -> tuple[Array, ...]:
-    """Return the filter at levels 0 to ``deepest``, cut to the band of each."""
-    return tuple(cut_to_band(spectrum, level) for level in range(deepest + 1))
-
-
-def cut_to_band(spectrum: Array, level: int) -> Array:
-    """Return the spectrum of a filter for signals at every 2^level-th sample."""
-    for axis, n in enumerate(spectrum.shape) if level else ():
-        spectrum = np.take(spectrum, band(n, level), axis=axis)
-    return spectrum
+    """Return the filter for signals at every 2^level-th sample, cut to their band, by level."""
+    levels = [[band(n, level) for n in spectrum.shape] for level in range(1, deepest + 1)]
+    return (spectrum, *(np.ascontiguousarray(spectrum[np.ix_(*bands)]) for bands in levels))
 
 
 def band(n: int, level: int) -> NDArray[np.intp]:
@@ -317,13 +317,8 @@ def space_bank(shape: tuple[int, int, int], J: int, L: int) -> Bank:
     J, L : int
         Numbers of scales and of orientations.
     """
-    psi = tuple(
-        space_wavelet(shape, j, theta, L, min(j, max(J - 2, 0)))
-        for j in range(J)
-        for theta in range(L)
-    )
     phi = gaussian_spectrum(shape, SIGMA * 2 ** (J - 1), half_sphere(3, 1)[0], 1.0, 0.0)
-    return Bank((psi,), grid_levels(phi, J - 1), J)
+    return grid_bank(space_wavelet, phi, J, L)
 
 
 def space_wavelet(

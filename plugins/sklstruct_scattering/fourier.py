@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from math import ceil
+from math import ceil, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,11 +17,9 @@ from sklstruct.params import check, integer, param
 
 from .checks import COUNT, PADDING, check_shape, whole
 from .features import MapTransformer
-from .grid import Grid, check_signals, in_pieces
+from .grid import Grid, in_pieces
 from .meta import AXES
 from .paths import Axis
-
-PIECE = 64  # signals at a time
 
 
 class WindowedFourier(nn.Module):
@@ -113,9 +111,7 @@ class WindowedFourier(nn.Module):
         ValueError
             If x has another shape.
         """
-        check_signals(x, self.shape)
-        with torch.autocast(x.device.type, enabled=False):
-            return in_pieces(self._moduli, x, PIECE)
+        return in_pieces(self._moduli, x, self.shape, prod(self.out_shape + self.widths))
 
     def _moduli(self, signals: Tensor) -> Tensor:
         """Return the moduli of signals (n, *shape)."""

@@ -14,6 +14,8 @@ from sklstruct.layers import is_traced
 from .bank import line_support
 from .paths import Axis
 
+PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -86,6 +88,40 @@ class Grid:
         return tuple(part.stop - part.start for part in self.kept(level, average))
 
 
+def in_pieces(
+    compute: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...], values: int
+) -> Tensor:
+    """Return what is computed of every signal of x, in the precision of x.
+
+    Parameters
+    ----------
+    compute : callable
+        Maps signals (n, *shape) to a tensor (n, ...).
+    x : Tensor, shape (n, channels, *shape)
+    shape : tuple of int
+    values : int
+        Complex numbers of the largest product, for one signal: some are computed at a time.
+
+    Returns
+    -------
+    found : Tensor, shape (n, channels, ...)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x is no tensor of float32 or float64, or has another shape.
+    """
+    check_signals(x, shape)
+    signals = x.flatten(0, 1)
+    with torch.autocast(x.device.type, enabled=False):
+        if is_traced():  # a graph is one for any number of signals
+            return compute(signals).unflatten(0, x.shape[:2])
+        some = signals if len(signals) else x.new_zeros(1, *shape)  # no FFT takes nothing
+        size = PIECE["cpu" if x.device.type == "cpu" else "other"] // values
+        found = torch.cat([compute(piece) for piece in some.split(max(1, size))])
+        return found[: len(signals)].unflatten(0, x.shape[:2])
+
+
 def check_signals(x: Tensor, shape: tuple[int, ...]) -> None:
     """Raise unless x is a tensor of float32 or float64, (n, channels, *shape)."""
     dtype = x.dtype if isinstance(x, Tensor) else type(x).__name__
@@ -94,13 +130,3 @@ def check_signals(x: Tensor, shape: tuple[int, ...]) -> None:
     if x.ndim != len(shape) + 2 or tuple(x.shape[2:]) != shape:
         wanted = f"(n, channels, {', '.join(map(str, shape))})"
         raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}.")
-
-
-def in_pieces(compute: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
-    """Return what is computed of every signal of x (n, channels, *shape), some at a time."""
-    signals = x.flatten(0, 1)
-    if is_traced():  # a graph is one for any number of signals
-        return compute(signals).unflatten(0, x.shape[:2])
-    some = signals if len(signals) else x.new_zeros(1, *x.shape[2:])  # no FFT takes nothing
-    found = torch.cat([compute(piece) for piece in some.split(size)])
-    return found[: len(signals)].unflatten(0, x.shape[:2])

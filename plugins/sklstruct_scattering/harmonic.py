@@ -19,8 +19,7 @@ from sklstruct.params import FLAG, Rule, check, integer, real
 
 from .bank import Array
 from .checks import VOLUME, check_shape, is_several, whole
-from .grid import check_signals, in_pieces
-from .scattering import PIECE
+from .grid import PIECE, in_pieces
 
 POSITIVE = real(above=0)
 POWERS = Rule(
@@ -138,9 +137,7 @@ class HarmonicScattering(nn.Module):
         ValueError
             If x has another shape.
         """
-        check_signals(x, self.shape)
-        with torch.autocast(x.device.type, enabled=False):
-            return in_pieces(self._coefficients, x, max(1, self._room(x) // (2 * self.L + 1)))
+        return in_pieces(self._coefficients, x, self.shape, (2 * self.L + 1) * prod(self.shape))
 
     def _coefficients(self, volumes: Tensor) -> Tensor:
         """Return the coefficients of volumes (n, D, H, W), (n, n_paths, L + 1, n_powers)."""
@@ -171,8 +168,8 @@ class HarmonicScattering(nn.Module):
             # The factor that makes responses real; moduli do not see its sign.
             spectra = spectra[..., : filters.shape[-1]] * 1j ** (degree % 2)
         # Some harmonics at a time, as nothing but the sum of their squares is kept.
-        at_once = len(filters) if is_traced() else self._room(spectra) // max(1, len(spectra))
-        parts = filters.split(max(1, at_once))
+        room = PIECE["cpu" if spectra.device.type == "cpu" else "other"] // prod(self.shape)
+        parts = filters.split(len(filters) if is_traced() else max(1, room // len(spectra)))
         energies = (energy(self._responses(spectra, part)) for part in parts)
         return powered(reduce(torch.add, energies), 0.5)
 
@@ -197,10 +194,6 @@ class HarmonicScattering(nn.Module):
             return band(real_harmonics(waves), degree, negligible=torch.finfo(like.dtype).eps)
 
         return self.kept.like(like, (j, degree), make)
-
-    def _room(self, like: Tensor) -> int:
-        """Return how many fields to compute at a time."""
-        return max(1, PIECE["cpu" if like.device.type == "cpu" else "other"] // prod(self.shape))
 
 
 def energy(responses: Tensor) -> Tensor:

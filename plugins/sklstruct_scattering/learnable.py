@@ -56,12 +56,12 @@ class LearnableMorlets(nn.Module):
         self.sigma = nn.Parameter(SIGMA * scales)
         self.slant = nn.Parameter(torch.full_like(scales, 4 / L))
 
-    def forward(self) -> Tensor:
+    def forward(self, dtype: torch.dtype) -> Tensor:
         """Return the Fourier transforms for the parameters of this moment, (n_wavelets, *shape)."""
         window = self._gaussians(torch.zeros_like(self.frequency))
         wave = self._gaussians(self.frequency)
         share = wave[:, :1, :1] / window[:, :1, :1]  # so that constants are not seen
-        return (wave - share * window) * (pi / PI_OF_THE_BANK)
+        return ((wave - share * window) * (pi / PI_OF_THE_BANK)).to(dtype)
 
     def _gaussians(self, frequency: Tensor) -> Tensor:
         """Return the spectra of windows, moved to a frequency and summed over periods."""

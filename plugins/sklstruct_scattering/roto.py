@@ -18,8 +18,8 @@ from sklstruct.params import FLAG, check, integer
 
 from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank
 from .checks import COUNT, IMAGE, PADDING, check_scale, check_shape, whole
-from .grid import Grid, check_signals, in_pieces
-from .scattering import PIECE, FixedFilters, filtered
+from .grid import Grid, in_pieces
+from .scattering import FixedFilters, filtered
 
 ORDERS = integer(0, 2)
 
@@ -157,9 +157,12 @@ class RotoTranslationScattering(nn.Module):
         ValueError
             If x has another shape.
         """
-        check_signals(x, self.shape)
-        with torch.autocast(x.device.type, enabled=False):
-            return in_pieces(lambda some: torch.cat(list(self._orders(some)), 1), x, self._piece(x))
+        largest = self.L**2 * (self.K + 1) * prod(self.grid.padded_shape)
+        return in_pieces(self._coefficients, x, self.shape, largest)
+
+    def _coefficients(self, images: Tensor) -> Tensor:
+        """Return the coefficients of images (n, H, W), (n, n_paths, *out_shape)."""
+        return torch.cat(list(self._orders(images)), dim=1)
 
     def _orders(self, images: Tensor) -> Iterator[Tensor]:
         """Yield coefficients of images (n, H, W), order by order."""
@@ -205,11 +208,6 @@ class RotoTranslationScattering(nn.Module):
         phi = self.filters.phi(level, spectra)
         averages = torch.fft.ifft2(filtered(spectra, phi, 2 ** (self.J - level), 2)).real
         return averages[(..., *self.grid.kept(self.J, average=True))]
-
-    def _piece(self, x: Tensor) -> int:
-        """Return how many images to compute at a time."""
-        room = PIECE["cpu" if x.device.type == "cpu" else "other"]
-        return max(1, room // (self.L**2 * (self.K + 1) * prod(self.grid.padded_shape)))
 
 
 def pairs(J: int) -> list[tuple[int, int]]:

@@ -24,7 +24,6 @@ from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
 
 DERIVED = {"paths", "branches", "fixed", "plan"}  # much, and soon made anew
-PIECE = {"cpu": 1 << 17, "other": 1 << 26}  # complex numbers of the largest product at a time
 
 
 Filters = Union["FixedFilters", ResolvedMorlets]
@@ -198,11 +197,11 @@ class Scattering(nn.Module):
             coefficients = compiled.scatter(self.plan, x.flatten(0, 1))
             if coefficients is not None:
                 return coefficients.unflatten(0, x.shape[:2])
-        filters: Filters = self.fixed
-        with torch.autocast(x.device.type, enabled=False):
-            if self.learned is not None:
-                filters = ResolvedMorlets(self.fixed, self.learned().to(x.dtype))
-            found = in_pieces(partial(self._coefficients, filters=filters), x, self._piece(x))
+        # Wavelets that are learned are made once for all signals.
+        learned = self.learned and ResolvedMorlets(self.fixed, self.learned(x.dtype))
+        compute = partial(self._coefficients, filters=learned or self.fixed)
+        widest = max([len(branch.members) for branch in self.branches], default=1)
+        found = in_pieces(compute, x, self.shape, widest * prod(self.padded_shape))
         if self.average:
             return found
         sizes = [prod(extents) for extents in self.map_shapes]
@@ -262,12 +261,6 @@ class Scattering(nn.Module):
         response = filtered(spectrum, filters.phi(level, modulus), step, len(self.shape))
         kept: Any = self.grid.kept(self.coarsest, average=True)
         return torch.fft.ifftn(response, dim=dims).real[(..., *kept)]
-
-    def _piece(self, x: Tensor) -> int:
-        """Return how many signals to compute at a time."""
-        widest = max([len(b.members) for b in self.branches], default=1)
-        room = PIECE["cpu" if x.device.type == "cpu" else "other"]
-        return max(1, room // (widest * prod(self.padded_shape)))
 
     def _bank(self) -> Bank:
         if len(self.shape) == 1:
