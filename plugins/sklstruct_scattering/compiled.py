@@ -90,8 +90,7 @@ class Plan:
     def run(self, signals: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """Fill ``out`` with the coefficients of the signals; other threads may go on."""
         if len(signals):
-            n = len(signals)
-            _lanes.scatter(self.kernel, n, *self.heights, signals, out, *self.arrays)
+            _lanes.scatter(self.kernel, len(signals), *self.heights, signals, out, *self.arrays)
 
 
 def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
@@ -143,9 +142,8 @@ def all_averages(
 def all_filters(paths: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return level, first child, number of children and place of the filter; and the filters."""
     table = np.zeros((len(paths), 4), np.int64)
-    places: dict[int, int] = {}
     filters: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
-    size = 1
+    places: dict[int, int] = {}  # of what many parents share
     for number, path in enumerate(paths):
         table[number, 0] = path.level
         if path.parent < 0:
@@ -154,10 +152,9 @@ def all_filters(paths: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.fl
             table[path.parent, 1] = number  # siblings follow one another
         table[path.parent, 2] += 1
         spectrum = path.wavelets[-1].levels[paths[path.parent].level]
-        if id(spectrum) not in places:  # many parents share a filter
-            places[id(spectrum)] = size
+        if id(spectrum) not in places:
+            places[id(spectrum)] = sum(map(len, filters))
             # with the factor of the inverse transform, which the kernel leaves out
             filters.append((spectrum / spectrum.size).astype(np.float32).ravel())
-            size += spectrum.size
         table[number, 3] = places[id(spectrum)]
     return table, np.concatenate(filters)

@@ -33,14 +33,13 @@ def feature_names(
     shapes : sequence of tuple of int
         Extents of every map.
     """
-    prefixes = [f"c{c} " for c in range(n_channels)] if n_channels > 1 else [""]
-    maps = list(zip(labels, shapes, strict=True))
     names = [
-        f"{prefix}{label}@({','.join(map(str, place))})"
-        for prefix in prefixes
-        for label, shape in maps
+        f"{label}@({','.join(map(str, place))})"
+        for label, shape in zip(labels, shapes, strict=True)
         for place in np.ndindex(*shape)
     ]
+    if n_channels > 1:
+        names = [f"c{channel} {name}" for channel in range(n_channels) for name in names]
     return np.array(names, dtype=object)
 
 
@@ -62,25 +61,21 @@ def feature_table(
 
 def path_table(paths: Sequence[Path], ndim: int) -> pd.DataFrame:
     """Return a row for every path: its number, its order, its wavelets; its name is the index."""
-    columns: dict[str, Any] = {
-        "path": range(len(paths)),
-        "order": [path.order for path in paths],
-    }
+    columns: dict[str, Any] = {"path": range(len(paths)), "order": [path.order for path in paths]}
     for k in range(max(path.order for path in paths)):  # a path has fewer wavelets than columns
         for name in COLUMNS[ndim]:
             values = [wavelet_value(path, k, name) for path in paths]
-            columns[f"{name}{k + 1}"] = pd.Series(values, dtype=TYPES.get(name, "float64")).array
+            columns[f"{name}{k + 1}"] = pd.array(values, dtype=TYPES.get(name, "float64"))
     return pd.DataFrame(columns, index=[path_name(path, ndim) for path in paths])
 
 
 def path_name(path: Path, ndim: int) -> str:
     """Return a name such as ``S2[j=0,theta=3][j=1,theta=5]``, on a line ``S1[j=0,n=3]``."""
-    told = COLUMNS[ndim][:2]
-    wavelets = (
-        f"[{','.join(f'{name}={wavelet_value(path, k, name)}' for name in told)}]"
-        for k in range(path.order)
-    )
-    return f"S{path.order}{''.join(wavelets)}"
+    name = f"S{path.order}"
+    for k in range(path.order):
+        told = (f"{column}={wavelet_value(path, k, column)}" for column in COLUMNS[ndim][:2])
+        name += f"[{','.join(told)}]"
+    return name
 
 
 def wavelet_value(path: Path, k: int, name: str) -> Any:

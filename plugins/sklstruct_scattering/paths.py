@@ -94,18 +94,16 @@ class Branch:
 
 def branches(paths: Sequence[Path], parents: tuple[int, ...] = (0,)) -> tuple[Branch, ...]:
     """Return the branches that start at paths of one scale and order."""
-    level, order = paths[parents[0]].level, paths[parents[0]].order + 1
     children: dict[int, list[int]] = {}
-    for parent in parents:
-        for number, path in enumerate(paths):
-            if path.parent == parent:
-                children.setdefault(path.j, []).append(number)
+    for number, path in sorted(enumerate(paths), key=lambda pair: pair[1].parent):
+        if path.parent in parents:
+            children.setdefault(path.j, []).append(number)
     return tuple(
         Branch(
             members=tuple(members),
-            order=order,
+            order=paths[members[0]].order,
             level=paths[members[0]].level,
-            parent_level=level,
+            parent_level=paths[parents[0]].level,
             numbers=tuple(paths[n].numbers[-1] for n in members[: len(members) // len(parents)]),
             children=branches(paths, tuple(members)),
         )

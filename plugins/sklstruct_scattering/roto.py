@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations
+from itertools import chain, combinations
 from math import pi, prod
 
 import numpy as np
@@ -222,19 +222,19 @@ def circle_sizes(L: int, K: int) -> list[int]:
 
 def roto_paths(J: int, L: int, K: int, max_order: int, angle_average: bool) -> tuple[RotoPath, ...]:
     """Return what the coefficients stand for, in their order."""
-    angles = (None,) if angle_average else range(L)
-    paths = [RotoPath()]
-    if max_order > 0:
-        paths += [RotoPath((j,), theta=theta) for j in range(J) for theta in angles]
-    if max_order > 1:
-        paths += [
-            RotoPath(j, beta, k, theta)
-            for j in pairs(J)
-            for beta in range(L)
-            for k, size in enumerate(circle_sizes(L, K))
-            for theta in ((None,) if angle_average else range(size))
-        ]
-    return tuple(paths)
+
+    def angles(size: int) -> Sequence[int | None]:
+        return (None,) if angle_average else range(size)
+
+    first = [RotoPath((j,), theta=theta) for j in range(J) for theta in angles(L)]
+    second = [
+        RotoPath(j, beta, k, theta)
+        for j in pairs(J)
+        for beta in range(L)
+        for k, size in enumerate(circle_sizes(L, K))
+        for theta in angles(size)
+    ]
+    return tuple(chain([RotoPath()], *(first, second)[:max_order]))
 
 
 @lru_cache(maxsize=BANKS)

@@ -207,17 +207,13 @@ def scaled_wavelets(
     shape: tuple[int, ...], L: int, Q: int, scales: tuple[float, ...]
 ) -> tuple[Wavelet, ...]:
     """Return the wavelets of scattering at other scales, on a grid of this shape."""
-    if len(shape) == 1:
-        xi, sigma = finest_wave(Q)
-        return tuple(line_wavelet_at(*shape, xi / scale, sigma / scale) for scale in scales)
-    make: Any = plane_wavelet if len(shape) == 2 else space_wavelet
-    return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))
-
-
-def line_wavelet_at(n: int, xi: float, sigma: float) -> Wavelet:
-    """Return one wavelet of a line, whose modulus is kept at every sample.
-
-    At a coarser level the average would lose a factor: the filters of a line are periodised as
-    in Kymatio, by the mean over stretches and not by their sum.
-    """
-    return Wavelet(0, (line_wavelet(n, xi, sigma),), xi=xi, sigma=sigma)
+    if len(shape) > 1:
+        make: Any = plane_wavelet if len(shape) == 2 else space_wavelet
+        return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))
+    # Of scale 0, so that their moduli are kept at every sample.  At a coarser level the average
+    # would lose a factor: the filters of a line are periodised as in Kymatio, by the mean over
+    # stretches and not by their sum.
+    waves = [[of_finest / scale for of_finest in finest_wave(Q)] for scale in scales]
+    return tuple(
+        Wavelet(0, (line_wavelet(*shape, xi, sigma),), xi=xi, sigma=sigma) for xi, sigma in waves
+    )
