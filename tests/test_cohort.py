@@ -676,15 +676,20 @@ def test_a_cohort_is_simulated_and_checked_on_the_command_line(tmp_path, capsys)
     assert "4 scans of 4 subjects" in capsys.readouterr().out
 
 
-def test_voxels_that_are_not_finite_are_noted_and_stop_nothing(bids, succeed):
+def test_what_is_unusual_is_noted_and_stops_nothing(bids, succeed):
     values = voxels(2).astype(np.float32)
     values[0, 0, :3] = np.nan, np.inf, -np.inf
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), bids / scan(2))
+    write_scan(bids / scan(4), 4, np.eye(4) + 2 * np.eye(4, k=2) @ np.diag([0, 0, 0, 1]))
     cohort = Cohort.from_bids(bids, "sex").check()
-    note = ("sub-2", str(bids / scan(2)), "5.00% of its voxels are NaN or infinite")
-    assert list(cohort.notes.itertuples(index=False, name=None)) == [note]
+    notes = [
+        ("sub-2", str(bids / scan(2)), "5.00% of its voxels are NaN or infinite"),
+        ("sub-4", str(bids / scan(4)), "it covers 50% of the grid of the first scan"),
+    ]
+    assert list(cohort.notes.itertuples(index=False, name=None)) == notes
     assert len(cohort.X) == 5
-    assert note[2] in succeed("cohort", "check", bids)
+    printed = succeed("cohort", "check", bids)
+    assert all(note in printed for _, _, note in notes)
 
 
 def test_all_problems_are_printed_at_once(bids, capsys):

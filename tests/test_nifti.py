@@ -28,7 +28,7 @@ from sklearn.utils import get_tags
 from sklstruct import NiftiVolumes
 from sklstruct.io import nifti
 from sklstruct.io.nifti import Grid, check_volume, find_volumes, read_grid, read_volume
-from sklstruct.io.nifti.grid import resample, voxel_map
+from sklstruct.io.nifti.grid import coverage, resample, voxel_map
 from sklstruct.io.nifti.intensity import scale, smooth
 from sklstruct.io.nifti.mask import bounding_box, foreground, otsu_threshold
 
@@ -763,6 +763,34 @@ def test_a_volume_that_is_elsewhere_names_itself(cohort, tmp_path):
             NiftiVolumes(mask=mask, scaling=scaling).fit_transform([path])
     with pytest.raises(ValueError, match=r"mask\.nii.*no voxel on the grid"):
         NiftiVolumes(mask=mask, shape=(2, 2, 2), affine=far).fit(cohort)
+
+
+def test_a_scan_that_misses_most_of_the_grid_is_refused_or_warned_about(cohort, tmp_path):
+    def scan(name, *corner):
+        affine = np.eye(4)
+        affine[:3, 3] = corner
+        return save(tmp_path / name, noise((8, 8, 8)), affine)
+
+    first, corner, beside = scan("a.nii", 0, 0, 0), scan("b.nii", 4, 4, 4), scan("c.nii", 4, 0, 0)
+    volumes = NiftiVolumes(scaling=None, cache_dir=tmp_path / "cache").fit([first])
+    with pytest.raises(ValueError, match=r"b\.nii .*covers 12% of the grid.* min_coverage=0\.25"):
+        volumes.transform([corner])
+    with pytest.warns(UserWarning, match=r"c\.nii: .* covers 50% of the grid"):
+        half = volumes.transform([beside])[0]
+    np.testing.assert_array_equal(half[4:], noise((8, 8, 8))[:4])
+    with pytest.raises(ValueError, match=r"c\.nii .*covers 50% .*min_coverage=0\.6"):
+        volumes.set_params(min_coverage=0.6).transform([beside])
+    wide = NiftiVolumes(shape=(16, 16, 16)).fit([first])  # more than any scan covers
+    assert wide.covered_ == 0.125
+    assert wide.transform([first]).any()
+
+
+@given(grids(), grids())
+def test_coverage_is_the_share_of_voxels_in_the_field_of_view(source, target):
+    matrix, offset = voxel_map(source, target)
+    places = matrix @ all_indices(target) + offset[:, None]
+    inside = (places >= -0.5) & (places <= np.array(source.shape)[:, None] - 0.5)
+    assert coverage(source, target) == pytest.approx(inside.all(axis=0).mean())
 
 
 def test_a_cache_that_cannot_be_written_says_where(cohort, tmp_path):

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .leakage import look_at
+from .leakage import Look, look_at
+from .nifti.grid import Grid, coverage
+from .nifti.lazy import MOST
 from .participants import SESSION, SUBJECT, read_participants, typed
 from .scans import IMAGE, Join, Problem, in_words, join_bids, join_listed, sort_out
 
@@ -203,8 +205,9 @@ class Cohort:
         """Read all images and return the cohort with a report of everything that is wrong.
 
         Damaged images are found, and images with the same voxels under different names: which
-        of them is the right one cannot be known, so that all of them are problems.  How many voxels
-        are not finite is noted, as they may lie outside of what is looked at.
+        of them is the right one cannot be known, so that all of them are problems.  Noted is how
+        many voxels are not finite, and whether a scan covers less than three quarters of the field
+        of view of the first one.
 
         Parameters
         ----------
@@ -217,13 +220,14 @@ class Cohort:
         """
         flaws: dict[str, str] = {}
         same: dict[str, list[str]] = defaultdict(list)
-        noted: dict[str, str] = {}
-        for path in self.table[IMAGE].tolist():
+        noted: list[Problem] = []
+        first: Grid | None = None
+        for subject, path in self.table[[SUBJECT, IMAGE]].to_numpy().tolist():
             try:
                 look = look_at(path)
                 same[look.digest].append(path)
-                if look.unknown:
-                    noted[path] = f"{look.unknown:.2%} of its voxels are NaN or infinite"
+                first = first or look.grid
+                noted += [Problem(subject, path, note) for note in notes_on(look, first)]
             except (OSError, ValueError) as error:  # one line, without the path that stands beside
                 flaws[path] = " ".join(str(error).removeprefix(f"{path} ").split())
         for twins in same.values():
@@ -231,11 +235,8 @@ class Cohort:
                 others = in_words(other for other in twins if other != path)
                 flaws[path] = f"the voxels are those of {others}"
         subjects = self.table.set_index(IMAGE)[SUBJECT]
-        found, notes = (
-            as_report([Problem(subjects[path], path, words) for path, words in said.items()])
-            for said in (flaws, noted)
-        )
-        notes = notes.rename(columns={"problem": "note"})
+        found = as_report([Problem(subjects[path], path, flaw) for path, flaw in flaws.items()])
+        notes = as_report(noted).rename(columns={"problem": "note"})
         table = self.table[~self.table[IMAGE].isin(flaws)].reset_index(drop=True)
         report = pd.concat([self.report, found], ignore_index=True)
         return replace(self, table=table, report=report, left_out=leave_out, notes=notes)
@@ -261,6 +262,14 @@ def values_in(table: pd.DataFrame, column: str | None) -> Any:
     """Return a column as a plain array, or None if the table has no such column."""
     # By way of a list NumPy finds the type; pandas would give objects, or a type of its own.
     return np.array(table[column].tolist()) if column in table else None
+
+
+def notes_on(look: Look, first: Grid) -> list[str]:
+    """Return what is unusual about a scan, though it may be what its owner wants."""
+    share = coverage(look.grid, first)
+    unknown = [f"{look.unknown:.2%} of its voxels are NaN or infinite"] if look.unknown else []
+    beside = [f"it covers {share:.0%} of the grid of the first scan"] if share < MOST else []
+    return unknown + beside
 
 
 def in_lines(table: pd.DataFrame | None, thing: str, place: str, more: str = "") -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...params import FLAG, Rule, instance_of, integer, one_of, param, real
 from .file import MAX_BYTES, StrPath, check_size, read_grid, write_volume
-from .grid import Array, Box, Grid, resample
+from .grid import Array, Box, Grid, coverage, resample
 from .intensity import SCALINGS
 from .lazy import WHOLE, LazyVolumes, VolumeReader, check_same_grid
 from .mask import bounding_box, brain_mask, read_mask
@@ -77,6 +77,10 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         What becomes of voxels in the mask that are NaN or infinite, or are interpolated from such:
         an error that names the file, or zero before volumes are scaled.  Outside the mask, and for
         smoothing, they count as zero.
+    min_coverage : float, default=0.25
+        Smallest share of the common grid that the field of view of a scan may cover, of what the
+        file covers that the grid comes from.  A scan that covers less is refused, and one that
+        covers less than three quarters is warned about.
     stream : bool, default=False
         If True, ``transform`` returns ``LazyVolumes``, which read a volume when it is asked
         for, instead of an array.
@@ -102,6 +106,8 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         The common grid before cropping.
     box_ : tuple of slice
         The part of it that is kept.
+    covered_ : float
+        Share of the common grid that the file covers that it comes from.
     file_grid_ : Grid or None
         The grid that every file must have, with ``grid="same"``.
 
@@ -123,6 +129,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     percentiles: tuple[float, float] = param((1.0, 99.0), PERCENTILES)
     smoothing_fwhm: float | None = param(None, real(above=0) | None)
     non_finite: str = param("error", one_of("error", "zero"))
+    min_coverage: float = param(0.25, real(least=0, most=1))
     stream: bool = param(False, FLAG)
     cache_dir: StrPath | None = param(None, PATH | None)
     max_bytes: int = param(MAX_BYTES, integer(1))
@@ -148,18 +155,19 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         if self.shape is not None and self.affine is not None:
             grid = Grid(tuple(map(int, self.shape)), np.asarray(self.affine, np.float64))
         else:
-            source = paths[0] if self.grid in ("first", "same") else self.grid
-            grid = read_grid(source, self.max_bytes)
+            file = paths[0] if self.grid in ("first", "same") else self.grid
+            grid = read_grid(file, self.max_bytes)
         # A grid that a file had when the model was fitted counts, whatever becomes of that file.
         self.file_grid_ = grid if self.grid == "same" else None
         for path in paths if self.file_grid_ else ():
             check_same_grid(path, grid, self.max_bytes)
+        source = grid
         if self.spacing is not None:
             grid = grid.with_spacing(self.spacing)
         if self.shape is not None and self.affine is None:
             grid = grid.with_shape(self.shape)
         check_size(grid.shape, np.float32, self.max_bytes)
-        self.grid_, mask = grid, None
+        self.grid_, self.covered_, mask = grid, coverage(source, grid), None
         if self.mask == "brain":  # of the training scans, as all that is learned
             mask = brain_mask(paths, replace(self._reader(), non_finite="zero"))
         elif self.mask is not None:
@@ -250,6 +258,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
             raise ValueError("affine needs a shape beside it, and no spacing.")
 
     def _reader(self, box: Box = WHOLE, mask: Array | None = None) -> VolumeReader:
-        names = ["scaling", "percentiles", "smoothing_fwhm", "non_finite", "cache_dir", "max_bytes"]
-        params = {name: getattr(self, name) for name in names}
-        return VolumeReader(self.grid_, box, mask, same_as=self.file_grid_, **params)
+        names = {one.name for one in fields(VolumeReader)}
+        params = {name: value for name, value in self.get_params().items() if name in names}
+        found = {"grid": self.grid_, "covered": self.covered_, "same_as": self.file_grid_}
+        return VolumeReader(**{**params, **found, "box": box, "mask": mask})

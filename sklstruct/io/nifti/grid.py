@@ -14,6 +14,7 @@ Array = NDArray[Any]
 Box = tuple[slice, ...]
 
 CLOSE = 1e-3  # voxels by which equal grids may differ: affines are stored in single precision
+LATTICE = 16  # places along an axis
 FLAT = 1e-6  # volume of the parallelepiped of unit vectors along the axes, 1 where orthogonal
 
 
@@ -110,6 +111,17 @@ def voxel_map(source: Grid, target: Grid) -> tuple[Array, Array]:
     """Return the matrix and the offset from indices of a target to those of a source."""
     matrix = np.linalg.inv(source.affine) @ target.affine
     return matrix[:3, :3], matrix[:3, 3]
+
+
+def coverage(source: Grid, target: Grid) -> float:
+    """Return the share of a target that is in the field of view of a source."""
+    # A lattice tells it well enough, and takes no time beside reading a scan.
+    counts = [(extent, min(extent, LATTICE)) for extent in target.shape]
+    axes = [(np.arange(count) + 0.5) * extent / count - 0.5 for extent, count in counts]
+    matrix, offset = voxel_map(source, target)
+    places = matrix @ np.reshape(np.meshgrid(*axes), (3, -1)) + offset[:, None]
+    from_centre = np.abs(places - (np.array(source.shape)[:, None] - 1) / 2)
+    return float((from_centre <= np.array(source.shape)[:, None] / 2 + CLOSE).all(axis=0).mean())
 
 
 def to_canonical(values: Array, grid: Grid) -> tuple[Array, Grid]:

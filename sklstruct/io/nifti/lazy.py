@@ -1,5 +1,6 @@
 """Volumes on a common grid, read when they are asked for."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +11,11 @@ import numpy as np
 
 from . import cache
 from .file import MAX_BYTES, StrPath, naming, read_grid, read_volume
-from .grid import CLOSE, Array, Box, Grid, resample
+from .grid import CLOSE, Array, Box, Grid, coverage, resample
 from .intensity import scale, smooth
 
 WHOLE = (slice(None),) * 3
+MOST = 0.75  # share of a grid; scans that cover less are worth a warning
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,10 @@ class VolumeReader:
         In millimetres; smoothing comes before resampling.
     non_finite : {"error", "zero"}, default="error"
         What becomes of voxels in the mask that depend on NaN or infinite ones.
+    min_coverage : float, default=0.25
+        Smallest share of the grid that a scan may cover.
+    covered : float, default=1
+        Share that counts as all of the grid, where there is more of it than of any scan.
     same_as : Grid, default=None
         If given, files with another grid are refused.
     cache_dir : path-like, default=None
@@ -50,6 +56,8 @@ class VolumeReader:
     percentiles: tuple[float, float] = (1, 99)
     smoothing_fwhm: float | None = None
     non_finite: str = "error"
+    min_coverage: float = 0.25
+    covered: float = 1.0
     same_as: Grid | None = None
     cache_dir: StrPath | None = None
     max_bytes: int = MAX_BYTES
@@ -98,7 +106,8 @@ class VolumeReader:
             self._compute(path, out)
         else:
             # All that volumes on the whole grid depend on.
-            setting = self.grid.shape, self.grid.affine.tolist(), self.smoothing_fwhm
+            size = self.grid.shape, self.grid.affine.tolist()
+            setting = *size, self.smoothing_fwhm, self.min_coverage * self.covered
             cache.fetch(
                 self.cache_dir, cache.key_of(path, setting), out, partial(self._compute, path)
             )
@@ -115,9 +124,15 @@ class VolumeReader:
         if self.smoothing_fwhm is not None:
             smooth(values, grid.spacing, self.smoothing_fwhm)
         resample(values, grid, self.grid, out=out)
-        if not out.any():  # the affines of a file and of the grid do not meet
-            with naming(path):
+        share = coverage(grid, self.grid) / self.covered
+        place = f"on {grid}, it covers {share:.0%} of the grid of {self.grid}"
+        with naming(path):
+            if not out.any():  # the affines of a file and of the grid do not meet
                 raise ValueError(f"on {grid}, it is zero everywhere on the grid of {self.grid}")
+            if share < self.min_coverage:
+                raise ValueError(f"{place}, which is less than min_coverage={self.min_coverage}")
+        if share < MOST:
+            warnings.warn(f"{Path(path)}: {place}; the rest is zero.", stacklevel=2)
         if unknown is not None:  # marked, so that an entry of the cache serves for every mask
             out[resample(unknown.astype(np.float32), grid, self.grid) > CLOSE] = np.nan
 
