@@ -234,6 +234,9 @@ def volume_pipeline(**nifti_params):
     return on_paths(RFNNClassifier(**TINY, frame=Pixels(size=3)), **nifti_params)
 
 
+CENTRED = np.array([[25.0, 0, 0, -62], [0, 25, 0, -80], [0, 0, 25, -54], [0, 0, 0, 1]])
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -241,7 +244,7 @@ def volume_pipeline(**nifti_params):
         {"grid": "same", "scaling": None, "max_bytes": 10**6},
         {"mask": "brain", "crop": True, "spacing": (25.0, 20, 30), "smoothing_fwhm": 30},
         {"mask": Path("mask.nii"), "grid": "mask.nii", "crop": True, "scaling": "percentile"},
-        {"shape": [6, 6, 6], "affine": np.diag([25.0, 25, 25, 1]), "pattern": "sub-*/*"},
+        {"shape": [6, 6, 6], "affine": CENTRED, "pattern": "sub-*/*"},
     ],
     ids=str,
 )

@@ -79,8 +79,8 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         smoothing, they count as zero.
     min_coverage : float, default=0.25
         Smallest share of the common grid that the field of view of a scan may cover, of what the
-        file covers that the grid comes from.  A scan that covers less is refused, and one that
-        covers less than three quarters is warned about.
+        file in ``grid`` could.  A scan that covers less is refused, and one that covers less than
+        three quarters is warned about.
     stream : bool, default=False
         If True, ``transform`` returns ``LazyVolumes``, which read a volume when it is asked
         for, instead of an array.
@@ -107,7 +107,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     box_ : tuple of slice
         The part of it that is kept.
     covered_ : float
-        Share of the common grid that the file covers that it comes from.
+        Share of the common grid that the file in ``grid`` covers where both have one centre.
     file_grid_ : Grid or None
         The grid that every file must have, with ``grid="same"``.
 
@@ -152,22 +152,22 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         """
         self.check_params()
         paths = find_volumes(X, self.pattern)
+        usual = paths[0] if self.grid in ("first", "same") or self.affine is not None else self.grid
+        grid = source = read_grid(usual, self.max_bytes)
         if self.shape is not None and self.affine is not None:
             grid = Grid(tuple(map(int, self.shape)), np.asarray(self.affine, np.float64))
-        else:
-            file = paths[0] if self.grid in ("first", "same") else self.grid
-            grid = read_grid(file, self.max_bytes)
         # A grid that a file had when the model was fitted counts, whatever becomes of that file.
         self.file_grid_ = grid if self.grid == "same" else None
         for path in paths if self.file_grid_ else ():
             check_same_grid(path, grid, self.max_bytes)
-        source = grid
         if self.spacing is not None:
             grid = grid.with_spacing(self.spacing)
         if self.shape is not None and self.affine is None:
             grid = grid.with_shape(self.shape)
         check_size(grid.shape, np.float32, self.max_bytes)
-        self.grid_, self.covered_, mask = grid, coverage(source, grid), None
+        # A grid of more voxels than scans have is padded, and no scan misses that.
+        in_the_middle = grid.about_centre(np.array(source.shape), source.directions)
+        self.grid_, self.covered_, mask = grid, coverage(in_the_middle, grid), None
         if self.mask == "brain":  # of the training scans, as all that is learned
             mask = brain_mask(paths, replace(self._reader(), non_finite="zero"))
         elif self.mask is not None:

@@ -86,11 +86,11 @@ class Grid:
         ratio = np.asarray(spacing, np.float64) / self.spacing
         # Less CLOSE, lest rounding add a whole layer of voxels to a side that divides evenly.
         shape = np.ceil(self.shape / ratio - CLOSE).astype(int).clip(min=1)
-        return self._about_centre(shape, self.directions * ratio)
+        return self.about_centre(shape, self.directions * ratio)
 
     def with_shape(self, shape: ArrayLike) -> Grid:
         """Return a grid about the same centre with another number of voxels."""
-        return self._about_centre(np.asarray(shape), self.directions)
+        return self.about_centre(np.asarray(shape), self.directions)
 
     def cropped(self, box: Box) -> Grid:
         """Return the part of the grid in a box of voxels."""
@@ -99,7 +99,8 @@ class Grid:
         affine[:3, 3] += self.directions @ [start for start, _, _ in ranges]
         return Grid(tuple(stop - start for start, stop, _ in ranges), affine)
 
-    def _about_centre(self, shape: Array, directions: Array) -> Grid:
+    def about_centre(self, shape: Array, directions: Array) -> Grid:
+        """Return a grid about the same centre with other voxels."""
         centre = self.affine[:3, 3] + self.directions @ (np.array(self.shape) - 1) / 2
         affine = np.eye(4)
         affine[:3, :3] = directions
