@@ -335,6 +335,22 @@ def test_the_mask_is_of_the_training_volumes(tmp_path):
     assert not given.transform(paths)[:, ~head].any()
 
 
+def test_neither_hot_voxels_nor_a_negative_image_give_a_mask_that_is_no_head(tmp_path):
+    head = np.zeros((12, 11, 10), bool)
+    head[2:9, 3:8, 2:8] = True
+    values = 9 * head + noise(head.shape)
+    values[0, 0, 0], values[5, 5, 5], values[0, 1, 0] = 1e6, 3e5, -1e6
+    hot = save(tmp_path / "hot.nii", values)
+    np.testing.assert_array_equal(NiftiVolumes(mask="brain").fit([hot]).mask_, head)
+    for name, values, share in [
+        ("negative", -9 * head + noise(head.shape), "100.0%"),
+        ("dots", np.where(np.arange(head.size) % 99, 0, 9).reshape(head.shape), "0.0%"),
+    ]:
+        path = save(tmp_path / f"{name}.nii", values.astype(np.float32))
+        with pytest.raises(ValueError, match=rf"mask='brain' must find a head .* got {share}"):
+            NiftiVolumes(mask="brain").fit([path])
+
+
 def test_maps_go_back_to_where_they_came_from(cohort, tmp_path):
     volumes = NiftiVolumes(spacing=2.0).fit(cohort)
     grid = Grid(volumes.shape_, volumes.affine_)

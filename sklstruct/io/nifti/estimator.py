@@ -62,8 +62,9 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     mask : "brain" or path-like, default=None
         Outside the mask, volumes become zero.  "brain" is the largest connected region above
         Otsu's threshold of the mean training volume, holes filled: the brain where the skull
-        was taken off, the head where it was not.  A mask image is resampled to the nearest
-        voxel and counts where it is not zero.
+        was taken off, the head where it was not.  The 2 % brightest and darkest voxels of a scan
+        count as less so, and a region that is too small or too large for a head is refused.  A
+        mask image is resampled to the nearest voxel and counts where it is not zero.
     crop : bool, default=False
         Whether volumes are cropped to the bounding box of the mask.
     scaling : {"zscore", "percentile"}, default="zscore"

@@ -10,6 +10,8 @@ from .grid import Array, Box, Grid, resample
 from .lazy import VolumeReader
 
 BINS = 256
+INLIERS = 2, 98  # percentiles of a volume
+HEAD = 0.01, 0.95  # share of a grid that a head may fill
 
 
 def read_mask(path: StrPath, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
@@ -31,16 +33,30 @@ def read_mask(path: StrPath, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
 def brain_mask(paths: Iterable[StrPath], reader: VolumeReader) -> Array:
     """Return the foreground of the mean volume of files.
 
-    Volumes are divided by their root mean square before: units differ between scanners.
+    Volumes are clipped to percentiles and divided by their root mean square before: a few hot
+    voxels are no head, and units differ between scanners.
+
+    Raises
+    ------
+    ValueError
+        If the foreground is too small or too large for a head.
     """
     # One volume after another: the mean of a cohort must not need the memory of a cohort.
     total = np.zeros(reader.grid.shape, np.float32)
     volume = np.empty_like(total)
     for path in paths:
         reader.read_whole(path, volume)
-        volume /= np.sqrt(np.mean(np.square(volume), dtype=np.float64))
+        np.clip(volume, *np.percentile(volume, INLIERS), out=volume)
+        volume /= np.sqrt(np.mean(np.square(volume), dtype=np.float64)) or 1  # or there is nothing
         total += volume
-    return foreground(total)  # which the mean, a multiple of it, has too
+    # The mean, a multiple of it, has the same foreground.
+    mask = foreground(total) if np.ptp(total) else np.zeros(total.shape, bool)
+    if not HEAD[0] <= mask.mean() <= HEAD[1]:
+        raise ValueError(
+            f"mask='brain' must find a head that fills {HEAD[0]:.0%} to {HEAD[1]:.0%} of the grid, "
+            f"bright on a dark ground, got {mask.mean():.1%}; give a mask image, or none."
+        )
+    return mask
 
 
 def foreground(volume: Array) -> Array:
