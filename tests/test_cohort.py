@@ -290,6 +290,16 @@ def test_images_are_found_by_a_column_or_a_pattern(bids):
     assert problems(cohort)[:2] == [("", "there is no participant_id"), ("", "there is no image")]
 
 
+@pytest.mark.parametrize("start", ["", "./", "**/", "[s]?b-1/../"])
+def test_a_column_that_a_pattern_names_twice_has_one_value(start, bids):
+    write_scan(bids / scan(1, "rec-norm"), 9)
+    pattern = start + "{participant_id}/anat/{participant_id}_T1w.nii.gz"
+    assert Cohort.from_tsv(bids / "participants.tsv", pattern, "sex").check().report.empty
+    add_stranger(bids)
+    cohort = Cohort.from_tsv(bids / "participants.tsv", pattern, "sex").check()
+    assert cohort.report["file"].map(lambda path: Path(path).name).unique() == [scan(7).name]
+
+
 def test_a_listed_image_must_be_one_file_inside_the_folder(bids):
     outside = write_scan(bids.parent / "x.nii.gz", 1)
     files = ["../x.nii.gz", outside, scan(3), scan(3), "n/a"]

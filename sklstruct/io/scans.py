@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from glob import escape, glob
 from itertools import chain, product
 from pathlib import Path
+from string import Formatter
 from typing import Any, NamedTuple
 
 from .participants import SESSION, SUBJECT, Row, Rows
@@ -105,7 +106,16 @@ def matches(root: Path, pattern: str, row: Row, quote: Callable[[str], str] = es
             f"images must be a column, or a pattern such as '{{{SUBJECT}}}/anat/*_T1w.nii.gz' "
             f"with columns in braces, got {pattern!r}. Columns: {', '.join(row)}."
         )
-    return sorted(root / name for name in glob(filled, root_dir=root, recursive=True))
+    # A column that is named twice has one value: "*/*_T1w.nii" would find images of other kinds.
+    known: dict[str | None, str] = {}
+    form = ""
+    for literal, column, *_ in Formatter().parse(pattern):
+        form += ".*".join(map(re.escape, re.split(r"\*\*/|\[[^]]*\]|[*?]", literal)))
+        if column is not None:
+            form += known.get(column, "(.*)")
+            known.setdefault(column, rf"\{len(known) + 1}")
+    names = glob(filled, root_dir=root, recursive=True)
+    return sorted(root / name for name in names if re.fullmatch(form, name, re.DOTALL))
 
 
 # What is wrong ------------------------------------------------------------------------------
