@@ -14,6 +14,7 @@ from sklstruct.studies.cohort_text import format_cohort_summary, number, p_value
 from sklstruct.studies.curves import calibration, calibration_error, roc_curves
 from sklstruct.studies.inference import compare, exchange_test, holm, summarise_cohort
 from sklstruct.studies.metrics import MEASURES, outcomes, score_fits
+from sklstruct.studies.splits import subject_splits
 from sklstruct.studies.summary import resampled_t_test
 
 TWO, THREE = ("control", "patient"), ("a", "b", "c")
@@ -145,8 +146,13 @@ def test_perfect_and_constant_classifiers_have_their_values():
     assert perfect[["brier", "log_loss"]].to_numpy() == pytest.approx([0, 0], abs=1e-15)
     values = [0.5, 0.5, 0, 1, 0.5, 0.25, np.log(2)]
     assert constant.to_dict() == pytest.approx(dict(zip(MEASURES, values, strict=True)))
-    certain = ["balanced_accuracy", "auc"]
-    assert (means["low"].loc[certain] == means["high"].loc[certain]).all(axis=None)
+    for name in ("balanced_accuracy", "auc", "accuracy"):
+        assert means["low"]["constant"][name] == means["high"]["constant"][name] == 0.5
+    ten_of_ten = 0.025**0.1  # Clopper and Pearson's lower limit
+    assert means["low"]["perfect"]["sensitivity"] == pytest.approx(ten_of_ten)
+    both = 1 - (1 - ten_of_ten) / 2**0.5  # of a mean of two, by squares
+    assert means["low"]["perfect"]["balanced_accuracy"] == pytest.approx(both)
+    assert 0.6 < means["low"]["perfect"]["auc"] < 1 == means["high"]["perfect"]["auc"]
     (row,) = compare(results, "constant").to_dict("records")
     assert row["difference"] == 0.5
     assert np.isnan([row["t"], row["p_corrected"]]).all()  # all differences are the same
@@ -230,6 +236,75 @@ def test_repeats_of_the_same_predictions_tell_nothing_new():
     fits = pd.concat([once.fits.assign(repeat=r) for r in range(5)])
     rest = once.classes, once.target, once.left_out, once.description
     assert width(CohortResults(fits, again, *rest)) == pytest.approx(width(once))
+
+
+def of_five(scores, n_repeats=1):
+    """A study of 5 controls and 40 patients, all of whom are tested each time."""
+    labels = np.repeat(TWO, [5, 40])
+    tests = [np.arange(45)] * n_repeats
+    return study({"net": np.tile(scores, (n_repeats, 1))}, labels, np.arange(45).astype(str), tests)
+
+
+def interval_of(results, metric):
+    row = summarise_cohort(results, n_bootstrap=50).set_index("metric").loc[metric]
+    return pytest.approx([row["low"], row["high"]], abs=1e-4)
+
+
+def test_five_of_five_are_no_certainty():
+    right = of_five(np.repeat([0.0, 1.0], [5, 40]))
+    assert interval_of(right, "specificity") == [0.4782, 1]  # by tables of Clopper and Pearson
+    four = of_five(np.r_[1.0, np.zeros(4), np.ones(40)])
+    assert interval_of(four, "specificity") == [0.2836, 0.9949]
+    assert interval_of(four, "sensitivity") == [0.9119, 1]
+    again = of_five(np.r_[1.0, np.zeros(4), np.ones(40)], n_repeats=20)
+    for metric in MEASURES:  # subjects count once
+        low, high = (summarise_cohort(r).set_index("metric").loc[metric, ["low", "high"]]
+                     for r in (four, again))  # fmt: skip
+        np.testing.assert_allclose(low.astype(float), high.astype(float))
+
+
+def test_the_interval_of_an_auc_has_the_variance_of_its_limits():
+    rng = RNG(0)
+    results = of_five(np.r_[rng.uniform(0, 0.6, 5), rng.uniform(0.3, 1, 40)])
+    row = summarise_cohort(results, n_bootstrap=50).set_index("metric").loc["auc"]
+    for limit in (row["low"], row["high"]):
+        spread = 1 + 21.5 * ((1 - limit) / (2 - limit) + limit / (1 + limit))
+        deviation = np.sqrt(limit * (1 - limit) * spread / 200)
+        assert abs(limit - row["mean"]) == pytest.approx(1.959964 * deviation)
+
+
+def test_a_classifier_that_says_one_label_is_at_chance_whoever_is_tested():
+    designs = {
+        "few of a class": (np.repeat(TWO, [5, 40]), TWO, 20, None),
+        "three classes": (np.repeat(THREE, 8), THREE, 20, None),
+        "sites": (np.tile(np.repeat(TWO, [2, 6]), 5), TWO, 5, np.repeat(range(5), 8)),
+    }
+    for labels, classes, n_repeats, sites in designs.values():
+        subjects = np.arange(len(labels)).astype(str)
+        splits = subject_splits(labels, subjects, n_repeats=n_repeats, sites=sites)
+        scores = np.tile(np.linspace(0.8, 0.1, len(classes)), (n_repeats, len(labels), 1))
+        scores = scores[..., -1] if len(classes) == 2 else scores
+        results = study({"net": scores}, labels, subjects, [test for _, test in splits], classes)
+        chance = 1 / len(classes)
+        assert [chance, chance] == interval_of(results, "balanced_accuracy")
+
+
+def test_small_classes_have_no_intervals_and_it_is_said():
+    labels = np.repeat(TWO, [4, 20])
+    scores = RNG(0).uniform(size=(1, 24))
+    results = study({"net": scores}, labels, np.arange(24).astype(str), [np.arange(24)])
+    summary = summarise_cohort(results).set_index("metric")
+    assert summary["low"].dropna().index.tolist() == ["sensitivity", "specificity"]
+    assert "at least 5 subjects must be tested, but there were 4 of control." in (
+        format_cohort_summary(results)
+    )
+
+
+def test_ties_that_are_in_the_data_count_half_whatever_rows_sum_to():
+    scores = {"net": [[[0.2, 0.7, 0.1], [0.2, 0.2, 0.6], [0.2, 0.3, 0.5]]]}
+    results = study(scores, np.array(THREE), np.arange(3).astype(str), [np.arange(3)], THREE)
+    # one against all others: 1/2 of class a, whose scores are tied, 0 of b and 1/2 of c
+    assert score_fits(results)["auc"].tolist() == [pytest.approx(1 / 3)]
 
 
 # Comparisons --------------------------------------------------------------------------------
@@ -351,7 +426,10 @@ def test_a_single_hold_out_has_no_t_test():
     assert np.isnan([row[name] for name in ("low", "high", "t", "p_corrected")]).all()
     summary = summarise_cohort(results, n_bootstrap=20)
     assert summary["std"].isna().all()
-    assert summary[["mean", "low", "high"]].notna().all(axis=None)
+    recalls = summary["metric"].isin(["sensitivity", "specificity"])
+    assert summary["mean"].notna().all()
+    # three of the twelve scans are of patients, which is too few for the others
+    assert (summary["low"].notna() == recalls).all()
 
 
 def test_what_no_hold_out_has_is_compared_without_a_value():
@@ -360,6 +438,16 @@ def test_what_no_hold_out_has_is_compared_without_a_value():
     assert row["n_repeats"] == 0
     values = [row[name] for name in ("difference", "low", "t", "p_corrected", "p_permutation")]
     assert np.isnan(values).all()
+
+
+def test_methods_that_are_the_same_have_no_interval_of_their_difference():
+    same = np.tile(RNG(0).uniform(size=24), (3, 1))
+    labels = np.tile(TWO, 12)
+    tests = [np.arange(12), np.arange(6, 18), np.arange(12, 24)]
+    results = study({"a": same, "b": same}, labels, np.arange(24).astype(str), tests)
+    (row,) = compare(results).to_dict("records")
+    assert (row["difference"], row["p_permutation"]) == (0, 1)
+    assert np.isnan([row[name] for name in ("low", "high", "t", "p_corrected")]).all()
 
 
 def test_only_shared_repeats_are_compared():

@@ -14,9 +14,17 @@ from ..io.atomic import atomic_write
 from ..io.cohort import counted
 from ..io.scans import in_words
 from ..studies.cohort_study import CohortResults
-from ..studies.cohort_text import extent, name_of, number, p_value, with_interval, with_unit
+from ..studies.cohort_text import (
+    extent,
+    name_of,
+    number,
+    p_value,
+    with_interval,
+    with_unit,
+    without_intervals,
+)
 from ..studies.curves import calibration, calibration_error
-from ..studies.inference import baseline_of, compare, summarise_cohort
+from ..studies.inference import baseline_of, compare, summarise_cohort, too_small
 from ..studies.metrics import estimators_of, score_fits
 from ..studies.summary import ABSENT
 from . import cohort_display as displays
@@ -136,6 +144,8 @@ def scores_section(found: Findings) -> Html:
     main = summary[summary["metric"] == COMPARED[0]].to_dict("records")
     means = [f"{row['estimator']} {with_interval(row, 'mean', COMPARED[0])}" for row in main]
     notes = [TEXT["intervals"]]
+    if too_small(found.results):
+        notes.append(without_intervals(found.results))
     if len(found.results.classes) == 2:
         negative, positive = found.results.classes
         notes.append(

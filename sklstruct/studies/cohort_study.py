@@ -27,7 +27,6 @@ from .fitting import (
     complete,
     fitting,
     group_params,
-    probabilities,
     seeded,
     timed,
 )
@@ -332,7 +331,7 @@ def evaluate(estimator: Any, label: str, repeat: int, data: CohortData, random_s
 def class_scores(model: Any, X: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Return the probabilities of the classes, or what there is instead."""
     if hasattr(model, "predict_proba"):
-        scores = probabilities(model, X)
+        scores = np.asarray(model.predict_proba(X), dtype=np.float64)
     else:
         scores = np.asarray(model.decision_function(X), dtype=np.float64)
         # One column a class, whatever it is: metrics then need no case for machines.

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..io.cohort import counted
+from ..io.scans import in_words
 from .cohort_study import CohortResults
-from .inference import baseline_of, compare, summarise_cohort
+from .inference import baseline_of, compare, summarise_cohort, too_small
+from .intervals import LEAST
 from .metrics import estimators_of
 from .summary import ABSENT, SHARES, aligned
 
@@ -45,9 +47,10 @@ def format_cohort_summary(results: CohortResults, baseline: str | None = None) -
         cells = [with_interval(summary.loc[(metric, label)], "mean", metric) for label in labels]
         rows.append([name_of(metric), *cells])
     positive = f"; {results.classes[-1]} is positive" if len(results.classes) == 2 else ""
+    small = f"\n{without_intervals(results)}" if too_small(results) else ""
     parts = [
         f"{results.target}: tested on {extent(results)}.\n"
-        f"Mean over the hold-outs [95 % interval over the tested subjects]{positive}.",
+        f"Mean over the hold-outs [95 % interval over the tested subjects]{positive}.{small}",
         aligned(rows),
     ]
     comparisons = compare(results, baseline)
@@ -61,6 +64,15 @@ def format_cohort_summary(results: CohortResults, baseline: str | None = None) -
             rows.append([row["estimator"], difference, *p_values])
         parts.append("\n".join([head, aligned(rows)]))
     return "\n\n".join(parts)
+
+
+def without_intervals(results: CohortResults) -> str:
+    """Return why there are no intervals but those of recalls."""
+    small = in_words(f"{count} of {label}" for label, count in too_small(results).items())
+    return (
+        f"Only recalls have intervals: of each class at least {LEAST} subjects must be tested, but "
+        f"there were {small}."
+    )
 
 
 def extent(results: CohortResults) -> str:

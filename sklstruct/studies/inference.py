@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
 from .cohort_study import CohortResults
+from .intervals import LEAST, interval, ones
 from .metrics import (
     MEASURES,
     Floats,
@@ -41,10 +42,15 @@ def summarise_cohort(
 ) -> pd.DataFrame:
     """Return the mean of every metric over the repeats, with intervals over the subjects.
 
-    The interval holds the middle of the means that resampled cohorts give: subjects are drawn
-    with replacement within their classes, and all scans of a subject in all repeats come along.
-    It covers what comes from the choice of the subjects that were tested, for the models as
-    they were fitted; it does not cover what another training cohort would have changed.
+    An interval covers what comes from the choice of the subjects that were tested, for the models
+    as they were fitted; it does not cover what another training cohort would have changed.  A
+    subject counts once, whatever the number of its scans and repeats.  Intervals of recalls are
+    exact (Clopper and Pearson); those of accuracies add them up (Zou and Donner); those of the AUC
+    are Newcombe's; those of losses take their deviation from resampled cohorts, where subjects are
+    drawn with replacement within their classes.  Where they say 95 %, those of recalls, accuracies
+    and the AUC covered at least 92 % in simulations from 5 and 40 subjects to 100 and 100, those of
+    losses 95 % in the mean and 87 % at least.  With fewer than 5 tested subjects of a class
+    there is none but that of recalls, which is as wide as it must be.
 
     Parameters
     ----------
@@ -52,15 +58,15 @@ def summarise_cohort(
     confidence : float, default=0.95
         Of the intervals, between 0 and 1.
     n_bootstrap : int, default=2000
-        Number of resampled cohorts, the same for all estimators.
+        Number of resampled cohorts for the losses, the same for all estimators.
     random_state : int, default=0
 
     Returns
     -------
     summary : DataFrame
         One row for each estimator and metric of ``score_fits``, with the columns estimator,
-        metric, mean, low, high, std (over the repeats, nan for a single one) and n_repeats (those
-        in which the metric is defined; others do not count).
+        metric, mean, low, high (nan where there is no interval), std (over the repeats, nan for
+        a single one) and n_repeats (those in which the metric is defined; others do not count).
 
     Raises
     ------
@@ -69,37 +75,45 @@ def summarise_cohort(
 
     References
     ----------
+    C. J. Clopper and E. S. Pearson. The use of confidence or fiducial limits illustrated in the
+    case of the binomial. Biometrika, 1934.
+    G. Y. Zou and A. Donner. Construction of confidence limits about effect measures: a general
+    approach. Statistics in Medicine, 2008.
+    R. G. Newcombe. Confidence intervals for an effect size measure based on the Mann-Whitney
+    statistic. Part 2: asymptotic methods and evaluation. Statistics in Medicine, 2006.
     C. A. Field and A. H. Welsh. Bootstrapping clustered data. JRSS B, 2007.
-    X. Robin et al. pROC: an open-source package to analyze and compare ROC curves. BMC
-    Bioinformatics, 2011 (resampling within classes).
     """
     check_confidence(confidence)
     check_scalar(n_bootstrap, "n_bootstrap", Integral, min_val=1)
     tests = outcomes(results)
     # The same resampled cohorts for all: intervals of two estimators differ by what they predict.
     draws = resampled_subjects(strata_of(tests), n_bootstrap, np.random.default_rng(random_state))
-    rows, tails = [], ((1 - confidence) / 2, (1 + confidence) / 2)
+    rows = []
     for estimator, (metric, measure) in product(estimators_of(results), MEASURES.items()):
         mine = [outcome for (label, _), outcome in tests.items() if label == estimator]
-        values = np.stack([measure(outcome, draws[:, outcome.subject]) for outcome in mine])
-        mean, *resampled = mean_of_defined(values, axis=0)
-        defined = np.array(resampled)[~np.isnan(resampled)]  # a class may not have been drawn
-        low, high = np.quantile(defined, tails) if len(defined) else (np.nan, np.nan)
-        repeats = pd.Series(values[:, 0])
-        rows.append([estimator, metric, mean, low, high, repeats.std(), int(repeats.count())])
+        repeats = pd.Series([measure(outcome, ones(outcome))[0] for outcome in mine])
+        low, high = interval(metric, mine, repeats.mean(), confidence, draws)
+        spread, count = repeats.std(), int(repeats.count())
+        rows.append([estimator, metric, repeats.mean(), low, high, spread, count])
     return pd.DataFrame(rows, columns=SUMMARY)
+
+
+def too_small(results: CohortResults) -> dict[str, int]:
+    """Return how many subjects were tested of the classes that have too few for intervals."""
+    tested = results.predictions.groupby("label")["subject"].nunique()
+    return {str(label): int(count) for label, count in tested.items() if count < LEAST}
 
 
 def resampled_subjects(
     strata: NDArray[np.intp], n_bootstrap: int, rng: np.random.Generator
 ) -> Floats:
-    """Return how often each subject is drawn, (1 + n_bootstrap, n_subjects), at first once each."""
-    draws = np.ones((1 + n_bootstrap, len(strata)))
+    """Return how often each subject is in each resampled cohort, (n_bootstrap, n_subjects)."""
+    draws = np.empty((n_bootstrap, len(strata)))
     # Within classes, as hold-outs are stratified: a cohort without patients is no other cohort.
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         even = np.full(len(members), 1 / len(members))
-        draws[1:, members] = rng.multinomial(len(members), even, size=n_bootstrap)
+        draws[:, members] = rng.multinomial(len(members), even, size=n_bootstrap)
     return draws
 
 
@@ -233,9 +247,8 @@ def corrected_test(
 ) -> dict[str, float]:
     """Return the corrected resampled t-test of the differences of the repeats."""
     found = {
-        repeat: measure(mine, once)[0] - measure(other, once)[0]
+        repeat: measure(mine, ones(mine))[0] - measure(other, ones(other))[0]
         for repeat, (mine, other) in pairs.items()
-        for once in [np.ones((1, len(mine.subject)))]  # every scan counts once
     }
     differences = pd.Series(found, dtype=float).dropna()
     mean, count = differences.mean(), len(differences)

@@ -95,11 +95,16 @@ def score_fits(results: CohortResults) -> pd.DataFrame:
 
 def auc(outcome: Outcome, weights: Floats) -> Floats:
     """Return the area under the ROC curve: for two classes that of the last one, else the mean."""
+    return mean_of_defined(class_areas(outcome, weights), axis=1)
+
+
+def class_areas(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the area of each class that is set against all others, (n_weightings, n_areas)."""
     areas = [
         share_of_pairs(outcome.ranks[:, column], outcome.is_class[:, column] == 1, weights)
         for column in auc_columns(outcome)
     ]
-    return mean_of_defined(np.stack(areas), axis=0)
+    return np.stack(areas, axis=1)
 
 
 def auc_columns(outcome: Outcome) -> range:
@@ -121,6 +126,12 @@ def recall_of_two(outcome: Outcome, weights: Floats, label: int) -> Floats:
     return recalls(outcome, weights)[:, label]
 
 
+def balanced_accuracy(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the mean recall of the classes that are tested, nan where one has no weight."""
+    # Without that one it would be another measure: of a class alone, anything is recognised.
+    return recalls(outcome, weights)[:, outcome.is_class.any(axis=0)].mean(axis=1)
+
+
 def weighted_mean(values: Floats, weights: Floats) -> Floats:
     """Return the means of the values of scans."""
     return ratio(weights @ values, weights.sum(axis=1))
@@ -128,7 +139,7 @@ def weighted_mean(values: Floats, weights: Floats) -> Floats:
 
 Measure = Callable[[Outcome, Floats], Floats]
 MEASURES: dict[str, Measure] = {
-    "balanced_accuracy": lambda outcome, w: mean_of_defined(recalls(outcome, w), axis=1),
+    "balanced_accuracy": balanced_accuracy,
     "auc": auc,
     "sensitivity": lambda outcome, w: recall_of_two(outcome, w, 1),
     "specificity": lambda outcome, w: recall_of_two(outcome, w, 0),
@@ -183,9 +194,9 @@ def outcomes(results: CohortResults) -> dict[Key, Outcome]:
     classes = results.classes.tolist()
     labels, predicted = (codes(table[name], classes) for name in ("label", "predicted"))
     probabilities, one_hot = table["probabilities"].to_numpy(bool), np.eye(len(classes))[labels]
-    scores = table[score_columns(results.classes)].to_numpy(np.float64)
+    given = table[score_columns(results.classes)].to_numpy(np.float64)
     # Probabilities sum to one, also those that came in float32.
-    scores = scores / np.where(probabilities, scores.sum(axis=1), 1.0)[:, None]
+    scores = given / np.where(probabilities, given.sum(axis=1), 1.0)[:, None]
     known = np.where(probabilities, 1.0, np.nan)  # decision values have neither loss
     # Halved for two classes, it is the score that Brier defined for events.
     squared = ((scores - one_hot) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
@@ -197,8 +208,9 @@ def outcomes(results: CohortResults) -> dict[Key, Outcome]:
         *(known * squared, -known * np.log(of_label)),
     )
     rows = table.groupby(KEY, sort=False).indices
+    # Ranks of what was given: dividing by sums would break ties by what it rounds.
     return {
-        key: Outcome._make([*(column[at] for column in columns), rankdata(scores[at], axis=0)])
+        key: Outcome._make([*(column[at] for column in columns), rankdata(given[at], axis=0)])
         for key, at in ((key, rows[key]) for key in keys(results.fits))
     }
 

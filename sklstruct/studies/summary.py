@@ -116,7 +116,7 @@ def paired_differences(
     differences : DataFrame
         One row for each other estimator and size, with the columns estimator, size, n_draws,
         difference (estimator minus reference), standard_error, low and high; the last three
-        are nan for a single draw.
+        are nan for a single draw, the last two where all differences are the same.
 
     Raises
     ------
@@ -187,8 +187,8 @@ def resampled_t_test(
     -------
     test : TTest
         With the fields standard_error, low, high, t and p (two-sided), of the shape of the
-        parameters.  All are nan for a single difference; t and p are nan where all differences
-        are the same, because nothing is known then about their distribution.
+        parameters.  All are nan for a single difference; all but the standard error are nan where
+        all differences are the same, because nothing is known then about their distribution.
 
     References
     ----------
@@ -196,10 +196,10 @@ def resampled_t_test(
     """
     mean, std, n = np.asarray(mean, float), np.asarray(std, float), np.asarray(n)
     error = std * np.sqrt(1 / np.maximum(n, 1) + np.asarray(ratio, float))
-    reach = student.ppf((1 + confidence) / 2, n - 1) * error
     # Equal differences are no evidence without end: their spread is not known.
-    varies = error > ROUNDING * np.abs(mean)
-    t = np.divide(mean, error, out=np.full_like(error, np.nan), where=varies & (error > 0))
+    varies = (error > ROUNDING * np.abs(mean)) & (error > 0)
+    reach = student.ppf((1 + confidence) / 2, n - 1) * np.where(varies, error, np.nan)
+    t = np.divide(mean, error, out=np.full_like(error, np.nan), where=varies)
     return TTest(error, mean - reach, mean + reach, t, 2 * student.sf(np.abs(t), n - 1))
 
 
