@@ -237,12 +237,21 @@ class Params:
                 part.set_params(**{inner: own})
         return copies
 
+    # Parameters are equal by value.  An estimator is more than its parameters: it is equal to
+    # itself alone, and scikit-learn knows how to print it.
     def __eq__(self, other: object) -> bool:
+        if hasattr(self, "fit"):
+            return self is other
         return type(self) is type(other) and same(self.get_params(False), other.get_params(False))
 
-    __hash__: Any = None  # equal by value, and the values may change
+    def __hash__(self) -> int:
+        if hasattr(self, "fit"):
+            return object.__hash__(self)
+        raise TypeError(f"{type(self).__name__} cannot be hashed, as its parameters may change.")
 
-    def __repr__(self) -> str:
+    def __repr__(self, *args: Any, **kwargs: Any) -> str:
+        if hasattr(self, "fit"):
+            return super().__repr__(*args, **kwargs)
         params = ", ".join(f"{k}={v!r}" for k, v in self.get_params(deep=False).items())
         return f"{type(self).__name__}({params})"
 

@@ -8,14 +8,16 @@ import pandas as pd
 import pytest
 import torch
 from joblib import Parallel, delayed
+from PIL import Image
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklstruct_rfnn.architecture import RFNN
+from skorch.callbacks import Callback
 from torch import nn
 
 import sklstruct
@@ -40,7 +42,9 @@ def digits():
 def small(cls):
     """Return an estimator for the toy problems of the checks: few features, little time."""
     known = cls().get_params(deep=False)
-    params = {"widths": (16, 16), "max_epochs": 30} if "widths" in known else {}
+    params = {"lr": 0.1, "max_epochs": 20} if "max_epochs" in known else {}
+    if "widths" in known:
+        params |= {"widths": (8,), "batch_size": 50}
     if "network" in known:
         network = RFNNClassifier if "svm" in known["linear"] else RFNNRegressor
         params = {"network": network(widths=(4,), max_epochs=2), "cv": 2}
@@ -360,6 +364,118 @@ def test_class_weights_are_sample_weights(digits):
     assert np.array_equal(by_class.predict_proba(X), by_sample.predict_proba(X))
 
 
+def test_a_class_of_weight_zero_is_left_out(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL, early_stopping=True, class_weight={3: 0, 4: 0})
+    assert model.fit(X, y).classes_.tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
+    by_sample = RFNNClassifier(**SMALL).fit(X, y, sample_weight=(y != 3) & (y != 4))
+    by_class = RFNNClassifier(**SMALL, class_weight={3: 0, 4: 0}).fit(X, y)
+    assert np.array_equal(by_class.predict_proba(X), by_sample.predict_proba(X))
+    with pytest.raises(ValueError, match="two classes with weight, got one class: 0"):
+        model.set_params(class_weight=dict.fromkeys(range(1, 10), 0)).fit(X, y)
+    online = RFNNClassifier(**SMALL, class_weight={3: 0}).partial_fit(X, y, classes=range(10))
+    before = online.predict_proba(X)
+    online.partial_fit(X[y == 3], y[y == 3])  # says nothing
+    assert np.array_equal(online.predict_proba(X), before)
+    with pytest.raises(ValueError, match="those of the first call"):
+        online.partial_fit(X, y, classes=range(11))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 2, 120)])
+def test_a_constant_channel_has_scale_one(digits, dtype, weights):
+    X, y = digits
+    X = np.stack([X, np.full_like(X, 0.1), X.astype(np.float64) * 1e-7 + 3e3], axis=1)
+    model = RFNNClassifier(**SMALL, dtype=dtype).fit(X, y, sample_weight=weights)
+    # In single precision the last channel is constant too.
+    assert (model.scale_ == 1).tolist() == [False, True, dtype == "float32"]
+    moved = X.copy()
+    moved[:, 1] *= 1 + 1e-6
+    np.testing.assert_allclose(model.predict_proba(moved), model.predict_proba(X), atol=1e-5)
+    flat = RFNNRegressor(**SMALL, dtype=dtype).fit(X, np.full(120, 0.1), sample_weight=weights)
+    assert flat.target_.scale == 1
+
+
+def test_a_warm_start_sets_the_same_samples_aside(digits):
+    X, y = digits
+    marks = np.arange(120)[:, None, None] + np.zeros((120, 8, 8))
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_end(self, net, batch, training, **kwargs):
+            seen.append((training, *batch[0][:, 1, 0, 0].tolist()))
+
+    model = RFNNClassifier(**SMALL | {"random_state": None}, early_stopping=True, warm_start=True)
+    model.set_params(standardize=False, callbacks=[Watch()])
+    for _ in range(2):
+        model.fit(np.stack([X, marks], axis=1), y)
+    trained, held = (
+        {mark for training, *marks in seen if training is part for mark in marks}
+        for part in (True, False)
+    )
+    assert len(held) == 12
+    assert not trained & held
+
+
+def test_a_history_does_not_keep_every_batch(digits):
+    model = RFNNClassifier(**SMALL | {"widths": (4,)}).fit(*digits)
+    few = len(pickle.dumps(model))
+    for _ in range(20):
+        model.partial_fit(*digits)
+    assert len(pickle.dumps(model)) - few < 20 * 200
+    assert len(model.net_.history) == 23
+
+
+@pytest.mark.parametrize(
+    "as_given",
+    [
+        list,
+        lambda X: X.tolist(),
+        lambda X: pd.Series(list(X), index=range(7, 127)),
+        lambda X: [Image.fromarray(x) for x in X],
+        lambda X: [torch.tensor(x) for x in X],
+    ],
+    ids=["arrays", "numbers", "series", "images", "tensors"],
+)
+def test_a_list_of_samples_is_as_good_as_an_array(digits, as_given):
+    X, y = (digits[0] * 16).astype(np.uint8), digits[1]
+    wanted = RFNNClassifier(**SMALL).fit(X, y).predict_proba(X)
+    model = RFNNClassifier(**SMALL).fit(as_given(X), y)
+    assert np.array_equal(model.predict_proba(as_given(X)), wanted)
+    with pytest.raises(ValueError, match=r"got \(8, 8\) in X\[0\] and \(4, 8\) in X\[1\]"):
+        model.predict([X[0], X[1, :4]])
+
+
+def test_samples_that_look_like_a_mistake_draw_a_warning(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL)
+    with pytest.warns(UserWarning, match=r"64 values: image_shape=\(8, 8\)"):
+        model.fit(X.reshape(120, 64), y)
+    with pytest.warns(UserWarning, match=r"image_shape=\(6, 6, 6\)"):
+        model.fit(np.tile(X.reshape(120, 64), 4)[:, :216], y)
+    with pytest.warns(UserWarning, match="2 x 32: layout='CL'"):
+        model.fit(X.reshape(120, 2, 32), y)
+    for layout, shape in (("L", (64,)), ("CL", (2, 32)), (None, (8, 8))):  # said, or clear
+        model.set_params(layout=layout).fit(X.reshape(120, *shape), y)
+    with pytest.warns(UserWarning, match="another scale .* mean 76.8 .* and had 0.301"):
+        model.predict(X * 255)
+    with pytest.warns(UserWarning, match="another scale"):
+        model.score(X / 16, y)
+    model.predict(X[:1] / 16)  # one sample says little
+    with pytest.raises(ValueError, match=r"samples of shape \(8, 0\), which hold no values"):
+        clone(model).fit(X[:, :, :0], y)
+    with pytest.raises(TypeError, match="got a DataLoader"):
+        clone(model).fit(torch.utils.data.DataLoader(X), y)
+    exact = torch.tensor(X).bfloat16()
+    assert np.array_equal(model.predict_proba(exact), model.predict_proba(exact.float()))
+
+
+def test_numbers_of_numpy_are_as_good_as_those_of_python(digits):
+    grid = {"max_epochs": np.arange(1, 3), "n_threads": np.arange(1, 2)}
+    search = GridSearchCV(RFNNClassifier(**SMALL), grid, cv=2, error_score="raise").fit(*digits)
+    assert np.isfinite(search.best_score_)
+
+
 def test_early_stopping_returns_to_the_best_epoch(digits):
     X, y = digits
     model = RFNNClassifier(**SMALL | {"max_epochs": 60}, early_stopping=True, n_iter_no_change=2)
@@ -530,7 +646,7 @@ def test_the_paper_preset_is_the_published_network(digits):
     twin = RFNNClassifier(preset="paper", frame="pixel", max_epochs=1).fit(X, digits[1][:20])
     assert [s[0].frame.support[0] for s in twin.net_.module_.stages] == [11, 7, 7]
     assert [frame.order for frame in model.set_params(frame__order=1).frame] == [1, 1, 1]
-    flat = RFNNClassifier(preset="paper", widths=(4, 4), max_epochs=1, lr=0.1)
+    flat = RFNNClassifier(preset="paper", widths=(4, 4), max_epochs=1, lr=0.1, layout="HW")
     assert flat.fit(X[:, :2], digits[1][:20]).predict(X[:, :2]).shape == (20,)
 
 
@@ -690,8 +806,16 @@ def test_other_samples_than_in_training_are_refused(digits):
         model.fit(images, labels, X_val=images)
     with pytest.raises(ValueError, match="without X_val"):
         model.fit(images, labels, y_val=labels)
-    with pytest.raises(ValueError, match=r"labels \[100"):
-        RFNNClassifier(**SMALL).fit(images, labels).score(images, labels + 100)
+
+
+def test_a_label_that_was_not_in_training_is_an_error_that_counts(digits):
+    X, y = digits
+    model = RFNNClassifier(**SMALL).fit(X, y)
+    right = model.predict(X) == y
+    assert model.score(X, np.where(right, 99, y)) == 0
+    rare = np.where(np.arange(120) == 0, 77, y)  # in one fold it cannot be known
+    scores = cross_val_score(RFNNClassifier(**SMALL), X, rare, cv=KFold(4), error_score="raise")
+    assert np.isfinite(scores).all()
 
 
 def test_unknown_architectures_are_refused(digits):

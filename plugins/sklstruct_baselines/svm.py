@@ -18,6 +18,8 @@ from .pairs import PairwiseSVC, smallest_margins
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
+ROUNDING = 1e-12  # of the largest mean: what is left of images that are all the same
+
 
 class PixelSVC(PairwiseSVC):
     r"""Support vector machine with a Gaussian kernel on raw pixels.
@@ -96,7 +98,8 @@ class PixelSVC(PairwiseSVC):
         # One scale for all pixels, or those of the margin would be as loud as the others.
         self.mean_ = np.average(X, axis=0, weights=weight)
         variance = np.average(((X - self.mean_) ** 2).mean(axis=1), weights=weight)
-        self.scale_ = float(np.sqrt(variance)) or 1.0
+        deviation, size = float(np.sqrt(variance)), np.abs(self.mean_).max()
+        self.scale_ = deviation if deviation > ROUNDING * size else 1.0
         X = self._scaled(X)
         self.svc_ = self._machine().fit(X, y, sample_weight=weight)
 

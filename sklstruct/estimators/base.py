@@ -23,6 +23,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from ..architecture import make_architecture
 from ..compat import check_feature_names_in, check_sample_weight
 from ..params import (
     FLAG,
@@ -176,14 +177,6 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
 
     _read = partialmethod(read, lazily=True)
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # Two architectures of equal parameters are equal; an estimator is equal to itself alone,
-        # and scikit-learn knows how to print it.
-        setattr(cls, "__eq__", object.__eq__)  # noqa: B010 -- mypy forbids the plain assignment
-        setattr(cls, "__hash__", object.__hash__)  # noqa: B010
-        setattr(cls, "__repr__", BaseEstimator.__repr__)  # noqa: B010
-
     def fit(
         self,
         X: Any,
@@ -227,6 +220,10 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             raise ValueError(f"{given} was given without {missing}.")
         X, y, weight, kept = self._read_pairs(X, y, sample_weight, reset=not warm)
         before = self.target_ if warm else None
+        if getattr(self, "class_weight", None) is not None:
+            classes = self._target.of(y, weight, estimator=self)
+            weight = classes.weighed(y, weight, self.class_weight)
+            y, weight, kept = self._with_weight(y, weight, kept)
         self.target_: Any = self._target.of(y, weight, before, estimator=self)
         if warm:
             self._check_unchanged()
@@ -234,17 +231,14 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         if X_val is not None:
             X_val, y_val, _, _ = self._read_pairs(X_val, y_val, None, reset=False)
             validation = self._data(X_val, y_val, None, np.arange(len(y_val)))
-        if getattr(self, "class_weight", None) is not None:
-            weight = self.target_.weighed(y, weight, self.class_weight)
-            y, weight, kept = self._with_weight(y, weight, kept)
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
-        if not hasattr(self, "net_"):
-            self._start(X, weight, kept, seed=init)
+        if not warm:
+            self._start(X, weight, kept, init, split)
         training = self._data(X, y, weight, kept)
         if self.early_stopping and validation is None:
             if groups is not None:
                 groups = np.asarray(groups)[training.index]
-            training, validation = self._hold_out(training, groups, seed=split)
+            training, validation = self._hold_out(training, groups, seed=self._split)
         return self._train(training, validation, self._plan(len(training)), order)
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -312,8 +306,8 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     # The steps of a fit ---------------------------------------------------------------------
 
     def _architecture(self) -> Any:
-        """Return what builds the network."""
-        return self
+        """Return what builds the network: a parameter, or the estimator itself."""
+        return make_architecture(getattr(self, "architecture", self))
 
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
         """Return all samples, and of those with weight the targets, weights and numbers."""
@@ -330,6 +324,8 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     def _with_weight(self, y: Any, weight: Any, kept: Any) -> Any:
         """Leave out samples without weight, which batch norm would not; X is not copied."""
         some = np.flatnonzero(weight)
+        if not len(some):
+            raise ValueError("No sample has weight: sample_weight or class_weight is 0 for all.")
         return y[some], weight[some], kept[some]
 
     def _plan(self, n_samples: int) -> Plan:
@@ -348,8 +344,9 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             patience=self.n_iter_no_change if self.early_stopping else None,
         )
 
-    def _start(self, X: Any, weight: Any, kept: Any, seed: int) -> None:
+    def _start(self, X: Any, weight: Any, kept: Any, init: int, split: int) -> None:
         """Find the scaling of the samples, and build the network."""
+        self._split = int(split)  # kept, as a warm start must not learn from what was set aside
         self.in_shape_ = X.shape[1:]
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if self.standardize:
@@ -359,7 +356,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             for one in fields(self)
             if not one.metadata.get("may_change")
         }
-        self._build(seed, resolve_device(self.device), self._plan(len(kept)))
+        self._build(init, resolve_device(self.device), self._plan(len(kept)))
 
     _channel_scaling: ClassVar[Callable[..., Any]] = staticmethod(channel_scaling)
 
@@ -445,10 +442,12 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             self.target_ = self._target.of(y, weight, estimator=self) if target is None else target
         if getattr(self, "class_weight", None) is not None:
             weight = self.target_.weighed(y, weight, self.class_weight)
+            if not first and not np.any(weight):
+                return self  # a batch of classes that do not count
             y, weight, kept = self._with_weight(y, weight, kept)
-        init, _, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
+        init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if first:
-            self._start(X, weight, kept, seed=init)
+            self._start(X, weight, kept, init, split)
         else:
             self._check_unchanged()
         plan = replace(self._plan(len(y)), max_epochs=1, schedule="constant", patience=None)

@@ -24,7 +24,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     Parameters
     ----------
     class_weight : dict or "balanced", default=None
-        Factors on the weights of the samples of each class.
+        Factors on the weights of the samples of each class; classes of factor 0 are left out.
     label_smoothing : float, default=None
         Share of every target that is spread over all classes; None is what the preset of the
         architecture has, or else 0.1.
@@ -52,7 +52,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         ----------
         X, y, sample_weight : as for ``fit``
         classes : array-like, shape (n_classes,), default=None
-            All labels that may ever come; needed in the first call.
+            All labels that may ever come; needed in the first call, and the same in later ones.
 
         Returns
         -------
@@ -66,6 +66,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         if classes is None and not hasattr(self, "net_"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         target = None if classes is None else self._of_classes(np.unique(classes))
+        known = target.classes if target and not hasattr(self, "net_") else self.classes_
+        if target and not np.array_equal(target.classes, known):
+            raise ValueError(
+                f"classes must be those of the first call to partial_fit, {known}, got "
+                f"{target.classes}."
+            )
         return self._partial_fit(X, y, sample_weight, target)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
@@ -111,18 +117,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         """
         outputs = self._outputs(X)
         return self.target_.decode(outputs)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on samples and their labels.
-
-        Raises
-        ------
-        ValueError
-            If y has a label that was not there in training.
-        """
-        check_is_fitted(self)
-        self.target_.encode(np.asarray(y))
-        return super().score(X, y, sample_weight)
 
     def _of_classes(self, classes: NDArray[Any]) -> Any:
         """Return the codec of labels that may be any of some classes."""

@@ -33,9 +33,6 @@ class StructuredClassifier(NetworkClassifier):
 
     architecture: Any = param("linear", resolve=make_architecture)
 
-    def _architecture(self) -> Any:
-        return make_architecture(self.architecture)
-
 
 class StructuredRegressor(NetworkRegressor):
     """Regressor with any architecture.
@@ -47,6 +44,3 @@ class StructuredRegressor(NetworkRegressor):
     """
 
     architecture: Any = param("linear", resolve=make_architecture)
-
-    def _architecture(self) -> Any:
-        return make_architecture(self.architecture)

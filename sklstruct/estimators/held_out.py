@@ -85,11 +85,6 @@ class CalibratedClassifier(ClassifierMixin, Params, BaseEstimator):
         values = self._values(X)
         return self.classes_[values.argmax(axis=1)]
 
-    # Two estimators are equal if they are one, and scikit-learn knows how to print them.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-    __repr__ = BaseEstimator.__repr__
-
 
 class ClassWeighted(Params):
     """Base of classifiers that weight their classes.

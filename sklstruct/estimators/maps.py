@@ -17,11 +17,12 @@ from ..architecture import make_architecture
 from ..params import Rule, integer, param, real
 from ..training.batches import MapSamples
 from ..training.objectives import main_output
+from ..training.rows import spread
 from .base import NetworkEstimator
 from .classifier import NetworkClassifier
 from .regressor import NetworkRegressor
 from .samples import channels_first, decide_layout, image_shape_of
-from .targets import Classes, Maps
+from .targets import Classes, Maps, known
 
 Array = NDArray[Any]
 
@@ -96,9 +97,6 @@ class MapEstimator(NetworkEstimator):
         if len(shapes) > 1:
             raise ValueError(f"transform needs samples of one shape, got {sorted(shapes)}.")
         return self._features(np.stack(images)).reshape(len(images), -1)
-
-    def _architecture(self) -> Any:
-        return make_architecture(self.architecture)
 
     # Reading --------------------------------------------------------------------------------
 
@@ -187,8 +185,7 @@ class MapEstimator(NetworkEstimator):
         mean = sum(row.sum(axis=1, dtype=np.float64) for row in rows) / n
         # One image at a time is there in double precision.
         squares = (((row - mean[:, np.newaxis]) ** 2).sum(axis=1) for row in rows)
-        variance = sum(squares) / n
-        return mean, np.sqrt(np.where(variance > 0, variance, 1))
+        return mean, spread(mean, sum(squares) / n, n, X[0].dtype)
 
     # After training -------------------------------------------------------------------------
 
@@ -320,7 +317,7 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
         _, maps, weights, _ = self._read_pairs(X, y, sample_weight, reset=False)
         right, total = 0.0, 0.0
         for wanted, seen, weight in zip(maps, self.predict(X), weights, strict=True):
-            weight = weight * self.target_.encode(wanted, self.dtype)[1]
+            weight = weight * known(wanted, self.ignored_label)
             right, total = right + (weight * (wanted == seen)).sum(), total + weight.sum()
         return float(right / total)
 

@@ -14,19 +14,23 @@ shape of X       condition                               read as (``layout``)
 ===============  ======================================  ===========================
 
 The parameter ``layout`` overrides the rule, and the fitted attribute ``layout_`` tells what was
-decided.
+decided.  Signals of several channels need it: (n, 3, 500) are taken for very flat images unless
+``layout="CL"`` says what they are.  Where shapes look like a mistake, a warning says so.
 
-X may also be ``LazySamples``, such as ``LazyVolumes`` are: network estimators then read samples
-batch by batch, and hold but a few at a time.
+A list of arrays, tensors or PIL images is as good as an array.  X may also be ``LazySamples``,
+such as ``LazyVolumes`` are: network estimators then read samples batch by batch, and hold but a
+few at a time.
 """
 
 from __future__ import annotations
 
-from math import prod
+import warnings
+from math import isqrt, prod
 from operator import index
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
@@ -38,6 +42,10 @@ from ..training.rows import Unread
 LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
 DTYPE = one_of("float32", "float64")
 MOST_CHANNELS = 4  # grey, colour, colour with alpha; more are not taken for channels
+SMALLEST_IMAGE = 64  # values; shorter rows are seldom images
+LONGEST_SIGNAL = 10_000  # values; longer rows are mostly volumes, or voxels of a mask
+FLAT = 8  # an image this much longer than high is suspicious
+FAR = 4  # a scale that differs by such a factor is suspicious
 
 
 def decide_layout(shape: tuple[int, ...], layout: str | None = None) -> str:
@@ -178,15 +186,18 @@ def read(
     ValueError
         If X or y cannot be used; the message says what was seen and wanted.
     """
-    X, y = (part.detach().cpu().numpy() if hasattr(part, "detach") else part for part in (X, y))
-    # Samples that other libraries can see in memory are no lazy ones.
-    lazy = isinstance(X, LazySamples) and not hasattr(X, "__dlpack__") and X.ndim > 2
+    X, y = from_torch(X), from_torch(y)
+    lazily = lazily and is_lazy(X)
     samples = X
-    if lazily and lazy:  # the shape is checked now; values are when they are read
+    if not lazily:
+        X = from_list(X)
+    else:  # the shape is checked now; values are when they are read
         X = np.broadcast_to(np.zeros((), estimator.dtype), X.shape)
         checks["ensure_all_finite"] = False
     if not reset and hasattr(X, "shape"):
         check_sample_shape(estimator, tuple(X.shape[1:]))
+    if 0 in getattr(X, "shape", (1, 1))[2:]:  # scikit-learn looks at the first of these axes
+        raise ValueError(f"X has samples of shape {X.shape[1:]}, which hold no values.")
     checks = {"dtype": estimator.dtype, "allow_nd": True, **checks}
     checked = validate_data(estimator, X, y, reset=reset, **checks)
     X, *targets = checked if isinstance(checked, tuple) else (checked,)
@@ -196,13 +207,101 @@ def read(
     if reset:
         estimator.layout_ = decide_layout(shape, estimator.layout)
         estimator.sample_shape_ = X.shape[1:]
-    elif not hasattr(samples, "shape"):  # of a list, the shape is known by now
-        check_sample_shape(estimator, X.shape[1:])
+        if estimator.layout is None and estimator.image_shape is None:
+            warn_of_shape(shape)
     X = channels_first(X.reshape(len(X), *shape), estimator.layout_)
-    if lazily and lazy:
+    if lazily:
         numbers = np.arange(len(samples))
         X = Unread(lazy_reader(estimator, samples), numbers, X.shape[1:], estimator.dtype)
+    elif hasattr(estimator, "predict"):
+        warn_of_scale(estimator, X, reset)
     return (X, *targets) if targets else X
+
+
+def from_torch(values: Any) -> Any:
+    """Return an array for a tensor, and anything else as it is.
+
+    Raises
+    ------
+    TypeError
+        For a DataLoader or a Dataset, which say neither how many samples they have nor of what
+        shape.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    sources = torch.utils.data.DataLoader, torch.utils.data.Dataset
+    if isinstance(values, sources) and not is_lazy(values):
+        raise TypeError(
+            f"X and y must be arrays, got a {type(values).__name__}: take its samples out, or "
+            "give it shape, ndim and dtype, as LazySamples have them."
+        )
+    return values
+
+
+def from_list(X: Any) -> Any:
+    """Return an array for a list, a Series or an array of samples, and anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If they differ in shape; the message names the first that does.
+    """
+    of_objects = isinstance(getattr(X, "dtype", None), np.dtypes.ObjectDType) and X.ndim == 1
+    if not isinstance(X, (list, tuple)) and not of_objects:
+        return X
+    samples = [np.asarray(from_torch(sample)) for sample in X]
+    if not samples or samples[0].ndim == 0 or samples[0].dtype == object:
+        return X
+    for number, sample in enumerate(samples):
+        if sample.shape != samples[0].shape:
+            raise ValueError(
+                f"X must hold samples of one shape, got {samples[0].shape} in X[0] and "
+                f"{sample.shape} in X[{number}]."
+            )
+    return np.stack(samples)
+
+
+def warn_of_shape(shape: tuple[int, ...]) -> None:
+    """Warn of samples that are likely to be something else than what they are read as."""
+    advice = ""
+    if len(shape) == 1:
+        side, edge = isqrt(shape[0]), round(shape[0] ** (1 / 3))
+        square = [(side, side)] if side**2 == shape[0] >= SMALLEST_IMAGE else []
+        cube = [(edge, edge, edge)] if edge**3 == shape[0] > SMALLEST_IMAGE else []
+        if square or cube:
+            shapes = " or ".join(f"image_shape={one}" for one in square + cube)
+            advice = f"signals of {shape[0]} values: {shapes} reads them as images, layout='L'"
+        elif shape[0] > LONGEST_SIGNAL:
+            advice = f"signals of {shape[0]} values: image_shape reads them as volumes, layout='L'"
+    elif len(shape) == 2 and min(shape) <= MOST_CHANNELS and FLAT * min(shape) <= max(shape):
+        layout = "CL" if shape[0] < shape[1] else "LC"
+        advice = f"images of {shape[0]} x {shape[1]}: layout={layout!r} reads signals, layout='HW'"
+    if advice:
+        warnings.warn(f"The samples of X are read as {advice} says that it is so.", stacklevel=2)
+
+
+def warn_of_scale(estimator: Any, X: NDArray[Any], reset: bool) -> None:
+    """Warn of samples on another scale than those of the training, 0 to 255 for 0 to 1 say."""
+    some = X[:: max(1, len(X) // 100)]  # enough for a factor
+    axes = (0, *range(2, X.ndim))
+    mean, spread = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
+    if reset:
+        estimator._moments = mean, spread
+        return
+    known_mean, known_spread = estimator._moments
+    far = (abs(mean - known_mean) > FAR * known_spread) | (spread > FAR * known_spread)
+    if len(some) > FAR:  # few samples may well look alike
+        far |= FAR * spread < known_spread
+    far &= known_spread > 0
+    if far.any():
+        channel = int(np.argmax(far))
+        warnings.warn(
+            f"X is on another scale than in training: channel {channel} has mean "
+            f"{mean[channel]:.3g} and deviation {spread[channel]:.3g}, and had "
+            f"{known_mean[channel]:.3g} and {known_spread[channel]:.3g}.",
+            stacklevel=2,
+        )
 
 
 def lazy_reader(estimator: Any, X: LazySamples) -> Any:
@@ -262,8 +361,3 @@ class SampleReader(Params, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-    # Two estimators are equal if they are one, and scikit-learn knows how to print them.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-    __repr__ = BaseEstimator.__repr__

@@ -147,10 +147,6 @@ class LinearStack(Params, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-    __repr__ = BaseEstimator.__repr__
-
 
 class LinearStackClassifier(ClassifierMixin, LinearStack):
     r"""A network classifier stacked with a linear one.

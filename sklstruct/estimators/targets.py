@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from ..training.objectives import AtPlaces, CrossEntropy, Objective, SquaredError
+from ..training.rows import spread
 
 Array = NDArray[Any]
 
@@ -58,7 +59,9 @@ class Classes:
         """
         classes = np.unique(y)
         if len(classes) < 2:
-            raise ValueError(f"y must have at least two classes, got one class: {classes[0]}.")
+            raise ValueError(
+                f"y must have at least two classes with weight, got one class: {classes[0]}."
+            )
         if before is not None and not np.array_equal(classes, before.classes):
             raise ValueError(
                 f"With warm_start, y must have the classes {before.classes}, got {classes}."
@@ -157,7 +160,7 @@ class Values:
         columns = y.reshape(len(y), -1)
         mean = np.average(columns, axis=0, weights=weight)
         variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
-        return cls(y.shape[1:], mean, np.sqrt(np.where(variance > 0, variance, 1)))
+        return cls(y.shape[1:], mean, spread(mean, variance, len(y), y.dtype))
 
     @property
     def n_outputs(self) -> int:

@@ -61,7 +61,7 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
 def limited_threads(n_threads: int | None) -> Iterator[None]:
     """Let torch use so many threads for one operation; None leaves it alone."""
     before = torch.get_num_threads()
-    torch.set_num_threads(n_threads or before)
+    torch.set_num_threads(int(n_threads or before))  # a grid may hold integers of NumPy
     try:
         yield
     finally:

@@ -238,6 +238,8 @@ def train(
         net.callbacks = net.train_split = net.iterator_train__generator = None
         net.iterator_train__augment = None
         net.initialize_callbacks()
+        for epoch in net.history[:-1]:  # or a pickle would grow with every batch there ever was
+            epoch.pop("batches", None)
 
 
 def settle_norms(network: nn.Module, batches: Batches) -> None:

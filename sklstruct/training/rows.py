@@ -97,4 +97,21 @@ def channel_scaling(X: Array | Unread, index: NDArray[np.intp], weight: Any) -> 
         centred = np.ascontiguousarray(X[index[rows]]) - mean.reshape(-1, *(1,) * len(spatial))
         squares[rows] = np.square(centred, out=centred).mean(axis=spatial)
     variance = np.average(squares, axis=0, weights=weight)
-    return mean, np.sqrt(np.where(variance > 0, variance, 1))
+    return mean, spread(mean, variance, len(index) * prod(X.shape[2:]), X.dtype)
+
+
+def spread(mean: Array, variance: Array, n: int, dtype: Any) -> Array:
+    """Return standard deviations to divide by: 1 for what is constant but for rounding.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of float64
+    n : int
+        Number of values behind each.
+    dtype : dtype
+        Of the values.
+    """
+    deviation = np.sqrt(variance)
+    # A sum of n equal numbers is off by n roundings at most, and the numbers themselves by one.
+    rounding = n * np.finfo(np.float64).eps + np.finfo(dtype).eps
+    return np.where(deviation > rounding * np.abs(mean), deviation, 1.0)

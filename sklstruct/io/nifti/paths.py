@@ -31,11 +31,6 @@ class TakesPaths(Params, BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
-    # Two estimators are equal if they are one, and scikit-learn knows how to print them.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-    __repr__ = BaseEstimator.__repr__
-
 
 def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
     """Return the paths that a user means.
