@@ -1,7 +1,5 @@
 """From what a user writes to paths: lists, columns, patterns and BIDS folders."""
 
-from __future__ import annotations
-
 import os
 from glob import glob, has_magic
 from pathlib import Path
