@@ -83,7 +83,8 @@ class SeparableFilter:
         ]
         single = self.n_atoms * prod(out)
         mixing = n * channels * out_channels * single * 1e-7
-        passes = n * channels * (np.dot(elements, spatial) * 6e-8 + sum(elements) * 9e-7)
+        products = sum(written * extent for written, extent in zip(elements, spatial, strict=True))
+        passes = n * channels * (products * 6e-8 + sum(elements) * 9e-7)
         pieces = ceil(n * channels / max(1, PIECE_BYTES["cpu"] // (4 * single)))
         return mixing + passes + sum(self.passes) * pieces * 0.024
 
@@ -102,9 +103,8 @@ class SeparableFilter:
         y = x.new_zeros(x.shape[0], len(coefficients), *spatial_out)
         for samples, channels in self.pieces(x):
             mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
-            responses = self.responses(x[samples, channels]).view(mixing.shape[1], -1)
-            mixed = (mixing @ responses).view(len(mixing), -1, *spatial_out)
-            y[samples] += mixed.transpose(0, 1)
+            mixed = mixing @ self.responses(x[samples, channels])
+            y[samples] += mixed.unflatten(1, (-1, *spatial_out)).transpose(0, 1)
         return y
 
     def unmix(self, coefficients: Tensor, y: Tensor, spatial: tuple[int, ...]) -> Tensor:
@@ -123,8 +123,9 @@ class SeparableFilter:
         found = x.new_zeros(y.shape[1], x.shape[1], self.n_atoms)
         for samples, channels in self.pieces(x):
             above = y[samples].transpose(0, 1).flatten(1)
-            responses = self.responses(x[samples, channels]).view(-1, above.shape[1])
-            piece = (above @ responses.T).view(len(above), self.n_atoms, -1)
+            piece = (above @ self.responses(x[samples, channels]).T).unflatten(
+                1, (self.n_atoms, -1)
+            )
             found[:, channels] += piece.transpose(1, 2)
         return found
 
@@ -143,11 +144,11 @@ class SeparableFilter:
                 yield slice(sample, sample + some), slice(channel, channel + some_channels)
 
     def responses(self, x: Tensor) -> Tensor:
-        """Map (n, channels, *spatial) to the responses (n_atoms, channels * n, *spatial_out)."""
-        rows = x.transpose(0, 1).flatten(0, 1)
-        out = x.new_empty(self.n_atoms, rows.shape[0], *self.output_shape(tuple(x.shape[2:])))
-        self._descend(rows, self.tree, 1, out)
-        return out
+        """Map (n, channels, *spatial) to the responses, (n_atoms * channels, n * n_places)."""
+        n, channels, *spatial = x.shape
+        out = x.new_empty(self.n_atoms, channels, n, *self.output_shape(tuple(spatial)))
+        self._descend(x.transpose(0, 1).flatten(0, 1), self.tree, 1, out.flatten(1, 2))
+        return out.flatten(0, 1).flatten(1)
 
     def _descend(self, x: Tensor, tree: Tree, axis: int, out: Tensor) -> None:
         for profile, branch in tree.items():
