@@ -273,7 +273,10 @@ def test_a_machine_on_scans_is_kept_as_a_pickle_if_that_is_allowed(run, succeed)
 @pytest.mark.parametrize(
     "command, message",
     [
-        ("study --target a --estimators svm --out r", "one of the arguments --dataset/--data --cohort"),
+        (
+            "study --target a --estimators svm --out r",
+            "one of the arguments --dataset/--data --cohort",
+        ),
         ("study --dataset digits --cohort study --estimators svm --out r", "not allowed with"),
         ("study --dataset digits --estimators svm --out r", "with --dataset: --sizes"),
         ("study --cohort study --estimators svm --out r", "with --cohort: --target"),

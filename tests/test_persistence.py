@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import resource
 import shutil
 import zipfile
 from pathlib import Path
@@ -28,6 +29,7 @@ from sklstruct import (
     RFNNRegressor,
     StructuredClassifier,
     StructuredMapClassifier,
+    VoxelSVC,
     plugins,
 )
 from sklstruct.estimators import Augment
@@ -101,7 +103,7 @@ class Evil:
         StructuredClassifier(
             architecture=RFNN(frame=("naive", FRAME), widths=(4, 4)), max_epochs=1
         ),
-        make_pipeline(RFNNClassifier(**TINY), PCASVC(C=0.1, n_components=3)),
+        make_pipeline(RFNNClassifier(**TINY), VoxelSVC(C=0.1)),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -427,7 +429,7 @@ def outputs_or_refusal(path, X):
         (["model"], {"family": []}, r"\(rfnn of sklstruct .* cannot be built here: 'family'"),
         ([*ROOT, "name"], "nonsense", "Unknown estimator 'nonsense'"),
         ([*ROOT, "params", "nonsense"], 1, "nonsense"),
-        ([*ROOT, "fitted", "_built_with"], {"dict": [["widths", [5]]]}, "size mismatch"),
+        ([*ROOT, "fitted", "_built_with"], {"dict": [["widths", [5]]]}, "of another network"),
         ([*ROOT, "fitted"], {}, "damaged or cannot be built"),
         ([*ROOT, "net", "dict", 1, 1], {"array": 99}, "99.npy"),
         ([*ROOT, "params", "frame"], {"object": "os:system"}, "damaged or cannot be built"),
@@ -468,6 +470,76 @@ def test_nothing_is_ever_unpickled(saved, tmp_path):
     assert not touched.exists()
     pickle.loads(evil)
     assert touched.exists(), "what was not executed would have left no trace"
+
+
+def built_with(name, value):
+    """Return what lets a file tell of another network."""
+
+    def forge(path):
+        content = header(path)
+        content["model"]["estimator"]["fitted"]["_built_with"]["dict"].append([name, value])
+        rewrite(path, model=json.dumps(content))
+
+    return forge
+
+
+def of_huge_array(path, name="0.npy", count=10**9):
+    """Let an array promise more than there is."""
+    rewrite(path, **{name.partition(".")[0]: npy_header((count,)) + b"0" * 8})
+
+
+def npy_header(shape):
+    stream = io.BytesIO()
+    content = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, content)
+    return stream.getvalue()
+
+
+def compressed(path):
+    """Write the parts of a file anew, zeros of which a thousand take the room of one."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["0.npy"] = npy_header((10**7,)) + bytes(8 * 10**7)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    assert path.stat().st_size < 10**6
+
+
+HOSTILE = {
+    "compressed": compressed,
+    "promises": of_huge_array,
+    "promises more than memory": lambda path: of_huge_array(path, count=10**15),
+    "one array many times": lambda path: forged(
+        path, (*ROOT, "fitted", "more", [{"array": 0}] * 10**5)
+    ),
+    "a method": lambda path: forged(path, (*ROOT, "fitted", "predict", 5)),
+    "a private method": lambda path: forged(path, (*ROOT, "fitted", "_run", 5)),
+    "a property": lambda path: forged(path, (*ROOT, "fitted", "classes_", 5)),
+    "a huge frame": built_with("frame", {"frame": ["gaussian", {"dict": [["size", 20001]]}]}),
+    "many atoms": built_with(
+        "frame", {"frame": ["gaussian", {"dict": [["order", 10**6], ["size", 10**7 + 1]]}]}
+    ),
+    "many pixels": built_with("frame", {"frame": ["pixel", {"dict": [["size", 1001]]}]}),
+    "a wide network": built_with("widths", {"tuple": [10**8, 10**8]}),
+    "a deep network": built_with("widths", {"tuple": [4] * 50}),
+    "large samples": lambda path: forged(
+        path, (*ROOT, "fitted", "in_shape_", {"tuple": [1, 10**9]})
+    ),
+    "nested": lambda path: rewrite(path, model="[" * 10**5 + "]" * 10**5),
+    "an endless number": lambda path: rewrite(path, model='{"format": ' + "9" * 10**5 + "}"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_before_it_takes_memory(kind, saved):
+    path = saved[1]
+    HOSTILE[kind](path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"model\.skl"):
+        load_model(path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kB
+    assert grown < 500_000
 
 
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path):

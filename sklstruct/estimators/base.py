@@ -173,6 +173,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
 
     _target: ClassVar[Any]  # the codec of y
     _fewest_features: ClassVar[int] = 1
+    _sees_places: ClassVar[bool] = True
     _dense: ClassVar[bool] = False  # whether there is an output at every place
 
     _read = partialmethod(read, lazily=True)

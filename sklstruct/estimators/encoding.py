@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
         *(Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError),
     )
 }
+MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more
 HERE_ONLY = ("cache_dir",)  # parameters that nobody must choose for another machine
 
 
@@ -112,19 +114,50 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     )
 
 
-def decode(value: Any, archive: zipfile.ZipFile, known: Mapping[str, type]) -> Any:
+class Arrays:
+    """The arrays of a model file, each to be taken once: none is larger than its part of it.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        Whose members are stored, not compressed.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive, self.left = archive, set(archive.namelist())
+
+    def take(self, number: int) -> NDArray[Any]:
+        """Return an array."""
+        self.left.remove(f"{number}.npy")
+        data = self.archive.read(f"{number}.npy")
+        shape, _, dtype = read_npy_header(member := BytesIO(data))
+        promised, there = prod(shape) * dtype.itemsize, len(data) - member.tell()
+        if promised != there:  # NumPy would take the memory first
+            raise ValueError(f"array {number} must have {promised} bytes, got {there}")
+        member.seek(0)
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def read_npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and type of the array in an ``.npy`` file, and leave the rest."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)  # longer ones, of which 3.0 is a kind
+
+
+def decode(value: Any, arrays: Arrays, known: Mapping[str, type]) -> Any:
     """Return the value that ``encode`` has written, without unpickling anything."""
     if isinstance(value, list):
-        return [decode(part, archive, known) for part in value]
+        return [decode(part, arrays, known) for part in value]
     if not isinstance(value, dict):
         return value
     ((tag, content),) = value.items()  # one entry, or the file is no work of ours
     if tag == "array":
-        member = BytesIO(archive.read(f"{content}.npy"))
-        return np.lib.format.read_array(member, allow_pickle=False)
+        return arrays.take(content)
     if tag == "estimator":
-        return decode_estimator(content, archive)
-    content = decode(content, archive, known)
+        return decode_estimator(content, arrays)
+    content = decode(content, arrays, known)
     if tag in KINDS:
         name, params = content
         return plugins.lookup(tag, name)(**params)
@@ -176,26 +209,39 @@ def encode_estimator(estimator: Any, name: str, parts: Parts) -> dict[str, Any]:
     return {"name": name, **encoded, "net": net}
 
 
-def decode_estimator(content: Mapping[str, Any], archive: zipfile.ZipFile) -> Any:
+def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
     """Return the estimator that a file describes."""
     make = plugins.lookup("estimator", content["name"])
     known = known_to(make)
     params, fitted = (
-        {name: decode(value, archive, known) for name, value in content[group].items()}
+        {name: decode(value, arrays, known) for name, value in content[group].items()}
         for group in ("params", "fitted")
     )
     estimator = make(**without(params, *HERE_ONLY))
-    # Not by setattr, as some of them are read-only; and no parameter comes in by the back door.
-    vars(estimator).update(without(fitted, *estimator.get_params(deep=False)))
+    fitted = without(fitted, *estimator.get_params(deep=False))  # which have a place of their own
+    if taken := [name for name in fitted if hasattr(make, name)]:
+        raise ValueError(f"no fit of {make.__name__} leaves attributes {taken}")
+    vars(estimator).update(fitted)  # not by setattr, as some of them are read-only
+    if prod(fitted.get("in_shape_", ())) > MOST_VALUES:
+        raise ValueError(f"samples of shape {fitted['in_shape_']} are too large")
     if getattr(make, "_prepared", ()) and "in_shape_" in fitted:
         estimator._prepare(estimator.in_shape_)
-    net = decode(content["net"], archive, DATA)
+    net = decode(content["net"], arrays, DATA)
     if net is not None:
         # Parameters may have been set after the fit; the network is of those before.
         built = copy.copy(estimator)
         vars(built).update({**estimator._built_with, "feature_layer": None})
-        built._build(0, "cpu", built._plan(1))
         weights = {name: torch.as_tensor(value) for name, value in net["weights"].items()}
+        with torch.device("meta"):  # has shapes, and takes no memory
+            wanted = built._architecture().build(built.in_shape_, built.target_.n_outputs)
+        found = {name: weight.shape for name, weight in weights.items()}
+        if found != (shapes := {name: value.shape for name, value in wanted.state_dict().items()}):
+            first = next(n for n in [*shapes, *found] if shapes.get(n) != found.get(n))
+            raise ValueError(
+                f"the weights are of another network: {first} must have shape {shapes.get(first)}, "
+                f"got {found.get(first)}"
+            )
+        built._build(0, "cpu", built._plan(1))
         built.net_.module_.load_state_dict(weights)
         built.net_.module_.eval()
         built.net_.history.extend(net["history"])

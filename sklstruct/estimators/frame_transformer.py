@@ -41,6 +41,8 @@ class TorchReader(SampleReader):
     device: str = param("auto", instance_of("the name of a device", str))
     n_threads: int | None = param(1, integer(1) | None)
 
+    _sees_places: ClassVar[bool] = True
+
 
 class FeatureTransformer(TransformerMixin, TorchReader):
     """Base of transformers whose features of a sample do not depend on others.

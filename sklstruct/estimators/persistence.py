@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..io.atomic import atomic_write
-from .encoding import DATA, Parts, decode, encode
+from .encoding import DATA, Arrays, Parts, decode, encode
 from .volumes import steps_of
 
 FORMAT = "sklstruct model"
@@ -87,6 +87,9 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     with open(path, "rb") as stream:
         try:
             archive = zipfile.ZipFile(stream)
+            for member in archive.infolist():  # or a small file could fill the memory
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"its part {member.filename} must be stored, not compressed")
             header = json.loads(archive.read(HEADER))
             version = header["version"] if header["format"] == FORMAT else None
             needs = ", ".join(f"{name} of {dist}" for name, dist in header.get("needs", {}).items())
@@ -99,7 +102,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
                 f"sklstruct, got format {version!r}."
             )
         try:
-            model = decode(header["model"], archive, DATA)
+            model = decode(header["model"], Arrays(archive), DATA)
             for step in steps_of(model):
                 check_is_fitted(step)
         except Exception as error:  # whatever a file says that nobody has saved

@@ -27,7 +27,7 @@ from __future__ import annotations
 import warnings
 from math import isqrt, prod
 from operator import index
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -207,7 +207,7 @@ def read(
     if reset:
         estimator.layout_ = decide_layout(shape, estimator.layout)
         estimator.sample_shape_ = X.shape[1:]
-        if estimator.layout is None and estimator.image_shape is None:
+        if estimator._sees_places and estimator.layout is None and estimator.image_shape is None:
             warn_of_shape(shape)
     X = channels_first(X.reshape(len(X), *shape), estimator.layout_)
     if lazily:
@@ -353,6 +353,8 @@ class SampleReader(Params, BaseEstimator):
     image_shape: tuple[int, ...] | None = None
     layout: str | None = None
     dtype: str = param("float32", DTYPE)
+
+    _sees_places: ClassVar[bool] = False  # whether it matters which values are neighbours
 
     def _read(self, X: Any, y: Any = "no_validation", *, reset: bool, **checks: Any) -> Any:
         return read(self, X, y, reset=reset, **checks)

@@ -10,6 +10,7 @@ import numpy as np
 from ..params import check, integer, real
 
 POSITIVE = real(above=0)
+MOST_VALUES = 1 << 24  # of all atoms: 128 MB.  A slip, or a file, must not fill the memory.
 
 
 def check_ndim(ndim: Any) -> int:
@@ -45,6 +46,15 @@ def check_size(size: Any) -> int:
     if check_integer("size", size, 1) % 2 == 0:
         raise ValueError(f"size must be odd, so that a support has a centre, got {size!r}.")
     return int(size)
+
+
+def check_values(n_atoms: int, size: int, ndim: int) -> None:
+    """Raise ValueError if so many atoms of size**ndim samples are too large to be built."""
+    if n_atoms * size**ndim > MOST_VALUES:
+        raise ValueError(
+            f"{n_atoms} atoms of {size}**{ndim} samples must have at most {MOST_VALUES} values "
+            f"together, got {n_atoms * size**ndim}: lower the size or the scales."
+        )
 
 
 def support_size(size: Any, scale: float, truncate: Any) -> int:

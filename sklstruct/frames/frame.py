@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import product
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -319,7 +318,8 @@ class Frame:
 
 def centred_grid(support: tuple[int, ...]) -> Array:
     """Return the points of a grid around the origin, shape (n_points, ndim)."""
-    return np.array(list(product(*(np.arange(n) - n // 2 for n in support))), dtype=float)
+    axes = [np.arange(n, dtype=float) - n // 2 for n in support]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(support))
 
 
 def separate(atom: Array) -> tuple[Array, ...] | None:

@@ -8,7 +8,7 @@ from math import comb, sqrt
 
 import numpy as np
 
-from .checks import check_integer, check_ndim
+from .checks import check_integer, check_ndim, check_values
 from .frame import Array, Frame, FrameFamily
 
 
@@ -43,8 +43,9 @@ class Framelets(FrameFamily):
         degree = check_integer("degree", self.degree, 1)
         if degree % 2 == 0:
             raise ValueError(f"degree must be odd, so that the support has a centre, got {degree}.")
+        check_values((degree + 2) ** check_ndim(ndim), degree + 2, ndim)
         masks = spline_masks(degree + 1)
-        indices = sorted(product(range(len(masks)), repeat=check_ndim(ndim)), key=sum)
+        indices = sorted(product(range(len(masks)), repeat=ndim), key=sum)
         atoms = [reduce(np.multiply.outer, [masks[i] for i in index]) for index in indices]
         return Frame(
             "framelet",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
 
-from .checks import check_integer, check_ndim, check_scales, support_size
+from .checks import check_integer, check_ndim, check_scales, check_values, support_size
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 AXES = "xyz"
@@ -66,12 +67,14 @@ class GaussianDerivatives(FrameFamily):
         order = check_integer("order", self.order, 0)
         scales = check_scales(self.scales)
         size = support_size(self.size, scales[-1], self.truncate)
-        atoms, described = jet_atoms(ndim, order, scales)
-        if len(atoms) > size**ndim:
+        n_atoms = (comb(order + ndim, ndim) - 1) * len(scales) + 1
+        check_values(n_atoms, size, ndim)
+        if n_atoms > size**ndim:
             raise ValueError(
-                f"{len(atoms)} atoms of order {order} do not fit a support of {size**ndim} "
+                f"{n_atoms} atoms of order {order} do not fit a support of {size**ndim} "
                 f"samples: raise size (now {size}) or lower order."
             )
+        atoms, described = jet_atoms(ndim, order, scales)
         functions = partial(evaluate_jet, atoms=tuple(atoms), size=size)
         values = functions(centred_grid((size,) * ndim))
         return Frame(

@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .checks import check_integer, check_ndim, check_positive, check_scales, support_size
+from .checks import (
+    check_integer,
+    check_ndim,
+    check_positive,
+    check_scales,
+    check_values,
+    support_size,
+)
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 
@@ -58,10 +65,11 @@ class Gabor(FrameFamily):
         ndim = check_ndim(ndim)
         scales = check_scales(self.scales)
         count = check_integer("n_orientations", self.n_orientations, 1)
-        directions = half_sphere(ndim, count)
         frequency = check_positive("frequency", self.frequency)
         slant = check_positive("slant", self.slant)
         size = support_size(self.size, scales[-1] / min(slant, 1), self.truncate)
+        check_values(1 + 2 * count * len(scales), size, ndim)
+        directions = half_sphere(ndim, count)
         waves = [(scale, tuple(u)) for scale in scales for u in directions.tolist()]
         functions = partial(
             evaluate_waves, waves=waves, shape=(frequency, slant, size, self.zero_mean)

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from .checks import check_integer, check_ndim, check_size
+from .checks import check_integer, check_ndim, check_size, check_values
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 
@@ -34,7 +34,8 @@ class Monomials(FrameFamily):
         order, size = check_integer("order", self.order, 0), check_size(self.size)
         if order >= size:
             raise ValueError(f"order must be below size = {size}, got {order}.")
-        indices = sorted(product(range(order + 1), repeat=check_ndim(ndim)), key=sum)
+        check_values((order + 1) ** check_ndim(ndim), size, ndim)
+        indices = sorted(product(range(order + 1), repeat=ndim), key=sum)
         functions = partial(evaluate_monomials, indices=tuple(indices), radius=max(size // 2, 1))
         support = (size,) * ndim
         return Frame(

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .checks import check_ndim, check_size
+from .checks import check_ndim, check_size, check_values
 from .frame import Frame, FrameFamily
 
 
@@ -29,6 +29,7 @@ class Pixels(FrameFamily):
 
     def build(self, ndim: int) -> Frame:
         """Return the orthonormal frame of size**ndim atoms."""
-        support = (check_size(self.size),) * check_ndim(ndim)
-        n = int(np.prod(support))
-        return Frame("pixel", np.eye(n).reshape(n, *support))
+        size, ndim = check_size(self.size), check_ndim(ndim)
+        n = size**ndim
+        check_values(n, size, ndim)
+        return Frame("pixel", np.eye(n).reshape(n, *(size,) * ndim))
