@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from nibabel import Nifti1Image
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -72,6 +73,15 @@ def test_regions_are_brought_onto_the_common_grid(tmp_path, atlas, scans):
     for name in ("turned.nii", "fine.nii"):
         found = RegionMeans(atlas=tmp_path / name).fit_transform(paths)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_labels_are_rounded_within_the_error_of_floats(tmp_path, atlas, scans):
+    labels = atlas[1]
+    image = Nifti1Image((1000 * labels).astype(np.int16), AFFINE)
+    image.header["scl_slope"], image.header["scl_inter"] = 0.99999994, 0
+    (tmp_path / "scaled.nii").write_bytes(image.to_bytes())
+    regions = RegionMeans(atlas=tmp_path / "scaled.nii").fit(scans[0]).regions_
+    np.testing.assert_array_equal(regions, 1000 * labels)
 
 
 def test_regions_end_where_the_mask_does(tmp_path, atlas, scans):

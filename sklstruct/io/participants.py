@@ -39,22 +39,27 @@ def read_participants(path: Path, target: str | None) -> Rows:
         If it is no such table; the message names file and line.
     """
     # pandas would guess types, take "NA" as it likes and not say on which line a row breaks.
-    content = path.read_bytes()
+    stored = path.read_bytes()
     try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
-        place = content.find(b"\0")  # as in UTF-16, or where the file is no text
+        text = stored.decode("utf-8-sig")  # spreadsheets put a mark in front
+        place = stored.find(b"\0")  # as in UTF-16, or where the file is no text
     except UnicodeDecodeError as error:
         place = error.start
     if place >= 0:
-        line = content.count(b"\n", 0, place) + 1
+        line = stored.count(b"\n", 0, place) + 1
         raise ValueError(
-            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{content[place]:02x}."
+            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{stored[place]:02x}."
         )
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
-    try:
-        numbered = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if cells]
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {lines.line_num}: {error}.") from error
+    numbered = []
+    # One line at a time: a lone quotation mark would swallow all rows up to the next one.
+    for line, content in enumerate(io.StringIO(text, newline=None), 1):
+        try:
+            cells = next(csv.reader([content.rstrip("\n")], delimiter="\t", strict=True), [])
+        except csv.Error as error:
+            hint = ", a quotation mark must have its partner on the line" * ('"' in content)
+            raise ValueError(f"{path}, line {line}: {error}{hint}.") from error
+        if cells:
+            numbered.append((line, [cell.strip() for cell in cells]))
     if not numbered:
         raise ValueError(f"{path} is empty, but must be a table with a column {SUBJECT!r}.")
     (first, header), *rest = numbered

@@ -65,8 +65,10 @@ def bids_images(folder: Path, suffix: str, datatype: str) -> dict[Key, list[Path
     for place in ("sub-*", "sub-*/ses-*"):
         for path in sorted(folder.glob(f"{place}/{datatype}/sub-*")):
             if found := name.fullmatch(path.name):
-                # A file of one subject in the folder of another belongs to neither.
-                in_place = path.relative_to(folder).parts[0] == found[1]
+                # A file of one subject or session in the folder of another belongs to neither.
+                subject, *between, _, _ = path.relative_to(folder).parts
+                elsewhere = bool(between) and found[2] not in (None, *between)
+                in_place = subject == found[1] and not elsewhere
                 images[found[1] if in_place else "", found[2]].append(path)
     return images
 
@@ -91,6 +93,9 @@ def join_listed(rows: Rows, root: Path, images: str) -> Join:
         else:
             paths = matches(root, images, row) if row[SUBJECT] else []
         files[line] = {row[SESSION]: paths} if paths else {}
+    if any((row[SUBJECT] or "").startswith("sub-") for row in rows.values()):
+        # Then "sub-01" and "01" are one subject, who must not be on both sides of a split.
+        rows = {line: row | {SUBJECT: prefixed("sub", row[SUBJECT])} for line, row in rows.items()}
     return Join(rows, files, every)
 
 

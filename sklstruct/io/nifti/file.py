@@ -192,7 +192,12 @@ def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
     header = VolumeHeader(grid, found.get_data_dtype(), found.get_data_offset(), *scale)
     if header.dtype.kind not in "iuf":
         raise ValueError(f"voxels must be real numbers, got dtype {header.dtype}")
-    if header.offset < 0 or header.end > capacity:
+    if header.offset < found.single_vox_offset:
+        raise ValueError(
+            f"voxels must come behind the header, from byte {found.single_vox_offset} on, but the "
+            f"header claims that they start at byte {header.offset}"
+        )
+    if header.end > capacity:
         raise ValueError(
             f"the header claims {'x'.join(map(str, shape))} voxels of {header.dtype} from byte "
             f"{header.offset} to byte {header.end}, but the file can hold {capacity} at most: "

@@ -174,8 +174,9 @@ def read_atlas(path: StrPath, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
         If the file is no sound volume, or has no labels or others than integers.
     """
     values, grid = read_volume(path, max_bytes, constant=True)
-    labels = np.rint(values)  # atlases are stored as float too
-    wrong = values[(values != labels) | (values < 0) | (values >= LARGEST)]
+    labels = np.rint(values)  # atlases are stored as float too, or scaled by 0.99999994
+    off = ~np.isclose(values, labels, rtol=1e-6, atol=1e-6)
+    wrong = values[off | (labels < 0) | (labels >= LARGEST)]
     with naming(path):
         if wrong.size:
             raise ValueError(f"labels must be integers from 0 to {LARGEST - 1}, got {wrong[0]:g}")
