@@ -128,6 +128,39 @@ def test_a_row_can_be_that_of_one_session(bids):
     ]
 
 
+def test_tables_of_sessions_say_what_is_of_a_session(bids):
+    for label in "abc":
+        write_scan(bids / scan(1, f"ses-{label}"), ord(label))
+    (bids / scan(1)).unlink()
+    table = bids / "sub-1" / "sub-1_sessions.tsv"
+    table.write_text("session_id\tage\tstate\na\t60\twell\nses-b\tn/a\till\nc\t62\t\n")
+    cohort = Cohort.from_bids(bids, "state")
+    late = str(bids / scan(1, "ses-c"))
+    unlabelled = [(f"sub-{n}", "there is no state") for n in range(2, 6)]
+    assert problems(cohort) == [("sub-1", "there is no state of ses-c"), *unlabelled]
+    assert cohort.report["file"][0] == late
+    rest = cohort.check(leave_out=True)
+    assert rest.y.tolist() == ["well", "ill"]
+    assert rest.table["age"].tolist() == [60, 51]  # that of the subject where the session has none
+    assert Cohort.from_bids(bids, "sex").check().table["age"].tolist() == [
+        60,
+        51,
+        62,
+        52,
+        53,
+        54,
+        55,
+    ]
+    for content, message in [
+        ("session\tage\na\t60\n", r"sub-1_sessions\.tsv, line 1: .* column 'session_id'"),
+        ("session_id\tage\na\t60\nses-a\t61\n", r"sessions\.tsv, line 3: .* one row for each"),
+        ("session_id\tage\nn/a\t60\n", r"sessions\.tsv, line 2: .* one row for each session_id"),
+    ]:
+        table.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            Cohort.from_bids(bids)
+
+
 # ----------------------------------------------------------------------- what is wrong
 
 
