@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sklstruct import RFNNClassifier, StructuredClassifier
 from sklstruct.studies import format_summary, limited_data, paired_differences, summarise
 from sklstruct.studies.draws import estimator_seed, stratified_order
 from sklstruct.studies.limited_data import score
@@ -230,6 +231,20 @@ def interrupted(diary, data, out, action, **options):
     with pytest.raises(KeyboardInterrupt if action == "interrupt" else RuntimeError) as caught:
         study(diary, data, out=out, **options)
     return caught.value
+
+
+def test_parameters_that_cannot_be_used_are_known_before_anything_is_fitted(diary, data):
+    wrong = [
+        (StructuredClassifier(architecture="rfn"), "Unknown architecture 'rfn'"),
+        (make_pipeline(StandardScaler(), RFNNClassifier(frame="pixl")), "Unknown frame 'pixl'"),
+        (RFNNClassifier(lr=-1), "lr of RFNNClassifier must be"),
+    ]
+    for estimator, message in wrong:
+        estimators = {"a": Witness(str(diary)), "b": estimator}
+        with pytest.raises(ValueError, match=message) as caught:
+            limited_data(estimators, *data, sizes=[9], n_draws=1, progress=False)
+        assert caught.value.__notes__ == ["Raised by the parameters of the estimator 'b'."]
+        assert not (diary / "diary").exists()
 
 
 def test_a_folder_has_one_study_at_a_time_and_says_whose(diary, data, tmp_path):
