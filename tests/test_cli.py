@@ -277,7 +277,7 @@ def test_an_architecture_is_shown_layer_by_layer(succeed):
 
 @pytest.mark.parametrize("name", ["rfnn", "RFNNClassifier"])
 def test_an_estimator_is_shown_with_its_defaults_and_what_they_stand_for(name, succeed):
-    heading, table = succeed("show", "estimator", name).split("\n\n")
+    heading, table, title, described = succeed("show", "estimator", name).split("\n\n")
     assert heading.startswith("RFNNClassifier: Classifier with a receptive field network")
     _, *rows = table_of(table)
     params = RFNNClassifier().get_params(deep=False)
@@ -285,8 +285,26 @@ def test_an_estimator_is_shown_with_its_defaults_and_what_they_stand_for(name, s
     in_force = {row[0]: row[2] for row in rows if len(row) > 2}
     assert (in_force["widths"], in_force["lr"]) == ("(64, 64, 64)", "0.01")
     assert "frame" not in in_force
+    assert title == "Parameters of RFNNClassifier:"
+    assert "max_epochs : int, default=None\n    Passes over the training samples." in described
     _, *rows = table_of(succeed("show", "estimator", "nifti_volumes").split("\n\n")[1])
     assert ["percentiles", "(1.0, 99.0)"] in rows
+
+
+def test_an_estimator_is_shown_with_parameters_and_those_of_its_architecture(succeed):
+    _, table, *_ = succeed("show", "estimator", "rfnn:frame=pixel:early_stopping=True").split(
+        "\n\n"
+    )
+    values = {row[0]: row[1:] for row in table_of(table)}
+    assert values["frame"] == ["'pixel'"]
+    assert values["schedule"] == ["None", "'constant'"]  # no cycle that would be cut off
+    out = succeed("show", "estimator", "structured:architecture=rfnn:architecture__widths=(8,)")
+    _, table, _, _, title, described = out.split("\n\n")
+    values = {row[0]: row[1:] for row in table_of(table)}
+    assert values["architecture__widths"] == ["(8,)"]
+    assert values["architecture__padding"] == ["None", "'same'"]
+    assert title == "Parameters of RFNN, as architecture__NAME:"
+    assert "widths : sequence of int" in described
 
 
 def test_a_model_is_shown_with_its_pictures(succeed, model):
@@ -376,6 +394,10 @@ PREDICT = "predict --model model.skl --data"
         (f"{FIT} --estimator rfnn --set lr=fast", "lr of RFNNClassifier must .* got 'fast'"),
         (f"{FIT} --estimator linear", "'linear' is .* write structured:architecture=linear"),
         (f"{FIT} --estimator frame_fcn", "write structured_map:architecture=frame_fcn"),
+        (
+            f"{FIT} --estimator linear:frame=pixel",
+            "structured:architecture=linear, with .* as :architecture__frame=VALUE",
+        ),
         (f"{FIT} --estimator structured:architecture=rfn", "Unknown architecture 'rfn'"),
         (
             f"{FIT} --estimator structured:architecture=rfnn:architecture__frame=pixl",

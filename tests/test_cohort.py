@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,39 @@ def test_a_row_can_be_that_of_one_session(bids):
     ]
 
 
+def test_tables_of_sessions_say_what_is_of_a_session(bids):
+    for label in "abc":
+        write_scan(bids / scan(1, f"ses-{label}"), ord(label))
+    (bids / scan(1)).unlink()
+    table = bids / "sub-1" / "sub-1_sessions.tsv"
+    table.write_text("session_id\tage\tstate\na\t60\twell\nses-b\tn/a\till\nc\t62\t\n")
+    cohort = Cohort.from_bids(bids, "state")
+    late = str(bids / scan(1, "ses-c"))
+    unlabelled = [(f"sub-{n}", "there is no state") for n in range(2, 6)]
+    assert problems(cohort) == [("sub-1", "there is no state of ses-c"), *unlabelled]
+    assert cohort.report["file"][0] == late
+    rest = cohort.check(leave_out=True)
+    assert rest.y.tolist() == ["well", "ill"]
+    assert rest.table["age"].tolist() == [60, 51]  # that of the subject where the session has none
+    assert Cohort.from_bids(bids, "sex").check().table["age"].tolist() == [
+        60,
+        51,
+        62,
+        52,
+        53,
+        54,
+        55,
+    ]
+    for content, message in [
+        ("session\tage\na\t60\n", r"sub-1_sessions\.tsv, line 1: .* column 'session_id'"),
+        ("session_id\tage\na\t60\nses-a\t61\n", r"sessions\.tsv, line 3: .* one row for each"),
+        ("session_id\tage\nn/a\t60\n", r"sessions\.tsv, line 2: .* one row for each session_id"),
+    ]:
+        table.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            Cohort.from_bids(bids)
+
+
 # ----------------------------------------------------------------------- what is wrong
 
 
@@ -172,6 +206,10 @@ def misplace(folder):
     (folder / scan(2)).rename(folder / "sub-2" / "anat" / scan(3).name)
 
 
+def misplace_session(folder):
+    write_scan(folder / "sub-2" / "ses-1" / "anat" / "sub-2_ses-2_T1w.nii.gz", 9)
+
+
 def add_stranger(folder):
     write_scan(folder / scan(7), 7)
 
@@ -187,6 +225,7 @@ FLAWS = [
     (copy, ["sub-1", "sub-2"], r"sub-2_T1w\.nii\.gz: the voxels are those of .*sub-1_T1w"),
     (link_nowhere, ["sub-2"], r"sub-2_T1w\.nii\.gz: the link leads to no file"),
     (misplace, ["sub-2"], r"sub-3_T1w\.nii\.gz: there is no row for this image"),
+    (misplace_session, [], r"sub-2_ses-2_T1w\.nii\.gz: there is no row for this image"),
     (add_stranger, [], r"sub-7_T1w\.nii\.gz: there is no row for this image"),
 ]
 
@@ -252,7 +291,8 @@ BAD_TABLES = [
     (b"participant_id\tsex\nsub-1\tM\t\n", "line 2: there must be 2 cells .* got 3"),
     (b"participant_id\tsex\nsub-1\tm\xe4nnlich\n", "line 2: the text must be in UTF-8.*0xe4"),
     ("participant_id\tsex\n".encode("utf-16-le"), "line 1: the text must be in UTF-8"),
-    (b'participant_id\tsex\nsub-1\t"M\nsub-2\tF\n', "line 3: unexpected end of data"),
+    (b'participant_id\tsex\nsub-1\t"M\nsub-2\tF\n', "line 2: .* mark must have its partner"),
+    (b'participant_id\tsex\nsub-1\t"M\nsub-2\tF"\nsub-3\tF\n', "line 2: .* must have its partn"),
 ]
 
 
@@ -363,6 +403,17 @@ def test_a_subject_on_both_sides_is_an_error_that_names_it(bids):
         check_leakage(cohort.X[:2], cohort.X[2:4], train_groups=[7], test_groups=[9, 7])
 
 
+def test_a_subject_is_the_same_with_or_without_a_prefix(bids):
+    with pytest.raises(ValueError, match="but 1 is: 02"):
+        check_leakage("ab", "cd", train_groups=["sub-02", "sub-1"], test_groups=["02", "2"])
+    rewrite(bids, "participant_id\tsession_id\tfile", f"sub-1\ta\t{scan(1)}", f"1\tb\t{scan(2)}")
+    cohort = Cohort.from_tsv(bids / "participants.tsv", "file")
+    assert cohort.groups.tolist() == ["sub-1"] * 2
+    rewrite(bids, "participant_id\tfile", f"sub-1\t{scan(1)}", f"1\t{scan(2)}")
+    cohort = Cohort.from_tsv(bids / "participants.tsv", "file")
+    assert problems(cohort)[0][1] == "there are several rows of this participant, lines 2 and 3"
+
+
 def flipped(values, affine):
     return values[::-1], affine @ np.diag([-1, 1, 1, 1])
 
@@ -392,7 +443,9 @@ def test_an_image_that_only_looks_alike_is_another_one(bids):
     for name, other in {"near.nii": values, "folded.nii": voxels(2).reshape(4, 3, 5)}.items():
         nibabel.save(nibabel.Nifti1Image(other, np.eye(4)), bids / name)
         check_leakage([bids / scan(2)], [bids / name])
-    write_scan(bids / "near.nii", 2)  # a file is read again when it has changed
+    before = os.stat(bids / "near.nii")
+    write_scan(bids / "near.nii", 2)  # a file is read again when it has changed, as archives do it
+    os.utime(bids / "near.nii", ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ValueError, match="same image"):
         check_leakage([bids / scan(2)], [bids / "near.nii"])
 

@@ -280,6 +280,22 @@ def test_the_table_is_the_same_for_any_number_of_jobs(tmp_path):
     assert keys == [(label, repeat) for label in estimators for repeat in range(3)]
 
 
+class Cautious(LogisticRegression):
+    """Predicts the last class only where it is sure."""
+
+    def predict(self, X):
+        return self.classes_[(self.predict_proba(X)[:, 1] > 0.9).astype(int)]
+
+
+def test_an_estimator_may_decide_apart_from_its_scores(tmp_path):
+    options = {"n_repeats": 2, "progress": False, "out": tmp_path}
+    estimators = {"sure": LogisticRegression(), "cautious": Cautious()}
+    results = cohort_study(estimators, *data(), **options)
+    assert_same(CohortResults.read(tmp_path), results)
+    assert_same(cohort_study(estimators, *data(), **options), results)
+    assert results.description["decide_apart_from_scores"] == ["cautious"]
+
+
 # -------------------------------------------------------------------------------- stopping
 
 
@@ -382,6 +398,13 @@ def test_another_study_in_the_same_folder_is_refused(diary, tmp_path):
             use()
 
 
+def edited(text, **cells):
+    """The table with other cells in its first row."""
+    header, first, *rest = text.splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True)) | cells
+    return "\n".join([header, ",".join(row.values()), *rest, ""])
+
+
 @pytest.mark.parametrize(
     "file, damage, message",
     [
@@ -402,6 +425,25 @@ def test_another_study_in_the_same_folder_is_refused(diary, tmp_path):
         ),
         ("predictions.csv", lambda text: text.replace("sub-", "sob-"), r"those of the data"),
         ("predictions.csv", lambda text: "\0" * len(text), r"predictions\.csv is damaged"),
+        (
+            "predictions.csv",
+            lambda text: edited(text, predicted="c"),
+            r"predictions\.csv is damaged, .*: of estimator 'a', repeat 0, the prediction of 8 is",
+        ),
+        ("predictions.csv", lambda text: edited(text, predicted="b"), "predicted of 8 .* got 'b'"),
+        ("predictions.csv", lambda text: edited(text, label="b"), "the label of 8 must be a class"),
+        (
+            "predictions.csv",
+            lambda text: edited(text, **{"score:c": "nan"}),
+            "the scores of 8 must be probabilities .* nan",
+        ),
+        (
+            "predictions.csv",
+            lambda text: edited(text, **{"score:a": "0.1"}),
+            "sum to one, got .0.1",
+        ),
+        ("predictions.csv", lambda text: edited(text, subject="sub-03"), "4 subjects, got 5"),
+        ("fits.csv", lambda text: text.replace(",16,", ",15,", 1), r"n_train .* split|of the data"),
         ("study.json", lambda text: text[:-5], r"study\.json is damaged"),
         ("study.json", lambda text: text.replace("n_repeats", "n"), r"study\.json is damaged"),
     ],

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import correlate
 from sklstruct_rfnn.architecture import RFNN
 from sklstruct_scattering.fourier import WindowedFourier
 from sklstruct_scattering.harmonic import HarmonicScattering
@@ -15,6 +16,7 @@ from sklstruct_scattering.scattering import Scattering
 from torch.export import Dim, export
 from torch.func import functional_call, grad, jacrev, jvp, vmap
 
+from sklstruct import FrameTransformer, RFNNClassifier
 from sklstruct.frames import Framelets, GaussianDerivatives, Pixels
 from sklstruct.layers import CoarseFrameConv, FrameConv
 
@@ -131,16 +133,33 @@ def test_in_double_precision_kernels_are_the_atoms_to_the_last_digit(family, met
         torch.testing.assert_close(layer(x), wanted, rtol=0, atol=1e-12)
 
 
-def test_equal_seeds_draw_equal_layers_whatever_the_default_is():
-    weights = []
-    for dtype in (torch.float32, torch.float64):
-        torch.set_default_dtype(dtype)
-        try:
-            torch.manual_seed(0)
-            weights.append(FrameConv(1, 2, "gaussian").float().weight)
-        finally:
-            torch.set_default_dtype(torch.float32)
-    torch.testing.assert_close(*weights, rtol=0, atol=0)
+def test_features_in_double_precision_are_correlations_to_the_last_digit():
+    X = np.random.default_rng(0).normal(size=(2, 9, 8))
+    model = FrameTransformer(nonlinearity="none", pool=None, dtype="float64").fit(X)
+    atoms, features = model.frame_.atoms, model.transform(X).reshape(2, -1, 9, 8)
+    for image, found in zip(X, features, strict=True):
+        wanted = [correlate(image, atom, mode="constant") for atom in atoms]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.fixture
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_equal_seeds_give_equal_layers_whatever_the_default_is(request):
+    def weights():
+        torch.manual_seed(0)
+        return FrameConv(1, 2, "gaussian").weight.detach().float()
+
+    X = np.random.default_rng(0).normal(size=(8, 9, 9))
+    model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0)
+    wanted = weights(), model.fit(X, [0, 1] * 4).predict_proba(X)
+    request.getfixturevalue("double_by_default")
+    assert torch.equal(weights(), wanted[0])
+    np.testing.assert_array_equal(model.fit(X, [0, 1] * 4).predict_proba(X), wanted[1])
 
 
 @pytest.mark.parametrize("scattering", SCATTERING, ids=repr)

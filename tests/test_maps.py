@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
@@ -17,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from sklstruct import NiftiVolumes, StructuredClassifier, StructuredRegressor, cli
+from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
 from sklstruct.estimators.persistence import save_model
 from sklstruct.inspection import (
     MapDisplay,
@@ -221,7 +222,7 @@ def test_what_cannot_be_explained_is_said():
         gradient_map(model, X, "wasp")
     with pytest.raises(ValueError, match="kind must be one of"):
         gradient_map(model, X, kind="slope")
-    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
         gradient_map(model, X, n_samples=0)
     with pytest.raises(TypeError, match=r"stride of 4 on 9 samples must give 3 class act.*got 2"):
         class_activation_map(*fitted(Shifted))
@@ -583,4 +584,28 @@ def test_explain_writes_maps_of_a_model_in_a_file(tmp_path, capsys):
     assert not (tmp_path / "a").exists()
     status, said = run("--of", "wasp", "--method", "gradient", "--out", tmp_path / "a")
     assert status == 1
-    assert "target must be one of the classes [0, 1], got 'wasp'" in said.err
+    assert "--of must be one of the classes 0, 1 of the model, got 'wasp'" in said.err
+
+
+def test_explain_takes_images(tmp_path, capsys):
+    X, y = load_digits(return_X_y=True)
+    X = X[:40].reshape(-1, 8, 8)
+    model = RFNNClassifier(widths=(4,), max_epochs=2, random_state=0).fit(X, y[:40])
+    save_model(model, tmp_path / "m.skl")
+    np.savez(tmp_path / "X.npz", X=X[:5])
+
+    def run(*arguments):
+        options = ["--model", tmp_path / "m.skl", "--data", tmp_path / "X.npz", *arguments]
+        assert cli.main(["explain", *map(str, options)]) == 0, capsys.readouterr().err
+        out = arguments[-1]
+        assert (out / "maps.png").read_bytes().startswith(b"\x89PNG")
+        return np.load(out / "maps.npy"), json.loads((out / "maps.json").read_text())["target"]
+
+    maps, target = run("--method", "gradient", "--of", 3, "--out", tmp_path / "g")
+    np.testing.assert_array_equal(maps, gradient_map(model, X[:5], 3))
+    assert target == "3"
+    maps, target = run("--method", "occlusion", "--size", 2, "--out", tmp_path / "o")
+    np.testing.assert_array_equal(maps, occlusion_map(model, X[:5], size=2, stride=2))
+    assert target == "the class that is predicted"
+    predicted = pd.read_csv(tmp_path / "o/samples.csv")["predicted"]
+    assert predicted.tolist() == model.predict(X[:5]).tolist()

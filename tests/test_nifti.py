@@ -282,6 +282,31 @@ def test_volumes_come_from_whatever_names_them(cohort, tmp_path, monkeypatch):
     assert find_volumes(texts[3]) == cohort[3:4]
 
 
+def test_images_of_nibabel_are_read_like_their_files(cohort, tmp_path):
+    flipped = AFFINE @ [[-1, 0, 0, 5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    path = save(tmp_path / "flipped.nii.gz", noise(seed=9)[::-1, ..., None], flipped)
+    images = [nibabel.load(path) for path in cohort[:3]]
+    images.append(nibabel.Nifti1Image(nibabel.load(path).get_fdata(), nibabel.load(path).affine))
+    params = {"spacing": 2.0, "mask": "brain", "smoothing_fwhm": 3.0}
+    expected = NiftiVolumes(**params).fit_transform([*cohort[:3], path])
+    for form in (images, pd.Series(images), np.array(images, dtype=object)[:, None]):
+        volumes = NiftiVolumes(**params, cache_dir=tmp_path / "cache").fit(form)
+        np.testing.assert_array_equal(volumes.transform(form), expected)
+    assert not entries(tmp_path / "cache")  # nobody would see a change of an image in memory
+    np.testing.assert_array_equal(volumes.transform(images[1])[0], expected[1])
+    grid, mask = nibabel.load(cohort[0]), nibabel.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE)
+    given = clone(NiftiVolumes(grid=grid, mask=mask)).fit(cohort)
+    np.testing.assert_array_equal(given.transform(images[:3]), given.transform(cohort[:3]))
+    for values, message in [
+        (np.zeros(SHAPE), "an image in memory is .* all are 0"),
+        (np.full(SHAPE, np.nan), r"an image in memory is .* \(0, 0, 0\) is nan"),
+        (noise((*SHAPE, 2)), "three axes"),
+        (noise().astype(complex), "real numbers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            NiftiVolumes().fit_transform([nibabel.Nifti1Image(values, AFFINE)])
+
+
 def test_the_common_grid(cohort, tmp_path):
     fine = np.diag([0.5, 0.5, 0.5, 1])
     other = save(tmp_path / "other.nii", noise((9, 9, 9)), fine)
@@ -577,6 +602,9 @@ FLAWS = {
     "2D": (patched(40, "<4h", 2, 6, 7, 5), r"three axes.*\(6, 7\)"),
     "4D": (patched(40, "<5h", 4, 6, 7, 1, 5), r"three axes.*\(6, 7, 1, 5\)"),
     "far offset": (patched(108, "<f", 1e30), "truncated"),
+    "voxels from byte 0": (patched(108, "<f", 0), "behind the header, from byte 352 on"),
+    "voxels in the header": (patched(108, "<f", 351), "offset 351 too low"),
+    "negative offset": (patched(108, "<f", -16), "offset -16 too low"),
     "no offset": (patched(108, "<f", np.nan), "NaN"),
     "colours": (patched(70, "<2h", 128, 24), "real numbers"),
     "complex": (patched(70, "<2h", 32, 64), "real numbers"),

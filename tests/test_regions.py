@@ -2,6 +2,7 @@
 
 import pickle
 
+import nibabel
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -74,6 +75,22 @@ def test_regions_are_brought_onto_the_common_grid(tmp_path, atlas, scans):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_labels_are_rounded_within_the_error_of_floats(tmp_path, atlas, scans):
+    labels = atlas[1]
+    image = nibabel.Nifti1Image((1000 * labels).astype(np.int16), AFFINE)
+    image.header["scl_slope"], image.header["scl_inter"] = 0.99999994, 0
+    (tmp_path / "scaled.nii").write_bytes(image.to_bytes())
+    regions = RegionMeans(atlas=tmp_path / "scaled.nii").fit(scans[0]).regions_
+    np.testing.assert_array_equal(regions, 1000 * labels)
+
+
+def test_an_atlas_and_scans_may_be_images_in_memory(atlas, scans):
+    paths, path = scans[0][:3], atlas[0]
+    expected = RegionMeans(atlas=path, volumes=AS_IS).fit_transform(paths)
+    means = RegionMeans(atlas=nibabel.load(path), volumes=AS_IS)
+    np.testing.assert_array_equal(means.fit_transform([*map(nibabel.load, paths)]), expected)
+
+
 def test_regions_end_where_the_mask_does(tmp_path, atlas, scans):
     paths, X, _ = scans
     path, labels = atlas
@@ -123,7 +140,7 @@ def test_an_atlas_that_does_not_serve_is_named(tmp_path, scans, labels, grid, me
 
 def test_what_else_is_refused(tmp_path, atlas, scans):
     paths, X, y = scans
-    with pytest.raises(ValueError, match="atlas of RegionMeans must be a path, got None"):
+    with pytest.raises(ValueError, match="atlas of RegionMeans must be a path or an image of nib"):
         RegionMeans().fit(paths)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.nii"):
         RegionMeans(atlas="nowhere.nii").fit(paths)

@@ -3,7 +3,11 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sklstruct import RFNNClassifier, StructuredClassifier
 from sklstruct.studies import format_summary, limited_data, paired_differences, summarise
 from sklstruct.studies.draws import estimator_seed, stratified_order
 from sklstruct.studies.limited_data import score
+from sklstruct.studies.lock import locked
 
 SIZES = [6, 12, 24]
 TIMES = ["fit_seconds", "predict_seconds"]
@@ -225,6 +231,39 @@ def interrupted(diary, data, out, action, **options):
     with pytest.raises(KeyboardInterrupt if action == "interrupt" else RuntimeError) as caught:
         study(diary, data, out=out, **options)
     return caught.value
+
+
+def test_parameters_that_cannot_be_used_are_known_before_anything_is_fitted(diary, data):
+    wrong = [
+        (StructuredClassifier(architecture="rfn"), "Unknown architecture 'rfn'"),
+        (make_pipeline(StandardScaler(), RFNNClassifier(frame="pixl")), "Unknown frame 'pixl'"),
+        (RFNNClassifier(lr=-1), "lr of RFNNClassifier must be"),
+    ]
+    for estimator, message in wrong:
+        estimators = {"a": Witness(str(diary)), "b": estimator}
+        with pytest.raises(ValueError, match=message) as caught:
+            limited_data(estimators, *data, sizes=[9], n_draws=1, progress=False)
+        assert caught.value.__notes__ == ["Raised by the parameters of the estimator 'b'."]
+        assert not (diary / "diary").exists()
+
+
+def test_a_folder_has_one_study_at_a_time_and_says_whose(diary, data, tmp_path):
+    holder = f"process {os.getpid()} on {re.escape(socket.gethostname())}, since 2"
+    with locked(tmp_path), pytest.raises(ValueError, match=f"is in use by .* {holder}"):
+        study(diary, data, out=tmp_path)
+    assert not (diary / "diary").exists()
+    assert len(study(diary, data, out=tmp_path)) == 12
+    assert not (tmp_path / "study.lock").exists()
+
+
+def test_a_dead_process_keeps_no_folder(diary, data, tmp_path):
+    code = (
+        "import os, signal, pathlib; from sklstruct.studies.lock import locked\n"
+        f"with locked(pathlib.Path({str(tmp_path)!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert (tmp_path / "study.lock").exists()
+    assert len(study(diary, data, out=tmp_path)) == 12
 
 
 @pytest.mark.parametrize("action", ["interrupt", "kill", "raise"])

@@ -65,7 +65,7 @@ def path_table(paths: Sequence[Path], ndim: int) -> pd.DataFrame:
     for k in range(max(path.order for path in paths)):  # a path has fewer wavelets than columns
         for name in COLUMNS[ndim]:
             values = [wavelet_value(path, k, name) for path in paths]
-            columns[f"{name}{k + 1}"] = pd.array(values, dtype=TYPES.get(name, "float64"))
+            columns[f"{name}{k + 1}"] = pd.Series(values, dtype=TYPES.get(name, "float64")).array
     return pd.DataFrame(columns, index=[path_name(path, ndim) for path in paths])
 
 

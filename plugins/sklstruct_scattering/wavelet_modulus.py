@@ -215,5 +215,5 @@ def scaled_wavelets(
     # stretches and not by their sum.
     waves = [[of_finest / scale for of_finest in finest_wave(Q)] for scale in scales]
     return tuple(
-        Wavelet(0, (line_wavelet(*shape, xi, sigma),), xi=xi, sigma=sigma) for xi, sigma in waves
+        Wavelet(0, (line_wavelet(shape[0], xi, sigma),), xi=xi, sigma=sigma) for xi, sigma in waves
     )

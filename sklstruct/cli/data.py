@@ -26,7 +26,10 @@ class Samples(NamedTuple):
 def read(args: argparse.Namespace, *, labelled: bool) -> Samples:
     """Return the samples of the arguments, of a data set or of a cohort."""
     if args.cohort is None:
-        return (read_labelled if labelled else read_bare)(args.data, args.part)
+        if labelled:
+            return read_labelled(args.data, args.part)
+        bare = read_bare(args.data, args.part)
+        return bare._replace(words=f"{len(bare.X)} samples of {args.data}")
     from ..io.cohort import counted
 
     cohort = read_cohort(args, args.target if labelled else None)

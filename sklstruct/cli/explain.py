@@ -1,8 +1,9 @@
-"""``sklstruct explain``: where a model looked in the scans of a cohort."""
+"""``sklstruct explain``: where a model looked in images, or in the scans of a cohort."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 from .common import Commands, Unwritten, add_command
 from .data import read
 from .model_files import add_model, read_fitted
+from .models import volumes_of
 from .scans import FOLDER, add_scans, positive
+from .ways import Ways, usage
 
 LABELS = {
     "activation": "class activation",
@@ -19,83 +22,128 @@ LABELS = {
     "occlusion": "fall of the output when hidden",
 }
 BOX = 24.0  # mm
+BOXES = 4  # that cover an axis of an array
 
 
 def add_commands(commands: Commands) -> None:
     """Add the command."""
-    purpose = "write maps of where a model looked in the scans of a cohort"
-    example = "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps"
-    parser = add_command(commands, "explain", explain, purpose, example)
-    add = parser.add_argument
-    add_model(parser)
-    add("--cohort", required=True, metavar="FOLDER", help=FOLDER)
-    add_scans(add)
+    parser = add_command(
+        commands,
+        "explain",
+        explain,
+        "write maps of where a model looked in images, or in the scans of a cohort",
+        "sklstruct explain --model model.skl --data images/ --out maps",
+        "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps",
+        usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE --out DIR"),
+    )
+    ways = Ways(parser)
+    ways.add_data(explain)
+    way = ways.add("--cohort", explain, metavar="FOLDER", help=FOLDER)
+    add_scans(way.add)
     purpose = "column with the labels, for averages over each class"
-    add("--target", metavar="COLUMN", help=purpose)
+    way.add("--target", metavar="COLUMN", help=purpose)
+    add_model(parser)
+    add = parser.add_argument
     purpose = (
         "the class that maps are about; if left out, the last of two classes, and of more the one "
-        "that is predicted for the scan"
+        "that is predicted for the sample"
     )
     add("--of", metavar="LABEL", help=purpose)
     purpose = (
         "activation, what each place adds to the output of a network, if left out; gradient; or "
-        "occlusion, for any model: what changes when a box looks as in the mean of all scans"
+        "occlusion, for any model: what changes when a box looks as in the mean of all scans, or "
+        "has the mean of the image"
     )
     add("--method", choices=LABELS, default="activation", help=purpose)
-    purpose = f"edge of the boxes of occlusion, {BOX:g} if left out"
-    add("--size", type=positive, default=BOX, metavar="MM", help=purpose)
     purpose = (
-        "from one box to the next, their edge if left out; half of that is finer and takes eight "
-        "times as long"
+        f"edge of the boxes of occlusion, in mm, {BOX:g} if left out; in pixels of an image, a "
+        "quarter of it if left out"
     )
-    add("--stride", type=positive, metavar="MM", help=purpose)
+    add("--size", type=positive, metavar="LENGTH", help=purpose)
+    purpose = (
+        "from one box to the next, their edge if left out; half of that is finer and takes four "
+        "times as long, or eight times in a volume"
+    )
+    add("--stride", type=positive, metavar="LENGTH", help=purpose)
     add("--out", required=True, metavar="DIR", help="folder to write, absent or empty")
 
 
 def explain(args: argparse.Namespace) -> None:
     """Write the maps, and print where they are."""
-    from ..inspection.maps import write_maps
+    from ..inspection.maps import write_array_maps, write_maps
     from ..io.atomic import new_folder
 
     with suppress(Unwritten), new_folder(Path(args.out)):  # known before all scans are read
         raise Unwritten
     model = read_fitted(args)
-    labels, target = getattr(model, "classes_", None), args.of
-    if labels is not None:  # which may be numbers
-        target = next((label for label in labels.tolist() if str(label) == target), target)
-    elif target is not None and target.isdecimal():  # the number of a value
-        target = int(target)
-    classes, about = getattr(model, "classes_", []), ""
-    if target is not None or len(classes) == 2:  # else maps are about what is predicted for each
-        about = f" ({classes[-1] if target is None else target})"
-    samples = read(args, labelled=True)
-    out = write_maps(
-        model,
-        samples.X,
-        args.out,
-        attribution(args, model, samples.X),
-        target=target,
-        y=samples.y,
-        subjects=samples.groups,
-        label=f"{LABELS[args.method]}{about}",
-    )
+    classes = getattr(model, "classes_", None)
+    target, about = target_of(args.of, model), ""
+    if target is not None or (classes is not None and len(classes) == 2):
+        about = f" ({classes[-1] if target is None and classes is not None else target})"
+    samples = read(args, labelled=args.cohort is not None)
+    options = {"target": target, "label": f"{LABELS[args.method]}{about}"}
+    if args.cohort is not None:
+        options |= {"y": samples.y, "subjects": samples.groups}
+        method = attribution(args, partial(scan_boxes, args, model, samples.X))
+        out = write_maps(model, samples.X, args.out, method, **options)
+    else:
+        step, X = volumes_of(model, samples.X)
+        method = attribution(args, partial(array_boxes, args, step, X))
+        names = samples.names["sample"]
+        out = write_array_maps(step, X, args.out, method, names=names, **options)
     print(f"maps of {samples.words} written to {out}")
 
 
-def attribution(args: argparse.Namespace, model: Any, paths: Any) -> Any:
+def target_of(text: str | None, model: Any) -> Any:
+    """Return the class or the number of a value that is asked for."""
+    classes = getattr(model, "classes_", None)
+    if classes is None:  # the number of a value
+        if text is not None and not text.isdecimal():
+            raise ValueError(f"--of must be the number of a value of a regressor, got {text!r}.")
+        return None if text is None else int(text)
+    labels = {str(label): label for label in classes.tolist()}  # which may be numbers
+    if text is not None and text not in labels:
+        known = ", ".join(labels)
+        raise ValueError(f"--of must be one of the classes {known} of the model, got {text!r}.")
+    return None if text is None else labels[text]
+
+
+def attribution(args: argparse.Namespace, boxes: Callable[[], dict[str, Any]]) -> Any:
     """Return the function that the method stands for."""
     if args.method == "occlusion":
-        from ..inspection.maps import mean_volume, parts_of
         from ..inspection.occlusion import occlusion_map
 
-        volumes, _ = parts_of(model)
-        size, stride = (  # in voxels, which may have other edges
-            tuple(max(1, round(edge / step)) for step in volumes.spacing_)
-            for edge in (args.size, args.stride or args.size)
-        )
-        # Not a constant: a hole in a head is no head, and a model may say anything of it.
-        fill = mean_volume(volumes.lazy(paths))
-        return partial(occlusion_map, size=size, stride=stride, fill=fill)
+        return partial(occlusion_map, **boxes())
     from ..inspection import attribution as maps
 
     return {"activation": maps.class_activation_map, "gradient": maps.gradient_map}[args.method]
+
+
+def scan_boxes(args: argparse.Namespace, model: Any, paths: Any) -> dict[str, Any]:
+    """Return boxes of a size in millimetres, and what is put in their place."""
+    from ..inspection.maps import mean_volume, parts_of
+
+    volumes, _ = parts_of(model)
+    size = args.size or BOX
+    edges = {"size": size, "stride": args.stride or size}
+    voxels = {  # which may have other edges
+        name: tuple(max(1, round(edge / step)) for step in volumes.spacing_)
+        for name, edge in edges.items()
+    }
+    # Not a constant: a hole in a head is no head, and a model may say anything of it.
+    return {**voxels, "fill": mean_volume(volumes.lazy(paths))}
+
+
+def array_boxes(args: argparse.Namespace, estimator: Any, X: Any) -> dict[str, Any]:
+    """Return boxes of a size in pixels, with all channels."""
+    shape, layout = X.shape[1:], getattr(estimator, "layout_", "")
+    axes = layout if len(layout) == len(shape) else "S" * len(shape)
+    size = [
+        extent if axis == "C" else max(1, round(args.size or extent / BOXES))
+        for extent, axis in zip(shape, axes, strict=True)
+    ]
+    stride = [
+        edge if axis == "C" else max(1, round(args.stride or edge))
+        for edge, axis in zip(size, axes, strict=True)
+    ]
+    return {"size": tuple(size), "stride": tuple(stride)}

@@ -26,7 +26,7 @@ from .scans import (
     volume_params,
 )
 from .scores import check_labels, scores_of
-from .specs import parse_specs
+from .specs import one_spec
 from .ways import DATA, Ways, usage
 
 
@@ -110,14 +110,6 @@ def add_score(commands: Commands) -> None:
     add_target(way.add)
     add_scans(way.add)
     add_model(parser)
-
-
-def one_spec(text: str) -> Any:
-    """Return the only estimator of a text."""
-    specs = parse_specs(text)
-    if len(specs) != 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be one estimator, got {len(specs)}")
-    return specs[0]
 
 
 def fit(args: argparse.Namespace) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from math import radians
 from typing import Any
 
 from .. import plugins
+from ..docstrings import split_sections
 from .common import (
     Commands,
     add_command,
@@ -18,7 +20,7 @@ from .common import (
     check_writable,
 )
 from .model_files import add_allow_pickle, read_model
-from .specs import make_estimator, parse_value
+from .specs import make_estimators, one_spec, parse_value
 from .study import report
 
 ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
@@ -188,27 +190,41 @@ def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
 def add_estimator(things: Commands) -> None:
     """Add the command for estimators."""
     purpose = "show the parameters of an estimator, their defaults and what these stand for"
-    example = "sklstruct show estimator rfnn"
-    parser = add_command(things, "estimator", show_estimator, purpose, example)
-    parser.add_argument("name", metavar="NAME", help="see sklstruct list estimator")
+    examples = "sklstruct show estimator rfnn", "sklstruct show estimator rfnn:preset=paper"
+    parser = add_command(things, "estimator", show_estimator, purpose, *examples)
+    purpose = "see sklstruct list estimator; perhaps with parameters"
+    parser.add_argument("name", type=one_spec, metavar="NAME", help=purpose)
 
 
 def show_estimator(args: argparse.Namespace) -> None:
-    """Print the parameters of an estimator with their defaults, and what None stands for."""
-    estimator = make_estimator(args.name)
-    purpose = (type(estimator).__doc__ or "undocumented").strip().splitlines()[0]
-    print(f"{type(estimator).__name__}: {purpose}\n")
-    in_force: dict[str, Any] = {}
-    if hasattr(estimator, "in_force"):  # what a preset says of the network
-        in_force |= estimator.in_force().get_params(deep=False)
-    if hasattr(estimator, "_plan"):  # and of its training
+    """Print the parameters of an estimator, what None stands for, and what they are."""
+    (estimator,) = make_estimators([args.name], {}).values()
+    params, in_force = estimator.get_params(deep=False), dict[str, Any]()
+    described = [(type(estimator), "")]
+    if hasattr(estimator, "_plan"):  # what a preset says of the network, and of the training
+        network = estimator._architecture()
+        inner = "" if network is estimator else "architecture__"
+        if hasattr(network, "in_force"):
+            in_force |= {
+                f"{inner}{name}": value
+                for name, value in network.in_force().get_params(deep=False).items()
+            }
+            params |= {f"{inner}{n}": value for n, value in network.get_params(deep=False).items()}
         in_force |= vars(estimator._plan(1))
+        if inner:
+            described.append((type(network), f", as {inner}NAME"))
     rows = [
         (name, repr(value), repr(found) if value is None and found is not None else "")
-        for name, value in estimator.get_params(deep=False).items()
+        for name, value in params.items()
         for found in [in_force.get(name)]
     ]
-    print(aligned([("PARAMETER", "DEFAULT", "IN FORCE" if in_force else ""), *rows]))
+    purpose = (type(estimator).__doc__ or "undocumented").strip().splitlines()[0]
+    print(f"{type(estimator).__name__}: {purpose}\n")
+    print(aligned([("PARAMETER", "VALUE", "IN FORCE" if in_force else ""), *rows]))
+    for kind, note in described:
+        sections = split_sections(inspect.cleandoc(kind.__doc__ or ""))
+        if "Parameters" in sections:
+            print(f"\nParameters of {kind.__name__}{note}:\n\n{sections['Parameters']}")
 
 
 # Files --------------------------------------------------------------------------------------

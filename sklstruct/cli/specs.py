@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import plugins
-from ..params import Params as Parameters
 
 Params = dict[str, Any]
 
@@ -34,7 +33,7 @@ class Spec:
         ValueError
             If the name or a parameter is unknown.
         """
-        estimator = make_estimator(self.name)
+        estimator = make_estimator(self.name, self.params)
         params = {**common, **self.params}
         check_names(params, [estimator])
         return estimator.set_params(**params)
@@ -66,6 +65,8 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
     taken_by_some: set[str] = set()
     refused: dict[str, ValueError] = {}
     specs = list(specs)
+    from ..studies.fitting import check_parameters
+
     # Seeds of single estimators would let them see different draws under one name of a study.
     for name in [*settings, *(name for spec in specs for name in spec.params)]:
         if name.rpartition("__")[2] == "random_state":
@@ -79,7 +80,7 @@ def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
         spec.make()  # what is wrong with its own parameters comes first
         taken, errors = spec.taken(settings)
         estimators[spec.label] = spec.make(**taken)
-        check_values(estimators[spec.label])
+        check_parameters(estimators[spec.label])
         taken_by_some |= taken.keys()
         refused |= {n: e for n, e in errors.items() if has_parameter(estimators[spec.label], n)}
     for name in settings:  # what fits nowhere is a mistake, and never ignored
@@ -100,8 +101,15 @@ def make_classifiers(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
     return estimators
 
 
-def make_estimator(name: str) -> Any:
-    """Return an estimator for its registered name or the name of its class."""
+def make_estimator(name: str, params: Iterable[str]) -> Any:
+    """Return an estimator for its registered name or the name of its class.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or that of an architecture; the message says how to write that, with
+        the parameters too.
+    """
     entries = plugins.entries("estimator")
     by_class = {entry.attribute: entry.name for entry in entries.values()}
     name = name if name in entries else by_class.get(name, name)
@@ -109,20 +117,10 @@ def make_estimator(name: str) -> Any:
         dense = getattr(plugins.lookup("architecture", name), "dense", False)
         raise ValueError(
             f"{name!r} is an architecture and no estimator: write "
-            f"structured{'_map' if dense else ''}:architecture={name}."
+            f"structured{'_map' if dense else ''}:architecture={name}, with parameters of its own "
+            f"behind it, as :architecture__{next(iter(params), 'NAME')}=VALUE."
         )
     return plugins.lookup("estimator", name)()
-
-
-def check_values(value: Any) -> None:
-    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
-    if isinstance(value, Parameters):
-        value.check_params()
-        for name in value.get_params(deep=False):
-            check_values(value.resolved(name))  # or it raises for a name that is unknown
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            check_values(part)
 
 
 def check_names(params: Iterable[str], estimators: list[Any]) -> None:
@@ -151,6 +149,14 @@ def head(name: str) -> str:
 def parse_specs(text: str) -> list[Spec]:
     """Return the estimators of a text such as ``rfnn,twin=rfnn:frame=pixel,svm``."""
     return [parse_spec(part) for part in split(text, ",")]
+
+
+def one_spec(text: str) -> Spec:
+    """Return the only estimator of a text."""
+    specs = parse_specs(text)
+    if len(specs) != 1:
+        raise ArgumentTypeError(f"{text!r} must be one estimator, got {len(specs)}")
+    return specs[0]
 
 
 def parse_spec(text: str) -> Spec:

@@ -156,9 +156,9 @@ class FrameTransformer(FeatureTransformer):
     def _function(self, device: str) -> Callable[[Tensor], Tensor]:
         with seeded_initialisation(0):  # which draws weights that are not used
             layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
+        layer = layer.to(device, getattr(torch, self.dtype)).eval()
         with torch.no_grad():
             layer.weight.copy_(torch.diag(layer.norms)[:, None])
-        layer = layer.to(device, getattr(torch, self.dtype)).eval()
         pool: Any = POOL[len(self.in_shape_) - 1]
 
         def features(x: Tensor) -> Tensor:

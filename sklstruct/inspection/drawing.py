@@ -27,6 +27,8 @@ def draw_filter(
     label: str = "",
     *,
     limit: float = 0,
+    lowest: float | None = None,
+    colours: str = DIVERGING,
     stacked: bool = False,
     rotation: float = 0,
 ) -> None:
@@ -41,6 +43,10 @@ def draw_filter(
     limit : float, default=0
         What the ends of the colours stand for, with zero in the middle; if 0, the largest
         magnitude.
+    lowest : float, default=None
+        What the lower end stands for; None is minus the limit.
+    colours : str, default="RdBu_r"
+        Those of images, from the lower end to the upper one.
     stacked : bool, default=False
         Whether the planes of a volume stand above one another, not side by side.
     rotation : float, default=0
@@ -53,13 +59,21 @@ def draw_filter(
         ax.plot(x, values, color=COLOURS[0], linewidth=1, marker=".", markersize=3)
         ax.set_ylim(-1.15 * limit, 1.15 * limit)
     else:
-        draw_planes(ax, [values] if values.ndim == 2 else peak_planes(values), limit, stacked)
+        planes = [values] if values.ndim == 2 else peak_planes(values)
+        ends = -limit if lowest is None else lowest, limit
+        draw_planes(ax, planes, ends, colours, stacked)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(color=FAINT, linewidth=0.5)
     ax.spines[:].set_visible(values.ndim == 1)
 
 
-def draw_planes(ax: Axes, planes: list[NDArray[Any]], limit: float, stacked: bool) -> None:
+def draw_planes(
+    ax: Axes,
+    planes: list[NDArray[Any]],
+    ends: tuple[float, float],
+    colours: str = DIVERGING,
+    stacked: bool = False,
+) -> None:
     """Draw images in one axes, each in a thin frame of its own."""
     from matplotlib.patches import Rectangle
 
@@ -68,7 +82,8 @@ def draw_planes(ax: Axes, planes: list[NDArray[Any]], limit: float, stacked: boo
         height, width = plane.shape
         left, top = (0, place * step) if stacked else (place * step, 0)
         extent = left, left + width, top + height, top
-        ax.imshow(plane, DIVERGING, vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
+        low, high = ends
+        ax.imshow(plane, colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
         edge: dict[str, Any] = {"edgecolor": FAINT, "linewidth": 0.5, "clip_on": False}
         ax.add_patch(Rectangle((left, top), width, height, fill=False, **edge))
     ax.set(xlim=(0, left + width), ylim=(top + height, 0))

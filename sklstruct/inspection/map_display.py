@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Self
 
@@ -11,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from ..io.nifti import Grid, read_volume
 from ..io.nifti.grid import resample, to_canonical
 from .display import Axes, Display, Place
-from .drawing import DIVERGING, FAINT, INK, SMALL, Sheet, faint_ticks, heading_size
+from .drawing import (
+    DIVERGING,
+    FAINT,
+    INK,
+    LETTER,
+    SMALL,
+    Sheet,
+    draw_filter,
+    faint_ticks,
+    heading_size,
+)
 
 Array = NDArray[Any]
 
@@ -214,6 +225,61 @@ class MapDisplay(Display):
         ax.set_ylabel(self.label, fontsize=SMALL, color=INK)
         faint_ticks(ax)
         ax.spines[:].set(color=FAINT, linewidth=0.5)
+
+
+class SampleMapsDisplay(Display):
+    """Samples in grey, and below each its map, all in the same colours with white at zero.
+
+    Parameters
+    ----------
+    samples, maps : ndarray, shape (n, *spatial)
+        With one to three axes in space.
+    titles : sequence of str
+        What stands over the samples.
+    label : str, default=""
+        What the values of the maps are.
+
+    Attributes
+    ----------
+    samples, maps, titles, label
+        As given.
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (2 n,)
+        First those of the samples, then those of the maps.
+    """
+
+    def __init__(self, samples: Array, maps: Array, titles: Sequence[str], label: str = "") -> None:
+        self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
+
+    def _draw(self, on: Place) -> list[Axes]:
+        limit = float(np.abs(self.maps).max() or 1)
+        volumes = self.maps.ndim == 4
+        wide, high, per_row = (2.4, 0.8, 3) if volumes else (0.9, 0.9, 8)
+        columns, step = min(len(self.maps), per_row), wide + GAP / 2
+        n_rows = -(-len(self.maps) // columns)
+        heading = [
+            self.label,
+            f"colours from \N{MINUS SIGN}{limit:.2g} (blue) to {limit:.2g} (red)",
+        ]
+        text, head = heading_size(heading)
+        row = NAME + 2 * high + GAP
+        width = max(text, columns * step) + 2 * MARGIN
+        sheet = Sheet(width, head + n_rows * row + MARGIN, on)
+        sheet.heading(MARGIN, heading)
+        axes: list[list[Axes]] = [[], []]
+        for place, (sample, values) in enumerate(zip(self.samples, self.maps, strict=True)):
+            left = MARGIN + place % columns * step
+            top = head + place // columns * row + NAME
+            for part, shown, style in (
+                (0, sample - sample.min(), {"colours": "gray", "lowest": 0.0}),
+                (1, values, {"limit": limit}),
+            ):
+                ax = sheet.axes(left, top + part * (high + GAP / 4), wide, high)
+                draw_filter(ax, shown, **style)
+                axes[part].append(ax)
+            fits = int(wide / LETTER)
+            axes[0][-1].set_title(self.titles[place][-fits:], fontsize=SMALL, color=INK, pad=3)
+        return axes[0] + axes[1]
 
 
 def canonical(name: str, values: ArrayLike | None, grid: Grid) -> Array | None:

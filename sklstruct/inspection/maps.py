@@ -22,11 +22,12 @@ from sklearn.utils.validation import check_is_fitted
 from .. import __version__
 from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
-from .map_display import MapDisplay
+from .map_display import MapDisplay, SampleMapsDisplay
 from .map_statistics import Group, GroupMoments, Moments
 
 Array = NDArray[Any]
 Attribution = Callable[[Any, Array, Any], Array]
+SHOWN = 24  # samples in a picture
 KINDS = {"true": "label", "predicted": "predicted"}  # of groups, and where their labels stand
 
 
@@ -127,12 +128,86 @@ def write_maps(
             "made_by": f"sklstruct {__version__}",
             "model": repr(model),
             "values": label,
-            "target": None if target is None else str(target),
+            "target": about(estimator, target),
             "n_scans": len(table),
             "n_subjects": table["subject"].nunique(),
         }
         write_json(folder / "maps.json", description)
     return Path(out)
+
+
+def write_array_maps(
+    estimator: Any,
+    X: Any,
+    out: str | PathLike[str],
+    attribution: Attribution,
+    *,
+    names: Iterable[str],
+    target: Any = None,
+    label: str = "",
+) -> Path:
+    r"""Write the maps of samples that are arrays, and a picture of the first ones.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : ndarray, shape (n, ...)
+    out : path-like
+        Folder to write, which must be absent or empty.  It is there as a whole or not at all.
+    attribution : callable
+        As of ``write_maps``.
+    names : iterable of str
+        What samples are called.
+    target : label, default=None
+        What the maps are about, as the attribution takes it.
+    label : str, default=""
+        What the values of the maps are, for the picture.
+
+    Returns
+    -------
+    out : Path
+        In it, ``maps.npy`` are the maps, (n, \*spatial); ``samples.csv`` are names and
+        predictions; ``maps.png`` shows the first samples and their maps in common colours; and
+        ``maps.json`` says what was done.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the folder is not empty or cannot be written, or X has another shape than in training.
+    """
+    maps = attribution(estimator, X, target)
+    channel = getattr(estimator, "layout_", "").find("C")
+    if maps.shape == X.shape and channel >= 0:  # boxes that hold all channels
+        maps = maps.mean(axis=1 + channel)
+    grey = np.asarray(X) if maps.shape == X.shape else estimator._read(X, reset=False).mean(axis=1)
+    names, predicted = list(names), estimator.predict(X).tolist()
+    with new_folder(Path(out)) as folder:
+        np.save(folder / "maps.npy", maps)
+        table = pd.DataFrame({"sample": names, "predicted": predicted})
+        table.to_csv(folder / "samples.csv", index=False, lineterminator="\n")
+        titles = [f"{name}: {said}" for name, said in zip(names, predicted, strict=True)]
+        SampleMapsDisplay(grey[:SHOWN], maps[:SHOWN], titles[:SHOWN], label=label).save(
+            folder / "maps.png"
+        )
+        description = {
+            "made_by": f"sklstruct {__version__}",
+            "model": repr(estimator),
+            "values": label,
+            "target": about(estimator, target),
+            "n_samples": len(maps),
+        }
+        write_json(folder / "maps.json", description)
+    return Path(out)
+
+
+def about(estimator: Any, target: Any) -> str:
+    """Return what maps are about, in words where no target was named."""
+    if target is not None:
+        return str(target)
+    if not is_classifier(estimator):
+        return "the prediction"
+    classes = estimator.classes_
+    return str(classes[-1]) if len(classes) == 2 else "the class that is predicted"
 
 
 def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
@@ -144,9 +219,13 @@ def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
     return model[0], model[1] if len(model) == 2 else model[1:]
 
 
-def table_of(paths: list[Path], y: Any, subjects: Any) -> pd.DataFrame:
+def table_of(scans: list[Any], y: Any, subjects: Any) -> pd.DataFrame:
     """Return one row a scan: where it is, whose, where its map goes, and its label."""
-    check_consistent_length(paths, y, subjects)
+    check_consistent_length(scans, y, subjects)
+    paths = [  # an image of nibabel may be in memory only
+        scan if isinstance(scan, Path) else Path(scan.get_filename() or f"scan-{number}")
+        for number, scan in enumerate(scans)
+    ]
     # Names of scans are those of the maps, so that tools find which belong together.
     owners = np.arange(len(paths)) if subjects is None else np.asarray(subjects)
     files = [f"scans/{name}_map.nii.gz" for name in distinct(map(bids_name, paths))]

@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from .leakage import Look, look_at
 from .nifti.grid import Grid, coverage
 from .nifti.lazy import MOST
 from .participants import SESSION, SUBJECT, read_participants, typed
-from .scans import IMAGE, Join, Problem, in_words, join_bids, join_listed, sort_out
+from .scans import IMAGE, Join, Problem, in_words, join_bids, join_listed, read_sessions, sort_out
 
 NAMES = SUBJECT, SESSION, IMAGE
 SHOWN = 20  # problems in a message
@@ -70,13 +71,13 @@ class Cohort:
 
         Images are ``sub-XX/[ses-YY/]anat/sub-XX[_ses-YY][_...]_T1w.nii[.gz]``; rows of
         ``participants.tsv`` belong to a subject, or to a session if there is a column
-        session_id.
+        session_id.  What tables ``sub-XX/sub-XX_sessions.tsv`` say of a session comes first.
 
         Parameters
         ----------
         folder : path-like
         target : str, default=None
-            Column of ``participants.tsv`` with the labels.
+            Column of ``participants.tsv``, or of the tables of sessions, with the labels.
         suffix : str, default="T1w"
             How the names of the images end; "run-1_T1w" takes first runs only.
         datatype : str, default="anat"
@@ -99,8 +100,10 @@ class Cohort:
         """
         folder = Path(folder).expanduser()
         tsv = folder / "participants.tsv"
-        rows = read_participants(tsv, target)
-        join = join_bids(rows, folder, suffix, datatype, session)
+        sessions = read_sessions(folder)
+        by_session = any(target in cells for cells in sessions.values())
+        rows = read_participants(tsv, None if by_session else target)
+        join = join_bids(rows, folder, suffix, datatype, session)._replace(sessions=sessions)
         return cls._joined(folder.resolve().name, join, tsv, folder, target, site)
 
     @classmethod
@@ -152,7 +155,8 @@ class Cohort:
     ) -> Self:
         """Return the cohort of rows and images that belong together."""
         scans, problems = sort_out(join, tsv, root, target)
-        columns = dict.fromkeys([*NAMES, *next(iter(join.rows.values()))])
+        every = *join.rows.values(), *join.sessions.values()
+        columns = dict.fromkeys([*NAMES, *chain.from_iterable(every)])
         table = pd.DataFrame(scans, columns=list(columns), dtype=object)
         if table[SESSION].isna().all():
             table = table.drop(columns=SESSION)

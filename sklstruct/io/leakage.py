@@ -64,11 +64,15 @@ def parts(samples: Any, groups: Any) -> tuple[Any, Any]:
 
 
 def check_subjects(train_groups: Any, test_groups: Any) -> None:
-    """Raise a ValueError if a subject is on both sides of a split."""
-    if both := np.intersect1d(np.asarray(train_groups), np.asarray(test_groups)).tolist():
+    """Raise a ValueError if a subject, with or without "sub-", is on both sides of a split."""
+    sides = np.asarray(train_groups), np.asarray(test_groups)
+    labels = np.concatenate(sides).astype(str).tolist()
+    known = {label.removeprefix("sub-") for label in labels[: len(sides[0])]}
+    tested = sorted({*labels[len(sides[0]) :]})
+    if both := [label for label in tested if label.removeprefix("sub-") in known]:
         raise ValueError(
             "A subject must not be in training and in test, but "
-            f"{len(both)} {'is' if len(both) == 1 else 'are'}: {named(map(str, both))}"
+            f"{len(both)} {'is' if len(both) == 1 else 'are'}: {named(both)}"
         )
 
 

@@ -16,14 +16,16 @@ Rows = dict[int, Row]
 MISSING = {"", "n/a", "N/A", "NA", "NaN", "nan"}
 
 
-def read_participants(path: Path, target: str | None) -> Rows:
-    """Return the rows of a ``participants.tsv``.
+def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Rows:
+    """Return the rows of a ``participants.tsv``, or of another table of BIDS.
 
     Parameters
     ----------
     path : Path
     target : str or None
-        A column that must be there, beside participant_id.
+        A column that must be there, beside the key.
+    key : str, default="participant_id"
+        The column that says what a row is about.
 
     Returns
     -------
@@ -39,28 +41,33 @@ def read_participants(path: Path, target: str | None) -> Rows:
         If it is no such table; the message names file and line.
     """
     # pandas would guess types, take "NA" as it likes and not say on which line a row breaks.
-    content = path.read_bytes()
+    stored = path.read_bytes()
     try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark in front
-        place = content.find(b"\0")  # as in UTF-16, or where the file is no text
+        text = stored.decode("utf-8-sig")  # spreadsheets put a mark in front
+        place = stored.find(b"\0")  # as in UTF-16, or where the file is no text
     except UnicodeDecodeError as error:
         place = error.start
     if place >= 0:
-        line = content.count(b"\n", 0, place) + 1
+        line = stored.count(b"\n", 0, place) + 1
         raise ValueError(
-            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{content[place]:02x}."
+            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{stored[place]:02x}."
         )
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
-    try:
-        numbered = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines if cells]
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {lines.line_num}: {error}.") from error
+    numbered = []
+    # One line at a time: a lone quotation mark would swallow all rows up to the next one.
+    for line, content in enumerate(io.StringIO(text, newline=None), 1):
+        try:
+            cells = next(csv.reader([content.rstrip("\n")], delimiter="\t", strict=True), [])
+        except csv.Error as error:
+            hint = ", a quotation mark must have its partner on the line" * ('"' in content)
+            raise ValueError(f"{path}, line {line}: {error}{hint}.") from error
+        if cells:
+            numbered.append((line, [cell.strip() for cell in cells]))
     if not numbered:
-        raise ValueError(f"{path} is empty, but must be a table with a column {SUBJECT!r}.")
+        raise ValueError(f"{path} is empty, but must be a table with a column {key!r}.")
     (first, header), *rest = numbered
-    check_header(f"{path}, line {first}", header, target)
+    check_header(f"{path}, line {first}", header, target, key)
     if not rest:
-        raise ValueError(f"{path} has a header but no participants.")
+        raise ValueError(f"{path} has a header but no {key.removesuffix('_id')}s.")
     rows: Rows = {}
     for line, cells in rest:
         if len(cells) != len(header):
@@ -73,14 +80,14 @@ def read_participants(path: Path, target: str | None) -> Rows:
     return rows
 
 
-def check_header(where: str, header: list[str], target: str | None) -> None:
+def check_header(where: str, header: list[str], target: str | None, key: str) -> None:
     """Raise a ValueError unless there is a header with the columns that are needed."""
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise ValueError(f"{where}: every column must have a name of its own, got twice {twice}.")
-    if SUBJECT not in header:
+    if key not in header:
         sign = next((sign for sign in ",;" if len(header) == 1 and sign in header[0]), None)
         hint = f" Columns must be separated by tabs, not by {sign!r}." if sign else ""
-        raise ValueError(f"{where}: there must be a column {SUBJECT!r}, got {header}.{hint}")
+        raise ValueError(f"{where}: there must be a column {key!r}, got {header}.{hint}")
     if target is not None and target not in header:
         raise ValueError(
             f"{where}: there is no column {target!r}.{close_matches(target, header)} "

@@ -8,9 +8,10 @@ from glob import escape, glob
 from itertools import chain, product
 from pathlib import Path
 from string import Formatter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .participants import SESSION, SUBJECT, Row, Rows
+from .participants import SESSION, SUBJECT, Row, Rows, read_participants
 
 IMAGE = "image"
 
@@ -32,6 +33,13 @@ class Join(NamedTuple):
     rows: Rows
     files: dict[int, Files]
     every: Iterable[Path]
+    sessions: Mapping[Key, Row] = MappingProxyType({})  # what is known of a session alone
+
+    def cells(self, line: int, session: str | None) -> Row:
+        """Return a row, with what is known of the session in place of what is of the subject."""
+        row = self.rows[line]
+        own = self.sessions.get((row[SUBJECT] or "", session), {})
+        return own | row | {name: cell for name, cell in own.items() if cell is not None}
 
 
 # Images by their names in a BIDS folder -----------------------------------------------------
@@ -58,6 +66,27 @@ def join_bids(rows: Rows, folder: Path, suffix: str, datatype: str, session: str
     return Join(rows, files, chain.from_iterable(images.values()))
 
 
+def read_sessions(folder: Path) -> dict[Key, Row]:
+    """Return the rows of all ``sub-XX/sub-XX_sessions.tsv`` of a BIDS folder.
+
+    Raises
+    ------
+    ValueError
+        If such a table is damaged, or a session has no row of its own.
+    """
+    sessions: dict[Key, Row] = {}
+    for tsv in sorted(folder.glob("sub-*/sub-*_sessions.tsv")):
+        for line, row in read_participants(tsv, None, SESSION).items():
+            key = tsv.parent.name, prefixed("ses", row[SESSION])
+            if key in sessions or key[1] is None or tsv.name != f"{key[0]}_sessions.tsv":
+                raise ValueError(
+                    f"{tsv}, line {line}: there must be one row for each {SESSION} of {key[0]}, "
+                    f"got {row[SESSION]!r}."
+                )
+            sessions[key] = {name: row[name] for name in row if name not in (SUBJECT, SESSION)}
+    return sessions
+
+
 def bids_images(folder: Path, suffix: str, datatype: str) -> dict[Key, list[Path]]:
     """Return the images in a BIDS folder that have a suffix, no subject for misplaced ones."""
     name = re.compile(rf"(sub-[^_]+)(?:_(ses-[^_]+))?(?:_.+)?_{re.escape(suffix)}\.nii(?:\.gz)?")
@@ -65,8 +94,10 @@ def bids_images(folder: Path, suffix: str, datatype: str) -> dict[Key, list[Path
     for place in ("sub-*", "sub-*/ses-*"):
         for path in sorted(folder.glob(f"{place}/{datatype}/sub-*")):
             if found := name.fullmatch(path.name):
-                # A file of one subject in the folder of another belongs to neither.
-                in_place = path.relative_to(folder).parts[0] == found[1]
+                # A file of one subject or session in the folder of another belongs to neither.
+                subject, *between, _, _ = path.relative_to(folder).parts
+                elsewhere = bool(between) and found[2] not in (None, *between)
+                in_place = subject == found[1] and not elsewhere
                 images[found[1] if in_place else "", found[2]].append(path)
     return images
 
@@ -91,6 +122,9 @@ def join_listed(rows: Rows, root: Path, images: str) -> Join:
         else:
             paths = matches(root, images, row) if row[SUBJECT] else []
         files[line] = {row[SESSION]: paths} if paths else {}
+    if any((row[SUBJECT] or "").startswith("sub-") for row in rows.values()):
+        # Then "sub-01" and "01" are one subject, who must not be on both sides of a split.
+        rows = {line: row | {SUBJECT: prefixed("sub", row[SUBJECT])} for line, row in rows.items()}
     return Join(rows, files, every)
 
 
@@ -139,30 +173,34 @@ def sort_out(
             owners[os.path.realpath(path)].add(" ".join(filter(None, key)))
     for line, row in join.rows.items():
         subject, files = row[SUBJECT] or "", join.files[line]
-        flaws = row_flaws(row, lines[row[SUBJECT], row[SESSION]], target)
+        flaws = row_flaws(row, lines[row[SUBJECT], row[SESSION]])
+        cells = {session: join.cells(line, session) for session in files or [row[SESSION]]}
+        unlabelled = {name for name in cells if target and cells[name].get(target) is None}
+        if len(unlabelled) == len(cells):
+            flaws.append(f"there is no {target}")
         if not files:
             flaws.append(f"there is no image{f' of {row[SESSION]}' if row[SESSION] else ''}")
         problems += [Problem(subject, f"{tsv}, line {line}", flaw) for flaw in flaws]
         for session, paths in files.items():
             if flaw := image_flaw(paths, root, owners):
                 problems.append(Problem(subject, str(paths[0]), flaw))
+            elif session in unlabelled and not flaws:
+                problems.append(
+                    Problem(subject, str(paths[0]), f"there is no {target} of {session}")
+                )
             elif not flaws:
-                scans.append({**row, SESSION: session, IMAGE: str(paths[0])})
+                scans.append({**cells[session], SESSION: session, IMAGE: str(paths[0])})
     strays = (str(path) for path in join.every if path not in known)
     problems += [Problem("", path, "there is no row for this image") for path in strays]
     return scans, list(dict.fromkeys(problems))
 
 
-def row_flaws(row: Row, lines: list[int], target: str | None) -> list[str]:
-    """Return what is wrong about a row of the table."""
-    flaws = []
+def row_flaws(row: Row, lines: list[int]) -> list[str]:
+    """Return what is wrong about a row of the table, whatever its label is."""
     if row[SUBJECT] is None:
-        flaws.append(f"there is no {SUBJECT}")
-    elif len(lines) > 1:
-        flaws.append(f"there are several rows of this participant, lines {in_words(lines)}")
-    if target is not None and row[target] is None:
-        flaws.append(f"there is no {target}")
-    return flaws
+        return [f"there is no {SUBJECT}"]
+    several = f"there are several rows of this participant, lines {in_words(lines)}"
+    return [several] if len(lines) > 1 else []
 
 
 def image_flaw(paths: list[Path], root: Path, owners: Mapping[str, set[str]]) -> str | None:

@@ -53,6 +53,8 @@ FIT_TABLE = Table(
     },
     may_lack=frozenset({"n_parameters"}),
 )
+SUM_ERROR = 1e-3  # of probabilities in single precision
+TIE = 1e-6  # of scores, which may have been compared in another precision
 LEFT_OUT = Table("left_out.csv", {"subject": "str", "file": "str", "problem": "str"})
 
 
@@ -221,14 +223,14 @@ def cohort_study(
         data.describe(), estimators, int(random_state), target=target, n_repeats=int(n_repeats)
     )
     layout = layout_of(data.classes)
-    record = Record(out, description, layout)
     # Repeat by repeat: a study that is stopped early has compared all estimators on some splits.
     by_repeat = [(label, repeat) for repeat, label in product(range(n_repeats), estimators)]
-    check_tested(record, by_repeat, data)
-    if record.folder is not None:
-        LEFT_OUT.write(record.folder, [LEFT_OUT.text(problems.to_dict("records"))])
     fits = {c: delayed(evaluate)(estimators[c[0]], *c, data, random_state) for c in by_repeat}
-    complete(record, fits, n_jobs, progress)
+    with Record.opened(out, description, layout) as record:
+        check_tested(record, by_repeat, data)
+        if record.folder is not None:
+            LEFT_OUT.write(record.folder, [LEFT_OUT.text(problems.to_dict("records"))])
+        complete(record, fits, n_jobs, progress)
     # What was asked for now, though the folder may hold more from other calls.
     done = record[product(estimators, range(n_repeats))]
     return CohortResults._of(done, layout, record.description, problems)
@@ -263,6 +265,12 @@ def check_tested(record: Record, cells: Iterable[Cell], data: CohortData) -> Non
                 f"{PREDICTIONS} in {record.folder} is damaged, and is left as it is: subjects and "
                 f"labels of {record.layout.named(cell)} are not those of the data."
             )
+        row = record.fits[cell].row
+        if wrong := [name for name, n in data.counts(cell[1]).items() if row[name] != n]:
+            raise ValueError(
+                f"{FIT_TABLE.file} in {record.folder} is damaged, and is left as it is: "
+                f"{', '.join(wrong)} of {record.layout.named(cell)} are not those of the split."
+            )
         for row, scan in zip(details, tested, strict=True):
             row.update(scan)
 
@@ -282,7 +290,31 @@ def layout_of(classes: NDArray[Any]) -> Layout:
         "predicted": label,
         **dict.fromkeys(score_columns(classes), "float64"),
     }
-    return Layout(KEYS, EXTENT, FIT_TABLE, Table(PREDICTIONS, columns))
+    names = score_columns(classes)
+
+    def flaw(fit: Fit) -> str:
+        n_subjects = len({row["subject"] for row in fit.details})
+        if n_subjects != fit.row["n_test_subjects"]:
+            return f"there must be {fit.row['n_test_subjects']} subjects, got {n_subjects}"
+        for row in fit.details:
+            for name in ("label", "predicted"):
+                if row[name] not in classes.tolist():
+                    return f"the {name} of {row['scan']} must be a class, got {row[name]!r}"
+            scores = [row[name] for name in names]
+            sound = np.isfinite(scores).all()
+            if fit.row["probabilities"]:
+                sound = sound and min(scores) >= 0 and abs(sum(scores) - 1) <= SUM_ERROR
+            if not sound:
+                kind = "probabilities that sum to one" if fit.row["probabilities"] else "finite"
+                return f"the scores of {row['scan']} must be {kind}, got {scores}"
+        return ""
+
+    def apart(fit: Fit) -> list[Row]:
+        largest = [(row, max(row[name] for name in names)) for row in fit.details]
+        own = (row[f"score:{row['predicted']}"] for row in fit.details)
+        return [row for (row, top), score in zip(largest, own, strict=True) if score < top - TIE]
+
+    return Layout(KEYS, EXTENT, FIT_TABLE, Table(PREDICTIONS, columns), flaw, apart)
 
 
 def score_columns(classes: NDArray[Any]) -> list[str]:

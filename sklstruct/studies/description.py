@@ -101,6 +101,7 @@ def merge(old: Description, new: Description, path: Path) -> Description:
         raise ValueError(f"{path} describes another study: {'; '.join(wrong)}.")
     environments = old["environments"]
     return {
+        **old,
         **new,
         "estimators": {**old["estimators"], **new["estimators"]},
         **{name: add(old[name], new[name]) for name, add in GROWING.items() if name in new},

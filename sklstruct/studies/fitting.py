@@ -32,6 +32,21 @@ def check_estimators(estimators: Mapping[str, Any]) -> None:
             raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
         if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
+        with noted(f"Raised by the parameters of the estimator {label!r}."):
+            check_parameters(estimator)
+
+
+def check_parameters(value: Any) -> None:
+    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            check_parameters(part)
+    elif hasattr(value, "get_params") and not isinstance(value, type):
+        if hasattr(value, "check_params"):
+            value.check_params()
+        for name, own in value.get_params(deep=False).items():
+            # A name that stands for an object may be unknown, and what it stands for wrong.
+            check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
 
 
 def check_jobs(n_jobs: int | None) -> None:
@@ -71,10 +86,16 @@ def complete(record: Record, calls: Mapping[Any, Any], n_jobs: int | None, progr
 @contextmanager
 def fitting(note: str) -> Iterator[None]:
     """Give one thread to BLAS, and add to an error which fit it comes from."""
+    # Sums over several threads round differently, and jobs would fight for the cores.
+    with noted(note), threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Add to an error what it comes from."""
     try:
-        # Sums over several threads round differently, and jobs would fight for the cores.
-        with threadpool_limits(1, user_api="blas"):
-            yield
+        yield
     except Exception as error:
         error.add_note(note)
         raise

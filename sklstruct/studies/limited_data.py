@@ -49,7 +49,17 @@ RESULTS = Table(
     },
     may_lack=frozenset({"log_loss", "n_parameters"}),
 )
-LAYOUT = Layout(Cell._fields, ("sizes", "n_draws"), RESULTS)
+
+
+def flaw_of(fit: Fit) -> str:
+    """Return what is wrong about a fit that was read, "" if nothing is."""
+    for name in ("accuracy", "balanced_accuracy"):
+        if not 0 <= fit.row[name] <= 1:
+            return f"{name} must be from 0 to 1, got {fit.row[name]}"
+    return ""
+
+
+LAYOUT = Layout(Cell._fields, ("sizes", "n_draws"), RESULTS, flaw=flaw_of)
 
 
 def limited_data(
@@ -131,12 +141,12 @@ def limited_data(
     description = describe(
         data.describe(), estimators, int(random_state), sizes=sizes, n_draws=int(n_draws)
     )
-    record = Record(out, description, LAYOUT)
     # Draw by draw: a study that is stopped early has compared all on some of them.
     by_draw = product(range(n_draws), sizes, estimators)
     cells = [Cell(label, size, draw) for draw, size, label in by_draw]
     fits = {c: delayed(evaluate)(estimators[c.estimator], c, data, random_state) for c in cells}
-    complete(record, fits, n_jobs, progress)
+    with Record.opened(out, description, LAYOUT) as record:
+        complete(record, fits, n_jobs, progress)
     (results,) = LAYOUT.frames(record[product(estimators, sizes, range(n_draws))])
     return results
 

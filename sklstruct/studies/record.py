@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
 from ..io.atomic import atomic_write
 from .description import Description, merge, read_description
 from .draws import estimator_seed
+from .lock import locked
 from .tables import Row, Table
 
 STUDY = "study.json"
+APART = "decide_apart_from_scores"  # entry of the description, of labels of estimators
 FITS = {"limited_data": "results.csv", "cohort_study": "fits.csv"}  # by the kind of study
 
 Cell = tuple[Any, ...]  # the label of an estimator, and the numbers of what it is fitted on
@@ -43,12 +46,19 @@ class Layout:
         One row a fit, with its seed.
     details : Table or None
         ``n_test`` rows a fit.
+    flaw : callable
+        Returns what is wrong about a fit, "" if nothing is.
+    apart : callable
+        Returns the rows of a fit in which the estimator has decided against its own scores, as
+        one with a threshold does; in all fits of another estimator there must be none.
     """
 
     keys: tuple[str, ...]
     extent: tuple[str, ...]
     fits: Table
     details: Table | None = None
+    flaw: Callable[[Fit], str] = lambda fit: ""
+    apart: Callable[[Fit], list[Row]] = lambda fit: []
 
     def cell(self, row: Row) -> Cell:
         """Return which fit a row is of."""
@@ -100,18 +110,15 @@ class Record:
         If its files are damaged or belong to another study.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str] | None, description: Description, layout: Layout
-    ) -> None:
+    def __init__(self, folder: Path | None, description: Description, layout: Layout) -> None:
         self.description = description
         self.layout = layout
         self.fits: dict[Cell, Fit] = {}
         self._texts: dict[Cell, list[str]] = {}  # no fit is put into words twice
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is None:
+        self.folder = folder
+        if folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        folder, study = self.folder, self.folder / STUDY
+        study = folder / STUDY
         # Its name is that of no file, so that nothing else is ever taken for one.
         for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):  # a killed run may have left it
             part.unlink(missing_ok=True)
@@ -124,12 +131,34 @@ class Record:
             kept = {label: e for label, e in old["estimators"].items() if label in done}
             finished = {**old, "estimators": kept}
             self.description = merge(finished, self.description, study)
-        with atomic_write(study) as stream:
-            stream.write(json.dumps(self.description, indent=2) + "\n")
+        self._describe()
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, folder: str | os.PathLike[str] | None, description: Description, layout: Layout
+    ) -> Iterator[Self]:
+        """Give the record of a folder, which no other study writes to meanwhile."""
+        place = None if folder is None else Path(folder)
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+        with locked(place):
+            yield cls(place, description, layout)
+
+    def _describe(self) -> None:
+        """Write the description."""
+        if self.folder is not None:
+            with atomic_write(self.folder / STUDY) as stream:
+                stream.write(json.dumps(self.description, indent=2) + "\n")
 
     def add(self, fit: Fit) -> None:
         """Add a finished fit, and write everything to disk."""
-        self.fits[self.layout.cell(fit.row)] = fit
+        cell = self.layout.cell(fit.row)
+        self.fits[cell] = fit
+        known = self.description.get(APART, [])
+        if cell[0] not in known and self.layout.apart(fit):
+            self.description[APART] = [*known, cell[0]]
+            self._describe()
         if self.folder is None:
             return
         # The whole table each time: appending could leave half a line, and order comes for free.
@@ -191,4 +220,14 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
                     f"have {fit.row['n_test']} rows of {layout.named(cell)}, as in "
                     f"{layout.fits.file}, got {len(fit.details)}."
                 )
+    for cell, fit in fits.items():
+        flaw = layout.flaw(fit)
+        if not flaw and cell[0] not in description.get(APART, []):
+            flaw = "".join(f"the prediction of {row['scan']} is not the label of its largest score"
+                           for row in layout.apart(fit)[:1])  # fmt: skip
+        if flaw:
+            path = folder / layout.tables[0].file
+            raise ValueError(
+                f"{path} is damaged, and is left as it is: of {layout.named(cell)}, {flaw}."
+            )
     return fits

@@ -45,15 +45,17 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
 
     Layers draw their first weights from it.  It belongs to the process, so networks that are
     built in threads side by side have to wait for each other here; all later randomness has
-    generators of its own.
+    generators of its own.  So does the default dtype: another one draws other numbers.
     """
     generator = torch.default_generator  # networks are built on the CPU
     with _INITIALISATION:
-        state = generator.get_state()
+        state, dtype = generator.get_state(), torch.get_default_dtype()
         generator.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
+            torch.set_default_dtype(dtype)
             generator.set_state(state)
 
 

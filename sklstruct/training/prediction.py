@@ -1,4 +1,4 @@
-"""Apply a fitted network to samples, such that no prediction depends on its company."""
+"""Apply a fitted network to samples, such that predictions hardly depend on their company."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ def run_in_pieces(
 
     All pieces have one size, the last is filled up: a library picks its algorithm by the shape
     of a batch, and with another one a sample's last digits would depend on how many others are
-    predicted along with it.
+    predicted along with it.  What is left depends on its place in the batch: products of
+    matrices may round rows of odd length, or the last rows, in another order.  Between a sample
+    alone and one among others, differences of 1e-6 of the largest output were measured in single
+    precision and 1e-15 in double; the same samples in the same order give the same bits.  The
+    precision is that of the network, also under ``torch.autocast``.
 
     Parameters
     ----------
@@ -57,7 +61,9 @@ def run_in_pieces(
 
     outputs = []
     pieces = (one_ahead if isinstance(X, Unread) else map)(piece, starts)
-    with limited_threads(n_threads), torch.inference_mode():
+    # NumPy has no bfloat16, which autocast may make of outputs.
+    whole = torch.autocast(torch.device(device).type, enabled=False)
+    with limited_threads(n_threads), torch.inference_mode(), whole:
         for start, x in zip(starts, pieces, strict=True):
             out = function(x.to(device))
             outputs.append(out[: len(X) - start].cpu())

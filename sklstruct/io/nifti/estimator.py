@@ -11,12 +11,12 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ...params import FLAG, Rule, instance_of, integer, one_of, param, real
-from .file import MAX_BYTES, StrPath, check_size, read_grid, write_volume
+from .file import MAX_BYTES, Source, SpatialImage, StrPath, check_size, read_grid, write_volume
 from .grid import Array, Box, Grid, coverage, resample
 from .intensity import SCALINGS
 from .lazy import WHOLE, LazyVolumes, VolumeReader, check_same_grid
 from .mask import bounding_box, brain_mask, read_mask
-from .paths import PATH, PATTERN, TakesPaths, find_volumes
+from .paths import PATH, PATTERN, VOLUME, TakesPaths, find_volumes
 
 SMALLEST = 1e-6  # millimetres; no voxel is as small as that
 
@@ -41,7 +41,7 @@ PERCENTILES = numbers("two growing numbers from 0 to 100", (2,), lambda v: 0 <= 
 
 
 class NiftiVolumes(TransformerMixin, TakesPaths):
-    """NIfTI files as volumes (n, D, H, W) on a common grid, read one at a time.
+    """NIfTI files or images as volumes (n, D, H, W) on a common grid, read one at a time.
 
     Every volume is brought into canonical orientation (D runs to the right, H to the front, W
     to the top), smoothed, resampled linearly by its affine, cropped, scaled and masked.
@@ -49,9 +49,9 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
 
     Parameters
     ----------
-    grid : {"first", "same"} or path-like, default="first"
+    grid : {"first", "same"} or path-like or image, default="first"
         The common grid: that of the first training file, with "same" demanding that all files
-        have it; or that of another NIfTI file, a template say.
+        have it; or that of another NIfTI file or image of nibabel, a template say.
     spacing : float or tuple of three floats, default=None
         Size of a voxel in millimetres, over the same field of view; None keeps that of the
         grid.  When it is much larger than that of the files, smooth as well.
@@ -59,7 +59,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         Number of voxels, about the same centre; None keeps what covers the field of view.
     affine : array-like, shape (4, 4), default=None
         With ``shape``, gives the grid in full; ``spacing`` must be None then.
-    mask : "brain" or path-like, default=None
+    mask : "brain" or path-like or image, default=None
         Outside the mask, volumes become zero.  "brain" is the largest connected region above
         Otsu's threshold of the mean training volume, holes filled: the brain where the skull
         was taken off, the head where it was not.  The 2 % brightest and darkest voxels of a scan
@@ -120,11 +120,11 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     >>> model.fit(paths, y)  # doctest: +SKIP
     """
 
-    grid: StrPath = param("first", PATH)
+    grid: Source = param("first", VOLUME)
     spacing: ArrayLike | None = param(None, SPACING | None)
     shape: tuple[int, int, int] | None = param(None, SHAPE | None)
     affine: ArrayLike | None = param(None, AFFINE | None)
-    mask: StrPath | None = param(None, PATH | None)
+    mask: Source | None = param(None, VOLUME | None)
     crop: bool = param(False, FLAG)
     scaling: str | None = param("zscore", one_of(*SCALINGS) | None)
     percentiles: tuple[float, float] = param((1.0, 99.0), PERCENTILES)
@@ -141,8 +141,9 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
 
         Parameters
         ----------
-        X : array-like of str or path-like, shape (n,) or (n, 1); or one str or path-like
-            Paths; or a pattern such as ``"scans/*.nii.gz"``, or a folder, see ``pattern``.
+        X : array-like of str, path-like or image, shape (n,) or (n, 1); or one of these
+            Paths, or images of nibabel; or a pattern such as ``"scans/*.nii.gz"``, or a folder,
+            see ``pattern``.
         y : None
             There for pipelines.
 
@@ -188,7 +189,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
 
         Parameters
         ----------
-        X : array-like of str or path-like, or one str or path-like
+        X : array-like of str, path-like or image, or one of these
             As in ``fit``.
 
         Returns
@@ -251,7 +252,8 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
         super().check_params()
         for name, known in {"grid": ("first", "same"), "mask": (None, "brain")}.items():
             value = getattr(self, name)
-            if value not in known and not os.path.isfile(value):
+            given = isinstance(value, SpatialImage) or value in known
+            if not given and not os.path.isfile(value):
                 raise FileNotFoundError(f"{name} must be one of {known} or a file, got {value!r}.")
         if self.crop and self.mask is None:
             raise ValueError("crop=True needs a mask, such as mask='brain'.")

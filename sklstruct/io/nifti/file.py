@@ -10,11 +10,13 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from nibabel import Nifti1Header, Nifti1Image, Nifti2Header
+from nibabel.spatialimages import SpatialImage
 
 from ..atomic import atomic_write
 from .grid import Array, Grid, to_canonical
 
 StrPath = str | os.PathLike[str]
+Source = StrPath | SpatialImage  # a file, or what nibabel has in memory
 
 MAX_BYTES = 2**31
 CHUNK = 2**15  # voxels that are converted at a time
@@ -72,7 +74,7 @@ def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
 
 
 def read_volume(
-    path: StrPath, max_bytes: int = MAX_BYTES, *, constant: bool = False, finite: bool = True
+    source: Source, max_bytes: int = MAX_BYTES, *, constant: bool = False, finite: bool = True
 ) -> tuple[Array, Grid]:
     """Return the values of a NIfTI volume in canonical orientation, and where they are.
 
@@ -80,8 +82,8 @@ def read_volume(
 
     Parameters
     ----------
-    path : str or path-like
-        A file ``.nii`` or ``.nii.gz``, told apart by what they hold.
+    source : str or path-like, or image of nibabel
+        A file ``.nii`` or ``.nii.gz``, told apart by what they hold; or an image in memory.
     max_bytes : int, default=2**31
         Largest size of the voxels.
     constant : bool, default=False
@@ -106,16 +108,21 @@ def read_volume(
     """
     # nibabel would take the memory that a damaged header claims, fill up what a truncated file
     # lacks, and let NaN pass.
-    with opened(path) as (stream, capacity):
-        header = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes)
-        values = read_values(stream, header, finite)
-        low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-        if not constant and not low < high:  # or there is nothing but NaN
-            raise ValueError(f"all voxels must not be the same, but all are {low:g}")
-    return to_canonical(values, header.grid)
+    if isinstance(source, SpatialImage):
+        with naming(source), np.errstate(over="ignore"):
+            grid = grid_of(source, max_bytes)
+            values = np.asanyarray(source.dataobj).astype(np.float32, order="F")  # a copy
+            values = values.reshape(grid.shape, order="F")
+            check_values(values, constant, finite)
+    else:
+        with opened(source) as (stream, capacity):
+            header = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes)
+            values, grid = read_values(stream, header), header.grid
+            check_values(values, constant, finite)
+    return to_canonical(values, grid)
 
 
-def read_grid(path: StrPath, max_bytes: int = MAX_BYTES, *, canonical: bool = True) -> Grid:
+def read_grid(source: Source, max_bytes: int = MAX_BYTES, *, canonical: bool = True) -> Grid:
     """Return where the voxels of a NIfTI volume are, from the header alone.
 
     Raises
@@ -123,8 +130,12 @@ def read_grid(path: StrPath, max_bytes: int = MAX_BYTES, *, canonical: bool = Tr
     OSError, ValueError
         As ``read_volume`` does for the header.
     """
-    with opened(path) as (stream, capacity):
-        grid = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes).grid
+    if isinstance(source, SpatialImage):
+        with naming(source):
+            grid = grid_of(source, max_bytes)
+    else:
+        with opened(source) as (stream, capacity):
+            grid = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes).grid
     return grid.canonical() if canonical else grid
 
 
@@ -149,13 +160,29 @@ def write_volume(path: StrPath, values: Array, grid: Grid) -> None:
         stream.write(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
 
 
+def grid_of(image: SpatialImage, max_bytes: int) -> Grid:
+    """Return where the voxels of an image in memory are, if it is a volume."""
+    shape, dtype = three_axes(image.shape), image.get_data_dtype()
+    if dtype.kind not in "biuf":
+        raise ValueError(f"voxels must be real numbers, got dtype {dtype}")
+    check_size(shape, dtype, max_bytes)
+    return Grid(shape, np.asarray(image.affine, np.float64))
+
+
+def name_of(source: Source) -> str:
+    """Return what messages call a scan."""
+    if isinstance(source, SpatialImage):
+        return source.get_filename() or "an image in memory"
+    return str(Path(source))
+
+
 @contextmanager
-def naming(path: StrPath) -> Iterator[None]:
+def naming(source: Source) -> Iterator[None]:
     """Let every error name the file that it comes from."""
     try:
         yield
     except Exception as error:  # gzip, zlib and nibabel fail in their own ways
-        raise ValueError(f"{Path(path)} is not a usable NIfTI volume: {error}.") from error
+        raise ValueError(f"{name_of(source)} is not a usable NIfTI volume: {error}.") from error
 
 
 @contextmanager
@@ -181,18 +208,19 @@ def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
         raise ValueError("its voxels are in another file; convert the pair to one .nii file")
     else:
         raise ValueError(f"no NIfTI header in its first {len(block)} bytes, the magic is missing")
-    shape = tuple(map(int, found.get_data_shape()))
-    # Converters write a fourth axis of length 1, as if a scan were a series.
-    if len(shape) < 3 or any(extent != 1 for extent in shape[3:]) or min(shape) < 1:
-        raise ValueError(f"a volume must have three axes with voxels on them, got shape {shape}")
-    shape = shape[:3]
+    shape = three_axes(found.get_data_shape())
     slope, intercept = found.get_slope_inter()
     scale = (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
     grid = Grid(shape, np.asarray(found.get_best_affine(), np.float64))
     header = VolumeHeader(grid, found.get_data_dtype(), found.get_data_offset(), *scale)
     if header.dtype.kind not in "iuf":
         raise ValueError(f"voxels must be real numbers, got dtype {header.dtype}")
-    if header.offset < 0 or header.end > capacity:
+    if header.offset < found.single_vox_offset:
+        raise ValueError(
+            f"voxels must come behind the header, from byte {found.single_vox_offset} on, but the "
+            f"header claims that they start at byte {header.offset}"
+        )
+    if header.end > capacity:
         raise ValueError(
             f"the header claims {'x'.join(map(str, shape))} voxels of {header.dtype} from byte "
             f"{header.offset} to byte {header.end}, but the file can hold {capacity} at most: "
@@ -200,6 +228,15 @@ def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
         )
     check_size(shape, header.dtype, max_bytes)
     return header
+
+
+def three_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a volume, without a fourth axis of length 1, or raise a ValueError."""
+    # Converters write such an axis, as if a scan were a series.
+    shape = tuple(map(int, shape))
+    if len(shape) < 3 or any(extent != 1 for extent in shape[3:]) or min(shape) < 1:
+        raise ValueError(f"a volume must have three axes with voxels on them, got shape {shape}")
+    return shape[:3]
 
 
 def check_size(shape: tuple[int, ...], dtype: Any, max_bytes: int) -> None:
@@ -212,7 +249,7 @@ def check_size(shape: tuple[int, ...], dtype: Any, max_bytes: int) -> None:
         )
 
 
-def read_values(stream: IO[bytes], header: VolumeHeader, finite: bool) -> Array:
+def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
     """Return the values of all voxels in single precision, without a copy in between."""
     stream.seek(header.offset)
     values = np.empty(prod(header.grid.shape), np.float32)
@@ -222,17 +259,23 @@ def read_values(stream: IO[bytes], header: VolumeHeader, finite: bool) -> Array:
         stored = stream.read(part.size * header.dtype.itemsize)
         if len(stored) < part.size * header.dtype.itemsize:
             raise ValueError("truncated, the file ends before the last voxel")
-        with np.errstate(over="ignore", invalid="ignore"):  # found below, where it is named
+        with np.errstate(over="ignore", invalid="ignore"):  # found later, where it is named
             scaled = np.frombuffer(stored, header.dtype).astype(np.float64)
             part[:] = scaled * header.slope + header.intercept
-        wrong = np.flatnonzero(~np.isfinite(part))
-        if wrong.size and not finite:
-            part[wrong] = np.nan
-        elif wrong.size:
-            place = np.unravel_index(start + wrong[0], header.grid.shape, order="F")
-            raise ValueError(
-                f"voxels must be finite, but voxel {tuple(map(int, place))} is {part[wrong[0]]}"
-            )
     while stream.read(CHUNK):  # the checksum of a compressed file comes at its end
         pass
     return values.reshape(header.grid.shape, order="F")
+
+
+def check_values(values: Array, constant: bool, finite: bool) -> None:
+    """Raise a ValueError for values that ``read_volume`` refuses; set what is infinite to NaN."""
+    low, high = values.min(), values.max()
+    if not np.isfinite([low, high]).all():
+        wrong = ~np.isfinite(values)
+        place = tuple(np.argwhere(wrong)[0].tolist())
+        if finite:
+            raise ValueError(f"voxels must be finite, but voxel {place} is {values[place]}")
+        values[wrong] = np.nan
+        low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    if not constant and not low < high:  # or there is nothing but NaN
+        raise ValueError(f"all voxels must not be the same, but all are {low:g}")

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from . import cache
-from .file import MAX_BYTES, StrPath, naming, read_grid, read_volume
+from .file import (
+    MAX_BYTES,
+    Source,
+    SpatialImage,
+    StrPath,
+    name_of,
+    naming,
+    read_grid,
+    read_volume,
+)
 from .grid import CLOSE, Array, Box, Grid, coverage, resample
 from .intensity import scale, smooth
 
@@ -67,12 +76,12 @@ class VolumeReader:
         """Shape of the volumes."""
         return self.grid.cropped(self.box).shape
 
-    def read(self, path: StrPath, out: Array | None = None) -> Array:
+    def read(self, path: Source, out: Array | None = None) -> Array:
         """Return a volume, cropped, scaled and masked.
 
         Parameters
         ----------
-        path : str or path-like
+        path : str or path-like, or image of nibabel
         out : ndarray of float32, C-contiguous, default=None
             Where to put it.
 
@@ -98,11 +107,11 @@ class VolumeReader:
             scale(out, self.scaling, self.mask, self.percentiles)
         return out
 
-    def read_whole(self, path: StrPath, out: Array) -> Array:
+    def read_whole(self, path: Source, out: Array) -> Array:
         """Return a volume on the whole grid, neither masked nor scaled, NaN where it is unknown."""
         if self.same_as is not None:
             check_same_grid(path, self.same_as, self.max_bytes)
-        if self.cache_dir is None:
+        if self.cache_dir is None or isinstance(path, SpatialImage):  # which may change unseen
             self._compute(path, out)
         else:
             # All that volumes on the whole grid depend on.
@@ -115,7 +124,7 @@ class VolumeReader:
             out[np.isnan(out)] = 0
         return out
 
-    def _compute(self, path: StrPath, out: Array) -> None:
+    def _compute(self, path: Source, out: Array) -> None:
         strict = self.non_finite == "error" and self.mask is None  # then the file says which voxel
         values, grid = read_volume(path, self.max_bytes, finite=strict)
         unknown = np.isnan(values) if np.isnan(values.min()) else None
@@ -132,12 +141,12 @@ class VolumeReader:
             if share < self.min_coverage:
                 raise ValueError(f"{place}, which is less than min_coverage={self.min_coverage}")
         if share < MOST:
-            warnings.warn(f"{Path(path)}: {place}; the rest is zero.", stacklevel=2)
+            warnings.warn(f"{name_of(path)}: {place}; the rest is zero.", stacklevel=2)
         if unknown is not None:  # marked, so that an entry of the cache serves for every mask
             out[resample(unknown.astype(np.float32), grid, self.grid) > CLOSE] = np.nan
 
 
-def check_same_grid(path: StrPath, wanted: Grid, max_bytes: int) -> None:
+def check_same_grid(path: Source, wanted: Grid, max_bytes: int) -> None:
     """Raise a ValueError that names the file if its grid is another one."""
     grid = read_grid(path, max_bytes)
     if not grid.agrees(wanted):
@@ -155,11 +164,11 @@ class LazyVolumes:
 
     Parameters
     ----------
-    paths : list of Path
+    paths : list of Path or image of nibabel
     reader : VolumeReader
     """
 
-    paths: list[Path]
+    paths: list[Path | SpatialImage]
     reader: VolumeReader
 
     ndim = 4  # with shape and dtype, all that scikit-learn asks of an array before it splits it

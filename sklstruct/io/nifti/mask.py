@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from .file import MAX_BYTES, StrPath, naming, read_volume
+from .file import MAX_BYTES, Source, naming, read_volume
 from .grid import Array, Box, Grid, resample
 from .lazy import VolumeReader
 
@@ -14,7 +14,7 @@ INLIERS = 2, 98  # percentiles of a volume
 HEAD = 0.01, 0.95  # share of a grid that a head may fill
 
 
-def read_mask(path: StrPath, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
+def read_mask(path: Source, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
     """Return the voxels of a grid whose nearest voxel in a mask image is not zero.
 
     Raises
@@ -30,7 +30,7 @@ def read_mask(path: StrPath, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
     return mask
 
 
-def brain_mask(paths: Iterable[StrPath], reader: VolumeReader) -> Array:
+def brain_mask(paths: Iterable[Source], reader: VolumeReader) -> Array:
     """Return the foreground of the mean volume of files.
 
     Volumes are clipped to percentiles and divided by their root mean square before: a few hot

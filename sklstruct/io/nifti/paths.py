@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 from sklearn.base import BaseEstimator
 
 from ...params import Params, instance_of
 
 PATTERN = "sub-*/**/*_T1w.nii*"
 PATH = instance_of("a path", str, os.PathLike)
+VOLUME = PATH | instance_of("an image of nibabel", SpatialImage)
 
 
 class TakesPaths(Params, BaseEstimator):
@@ -30,21 +32,22 @@ class TakesPaths(Params, BaseEstimator):
         return tags
 
 
-def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
-    """Return the paths that a user means.
+def find_volumes(X: Any, pattern: str = PATTERN) -> list[Any]:
+    """Return the paths that a user means, and the images in memory as they are.
 
     Parameters
     ----------
-    X : array-like of str or path-like, shape (n,) or (n, 1); or one str or path-like
-        Paths as they are; or the name of a file, a pattern such as ``"scans/*.nii.gz"``
-        (``**`` for any folders), or a folder in which ``pattern`` is looked for.
+    X : array-like of str, path-like or image, shape (n,) or (n, 1); or one of these
+        Paths and images of nibabel as they are; or the name of a file, a pattern such as
+        ``"scans/*.nii.gz"`` (``**`` for any folders), or a folder in which ``pattern`` is looked
+        for.
     pattern : str, default="sub-*/**/*_T1w.nii*"
         What to find in a folder; the default finds the T1 scans of a BIDS folder, and none of
         its derivatives.
 
     Returns
     -------
-    paths : list of Path
+    paths : list of Path or image
         In the order given; those found, in alphabetical order.
 
     Raises
@@ -52,13 +55,13 @@ def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
     FileNotFoundError
         If a pattern or a folder has no such file.
     TypeError
-        If an entry is no path.
+        If an entry is neither a path nor an image.
     ValueError
         If there are none, or X has several columns.
     """
     if isinstance(X, (str, os.PathLike)):
         return found_by(os.path.expanduser(X), pattern)
-    entries = np.asarray(X, dtype=object)
+    entries = np.asarray([X] if isinstance(X, SpatialImage) else X, dtype=object)
     if entries.ndim == 2 and entries.shape[1] == 1:
         entries = entries[:, 0]
     if entries.ndim != 1:
@@ -66,9 +69,9 @@ def find_volumes(X: Any, pattern: str = PATTERN) -> list[Path]:
     if not len(entries):
         raise ValueError("X must have at least one path, got 0 samples.")
     for place, entry in enumerate(entries):
-        if not isinstance(entry, (str, os.PathLike)):
-            raise TypeError(f"X must hold paths, but entry {place} is {entry!r}.")
-    return [Path(entry).expanduser() for entry in entries]
+        if not isinstance(entry, (str, os.PathLike, SpatialImage)):
+            raise TypeError(f"X must hold paths or images, but entry {place} is {entry!r}.")
+    return [e if isinstance(e, SpatialImage) else Path(e).expanduser() for e in entries]
 
 
 def found_by(text: str, pattern: str) -> list[Path]:

@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...params import MAPPING, instance_of, one_of, param
 from .estimator import NiftiVolumes
-from .file import MAX_BYTES, StrPath, naming, read_volume
+from .file import MAX_BYTES, Source, StrPath, naming, read_volume
 from .grid import Array, Grid, resample
-from .paths import PATH, TakesPaths
+from .paths import PATH, VOLUME, TakesPaths
 
 LARGEST = 2**24  # single precision holds all integers up to here
 SHOWN = 10  # regions in a message
@@ -25,9 +25,9 @@ class OfRegions(TakesPaths):
 
     Parameters
     ----------
-    atlas : path-like
-        A NIfTI image of integers, 0 for what is in no region.  It is resampled to the nearest
-        voxel onto the common grid of the volumes.
+    atlas : path-like or image
+        A NIfTI file or image of nibabel with integers, 0 for what is in no region.  It is
+        resampled to the nearest voxel onto the common grid of the volumes.
     names : path-like or mapping, default=None
         Names of regions by label, or a table with the columns ``index`` and ``name``, as in
         BIDS; with tabs between its cells if it ends in ``.tsv``, else with commas.  A region
@@ -40,7 +40,7 @@ class OfRegions(TakesPaths):
         ``NiftiVolumes()``, without scaling for shares.
     """
 
-    atlas: Any = param(None, PATH)
+    atlas: Any = param(None, VOLUME)
     names: StrPath | Mapping[int, str] | None = param(None, PATH | MAPPING | None)
     statistic: str = param("mean", one_of("mean", "share"))
     volumes: NiftiVolumes | None = param(None, instance_of("NiftiVolumes", NiftiVolumes) | None)
@@ -165,7 +165,7 @@ class RegionMeans(TransformerMixin, OfRegions):
         return regions
 
 
-def read_atlas(path: StrPath, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
+def read_atlas(path: Source, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
     """Return the labels of an atlas in canonical orientation, and where they are.
 
     Raises
@@ -174,8 +174,9 @@ def read_atlas(path: StrPath, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
         If the file is no sound volume, or has no labels or others than integers.
     """
     values, grid = read_volume(path, max_bytes, constant=True)
-    labels = np.rint(values)  # atlases are stored as float too
-    wrong = values[(values != labels) | (values < 0) | (values >= LARGEST)]
+    labels = np.rint(values)  # atlases are stored as float too, or scaled by 0.99999994
+    off = ~np.isclose(values, labels, rtol=1e-6, atol=1e-6)
+    wrong = values[off | (labels < 0) | (labels >= LARGEST)]
     with naming(path):
         if wrong.size:
             raise ValueError(f"labels must be integers from 0 to {LARGEST - 1}, got {wrong[0]:g}")
