@@ -99,6 +99,10 @@ def instance_of(words: str, *types: type) -> Rule:
 
 
 SEQUENCE = Rule("a sequence", lambda v: hasattr(v, "__len__") and not isinstance(v, (str, dict)))
+WIDTHS = Rule(
+    "a sequence of integers of at least 1, one a stage",
+    lambda v: SEQUENCE.holds(v) and len(v) > 0 and all(map(integer(1).holds, v)),
+)
 SEED = integer(0, 2**32 - 1) | Rule("a RandomState", lambda v: hasattr(v, "randint")) | None
 MAPPING = instance_of("a dict", Mapping)
 

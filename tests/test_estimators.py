@@ -1,6 +1,8 @@
 """The estimators as a scikit-learn user meets them."""
 
 import pickle
+import subprocess
+import sys
 from types import FunctionType
 
 import numpy as np
@@ -779,6 +781,8 @@ X, Y = np.zeros((10, 8, 8)), np.arange(10) % 2
         ({}, (X, Y, np.zeros(10)), "non-zero"),
         ({"preset": "papr"}, (X, Y), "preset"),
         ({"widths": ()}, (X, Y), "widths"),
+        ({"callbacks": ["x"]}, (X, Y), "callbacks of RFNNClassifier must be a list of skorch"),
+        ({"widths": (0,)}, (X, Y), "widths of RFNNClassifier must be a sequence of integers"),
         ({"class_weight": "balancd"}, (X, Y), "class_weight"),
         ({"class_weight": {0: -1, 1: 1}}, (X, Y), "class_weight"),
         ({"class_weight": {0: 0, 1: 0}}, (X, Y), "class_weight"),
@@ -827,3 +831,48 @@ def test_unknown_architectures_are_refused(digits):
 
 def test_estimators_of_the_core_are_estimators():
     assert all(issubclass(cls, BaseEstimator) for cls in estimator_classes())
+
+
+# mistakes of those who write architectures -------------------------------------------------------
+
+
+class Wider(sklstruct.Architecture):
+    """An architecture with more outputs than it is asked for."""
+
+    def build(self, in_shape, n_outputs):
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(n_outputs + 3))
+
+
+@pytest.mark.parametrize(
+    "architecture, error, message",
+    [
+        (Wider(), ValueError, r"must have 10 outputs for each of 25 samples, got .* \(25, 13\)"),
+        (lambda *args: np.zeros(3), TypeError, "must build an nn.Module, got ndarray"),
+        (RFNN(widths=(4, 0)), ValueError, "widths of RFNN must be a sequence of integers"),
+        (lambda *args: nn.Flatten(2), ValueError, "must have 10 outputs"),
+    ],
+)
+def test_mistakes_in_an_architecture_are_named(architecture, error, message, digits):
+    X, y = (part[:100] for part in digits)
+    with pytest.raises(error, match=message):
+        StructuredClassifier(architecture=architecture, max_epochs=1).fit(X, y)
+
+
+FORKED = """
+import numpy as np
+from joblib import Parallel, delayed
+from sklstruct import RFNNClassifier
+
+def fitted(seed):
+    X = np.random.default_rng(0).normal(size=(20, 8, 8))
+    model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=seed, n_threads=2)
+    return model.fit(X, np.arange(20) % 2).predict_proba(X)
+
+before = fitted(0)  # its threads are not there in a child of this process
+children = Parallel(2, backend="multiprocessing", timeout=60)(map(delayed(fitted), [0, 0]))
+assert all(np.array_equal(before, child) for child in children)
+"""
+
+
+def test_a_child_of_a_process_that_has_trained_trains_too():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=120)

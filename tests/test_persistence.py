@@ -22,7 +22,6 @@ from sklstruct_rfnn.architecture import RFNN
 from skorch.callbacks import Callback
 
 from sklstruct import (
-    PCASVC,
     LinearStackClassifier,
     NiftiVolumes,
     RFNNClassifier,

@@ -11,7 +11,7 @@ from torch import nn
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import BATCH_NORM, DenseNetwork, FrameConv
-from sklstruct.params import SEQUENCE, param, real
+from sklstruct.params import WIDTHS, param, real
 from sklstruct.plugins import make_frame
 
 
@@ -42,7 +42,7 @@ class FrameFCN(Architecture):
     """
 
     frame: Any = param("gaussian", resolve=make_frame)
-    widths: Sequence[int] = param((32, 32, 32), SEQUENCE)
+    widths: Sequence[int] = param((32, 32, 32), WIDTHS)
     dropout: float = param(0.0, real(least=0, below=1))
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -60,8 +60,6 @@ class FrameFCN(Architecture):
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> DenseNetwork:
         """Return the network."""
         self.check_params()
-        if not self.widths:
-            raise ValueError("widths must hold the channels of at least one stage, got none.")
         ndim, channels = len(in_shape) - 1, pairwise([in_shape[0], *self.widths])
         stages = nn.Sequential()
         for (n_in, n_out), frame in zip(channels, self.frames(len(self.widths)), strict=True):

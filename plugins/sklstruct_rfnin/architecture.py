@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sklstruct import Architecture
 from sklstruct.layers import BATCH_NORM, CONV, MAX_POOL, Dropout, MeanNetwork
-from sklstruct.params import FLAG, SEQUENCE, one_of, param, real
+from sklstruct.params import FLAG, SEQUENCE, WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
 from .convolution import spatial_convolution
@@ -97,7 +97,7 @@ class RFNiN(Architecture):
 
     frame: Any = param("gaussian", resolve=make_frame)
     preset: str = param("small", one_of(*PRESETS))
-    widths: Sequence[int] | None = param(None, SEQUENCE | None)
+    widths: Sequence[int] | None = param(None, WIDTHS | None)
     strides: int | Sequence[int] | None = None
     pools: bool | Sequence[bool] | None = None
     mixing: bool | Sequence[bool] | None = None
@@ -117,8 +117,6 @@ class RFNiN(Architecture):
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> RFNiNNetwork:
         """Return the network."""
         net = self.in_force()
-        if not net.widths:
-            raise ValueError("widths must hold the channels of at least one group, got none.")
         n_groups, ndim = len(net.widths), len(in_shape) - 1
         step = sample_step(net.spacing, net.unit, ndim)
         stages, shape = nn.Sequential(), in_shape

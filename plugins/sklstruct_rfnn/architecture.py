@@ -12,7 +12,7 @@ from torch import nn
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, FrameConv, Network
-from sklstruct.params import SEQUENCE, one_of, param, real
+from sklstruct.params import WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
 SMALL = 4  # extents up to this are not pooled any further
@@ -86,7 +86,7 @@ class RFNN(Architecture):
 
     frame: Any = param("gaussian", resolve=make_frame)
     preset: str = param("modern", one_of("modern", "paper"))
-    widths: Sequence[int] | None = param(None, SEQUENCE | None)
+    widths: Sequence[int] | None = param(None, WIDTHS | None)
     norm: str | None = param(None, one_of("batch", "crossmap") | None)
     padding: str | Sequence[str] | None = None
     init: str | None = param(None, one_of("white", "uniform") | None)
@@ -99,8 +99,6 @@ class RFNN(Architecture):
         """Return the network."""
         net = self.in_force()
         widths, ndim, published = net.widths, len(in_shape) - 1, net.norm == "crossmap"
-        if not widths:
-            raise ValueError("widths must hold the channels of at least one stage, got none.")
         families = net.frames(len(widths))
         paddings = self.of_stages("padding", len(widths))
         stages, channels, extents = nn.Sequential(), in_shape[0], in_shape[1:]

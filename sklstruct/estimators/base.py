@@ -42,7 +42,7 @@ from ..plugins import register_carried, with_carried
 from ..training.augment import augmentation
 from ..training.batches import Samples
 from ..training.device import limited_threads, resolve_device, seeded_initialisation
-from ..training.net import make_net, train
+from ..training.net import is_callback, make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
@@ -65,6 +65,10 @@ RECIPE = {  # values of training parameters that neither the caller nor a preset
 STOPPED_EARLY = 0.3
 MAX_SEED = np.iinfo(np.int32).max
 THREADS = integer(1) | None
+CALLBACKS = Rule(
+    "a list of skorch callbacks",
+    lambda v: isinstance(v, list) and all(map(is_callback, v)),
+)
 
 
 class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
@@ -164,7 +168,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     validation_fraction: float = param(0.1, real(above=0, below=1), may_change=True)
     n_iter_no_change: int = param(10, integer(1), may_change=True)
     warm_start: bool = param(False, FLAG, may_change=True)
-    callbacks: list[Any] | None = param(None, instance_of("a list", list) | None, may_change=True)
+    callbacks: list[Any] | None = param(None, CALLBACKS | None, may_change=True)
     feature_layer: str | None = param(None, instance_of("a name", str) | None, may_change=True)
     device: str = param("auto", instance_of("the name of a device", str))
     n_threads: int | None = param(1, THREADS, may_change=True)
@@ -364,6 +368,8 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
     def _build(self, seed: int, device: str, plan: Plan) -> None:
         """Build the network for the samples and the targets at hand, and the net that trains it."""
         architecture = self._architecture()
+        if isinstance(architecture, Params):
+            architecture.check_params()
         dense = getattr(architecture, "dense", self._dense)  # of a function, it is not known
         if dense != self._dense:
             kind, other = ("maps", "") if self._dense else ("one output a sample", "Map")
@@ -382,8 +388,13 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             named_layer(network, self.feature_layer)  # known before a long training
         plan.prepare(network)
         self.n_parameters_ = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        n_classes = self.target_.n_outputs if isinstance(self.target_, Classes) else None
-        self.net_ = make_net(network, plan, n_classes=n_classes, device=device)
+        self.net_ = make_net(
+            network,
+            plan,
+            n_outputs=self.target_.n_outputs,
+            classifies=isinstance(self.target_, Classes),
+            device=device,
+        )
 
     def _data(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
         """Return what the net trains on."""

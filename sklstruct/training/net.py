@@ -58,8 +58,11 @@ def watched_interrupts() -> Iterator[list[int]]:
 class Net(NeuralNet):
     """A skorch net whose loss is an objective of the network, weighted by sample.
 
-    Its criterion is the objective; its optimiser follows a plan.
+    Its criterion is the objective; its optimiser follows a plan; ``n_outputs`` is what the network
+    must give.
     """
+
+    n_outputs: int
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Call a method of every callback; one that raises KeyboardInterrupt ends the training."""
@@ -100,6 +103,11 @@ class Net(NeuralNet):
                 f"The objective must return the loss of each sample, shape ({len(x)},), got shape "
                 f"{tuple(losses.shape)}."
             )
+        if seen and seen[-1].shape[:2] != (len(x), self.n_outputs):
+            raise ValueError(
+                f"The network must have {self.n_outputs} outputs for each of {len(x)} samples, got "
+                f"outputs of shape {tuple(seen[-1].shape)}."
+            )
         return {"loss": (losses * batch.weight).mean(), "y_pred": seen[-1] if seen else losses}
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Net:
@@ -130,21 +138,31 @@ class ClassifierNet(Net, NeuralNetClassifier):
     """A net whose outputs are logits of classes, which callbacks may score as such."""
 
 
-def make_net(network: nn.Module, plan: Plan, *, n_classes: int | None, device: str) -> Net:
+def is_callback(callback: Any) -> bool:
+    """Return whether a callback, or a pair of a name and one, is what skorch takes."""
+    callback = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
+    return hasattr(callback, "on_train_begin")
+
+
+def make_net(
+    network: nn.Module, plan: Plan, *, n_outputs: int, classifies: bool, device: str
+) -> Net:
     """Return the net that trains a network, ready to start.
 
     Parameters
     ----------
     network : nn.Module
     plan : Plan
-    n_classes : int or None
-        Number of classes, where outputs are logits.
+    n_outputs : int
+        Number of outputs of a sample, or of a place.
+    classifies : bool
+        Whether outputs are logits of classes, one a sample.
     device : str
     """
     classes: dict[str, Any] = {}
-    if n_classes is not None:
-        classes = {"classes": range(n_classes), "predict_nonlinearity": softmax}
-    return (ClassifierNet if classes else Net)(
+    if classifies:
+        classes = {"classes": range(n_outputs), "predict_nonlinearity": softmax}
+    net = (ClassifierNet if classes else Net)(
         network,
         criterion=nn.Module,  # each training has an objective of its own
         optimizer=plan,
@@ -156,6 +174,8 @@ def make_net(network: nn.Module, plan: Plan, *, n_classes: int | None, device: s
         verbose=0,
         **classes,
     ).initialize()
+    net.n_outputs = n_outputs
+    return net
 
 
 def softmax(logits: Tensor) -> Tensor:
