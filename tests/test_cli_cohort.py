@@ -184,6 +184,26 @@ def test_sites_are_left_out_one_after_the_other(succeed, blank):
     assert len(pd.read_csv("one/fits.csv")) == 1
 
 
+def test_a_subject_without_a_site_is_named_and_can_be_left_out(run):
+    table = Path("study/participants.tsv")
+    table.write_text(re.sub(r"(sub-0003.*)site\d", r"\1n/a", table.read_text()))
+    command = ["study", "--cohort", "study", "--target", "diagnosis", "--estimators", "svm"]
+    command += ["--leave-site-out", "--out", "results"]
+    status, out, err = run(*command)
+    assert (status, out, files()) == (1, "", ["study"])
+    listed = [line.split()[0] for line in err.splitlines()[1:-1]]
+    assert listed == ["sub-0003"]
+    assert "there is no site" in err
+    assert run(*command, "--leave-out-damaged")[0] == 0
+    left_out = pd.read_csv("results/left_out.csv")
+    assert left_out[["subject", "problem"]].to_numpy().tolist() == [
+        ["sub-0003", "there is no site"]
+    ]
+    status, out, err = run("cohort", "check", "study", "--site", "site")
+    assert (status, [line.split()[0] for line in out.splitlines()[1:]]) == (1, ["sub-0003"])
+    assert run("cohort", "check", "study")[0] == 0
+
+
 # fit, predict, score ------------------------------------------------------------------------
 
 
@@ -273,7 +293,10 @@ def test_a_machine_on_scans_is_kept_as_a_pickle_if_that_is_allowed(run, succeed)
 @pytest.mark.parametrize(
     "command, message",
     [
-        ("study --target a --estimators svm --out r", "one of the arguments --dataset/--data --cohort"),
+        (
+            "study --target a --estimators svm --out r",
+            "one of the arguments --dataset/--data --cohort",
+        ),
         ("study --dataset digits --cohort study --estimators svm --out r", "not allowed with"),
         ("study --dataset digits --estimators svm --out r", "with --dataset: --sizes"),
         ("study --cohort study --estimators svm --out r", "with --cohort: --target"),

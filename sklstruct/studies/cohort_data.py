@@ -64,8 +64,9 @@ class CohortData:
         random_state: int,
     ) -> Self:
         """Return the data, or raise an error that says what is wrong with it."""
-        y, groups = labelled("y", y), labelled("groups", groups)
-        sites = None if sites is None else labelled("sites", sites)
+        groups = labelled("groups", groups)
+        y = labelled("y", y, groups)
+        sites = None if sites is None else labelled("sites", sites, groups)
         check_lengths(X, y, groups, sites)
         check_classes(y, groups)
         splits = subject_splits(
