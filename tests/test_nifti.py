@@ -727,7 +727,7 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path, name):
 SOUND = nibabel.Nifti1Image(noise(), AFFINE).to_bytes()
 GIGABYTE = gzip.compress(bytes(2**24)) * 64  # of zeros, in a megabyte
 HOSTILE = {
-    "more behind": (gzip.compress(SOUND) + GIGABYTE, "4194304 bytes behind the last voxel"),
+    "more behind": (gzip.compress(SOUND) + GIGABYTE, "4194304 bytes or more behind the la"),
     "much before": (gzip.compress(patched(108, "<f", 1e9)(SOUND)) + GIGABYTE, "at byte 4194304 at"),
     "zeros": (GIGABYTE, "magic is missing"),
     "zeros as voxels": (

@@ -266,8 +266,11 @@ def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
             scaled = np.frombuffer(stored, header.dtype).astype(np.float64)
             part[:] = scaled * header.slope + header.intercept
     # The checksum of a compressed file comes at its end, which must not be a terabyte of nothing.
-    if isinstance(stream, gzip.GzipFile) and len(stream.read(BESIDE + 1)) > BESIDE:
-        raise ValueError(f"it goes on for more than {BESIDE} bytes behind the last voxel")
+    for _ in range(BESIDE // CHUNK):
+        if not stream.read(CHUNK):
+            break
+    else:
+        raise ValueError(f"it goes on for {BESIDE} bytes or more behind the last voxel")
     return values.reshape(header.grid.shape, order="F")
 
 
