@@ -99,6 +99,7 @@ class FrameConv(nn.Module):
         if ndim not in (None, frame.ndim):
             frame.build(ndim)  # which says that it cannot
         self.frame: Frame = frame
+        self.kernel_size = frame.support
         parts = {"same": 2, "full": 1}  # half the support, or all of it but one sample
         if padding in parts:
             self.padding = tuple((extent - 1) // parts[padding] for extent in frame.support)
@@ -210,13 +211,11 @@ class FrameConv(nn.Module):
 
     def to_dense(self) -> nn.Module:
         """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
-        names = ("in_channels", "out_channels", "stride", "padding", "padding_mode")
+        names = "in_channels", "out_channels", "kernel_size", "stride", "padding", "padding_mode"
         make: Any = CONV[self.frame.ndim]
-        conv = make(
-            **{name: getattr(self, name) for name in names},
-            kernel_size=self.frame.support,
-            bias=self.bias is not None,
-        ).to(self.weight)
+        conv = make(**{name: getattr(self, name) for name in names}, bias=self.bias is not None).to(
+            self.weight
+        )
         with torch.no_grad():
             conv.weight.copy_(self.kernel)
             if self.bias is not None:
