@@ -640,6 +640,12 @@ def test_the_paper_preset_is_the_published_network(digits):
     assert [(len(c.frame), c.frame.support[0]) for c in convs] == [(10, 11), (6, 7), (6, 7)]
     assert [c.padding[0] for c in convs] == [5, 6, 6]
     assert network.head.in_features == 3136
+    assert model.n_parameters_ == 64 * 10 + 2 * 64 * 64 * 6 + 3136 * 10  # and no biases
+    start = RFNN(preset="paper").build((1, 28, 28), 10)
+    assert start.head.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    coefficients = start.stages[1][0].weight.detach()  # learned as they are
+    assert torch.equal(coefficients, start.stages[1][0].coefficients)
+    assert coefficients.std().item() == pytest.approx(1 / np.sqrt(3), rel=0.05)
     plans = [RFNNClassifier(preset="paper")._plan(n) for n in (300, 1000, 60000)]
     assert [plan.max_epochs for plan in plans] == [1000, 300, 100]
     assert (plans[0].optimizer, plans[0].lr, plans[0].label_smoothing) == ("adadelta", 5, 0)
