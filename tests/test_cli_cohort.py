@@ -184,6 +184,44 @@ def test_sites_are_left_out_one_after_the_other(succeed, blank):
     assert len(pd.read_csv("one/fits.csv")) == 1
 
 
+@pytest.mark.filterwarnings("always:Every site")
+def test_the_positive_class_can_be_named_and_sites_that_are_labels_are_remarked(run, succeed):
+    table = Path("study/participants.tsv")
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    site, label = (rows[0].index(name) for name in ("site", "diagnosis"))
+    for row in rows[1:]:
+        row[site] = {"control": "here", "patient": "there"}[row[label]]
+    table.write_text("\n".join(map("\t".join, rows)) + "\n")
+    status, out, err = run(*STUDY, "--estimators", "svm", "--positive", "control", "--out", "r")
+    assert status == 0, err
+    assert "Every site has subjects of one diagnosis only" in err
+    assert "control is positive" in out
+    assert "The positive class is control: sens" in Path("r/report.html").read_text()
+    assert "control is positive" in succeed("show", "study", "r")
+    status, _, err = run(*STUDY, "--estimators", "svm", "--positive", "ill", "--out", "q")
+    assert (status, "--positive must be one of control, patient, got 'ill'" in err) == (1, True)
+
+
+def test_a_subject_without_a_site_is_named_and_can_be_left_out(run):
+    table = Path("study/participants.tsv")
+    table.write_text(re.sub(r"(sub-0003.*)site\d", r"\1n/a", table.read_text()))
+    command = ["study", "--cohort", "study", "--target", "diagnosis", "--estimators", "svm"]
+    command += ["--leave-site-out", "--out", "results"]
+    status, out, err = run(*command)
+    assert (status, out, files()) == (1, "", ["study"])
+    listed = [line.split()[0] for line in err.splitlines()[1:-1]]
+    assert listed == ["sub-0003"]
+    assert "there is no site" in err
+    assert run(*command, "--leave-out-damaged")[0] == 0
+    left_out = pd.read_csv("results/left_out.csv")
+    assert left_out[["subject", "problem"]].to_numpy().tolist() == [
+        ["sub-0003", "there is no site"]
+    ]
+    status, out, err = run("cohort", "check", "study", "--site", "site")
+    assert (status, [line.split()[0] for line in out.splitlines()[1:]]) == (1, ["sub-0003"])
+    assert run("cohort", "check", "study")[0] == 0
+
+
 # fit, predict, score ------------------------------------------------------------------------
 
 
@@ -211,6 +249,8 @@ def test_a_model_of_scans_goes_through_its_file_bit_by_bit(succeed, model):
     assert scores["balanced accuracy"] == f"{100 * np.mean(recalls):.2f} %"
     assert scores["specificity, of control"] == f"{100 * recalls[0]:.2f} %"
     assert scores["sensitivity, of patient"] == f"{100 * recalls[1]:.2f} %"
+    command = ["score", "--model", "model.skl", "--cohort", "study", "--target", "diagnosis"]
+    assert "sensitivity, of control" in succeed(*command, "--positive", "control")
     assert "NiftiVolumes(crop=True, mask='brain')" in succeed("show", "model", "model.skl")
 
 

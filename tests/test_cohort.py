@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import sys
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -302,6 +303,42 @@ def test_a_bad_table_is_refused_with_its_line(content, message, bids):
     with pytest.raises(ValueError, match=message) as caught:
         Cohort.from_bids(bids, "sex")
     assert str(bids / "participants.tsv") in str(caught.value)
+
+
+def grow(path):
+    path.touch()
+    os.truncate(path, 2**40)  # which takes no room on the disk
+
+
+HOSTILE = {
+    "endless": (lambda path: path.symlink_to("/dev/zero"), "must be a file"),
+    "pipe": (os.mkfifo, "must be a file"),
+    "folder": (Path.mkdir, "must be a file"),
+    "vast": (grow, "at most 67108864 bytes"),
+    "lines": (b"participant_id\n" + b"a\n" * 2**19, "at most .* 524288 lines"),
+    "columns": (b"participant_id" + b"\ta" * 2**14, "and 16384 columns"),
+    "ragged": (b"participant_id\n" + b"\t" * 2**20, "line 2: there must be 1 cells"),
+    "long cell": (b"participant_id\n" + b"a" * 2**20, "line 2: field larger than field limit"),
+    "long name": (b"a" * 2**20 + b"\nb", "line 1: field larger"),
+    "quotes": (b'participant_id\n"' + b'""' * 2**16, "line 2: .*must have its partner"),
+    "other lines": (b"participant_id\nsub-1\x0c\x1c\x85\n", "line 2: the text must be in UTF-8"),
+    "overlong": (b"participant_id\n\xc0\xaf..\n", "line 2: the text must be in UTF-8"),
+    "surrogate": (b"participant_id\n\xed\xa0\x80\n", "line 2: the text must be in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("flaw", HOSTILE)
+def test_hostile_tables_are_refused_before_they_take_memory(flaw, bids):
+    make, message = HOSTILE[flaw]
+    tsv = bids / "participants.tsv"
+    tsv.unlink()
+    tsv.write_bytes(make) if isinstance(make, bytes) else make(tsv)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"participants\.tsv.*{message}"):
+        Cohort.from_bids(bids)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**28
 
 
 def test_an_absent_table_is_named(tmp_path):

@@ -24,7 +24,9 @@ from sklearn.svm import SVC
 from sklstruct.io.nifti.estimator import NiftiVolumes
 from sklstruct.io.simulate import simulate_cohort
 from sklstruct.studies import CohortResults, cohort_data, cohort_study, limited_data, subject_splits
+from sklstruct.studies.cohort_text import format_cohort_summary
 from sklstruct.studies.draws import estimator_seed
+from sklstruct.studies.metrics import score_fits
 
 TIMES = ["fit_seconds", "predict_seconds"]
 FILES = ["fits.csv", "left_out.csv", "predictions.csv", "study.json"]
@@ -186,6 +188,33 @@ def test_random_labels_give_chance_where_a_split_of_scans_cheats():
     assert abs(recalls.mean() - 0.5) < 4 * deviation < 0.2
 
 
+def test_a_search_that_parts_scans_of_a_subject_is_warned_of():
+    X, y, groups = data()
+    search = GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=3)
+    options = {"n_repeats": 1, "progress": False}
+    for estimator in (search, make_pipeline(StandardScaler(), search)):
+        with pytest.warns(UserWarning, match="'a' splits the scans of a subject .* cv=3"):
+            cohort_study({"a": estimator}, X, y, groups, **options)
+    cohort_study({"a": search}, X, y, np.arange(24), **options)  # one scan each: nothing to part
+
+
+def test_the_positive_class_is_the_one_that_is_named(tmp_path):
+    X, y, groups = data()
+    options = {"n_repeats": 3, "progress": False}
+    last = cohort_study({"svm": SVC()}, X, y, groups, **options)
+    results = cohort_study({"svm": SVC()}, X, y, groups, positive="a", out=tmp_path, **options)
+    assert last.classes.tolist() == ["a", "c"]
+    assert results.classes.tolist() == CohortResults.read(tmp_path).classes.tolist() == ["c", "a"]
+    assert "a is positive" in format_cohort_summary(results)
+    one, other = score_fits(last), score_fits(results)
+    np.testing.assert_array_equal(one["sensitivity"], other["specificity"])
+    recall = results.predictions.query("label == 'a' and repeat == 0").eval("label == predicted")
+    assert other["sensitivity"][0] == recall.mean()
+    np.testing.assert_array_equal(one["auc"], other["auc"])
+    with pytest.raises(ValueError, match="positive must be one of two classes, got 'b' of"):
+        cohort_study({"svm": SVC()}, X, y, groups, positive="b", **options)
+
+
 def test_a_site_is_left_out(diary):
     sites = np.repeat(["north", "south", "west"], 8)
     results = study(diary, sites=sites)
@@ -269,7 +298,10 @@ def test_scores_are_probabilities_or_decision_values(n_classes):
 
 def test_the_table_is_the_same_for_any_number_of_jobs(tmp_path):
     X, y, groups = data()
-    search = GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 10]}, cv=2)
+    by_subject = StratifiedGroupKFold(2)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 10]}, cv=by_subject
+    )
     estimators = {"search": search, "lr": LogisticRegression()}
     options = {"n_repeats": 3, "progress": False}
     alone = cohort_study(estimators, X, y, groups, **options)
@@ -372,15 +404,16 @@ def test_another_study_in_the_same_folder_is_refused(diary, tmp_path):
     before = contents(out)
     X, y, groups = data()
     changed = X.copy()
-    changed[3, 1] += 1e-9
+    changed[3, 1] += 1e-9  # of the scan named 3
     options = {"n_repeats": 3, "progress": False, "out": out}
     for samples, labels, subjects in [
         (changed, y, groups),
         (X, np.where(y == "a", "c", "a"), groups),
         (X, y, np.char.add(groups, "x")),
     ]:
-        with pytest.raises(ValueError, match=r"study\.json describes another .* data sha256 was"):
+        with pytest.raises(ValueError, match=r"study\.json describes another .* sha256") as caught:
             cohort_study(models(diary), samples, labels, subjects, **options)
+        assert (samples is changed) == str(caught.value).endswith("Changed since: 3.")
     with pytest.raises(ValueError, match="random_state was 0 and is 1"):
         study(diary, out=out, random_state=1)
     with pytest.raises(ValueError, match=r"data test_size was 0\.25 and is 0\.5"):
@@ -561,11 +594,16 @@ def test_an_image_that_cannot_be_read_is_named(cohort):
         ({"y": ["b"] * 2 + ["a"] * 22}, r"got \{'a': 11, 'b': 1\}"),
         ({"y": ["b"] + ["a"] * 23}, r"got \{'a': 12, 'b': 1\}"),
         ({"y": [None] + ["a"] * 23}, "y must have no missing values, got 1"),
+        ({"y": ["a", "a", None] + ["b"] * 21}, "y must have no missing values, got 1, of sub-01."),
+        (
+            {"sites": ["s"] * 10 + [None] * 2 + ["t"] * 12},
+            "sites must have no missing values, got 2, of sub-05",
+        ),
         ({"groups": ["s", "t"] * 6}, r"as many scans each, got \[24, 24, 12\]"),
         ({"groups": [np.nan] * 24}, "groups must have no missing values"),
         ({"X": np.zeros((3, 2))}, r"as many scans each, got \[3, 24, 24\]"),
         ({"X": "scans/*.nii"}, r"X must have one path a scan, got 'scans/\*\.nii' for all"),
-        ({"X": ["scan.nii"] * 23 + [1]}, "X must hold paths, but entry 23 is 1"),
+        ({"X": ["scan.nii"] * 23 + [1]}, "X must hold paths or images, but entry 23 is 1"),
         ({"X": ["missing.nii"] * 24}, r"missing\.nii"),
         ({"sites": ["s", "t"]}, r"got \[24, 24, 24, 2\]"),
         ({"sites": ["s", "t"] * 12}, "for each of 20 repeats"),

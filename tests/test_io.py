@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import zipfile
 
 import numpy as np
@@ -194,6 +195,47 @@ def test_what_is_no_npz_is_refused(tmp_path):
     for name in ("single.npy", "text.npz", "other.npz"):
         with pytest.raises(ValueError, match=name):
             load_dataset(tmp_path / name)
+
+
+def member(claim, content=b"", version=b"\x01\x00"):
+    """Return an array file that claims what it likes."""
+    header = claim.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header + content
+
+
+def claiming(shape="(4, 2)", descr="'<f8'"):
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+ZEROS = bytes(2**20)
+HOSTILE = {
+    "bomb": ({"X": member(claiming("(30, 1048576)", "'u1'"), 30 * ZEROS)}, "would become 314"),
+    "bombs": ({k: member(claiming(), 15 * ZEROS) for k in ("X", "y")}, "would become 314"),
+    "vast": ({"X": member(claiming("(100000000000, 1000)"))}, ""),
+    "vast dtype": ({"X": member(claiming("(4, 4)", "'V2000000000'"))}, ""),
+    "negative": ({"X": member(claiming("(-4, 2)"), bytes(64))}, ""),
+    "empty type": ({"X": member(claiming("(4, 2)", "'U0'"))}, "real numbers"),
+    "pickle": ({"X": member(claiming(descr="'|O'"), b"cos\nsystem\n")}, "Object arrays"),
+    "fields": ({"X": member(claiming(descr="[('a', '|O')]"), bytes(64))}, "Object arrays"),
+    "code": ({"X": member("__import__('os')")}, "malformed"),
+    "deep": ({"X": member("(" * 90)}, ""),
+    "short": ({"X": member(claiming(), bytes(8))}, "EOF"),
+    "version": ({"X": member(claiming(), bytes(64), b"\x09\x00")}, "version"),
+    "no array": ({"X": ZEROS, "y": ZEROS}, "magic"),
+}
+
+
+@pytest.mark.parametrize("flaw", HOSTILE)
+def test_hostile_archives_are_refused_before_they_take_memory(flaw, tmp_path, monkeypatch):
+    monkeypatch.setattr("sklstruct.io.npz.SMALL", 2**22)
+    members, message = HOSTILE[flaw]
+    with zipfile.ZipFile(tmp_path / "some.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, content in {"y": member(claiming("(4,)"), bytes(32)), **members}.items():
+            archive.writestr(f"{key}.npy", content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=rf"some\.npz.*{message}"):
+        read_npz(tmp_path / "some.npz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**14  # kilobytes
 
 
 # ------------------------------------------------------------------------------ by name

@@ -16,10 +16,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
+from sklstruct_rfnin.architecture import RFNiN
 from torch import nn
 
 from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
 from sklstruct.estimators.persistence import save_model
+from sklstruct.frames import Pixels
 from sklstruct.inspection import (
     MapDisplay,
     class_activation_map,
@@ -27,9 +29,11 @@ from sklstruct.inspection import (
     occlusion_map,
     write_maps,
 )
+from sklstruct.inspection.attribution import lattice
 from sklstruct.inspection.maps import mean_volume
 from sklstruct.io.nifti import read_volume
 from sklstruct.io.simulate import simulate_cohort
+from sklstruct.layers import FrameConv
 
 FAST = {"max_epochs": 1, "batch_size": 4, "random_state": 0, "device": "cpu"}
 SHAPE = (9, 8, 7)
@@ -210,6 +214,48 @@ def test_places_of_a_strided_layer_lie_where_they_belong(shape):
         index = np.minimum(np.arange(extent), (extent - 1) // 4 * 4)  # constant past the last
         along = np.moveaxis(class_activation_map(model, X, label), 1 + axis, -1)
         np.testing.assert_allclose(along, np.broadcast_to(index, along.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("extent, averaged", [(24, 1), (40, 2), (70, 4)])
+@pytest.mark.parametrize("at", [0.3, 0.6])
+def test_a_blob_comes_back_where_it_is(extent, averaged, at):
+    """Whatever is averaged before the first group: its places lie in the middle of what is."""
+    architecture = RFNiN(widths=(1,), strides=1, mixing=False, pools=False, largest=32)
+    model, _ = fitted(architecture, shape=(extent, 8, 9), standardize=False)
+    network = model.net_.module_
+    with torch.no_grad():
+        group = network.stages.group1.parts["spatial"]
+        group.norm.reset_parameters()
+        group.conv.weight.zero_()[0, 0, 0] = 1  # a Gaussian
+        network.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
+    assert lattice(network)[0] == averaged
+    place, width = at * extent, extent / 18
+    blob = np.exp(-((np.arange(extent) - place) ** 2) / 2 / width**2).reshape(-1, 1, 1)
+    profile = class_activation_map(model, np.broadcast_to(blob, (1, extent, 8, 9)))[0, :, 4, 4]
+    assert profile @ np.arange(extent) / profile.sum() == pytest.approx(place, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "layers, stride, first",
+    [
+        ([nn.AvgPool1d(4, ceil_mode=True), nn.Conv1d(1, 1, 3, 2, padding=1)], 8, 1.5),
+        ([nn.Conv1d(1, 1, 4, padding=1), nn.MaxPool1d(2)], 2, 1.0),
+        ([FrameConv(1, 1, Pixels(5), ndim=1, padding="full"), nn.MaxPool1d(3, 2, 1)], 2, -2.0),
+        ([nn.Conv1d(1, 1, 3, dilation=2), nn.Conv1d(1, 1, 3, stride=3, padding="valid")], 3, 3.0),
+    ],
+)
+def test_places_lie_in_the_middle_of_what_they_see(layers, stride, first):
+    """Found by what moves them: the centre of the samples with a gradient."""
+    network = nn.Sequential(*layers).double()
+    for parameter in network.parameters():
+        nn.init.ones_(parameter)
+    x = torch.linspace(0, 1, 48, dtype=torch.float64).requires_grad_()
+    out = network(x[None, None])[0, 0]
+    seen = [torch.autograd.grad(out[k], x, retain_graph=True)[0].nonzero() for k in (2, 3)]
+    if not any(isinstance(layer, nn.MaxPool1d) for layer in layers):
+        centres = [(of.min() + of.max()).item() / 2 for of in seen]
+        assert centres == [first + stride * 2, first + stride * 3]
+    assert lattice(network) == (stride, first)
 
 
 def test_what_cannot_be_explained_is_said():

@@ -725,6 +725,40 @@ def test_an_absurd_size_is_refused_before_memory_is_taken(tmp_path, name):
 
 
 SOUND = nibabel.Nifti1Image(noise(), AFFINE).to_bytes()
+GIGABYTE = gzip.compress(bytes(2**24)) * 64  # of zeros, in a megabyte
+HOSTILE = {
+    "more behind": (gzip.compress(SOUND) + GIGABYTE, "4194304 bytes or more behind the la"),
+    "much before": (gzip.compress(patched(108, "<f", 1e9)(SOUND)) + GIGABYTE, "at byte 4194304 at"),
+    "zeros": (GIGABYTE, "magic is missing"),
+    "zeros as voxels": (
+        gzip.compress(patched(40, "<4h", 3, 32000, 32000, 1)(SOUND)) + 4 * GIGABYTE,
+        "take 4096000000",
+    ),
+    "more than any file": (
+        gzip.compress(patched(40, "<8h", 7, *[32767] * 3, *[1] * 4)(SOUND)) + GIGABYTE,
+        "can hold",
+    ),
+    "many axes": (gzip.compress(patched(40, "<8h", 7, *[32767] * 7)(SOUND)), "three axes"),
+    "no axes": (gzip.compress(patched(40, "<8h", 0, *[1] * 7)(SOUND)), "three axes"),
+    "axes without end": (gzip.compress(patched(40, "<8h", 32767, *[1] * 7)(SOUND)), "flawed"),
+    "nested": (gzip.compress(gzip.compress(SOUND)), "magic is missing"),
+    "a name without end": (b"\x1f\x8b\x08\x08" + b"a" * 2**18, "end-of-stream"),
+    "unknown method": (b"\x1f\x8b\x09" + gzip.compress(SOUND)[3:], "method"),
+    "empty members": (gzip.compress(b"") * 1000, "first 0 bytes"),
+    "infinite place": (gzip.compress(patched(SFORM + 12, "<f", np.inf)(SOUND)), "finite"),
+}
+
+
+@pytest.mark.parametrize("flaw", HOSTILE)
+def test_hostile_files_are_refused_before_they_take_memory(tmp_path, flaw):
+    content, message = HOSTILE[flaw]
+    path = tmp_path / "flawed.nii.gz"
+    path.write_bytes(content)
+    tracemalloc.start()
+    expect_flaw(path, message)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**25
 
 
 @given(st.integers(0, 351), st.binary(min_size=1, max_size=12), st.booleans())

@@ -5,12 +5,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 from sklstruct_rfnin.architecture import RFNiN
 from sklstruct_rfnn.architecture import RFNN
 from sklstruct_scattering.net import ScatteringNet
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from sklstruct import RFNNClassifier
+from sklstruct import (
+    PCASVC,
+    RFNNClassifier,
+    ScatteringLinear,
+    ScatteringPCAClassifier,
+    VoxelRidge,
+)
 from sklstruct.layers.network import Linear
+from sklstruct.training import one_blas_thread
 from sklstruct.training.prediction import run_in_pieces
 
 # of the largest output: some units in the last place
@@ -26,6 +35,10 @@ ARCHITECTURES = [
     RFNiN(widths=(5, 6)),
     ScatteringNet(J=1, L=2, width=5),
 ]
+
+
+def limits():
+    return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
 
 
 def predictions(network, X):
@@ -53,3 +66,28 @@ def test_autocast_around_a_prediction_does_not_change_it():
     wanted = model.predict_proba(X)
     with torch.autocast("cpu", torch.bfloat16):
         np.testing.assert_array_equal(model.predict_proba(X), wanted)
+
+
+@pytest.mark.parametrize("cls", [ScatteringLinear, ScatteringPCAClassifier, VoxelRidge, PCASVC])
+def test_threads_of_blas_change_no_bit(cls):
+    X, y = load_digits(return_X_y=True)
+    images, y = np.kron(X[:300].reshape(-1, 8, 8), np.ones((2, 2))) + 0.1, y[:300] % 2
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            model = cls(random_state=0).fit(images, y)
+            values = getattr(model, "decision_function", model.predict)(images)
+            assert limits() == {threads}  # as before
+        found.append(values)
+    np.testing.assert_array_equal(*found)
+
+
+def test_threads_side_by_side_share_the_limit_of_blas():
+    """The first one to come out does not end it, and the last one leaves what was before."""
+
+    with threadpool_limits(2, user_api="blas"):
+        with one_blas_thread():
+            with one_blas_thread():
+                assert limits() == {1}
+            assert limits() == {1}
+        assert limits() == {2}

@@ -81,7 +81,12 @@ def test_pairs_may_be_lists_and_arrays(pair):
     assert torch.equal(coefficients(seen), coefficients(Scattering(2, LINE, Q=(4, 2))))
 
 
-@pytest.mark.parametrize("Q", [[1, 2, 3], np.array([1, 0]), np.float64(2), "11", (True, 1)])
+def test_one_number_in_brackets_is_that_number():
+    seen, wanted = (coefficients(Scattering(2, LINE, Q=Q)) for Q in ((4,), 4))
+    assert torch.equal(seen, wanted)
+
+
+@pytest.mark.parametrize("Q", [(), [1, 2, 3], np.array([1, 0]), np.float64(2), "11", (True, 1)])
 def test_what_is_no_number_of_wavelets_is_named(Q):
     with pytest.raises(ValueError, match="Q must be an integer of at least 1"):
         Scattering(2, LINE, Q=Q)

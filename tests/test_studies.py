@@ -1,5 +1,6 @@
 """Limited-data studies: the draws, what is on disk whenever a study stops, and the numbers."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -245,6 +246,16 @@ def test_parameters_that_cannot_be_used_are_known_before_anything_is_fitted(diar
             limited_data(estimators, *data, sizes=[9], n_draws=1, progress=False)
         assert caught.value.__notes__ == ["Raised by the parameters of the estimator 'b'."]
         assert not (diary / "diary").exists()
+
+
+def test_a_full_disk_is_named(diary, data, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*out/study\.json") as caught:
+        study(diary, data, out=tmp_path / "out")
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_a_folder_has_one_study_at_a_time_and_says_whose(diary, data, tmp_path):

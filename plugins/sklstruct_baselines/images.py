@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.estimators import SampleReader, channels_first, like_samples
 from sklstruct.params import FLAG, one_of, param, real
+from sklstruct.training import one_blas_thread
 
 from .duals import Array
 from .linear import LinearModel
@@ -44,6 +45,7 @@ class ImageModel(LinearModel, SampleReader):
     smoothing: float | str | None = param(1.0, real(above=0) | one_of("cv") | None)
     standardize: bool = param(True, FLAG)
 
+    @one_blas_thread()
     def fit(
         self,
         X: Any,
@@ -88,6 +90,7 @@ class ImageModel(LinearModel, SampleReader):
         self.coef_ = like_samples(self.coef_, self.layout_, self.sample_shape_)
         return self
 
+    @one_blas_thread()
     def _of_samples(self, X: Any) -> Array:
         """Return the outputs, (n, n_outputs); what is lazy is read some samples at a time."""
         check_is_fitted(self)

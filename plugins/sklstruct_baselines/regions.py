@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.io import OfRegions, RegionMeans
+from sklstruct.training import one_blas_thread
 
 from .duals import Array
 from .linear import LinearSVC
@@ -42,6 +43,7 @@ class RegionSVC(OfRegions, LinearSVC):
     >>> model.region_weights()  # doctest: +SKIP
     """
 
+    @one_blas_thread()
     def fit(
         self,
         X: Any,
@@ -99,6 +101,7 @@ class RegionSVC(OfRegions, LinearSVC):
         table = {"label": self.region_labels_, "name": self.regions_.region_names_}
         return pd.DataFrame(table | dict(zip(pairs, self.coef_, strict=True)))
 
+    @one_blas_thread()
     def _values(self, X: Any) -> Array:
         check_is_fitted(self)
         return smallest_margins(self._outputs(self.regions_.transform(X), self.coef_))

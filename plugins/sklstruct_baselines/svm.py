@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklstruct.estimators import best_temperature, distinct_rows, held_out_values
 from sklstruct.params import one_of, param, real
+from sklstruct.training import one_blas_thread
 
 from .pairs import PairwiseSVC, smallest_margins
 
@@ -68,6 +69,7 @@ class PixelSVC(PairwiseSVC):
 
     storable: ClassVar[bool] = False  # libsvm trusts the arrays of a machine with its memory
 
+    @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the machine, then the temperature of its probabilities.
 
@@ -114,6 +116,7 @@ class PixelSVC(PairwiseSVC):
         self.n_parameters_ = self.svc_.dual_coef_.size + self.svc_.intercept_.size
         return self
 
+    @one_blas_thread()
     def _values(self, X: Any) -> Array:
         check_is_fitted(self)
         X = validate_data(self, X, allow_nd=True, dtype=np.float64, reset=False)

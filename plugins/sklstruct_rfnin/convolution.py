@@ -95,7 +95,8 @@ class FreeAtomsConv(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
-        self.n_atoms, self.support = n_atoms, support
+        self.n_atoms, self.kernel_size = n_atoms, support
+        self.padding = tuple(extent // 2 for extent in support)
         self.atoms = nn.Parameter(torch.randn(n_atoms, *support) / prod(support) ** 0.5)
         he = (2 / (in_channels * n_atoms)) ** 0.5
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, n_atoms) * he)
@@ -107,10 +108,9 @@ class FreeAtomsConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, *spatial) to (n, out_channels, *spatial_out)."""
-        padding = tuple(extent // 2 for extent in self.support)
-        return convolve(x, self.kernel, None, stride=self.stride, padding=padding)
+        return convolve(x, self.kernel, None, stride=self.stride, padding=self.padding)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""
-        extents = "x".join(map(str, self.support))
+        extents = "x".join(map(str, self.kernel_size))
         return f"{self.in_channels}, {self.out_channels}, {self.n_atoms} free atoms on {extents}"

@@ -63,7 +63,7 @@ def facts(layer: Any, ndim: int) -> tuple[str, int, tuple[int, ...], int]:
         atoms = pairs if frame.name == "pixel" else len(frame)
         return frame.name, atoms, frame.support, layer.stride
     if isinstance(layer, FreeAtomsConv):
-        return "free", layer.n_atoms, layer.support, layer.stride
+        return "free", layer.n_atoms, layer.kernel_size, layer.stride
     if isinstance(layer, nn.AvgPool3d):
         step: Any = layer.kernel_size
         return "average", 0, (step,) * ndim, step

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 
 from sklstruct import Architecture
@@ -64,16 +63,20 @@ class RFNN(Architecture):
     preset : {"modern", "paper"}, default="modern"
         Where parameters come from that are None, those of the training too.  "modern": batch
         norm, AdamW and one cycle of the learning rate.  "paper": as published in 2016 for MNIST,
-        with supports of 11, 7 and 7, cross-channel normalisation, full padding, uniform
-        coefficients, and Adadelta for epochs that depend on the number of samples.
+        with supports of 11, 7 and 7, cross-channel normalisation, full padding, no biases,
+        uniform coefficients of the atoms as they are, and Adadelta for epochs that depend on the
+        number of samples.  Other than published, samples are standardised, not divided by 255,
+        and the learning rate falls with every batch, not with every epoch.
     widths : sequence of int, default=None
         Channels of each stage; (64, 64, 64).
     norm : {"batch", "crossmap"}, default=None
-        Batch norm before the rectifier; or normalisation across 9 channels after the pooling.
+        Batch norm before the rectifier; or normalisation across 9 channels after the pooling, as
+        published, and no biases.
     padding : str or sequence of str, default=None
         Of every convolution, or one for each stage; see ``FrameConv``.
     init : {"white", "uniform"}, default=None
-        First coefficients: see ``FrameConv``, or uniform in [-1, 1].
+        First coefficients: see ``FrameConv``; or, as published, uniform in [-1, 1], of atoms that
+        are learned as they are and not at unit norm, and a linear layer of deviation 0.01.
     dropout, head_dropout : float, default=None
         After every stage but the last, and before the linear layer; 0.2 and 0.7 (regressors in
         "modern": 0 and 0.2, as values suffer from heavy dropout).
@@ -98,7 +101,8 @@ class RFNN(Architecture):
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> Network:
         """Return the network."""
         net = self.in_force()
-        widths, ndim, published = net.widths, len(in_shape) - 1, net.norm == "crossmap"
+        widths, ndim = net.widths, len(in_shape) - 1
+        published, uniform = net.norm == "crossmap", net.init == "uniform"
         families = net.frames(len(widths))
         paddings = self.of_stages("padding", len(widths))
         stages, channels, extents = nn.Sequential(), in_shape[0], in_shape[1:]
@@ -106,10 +110,10 @@ class RFNN(Architecture):
             zip(widths, families, paddings, strict=True), start=1
         ):
             # batch norm has a bias of its own
-            conv = FrameConv(channels, width, family, ndim=ndim, padding=padding, bias=published)
-            if net.init == "uniform" and conv.frame.name != "pixel":  # free kernels start as ever
-                with torch.no_grad():
-                    conv.weight.uniform_(-1, 1).mul_(conv.norms)
+            options: dict[str, Any] = {"padding": padding, "bias": False, "unit_norm": not uniform}
+            conv = FrameConv(channels, width, family, ndim=ndim, **options)
+            if uniform and conv.frame.name != "pixel":  # free kernels start as ever
+                nn.init.uniform_(conv.weight, -1, 1)
             # As published the window has to fit without padding, which thin samples need.
             room = [int(extent < 3) if published else 1 for extent in extents]
             pool = [MAX_POOL[ndim](3, stride=2, padding=tuple(room))] * (max(extents) > SMALL)
@@ -126,5 +130,8 @@ class RFNN(Architecture):
                     (e + 2 * p - 3) // 2 + 1 for e, p in zip(extents, room, strict=True)
                 )
             channels = width
-        n_features = channels * prod(extents)
-        return Network(in_shape, n_outputs, stages, dropout=net.head_dropout, n_features=n_features)
+        options = {"dropout": net.head_dropout, "n_features": channels * prod(extents)}
+        network = Network(in_shape, n_outputs, stages, bias=not published, **options)
+        if uniform:
+            nn.init.normal_(network.head.weight, std=0.01)
+        return network

@@ -26,7 +26,7 @@ def are_counts(values: Any) -> bool:
     return is_several(values) and all(map(COUNT.holds, values))
 
 
-OCTAVES = COUNT | Rule("a pair of these", lambda v: are_counts(v) and len(v) == 2)
+OCTAVES = COUNT | Rule("one or two of these", lambda v: are_counts(v) and 1 <= len(v) <= 2)
 SHAPE = Rule("1 to 3 positive integers", lambda v: are_counts(v) and 1 <= len(v) <= 3)
 IMAGE = Rule("the two extents of images", lambda v: are_counts(v) and len(v) == 2)
 VOLUME = Rule("the three extents of volumes", lambda v: are_counts(v) and len(v) == 3)

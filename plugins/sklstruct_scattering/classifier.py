@@ -20,6 +20,7 @@ from sklstruct.estimators import (
     held_out_values,
 )
 from sklstruct.params import FLAG, param
+from sklstruct.training import one_blas_thread
 
 from .checks import COUNT
 from .scaling import PathScaling
@@ -89,6 +90,7 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
     def _head(self, candidates: list[Any]) -> Head:
         """Return a head for these values."""
 
+    @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from samples and their classes.
 
@@ -159,6 +161,7 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
         best, temperature = best_candidate(values, codes[rows], weight[rows])
         return candidates[best], temperature
 
+    @one_blas_thread()
     def _values(self, X: Any) -> Array:
         """Return the decision values, shape (n, n_classes)."""
         check_is_fitted(self)

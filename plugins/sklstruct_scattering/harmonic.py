@@ -73,6 +73,12 @@ class HarmonicScattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a wavelet wider than the volume.
 
+    Notes
+    -----
+    Coefficients are those of Kymatio 0.3 for even extents.  Along an odd one Kymatio takes each
+    frequency for the next lower one, so that its filters are not centred and constants are not
+    passed as such; here frequencies are right for any extent.
+
     References
     ----------
     M. Eickenberg, G. Exarchakis, M. Hirn, S. Mallat and L. Thiry. Solid harmonic wavelet

@@ -265,7 +265,7 @@ class Scattering(nn.Module):
     def _bank(self) -> Bank:
         if len(self.shape) == 1:
             # Moduli are smooth: above first order one wavelet to the octave is enough.
-            per_octave = (self.Q, 1) if isinstance(self.Q, int) else self.Q
+            per_octave = (self.Q, 1) if isinstance(self.Q, int) else (*self.Q, 1)[:2]
             return line_bank(*self.padded_shape, self.J, per_octave, self.T or 2**self.J)
         bank = plane_bank if len(self.shape) == 2 else space_bank
         return bank(self.padded_shape, self.J, self.L)

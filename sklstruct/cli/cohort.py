@@ -27,6 +27,7 @@ def add_check(actions: Commands) -> None:
     parser = add_command(actions, "check", check, purpose, example)
     parser.add_argument("folder", metavar="FOLDER", help=FOLDER)
     parser.add_argument("--target", metavar="COLUMN", help="column that must have a label each")
+    parser.add_argument("--site", metavar="COLUMN", help="column that must have a site each")
     add_scan_options(parser.add_argument)
 
 
@@ -35,7 +36,8 @@ def check(args: argparse.Namespace) -> None:
     from ..io.cohort import in_lines
 
     # Not without_problems, which stops where there are some: here they are what is asked for.
-    cohort = open_cohort(args, args.folder, args.target).check(leave_out=True)
+    cohort = open_cohort(args, args.folder, args.target)
+    cohort = cohort.check(leave_out=True, need_site=args.site is not None)
     if cohort.report.empty:
         print(cohort)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ def add_cohort(ways: Ways) -> None:
     )
     way.add("--leave-site-out", action="store_true", default=False, help=purpose)
     way.add("--site", metavar="COLUMN", help="column with the sites, site if left out")
+    purpose = "class of two that sensitivity is about, the last one in sorted order if left out"
+    way.add("--positive", metavar="LABEL", help=purpose)
     purpose = "estimator that the others are compared with, the first one if left out"
     way.add("--baseline", metavar="LABEL", help=purpose)
     add_scans(way.add)
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
     # A wrong column is known from the table; reading all scans may take an hour.
     check_columns(cohort, args)
     cohort = without_problems(cohort, args)
+    warn_of_sites(cohort, args.target)
     sites = cohort.sites if args.leave_site_out else None
     if volumes["grid"] == "first":  # of the cohort, so that all splits have the same volumes
         grid = read_grid(cohort.X[0])
@@ -93,6 +97,7 @@ def run(args: argparse.Namespace) -> None:
         out=args.out,
         left_out=cohort.report,
         target=args.target,
+        positive=positive_of(cohort.y, args.positive),
     )
     report(results, args.out, args.baseline)
 
@@ -104,8 +109,10 @@ def check_columns(cohort: Cohort, args: argparse.Namespace) -> None:
     from ..studies.cohort_data import check_classes
 
     table = cohort.table
+    labels = np.array(table[args.target].tolist())
     try:
-        check_classes(np.array(table[args.target].tolist()), np.array(table["participant_id"]))
+        check_classes(labels, np.array(table["participant_id"]))
+        positive_of(labels, args.positive)
     except ValueError as error:
         raise ValueError(f"--target {args.target} names no classes to study: {error}") from error
     if args.leave_site_out and cohort.site not in table:
@@ -113,6 +120,27 @@ def check_columns(cohort: Cohort, args: argparse.Namespace) -> None:
         raise ValueError(
             f"{args.cohort}/participants.tsv has no column {cohort.site!r}: --site names the one "
             f"with the sites. Columns: {columns}."
+        )
+
+
+def positive_of(labels: Any, text: str | None) -> Any:
+    """Return the label that a text means."""
+    known = {str(label): label for label in sorted({*labels.tolist()})}
+    if text is not None and text not in known:
+        raise ValueError(f"--positive must be one of {', '.join(known)}, got {text!r}.")
+    return None if text is None else known[text]
+
+
+def warn_of_sites(cohort: Cohort, target: str) -> None:
+    """Warn if sites tell labels apart, so that a model of sites would look like one of labels."""
+    if cohort.site not in cohort.table or cohort.site == target:
+        return
+    labels = cohort.table.groupby(cohort.site)[target].nunique()
+    if len(labels) > 1 and (labels == 1).all():
+        warnings.warn(
+            f"Every {cohort.site} has subjects of one {target} only: whatever tells the sites "
+            "apart, as a scanner does, tells the labels apart.",
+            stacklevel=2,
         )
 
 

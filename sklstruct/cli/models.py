@@ -110,6 +110,8 @@ def add_score(commands: Commands) -> None:
     add_target(way.add)
     add_scans(way.add)
     add_model(parser)
+    purpose = "class of two that sensitivity is about, the last one in sorted order if left out"
+    parser.add_argument("--positive", metavar="LABEL", help=purpose)
 
 
 def fit(args: argparse.Namespace) -> None:
@@ -176,7 +178,7 @@ def score(args: argparse.Namespace) -> None:
     """Print how good the predictions of a model are."""
     model = read_fitted(args)
     samples = read(args, labelled=True)
-    scores = scores_of(*volumes_of(model, samples.X), samples.y)
+    scores = scores_of(*volumes_of(model, samples.X), samples.y, args.positive)
     print(aligned([("data", samples.words), *scores.items()]))
 
 

@@ -58,7 +58,8 @@ def without_problems(cohort: Cohort, args: argparse.Namespace) -> Cohort:
 
     The problems are listed on standard error, whether their scans are left out or not.
     """
-    cohort = cohort.check(leave_out=args.leave_out_damaged)
+    need_site = getattr(args, "leave_site_out", False)
+    cohort = cohort.check(leave_out=args.leave_out_damaged, need_site=need_site)
     if cohort.report.empty:
         return cohort
     print(listed(cohort), file=sys.stderr)  # standard output may be a table of predictions

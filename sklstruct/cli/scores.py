@@ -7,14 +7,27 @@ from typing import Any
 SHOWN = 5  # labels in a message
 
 
-def scores_of(model: Any, X: Any, y: Any) -> dict[str, str]:
-    """Return how good the predictions of a classifier or a regressor are."""
+def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[str, str]:
+    """Return how good the predictions of a classifier or a regressor are.
+
+    Parameters
+    ----------
+    model : fitted estimator
+    X, y : array-like
+    positive : str, default=None
+        The class of two that sensitivity is about; None is the last one.
+
+    Raises
+    ------
+    ValueError
+        If labels are not what the model has learned, or there is no such class of two.
+    """
     from sklearn.base import is_classifier
     from sklearn.metrics import r2_score, root_mean_squared_error
 
     check_labels(model, y)
     if is_classifier(model):
-        return class_scores(model, X, y)
+        return class_scores(model, X, y, positive)
     predicted = model.predict(X)
     return {
         "R2": f"{r2_score(y, predicted):.4f}",
@@ -40,7 +53,7 @@ def check_labels(model: Any, y: Any) -> None:
         )
 
 
-def class_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
+def class_scores(model: Any, X: Any, y: Any, positive: str | None) -> dict[str, str]:
     """Return how good predicted classes are."""
     from ..studies.limited_data import score
 
@@ -51,8 +64,11 @@ def class_scores(model: Any, X: Any, y: Any) -> dict[str, str]:
         "accuracy": scores["accuracy"],
         "balanced accuracy": scores["balanced_accuracy"],
     }
-    if len(model.classes_) == 2:  # of which the last one is positive
-        for name, label in zip(("specificity", "sensitivity"), model.classes_, strict=True):
+    classes = sorted(model.classes_.tolist(), key=lambda label: str(label) == positive)
+    if positive is not None and (len(classes) != 2 or str(classes[-1]) != positive):
+        raise ValueError(f"--positive must be one of two classes, got {positive!r} of {classes}.")
+    if len(classes) == 2:  # of which the last one is positive
+        for name, label in zip(("specificity", "sensitivity"), classes, strict=True):
             if label in y:
                 shown[f"{name}, of {label}"] = (predicted[y == label] == label).mean()
     percent = {name: f"{100 * share:.2f} %" for name, share in shown.items()}

@@ -41,7 +41,12 @@ from ..params import (
 from ..plugins import register_carried, with_carried
 from ..training.augment import augmentation
 from ..training.batches import Samples
-from ..training.device import limited_threads, resolve_device, seeded_initialisation
+from ..training.device import (
+    limited_threads,
+    one_blas_thread,
+    resolve_device,
+    seeded_initialisation,
+)
 from ..training.net import is_callback, make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
@@ -378,7 +383,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
                 f"{type(architecture).__name__} does not: see Structured{other}Classifier."
             )
         build = getattr(architecture, "build", architecture)
-        with seeded_initialisation(int(seed)), limited_threads(self.n_threads):
+        with seeded_initialisation(int(seed)), limited_threads(self.n_threads), one_blas_thread():
             network = build(self.in_shape_, self.target_.n_outputs)
             if not isinstance(network, nn.Module):
                 name = getattr(architecture, "__name__", type(architecture).__name__)

@@ -7,7 +7,6 @@ where there are two classes, else the logit of a class, or a value that a regres
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -129,8 +128,9 @@ def class_activation_map(
     ----------
     estimator : fitted network estimator
         Its network must have ``class_activations(x)``, which returns :math:`m_p` of all
-        outputs, (n, n_outputs, \*places).  The first place lies on the first sample, and the
-        next ones as far apart as the strides of the layers, one after another, say.
+        outputs, (n, n_outputs, \*places).  Places lie in the middle of what they see: as far
+        apart as the strides of the layers, one after another, say, the first one on the first
+        sample unless supports are even, or not padded by half.
     X : array-like, shape (n, ...)
         Samples of the shape that ``fit`` had.
     target : label or int, default=None
@@ -170,7 +170,7 @@ def class_activation_map(
         return torch.einsum("no...,no->n...", activations, weights)
 
     coarse = estimator._run(estimator._read(X, reset=False), explain)
-    strides = np.broadcast_to(stride_of(module), len(spatial)).tolist()
+    strides, firsts = (np.broadcast_to(each, len(spatial)).tolist() for each in lattice(module))
     for length, n_places, stride in zip(spatial, coarse.shape[1:], strides, strict=True):
         # Strides say where places lie only if no layer has lost some at the border.
         if (length - 1) // stride + 1 != n_places:
@@ -178,7 +178,8 @@ def class_activation_map(
                 f"A stride of {stride} on {length} samples must give {(length - 1) // stride + 1} "
                 f"class activations, got {n_places}."
             )
-    places = [np.arange(length) / stride for length, stride in zip(spatial, strides, strict=True)]
+    axes = zip(spatial, strides, firsts, strict=True)
+    places = [(np.arange(length) - first) / stride for length, stride, first in axes]
     grid = np.meshgrid(*places, indexing="ij")
     # Past the last place nothing is known, and the map stays as it is there.
     options: dict[str, Any] = {"output": np.float32, "order": 1, "mode": "nearest"}
@@ -207,9 +208,20 @@ def output_weights(estimator: Any, target: Any) -> Callable[[Tensor], Tensor]:
     return weigh
 
 
-def stride_of(module: nn.Module) -> Any:
-    """Return the stride that a module has, or its parts have one after another."""
-    own = getattr(module, "stride", None)
-    if own is not None:
-        return np.array(own)
-    return reduce(np.multiply, map(stride_of, module.children()), np.array(1))
+def lattice(module: nn.Module) -> tuple[Any, Any]:
+    """Return how far apart the places of what a module gives are, and where the first one is.
+
+    Both are in samples of what it is given; of parts one after another, from the first on.
+    """
+    if (stride := getattr(module, "stride", None)) is None:
+        stride, first = np.array(1), np.array(0.0)
+        for own_stride, own_first in map(lattice, module.children()):
+            stride, first = stride * own_stride, first + stride * own_first
+        return stride, first
+    size, padding, dilation = (
+        getattr(module, name, usual)
+        for name, usual in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+    )
+    reach = np.multiply(dilation, np.array(size) - 1)
+    padding = {"same": reach // 2, "valid": 0}[padding] if isinstance(padding, str) else padding
+    return np.array(stride), reach / 2 - np.array(padding)

@@ -148,9 +148,12 @@ def scores_section(found: Findings) -> Html:
         notes.append(without_intervals(found.results))
     if len(found.results.classes) == 2:
         negative, positive = found.results.classes
+        # Whoever has chosen it knows why it is.
+        chosen = found.results.description.get("positive") is not None
+        why = "" if chosen else ", the last one in sorted order"
         notes.append(
-            f"The positive class is {positive}, the last one in sorted order: sensitivity is the "
-            f"share of {positive} that is recognised, specificity that of {negative}."
+            f"The positive class is {positive}{why}: sensitivity is the share of {positive} that "
+            f"is recognised, specificity that of {negative}."
         )
     fits = found.results.fits
     others = fits.loc[~fits["probabilities"].astype(bool), "estimator"].unique()

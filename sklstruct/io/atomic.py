@@ -71,8 +71,10 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         elif temporary.exists():
             temporary.unlink()
-        if isinstance(error, OSError) and error.filename == str(temporary):  # unknown to the caller
-            raise OSError(error.errno, f"Cannot write: {error.strerror}", str(path)) from error
+        # What is unknown to the caller, or has no name at all, as where no space is left.
+        if isinstance(error, OSError) and error.filename in (str(temporary), None):
+            reason = error.strerror or error
+            raise OSError(error.errno, f"Cannot write: {reason}", str(path)) from error
         raise
 
 

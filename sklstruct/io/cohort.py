@@ -205,7 +205,7 @@ class Cohort:
 
     # What is wrong ------------------------------------------------------------------------
 
-    def check(self, leave_out: bool = False) -> Self:
+    def check(self, leave_out: bool = False, *, need_site: bool = False) -> Self:
         """Read all images and return the cohort with a report of everything that is wrong.
 
         Damaged images are found, and images with the same voxels under different names: which
@@ -217,11 +217,20 @@ class Cohort:
         ----------
         leave_out : bool, default=False
             Whether to go on without the scans that have problems; the report lists them still.
+        need_site : bool, default=False
+            Whether scans of unknown site have a problem, as where whole sites are left out.
 
         Returns
         -------
         cohort : Cohort
+
+        Raises
+        ------
+        ValueError
+            If sites are needed, and the table has no such column.
         """
+        if need_site and self.site not in self.table:
+            raise ValueError(f"The cohort {self.name!r} has no column {self.site!r} with sites.")
         flaws: dict[str, str] = {}
         same: dict[str, list[str]] = defaultdict(list)
         noted: list[Problem] = []
@@ -238,6 +247,9 @@ class Cohort:
             for path in twins if len(twins) > 1 else ():
                 others = in_words(other for other in twins if other != path)
                 flaws[path] = f"the voxels are those of {others}"
+        if need_site:
+            unknown = self.table.loc[self.table[self.site].isna(), IMAGE]
+            flaws |= dict.fromkeys(unknown.tolist(), f"there is no {self.site}") | flaws
         subjects = self.table.set_index(IMAGE)[SUBJECT]
         found = as_report([Problem(subjects[path], path, flaw) for path, flaw in flaws.items()])
         notes = as_report(noted).rename(columns={"problem": "note"})

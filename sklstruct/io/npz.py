@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
-from numpy.lib.npyio import NpzFile
+from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from .dataset import Dataset
 
+SMALL = 2**28  # bytes of arrays that any file may become
+GROWTH = 20  # how many times its size a file may become
 KEYS = (("X", "y"), ("X_train", "y_train"))
 
 
@@ -54,7 +57,20 @@ def read_arrays(path: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
     # np.load takes what is no zip archive for a pickle, and tells its user to allow it.
     with open(path, "rb") as stream:
         try:
-            archive = NpzFile(stream, allow_pickle=False)
-            return {key: archive[key] for key in archive.files if key in keys}
+            archive = ZipFile(stream)
+            found = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            found = {key: info for key, info in found.items() if key in keys}
+            # A megabyte of zeros can stand for a gigabyte; data seldom grow tenfold.
+            stored, taken = path.stat().st_size, sum(info.file_size for info in found.values())
+            if taken > max(SMALL, GROWTH * stored):
+                raise ValueError(
+                    f"its {stored} bytes would become {taken}, more than {GROWTH} times as many; "
+                    "where that is right, save it without compression"
+                )
+            arrays = {}
+            for key, info in found.items():
+                with archive.open(info) as member:
+                    arrays[key] = read_array(member, allow_pickle=False)
+            return arrays
         except Exception as error:  # zip, decompressors and headers fail in their own ways
             raise ValueError(f"{path} is not a sound .npz file of plain arrays: {error}") from error

@@ -1,7 +1,7 @@
 """The table of a cohort, read so that nothing is guessed."""
 
 import csv
-import io
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +13,7 @@ SUBJECT, SESSION = "participant_id", "session_id"
 Row = dict[str, str | None]
 Rows = dict[int, Row]
 
+MAX_BYTES, MAX_LINES, MAX_COLUMNS = 2**26, 2**19, 2**14  # beyond those of any cohort
 MISSING = {"", "n/a", "N/A", "NA", "NaN", "nan"}
 
 
@@ -41,22 +42,11 @@ def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Row
         If it is no such table; the message names file and line.
     """
     # pandas would guess types, take "NA" as it likes and not say on which line a row breaks.
-    stored = path.read_bytes()
-    try:
-        text = stored.decode("utf-8-sig")  # spreadsheets put a mark in front
-        place = stored.find(b"\0")  # as in UTF-16, or where the file is no text
-    except UnicodeDecodeError as error:
-        place = error.start
-    if place >= 0:
-        line = stored.count(b"\n", 0, place) + 1
-        raise ValueError(
-            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{stored[place]:02x}."
-        )
     numbered = []
     # One line at a time: a lone quotation mark would swallow all rows up to the next one.
-    for line, content in enumerate(io.StringIO(text, newline=None), 1):
+    for line, content in enumerate(re.split(r"\r\n?|\n", read_text(path)), 1):
         try:
-            cells = next(csv.reader([content.rstrip("\n")], delimiter="\t", strict=True), [])
+            cells = next(csv.reader([content], delimiter="\t", strict=True), [])
         except csv.Error as error:
             hint = ", a quotation mark must have its partner on the line" * ('"' in content)
             raise ValueError(f"{path}, line {line}: {error}{hint}.") from error
@@ -78,6 +68,32 @@ def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Row
         values = (None if cell in MISSING else cell for cell in cells)
         rows[line] = {SESSION: None, **dict(zip(header, values, strict=True))}
     return rows
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a table, or raise a ValueError if it is none or larger than any."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} must be a file.")
+    with open(path, "rb") as stream:
+        stored = stream.read(MAX_BYTES + 1)  # not all at once, it may have no end
+    n_lines, n_columns = stored.count(b"\n") + 1, stored.partition(b"\n")[0].count(b"\t") + 1
+    if len(stored) > MAX_BYTES or n_lines > MAX_LINES or n_columns > MAX_COLUMNS:
+        raise ValueError(
+            f"{path} must be a table of at most {MAX_BYTES} bytes, {MAX_LINES} lines and "
+            f"{MAX_COLUMNS} columns, got {len(stored)} bytes or more, {n_lines} lines and "
+            f"{n_columns} columns."
+        )
+    try:
+        text = stored.decode("utf-8-sig")  # spreadsheets put a mark in front
+        place = stored.find(b"\0")  # as in UTF-16, or where the file is no text
+    except UnicodeDecodeError as error:
+        place = error.start
+    if place >= 0:
+        line = stored.count(b"\n", 0, place) + 1
+        raise ValueError(
+            f"{path}, line {line}: the text must be in UTF-8, got the byte 0x{stored[place]:02x}."
+        )
+    return text
 
 
 def check_header(where: str, header: list[str], target: str | None, key: str) -> None:

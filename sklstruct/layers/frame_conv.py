@@ -53,6 +53,8 @@ class FrameConv(nn.Module):
     padding_mode : {"zeros", "reflect", "replicate", "circular"}, default="zeros"
     bias : bool, default=True
         Whether to add a learned bias to every output channel.
+    unit_norm : bool, default=True
+        Whether the weights are those of the atoms of unit norm; if not, they are the coefficients.
     method : {"auto", "compose", "filter"}, default="auto"
         "compose" builds the kernels and convolves once; "filter" correlates the input with
         the atoms, axis by axis (they must be separable), and mixes the responses.  Both give
@@ -84,6 +86,7 @@ class FrameConv(nn.Module):
         padding: str | int = "same",
         padding_mode: str = "zeros",
         bias: bool = True,
+        unit_norm: bool = True,
         method: str = "auto",
     ) -> None:
         super().__init__()
@@ -99,12 +102,13 @@ class FrameConv(nn.Module):
         if ndim not in (None, frame.ndim):
             frame.build(ndim)  # which says that it cannot
         self.frame: Frame = frame
+        self.kernel_size = frame.support
         parts = {"same": 2, "full": 1}  # half the support, or all of it but one sample
         if padding in parts:
             self.padding = tuple((extent - 1) // parts[padding] for extent in frame.support)
         else:
             self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
-        self.padding_mode, self.method = padding_mode, method
+        self.padding_mode, self.unit_norm, self.method = padding_mode, unit_norm, method
         if frame.factors is None and method == "filter":
             raise ValueError(
                 f"method='filter' needs separable atoms, but those of the frame {frame.name!r} "
@@ -142,13 +146,16 @@ class FrameConv(nn.Module):
         with torch.no_grad():
             # of one precision, so that equal seeds give equal layers whatever torch's default is
             draws = torch.randn(self.weight.shape, dtype=torch.float32, device=self.weight.device)
-            self.weight.copy_(draws @ (mixing * (2 / energy).sqrt()).to(draws))
+            white = draws @ (mixing * (2 / energy).sqrt()).to(draws)
+            self.weight.copy_(
+                white if self.unit_norm else white / torch.from_numpy(norms).to(white)
+            )
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def _atoms(self) -> dict[str, Array]:
-        """Return norms and unit atoms in double precision."""
-        norms = self.frame.norms
+        """Return in double precision the atoms, and the norms that they were divided by."""
+        norms = self.frame.norms if self.unit_norm else np.ones(len(self.frame))
         return {
             "norms": norms,
             "basis": self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim),
@@ -210,13 +217,11 @@ class FrameConv(nn.Module):
 
     def to_dense(self) -> nn.Module:
         """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
-        names = ("in_channels", "out_channels", "stride", "padding", "padding_mode")
+        names = "in_channels", "out_channels", "kernel_size", "stride", "padding", "padding_mode"
         make: Any = CONV[self.frame.ndim]
-        conv = make(
-            **{name: getattr(self, name) for name in names},
-            kernel_size=self.frame.support,
-            bias=self.bias is not None,
-        ).to(self.weight)
+        conv = make(**{name: getattr(self, name) for name in names}, bias=self.bias is not None).to(
+            self.weight
+        )
         with torch.no_grad():
             conv.weight.copy_(self.kernel)
             if self.bias is not None:

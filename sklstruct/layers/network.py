@@ -30,6 +30,8 @@ class Network(nn.Module):
         Of the features, before the head.
     n_features : int, default=None
         Number of features; None counts those of a sample of zeros.
+    bias : bool, default=True
+        Whether the head has one.
     """
 
     def __init__(
@@ -41,12 +43,13 @@ class Network(nn.Module):
         pool: nn.Module | None = None,
         dropout: float = 0.0,
         n_features: int | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.stages = stages
         self.pool = nn.Flatten() if pool is None else pool
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(n_features or self._count_features(in_shape), n_outputs)
+        self.head = nn.Linear(n_features or self._count_features(in_shape), n_outputs, bias)
 
     @torch.no_grad()
     def _count_features(self, in_shape: tuple[int, ...]) -> int:

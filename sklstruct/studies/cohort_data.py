@@ -24,6 +24,7 @@ from .tables import Row
 Array = NDArray[Any]
 Indices = NDArray[np.intp]
 
+MARK = 12  # letters of a fingerprint that tells one scan from another
 LABEL_TYPES = {"U": "str", "b": "bool", "i": "int64", "u": "int64", "f": "float64"}  # of labels
 
 
@@ -64,8 +65,9 @@ class CohortData:
         random_state: int,
     ) -> Self:
         """Return the data, or raise an error that says what is wrong with it."""
-        y, groups = labelled("y", y), labelled("groups", groups)
-        sites = None if sites is None else labelled("sites", sites)
+        groups = labelled("groups", groups)
+        y = labelled("y", y, groups)
+        sites = None if sites is None else labelled("sites", sites, groups)
         check_lengths(X, y, groups, sites)
         check_classes(y, groups)
         splits = subject_splits(
@@ -132,6 +134,21 @@ class CohortData:
         return [fingerprint(np.asarray(safe_indexing(self.X, row))) for row in rows]
 
     @property
+    def marks(self) -> dict[str, str]:
+        """Short fingerprints by scan of all that the study knows about it."""
+        sites = self.groups if self.sites is None else self.sites
+        rows = zip(self.names, self._contents, self.y, self.groups, sites, strict=True)
+        return {name: fingerprint(np.array([*map(str, row)]))[:MARK] for name, *row in rows}
+
+    @cached_property
+    def _contents(self) -> list[str]:
+        """Fingerprints of voxels and grids, not of names: a folder may move."""
+        if not self.has_paths:
+            return self.digests
+        grids = (fingerprint(read_grid(path).affine) for path in self.X)
+        return [voxels + grid for voxels, grid in zip(self.digests, grids, strict=True)]
+
+    @property
     def names(self) -> list[str]:
         """The paths, or the numbers of the rows."""
         return list(self.X) if self.has_paths else [str(row) for row in range(len(self.y))]
@@ -164,17 +181,13 @@ class CohortData:
         n_subjects = len(np.unique(self.groups))
         share = TEST_SHARE if self.test_size is None else self.test_size
         share = share / n_subjects if isinstance(share, Integral) else share
-        contents = self.digests
-        if self.has_paths:  # voxels and grids, not names: a folder may move
-            grids = (fingerprint(read_grid(path).affine) for path in self.X)
-            contents = [voxels + grid for voxels, grid in zip(contents, grids, strict=True)]
         return {
             "n_scans": len(self.y),
             "n_subjects": n_subjects,
             "classes": self.classes.tolist(),
             "test_size": float(share) if self.sites is None else None,
             "held_out": "subjects" if self.sites is None else "sites",
-            "sha256": fingerprint(np.array(contents), self.y, self.groups, self.sites),
+            "sha256": fingerprint(np.array(self._contents), self.y, self.groups, self.sites),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +76,7 @@ class CohortResults:
         its probability, or the value of the decision function, which for two classes is
         -d and d.
     classes : ndarray, shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; of two, the last one is positive, as the study says.
     target : str
         What the labels say.
     left_out : DataFrame
@@ -126,7 +127,9 @@ class CohortResults:
     ) -> Self:
         """Return the results of some fits."""
         predictions, fits = layout.frames(done)
-        classes, target = np.array(description["data"]["classes"]), description["target"]
+        labels, target = description["data"]["classes"], description["target"]
+        # Of two the last one is positive, everywhere.
+        classes = np.array(sorted(labels, key=lambda label: label == description.get("positive")))
         return cls(fits, predictions, classes, target, left_out, description)
 
 
@@ -144,6 +147,7 @@ def cohort_study(
     out: str | os.PathLike[str] | None = None,
     left_out: pd.DataFrame | None = None,
     target: str = "label",
+    positive: Any = None,
     progress: bool = True,
 ) -> CohortResults:
     """Fit classifiers on part of the subjects, again and again, and predict the others.
@@ -189,6 +193,9 @@ def cohort_study(
         report of a cohort; kept with the results.
     target : str, default="label"
         What the labels say, for the report.
+    positive : label, default=None
+        The class of two that sensitivity, AUC and calibration are about; None is the last one in
+        sorted order, as everywhere in scikit-learn.
     progress : bool, default=True
         Whether to show a progress bar on standard error.
 
@@ -220,8 +227,15 @@ def cohort_study(
         X, y, groups, sites, n_repeats=n_repeats, test_size=test_size, random_state=random_state
     )
     description = describe(
-        data.describe(), estimators, int(random_state), target=target, n_repeats=int(n_repeats)
+        data.describe(),
+        estimators,
+        int(random_state),
+        target=target,
+        n_repeats=int(n_repeats),
+        positive=check_positive(positive, data.classes),
+        scans=data.marks,
     )
+    warn_of_searches(estimators, data)
     layout = layout_of(data.classes)
     # Repeat by repeat: a study that is stopped early has compared all estimators on some splits.
     by_repeat = [(label, repeat) for repeat, label in product(range(n_repeats), estimators)]
@@ -246,6 +260,29 @@ def check_classifiers(estimators: Mapping[str, Any]) -> None:
             raise TypeError(
                 f"estimators[{label!r}] must have predict_proba or decision_function, got "
                 f"{estimator!r}."
+            )
+
+
+def check_positive(positive: Any, classes: NDArray[Any]) -> Any:
+    """Return the positive class as JSON can hold it, or raise a ValueError if there is none."""
+    if positive is not None and (len(classes) != 2 or positive not in classes.tolist()):
+        raise ValueError(
+            f"positive must be one of two classes, got {positive!r} of {classes.tolist()}."
+        )
+    return None if positive is None else classes[classes == positive][0].item()
+
+
+def warn_of_searches(estimators: Mapping[str, Any], data: CohortData) -> None:
+    """Warn of estimators that hold out scans of subjects whose other scans they learn from."""
+    if len(np.unique(data.groups)) == len(data.groups):
+        return
+    for label, estimator in estimators.items():
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        if hasattr(last, "cv") and not group_params(estimator, data.groups):
+            warnings.warn(
+                f"The estimator {label!r} splits the scans of a subject in its own validation: its "
+                f"cv={last.cv!r} does not take groups, as StratifiedGroupKFold does.",
+                stacklevel=3,
             )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sklearn.base import clone
 
+from ..io.leakage import named
 from .data import fingerprint
 
 LIBRARIES = ("sklstruct", "numpy", "scipy", "scikit-learn", "pandas", "joblib", "torch", "skorch")
@@ -98,7 +99,9 @@ def merge(old: Description, new: Description, path: Path) -> Description:
         if before.get(name) != now.get(name)
     ]
     if wrong:
-        raise ValueError(f"{path} describes another study: {'; '.join(wrong)}.")
+        raise ValueError(
+            f"{path} describes another study: {'; '.join(wrong)}.{changed_scans(old, new)}"
+        )
     environments = old["environments"]
     return {
         **old,
@@ -107,6 +110,16 @@ def merge(old: Description, new: Description, path: Path) -> Description:
         **{name: add(old[name], new[name]) for name, add in GROWING.items() if name in new},
         "environments": environments + [e for e in new["environments"] if e not in environments],
     }
+
+
+def changed_scans(old: Description, new: Description) -> str:
+    """Return which scans are others than they were, "" if that is not known."""
+    before, now = old.get("scans", {}), new.get("scans", {})
+    changed = []
+    if len(before) == len(now):  # in their order, as folders may move
+        marks = zip(before.values(), now.items(), strict=True)
+        changed = [name for mark, (name, other) in marks if mark != other]
+    return f"  Changed since: {named(changed)}" if changed else ""
 
 
 def must_agree(description: Description, labels: list[str]) -> dict[str, Any]:

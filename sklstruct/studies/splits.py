@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
+from ..io.leakage import named
+
 Indices = NDArray[np.intp]
 
 TEST_SHARE = 0.25
@@ -64,7 +66,8 @@ def subject_splits(
         side, there are fewer sites than repeats, or a part lacks a class when a site is left
         out.
     """
-    y, groups = labelled("y", y), labelled("groups", groups)
+    groups = labelled("groups", groups)
+    y = labelled("y", y, groups)
     check_consistent_length(y, groups)
     check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
     check_scalar(random_state, "random_state", Integral, min_val=0)
@@ -73,7 +76,7 @@ def subject_splits(
     if sites is not None:
         if test_size is not None:
             raise ValueError(f"test_size must be None where sites are left out, got {test_size!r}.")
-        sites = labelled("sites", sites)
+        sites = labelled("sites", sites, groups)
         check_consistent_length(y, sites)
         return site_splits(strata, subject_of, sites, n_repeats, random_state)
     # StratifiedGroupKFold and StratifiedShuffleSplit draw anew when a repeat is added or rows are
@@ -84,14 +87,17 @@ def subject_splits(
     return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
 
 
-def labelled(name: str, values: ArrayLike) -> NDArray[Any]:
-    """Return one value a scan, none of them missing."""
+def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Return one value a scan, none of them missing; an error names subjects that lack theirs."""
     if values is None:
         raise ValueError(f"{name} must have a value for each scan, got None.")
     column = column_or_1d(np.asarray(values))
     missing = pd.isna(column)
     if missing.any():
-        raise ValueError(f"{name} must have no missing values, got {np.count_nonzero(missing)}.")
+        number, of = np.count_nonzero(missing), ""
+        if groups is not None and len(groups) == len(missing):
+            of = f", of {named(dict.fromkeys(map(str, groups[missing]))).removesuffix('.')}"
+        raise ValueError(f"{name} must have no missing values, got {number}{of}.")
     return np.array(column.tolist())
 
 

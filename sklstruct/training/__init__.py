@@ -8,6 +8,7 @@ was learned.
 from .augment import Augment as Augment
 from .batches import Batch as Batch
 from .device import limited_threads as limited_threads
+from .device import one_blas_thread as one_blas_thread
 from .device import resolve_device as resolve_device
 from .objectives import Auxiliary as Auxiliary
 from .objectives import CrossEntropy as CrossEntropy

@@ -20,6 +20,7 @@ Source = StrPath | SpatialImage  # a file, or what nibabel has in memory
 
 MAX_BYTES = 2**31
 CHUNK = 2**15  # voxels that are converted at a time
+BESIDE = 2**22  # bytes before and behind the voxels that are read at most
 GZIP_START = b"\x1f\x8b"
 GZIP_RATIO = 1032  # no compressed byte stands for more than so many
 HEADER_SIZE = 540  # of the longer of the two versions
@@ -226,6 +227,8 @@ def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
             f"{header.offset} to byte {header.end}, but the file can hold {capacity} at most: "
             "it is truncated or its header is damaged"
         )
+    if header.offset > BESIDE:
+        raise ValueError(f"voxels must start at byte {BESIDE} at most, not at {header.offset}")
     check_size(shape, header.dtype, max_bytes)
     return header
 
@@ -262,8 +265,12 @@ def read_values(stream: IO[bytes], header: VolumeHeader) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):  # found later, where it is named
             scaled = np.frombuffer(stored, header.dtype).astype(np.float64)
             part[:] = scaled * header.slope + header.intercept
-    while stream.read(CHUNK):  # the checksum of a compressed file comes at its end
-        pass
+    # The checksum of a compressed file comes at its end, which must not be a terabyte of nothing.
+    for _ in range(BESIDE // CHUNK):
+        if not stream.read(CHUNK):
+            break
+    else:
+        raise ValueError(f"it goes on for {BESIDE} bytes or more behind the last voxel")
     return values.reshape(header.grid.shape, order="F")
 
 

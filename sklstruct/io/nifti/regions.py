@@ -1,6 +1,7 @@
 """Paths of NIfTI files to one number for each region of an atlas, the scikit-learn way."""
 
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ...params import MAPPING, instance_of, one_of, param
+from ..participants import read_text
 from .estimator import NiftiVolumes
 from .file import MAX_BYTES, Source, StrPath, naming, read_volume
 from .grid import Array, Grid, resample
@@ -204,7 +206,8 @@ def read_names(path: StrPath) -> dict[int, str]:
         If there is no such table, or something else in it; the message names it.
     """
     try:
-        table = pd.read_csv(path, sep="\t" if Path(path).suffix == ".tsv" else ",")
+        text = StringIO(read_text(Path(path)))
+        table = pd.read_csv(text, sep="\t" if Path(path).suffix == ".tsv" else ",")
         return dict(zip(table["index"].astype(int).tolist(), table["name"], strict=True))
     except (KeyError, ValueError) as error:
         raise ValueError(
