@@ -1,4 +1,6 @@
-"""The names of scikit-learn that are private there: all that may break with its next version."""
+"""The names of scikit-learn that are private or new there: all that may be missing in a version."""
+
+from typing import Any
 
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -6,10 +8,24 @@ from sklearn.utils.validation import _check_feature_names_in as check_feature_na
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands for what is not there: no callback can be set."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Return a method as it is."""
+        return method
+
+
 __all__ = [
     "BaseSearchCV",
+    "CallbackSupportMixin",
     "check_feature_names_in",
     "check_sample_weight",
     "num_samples",
     "safe_indexing",
+    "with_callbacks",
 ]

@@ -6,11 +6,14 @@ import signal
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, EpochScoring
 from torch import nn
 
@@ -339,3 +342,38 @@ def test_only_networks_that_have_one_give_an_inverse(digits):
     bare = trained(digits, lambda *shape: nn.Sequential(nn.Flatten(), nn.Linear(64, shape[1])))
     with pytest.raises(ValueError, match=r"no features\(x\).*feature_layer"):
         bare.transform(digits[0])
+
+
+@pytest.fixture
+def monitors():
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has it since 1.9")
+    return callback.ScoringMonitor
+
+
+def test_callbacks_of_scikit_learn_see_every_epoch(monitors):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:60].reshape(-1, 8, 8), y[:60] % 3
+    monitor = monitors(scoring="accuracy")
+    model = RFNNClassifier(widths=(4,), max_epochs=3, random_state=0).set_callbacks(monitor)
+    plain = clone(model).set_callbacks().fit(X, y)
+    model.fit(X, y)
+    assert np.array_equal(model.predict_proba(X), plain.predict_proba(X))
+    rows = pd.DataFrame(monitor.get_logs().data)
+    epochs = rows[rows["task_name"] == "epoch"]
+    assert epochs["task_id"].tolist() == [0, 1, 2]
+    assert epochs["accuracy"].iloc[-1] == model.score(X, y) == rows["accuracy"].iloc[-1]
+    search = GridSearchCV(
+        model.set_callbacks(monitors(scoring="accuracy")), {"lr": [0.01, 0.1]}, cv=2
+    )
+    runs = search.fit(X, y).estimator._skl_callbacks[0].get_logs("all")
+    assert sum(row["task_name"] == "epoch" for run in runs for row in run.data) == 3 * (2 * 2 + 1)
+
+
+def test_a_callback_of_scikit_learn_may_end_a_training(monitors):
+    class Enough(monitors):
+        def on_fit_task_end(self, estimator, context, **kwargs):
+            return context.task_name == "epoch" and context.task_id == 1
+
+    X = np.random.default_rng(0).normal(size=(20, 8, 8))
+    model = RFNNClassifier(widths=(4,), max_epochs=9).set_callbacks(Enough(scoring="accuracy"))
+    assert model.fit(X, np.arange(20) % 2).n_iter_ == 2

@@ -24,7 +24,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..architecture import make_architecture
-from ..compat import check_feature_names_in, check_sample_weight
+from ..compat import (
+    CallbackSupportMixin,
+    check_feature_names_in,
+    check_sample_weight,
+    with_callbacks,
+)
 from ..params import (
     FLAG,
     SEED,
@@ -52,6 +57,7 @@ from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
+from ..training.tasks import EpochTasks
 from .samples import DTYPE, like_samples, read
 from .targets import Classes
 
@@ -76,7 +82,7 @@ CALLBACKS = Rule(
 )
 
 
-class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
+class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstimator):
     """Train a network that maps samples to outputs.
 
     An estimator joins an architecture, which builds the network, and a codec, which says what y
@@ -126,7 +132,9 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         Whether ``fit`` goes on from the present weights.  Parameters of the training may be set
         in between, those of the network and of the reading of X may not.
     callbacks : list of skorch callbacks, default=None
-        One that raises KeyboardInterrupt ends the training.
+        One that raises KeyboardInterrupt ends the training.  Callbacks of scikit-learn 1.9, such
+        as its ProgressBar, are given to ``set_callbacks`` instead, also of a grid search; every
+        epoch is a task to them.
     feature_layer : str, default=None
         Name of the layer whose output ``transform`` returns, as in ``net_.module_``; if None,
         what the head of the network reads.
@@ -187,6 +195,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
 
     _read = partialmethod(read, lazily=True)
 
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -228,6 +237,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
         if (X_val is None) != (y_val is None):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"{given} was given without {missing}.")
+        told = {"estimator": self, "X": X, "y": y}  # to callbacks of scikit-learn
         X, y, weight, kept = self._read_pairs(X, y, sample_weight, reset=not warm)
         before = self.target_ if warm else None
         if getattr(self, "class_weight", None) is not None:
@@ -249,7 +259,14 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             if groups is not None:
                 groups = np.asarray(groups)[training.index]
             training, validation = self._hold_out(training, groups, seed=self._split)
-        return self._train(training, validation, self._plan(len(training)), order)
+        plan = self._plan(len(training))
+        if not getattr(self, "_skl_callbacks", None):
+            return self._train(training, validation, plan, order)
+        context = self._init_callback_context(max_subtasks=plan.max_epochs)
+        context.call_on_fit_task_begin(**told)
+        self._train(training, validation, plan, order, EpochTasks(context, told))
+        context.call_on_fit_task_end(**told, reconstruction_attributes={})
+        return self
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Return the features of a layer, see ``feature_layer``.
@@ -419,7 +436,9 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
             out[start : start + size] = np.divide(centred, scale, out=centred)
         return torch.from_numpy(out)
 
-    def _train(self, training: Any, validation: Any, plan: Plan, seed: int) -> Self:
+    def _train(
+        self, training: Any, validation: Any, plan: Plan, seed: int, *callbacks: Any
+    ) -> Self:
         """Let the net run over the training samples as a plan says."""
         net = self.net_
         objective: Any = self.objective
@@ -435,7 +454,7 @@ class NetworkEstimator(Params, TransformerMixin, BaseEstimator):
                 validation,
                 generator=torch.Generator().manual_seed(int(seed)),
                 augment=None if self.augment is None else augmentation(self.augment),
-                callbacks=self.callbacks or [],
+                callbacks=[*(self.callbacks or []), *callbacks],
                 n_threads=self.n_threads,
                 verbose=self.verbose,
             )

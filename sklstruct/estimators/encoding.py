@@ -42,6 +42,7 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
     )
 }
 MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more
+NOT_KEPT = "net_", "_skl_callbacks"  # one has a place of its own, the others are for a fit
 HERE_ONLY = ("cache_dir",)  # parameters that nobody must choose for another machine
 
 
@@ -194,7 +195,7 @@ def encode_estimator(estimator: Any, name: str, parts: Parts) -> dict[str, Any]:
         group: {n: encode(v, inner, f"{kind} {n!r} of {cls}") for n, v in values.items()}
         for group, kind, values in (
             ("params", "parameter", without(params, *HERE_ONLY)),
-            ("fitted", "attribute", without(vars(estimator), "net_", *prepared, *params)),
+            ("fitted", "attribute", without(vars(estimator), *NOT_KEPT, *prepared, *params)),
         )
     }
     net = None
