@@ -314,29 +314,33 @@ def folder(tmp_path):
 
 def test_subfolders_are_classes(folder):
     data = read_image_folder(folder)
-    assert (data.X.shape, data.X.dtype) == ((4, 4, 6), np.uint8)
+    assert (data.X.shape, data.X.dtype) == ((4, 4, 6), np.float32)
     assert data.y.tolist() == ["cat", "cat", "dog", "dog"]
-    assert data.X[:, 0, 0].tolist() == [3, 13, 3, 13]
+    np.testing.assert_allclose(255 * data.X[:, 0, 0], [3, 13, 3, 13])
 
 
 @pytest.mark.parametrize(
-    "mode, shape, dtype",
+    "mode, shape, white",
     [
-        ("1", (4, 6), np.uint8),
-        ("L", (4, 6), np.uint8),
-        ("LA", (4, 6), np.uint8),
-        ("P", (4, 6, 3), np.uint8),
-        ("RGB", (4, 6, 3), np.uint8),
-        ("RGBA", (4, 6, 3), np.uint8),
-        ("I;16", (4, 6), np.uint16),
+        ("1", (4, 6), 1),
+        ("L", (4, 6), 255),
+        ("LA", (4, 6), (255, 255)),
+        ("P", (4, 6, 3), 255),
+        ("RGB", (4, 6, 3), (255, 255, 255)),
+        ("RGBA", (4, 6, 3), (255, 255, 255, 255)),
+        ("I;16", (4, 6), 65535),
     ],
 )
-def test_modes_of_images(mode, shape, dtype, tmp_path):
-    for label in "ab":
+def test_images_of_all_modes_are_from_0_to_1(mode, shape, white, tmp_path):
+    for label, color in (("a", 0), ("b", white)):
         (tmp_path / label).mkdir()
-        Image.new(mode, (6, 4), 1).save(tmp_path / label / "image.png")
+        image = Image.new(mode, (6, 4), color)
+        if mode == "P":
+            image.putpalette([value for value in range(256) for _ in range(3)])
+        image.save(tmp_path / label / "image.png")
     data = read_image_folder(tmp_path)
-    assert (data.X.shape, data.X.dtype) == ((2, *shape), dtype)
+    assert data.X.shape == (2, *shape)
+    assert [(image.min(), image.max()) for image in data.X] == [(0, 0), (1, 1)]
 
 
 def test_arrays_are_images_of_any_dimension(tmp_path):

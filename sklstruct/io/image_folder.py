@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from .dataset import Dataset, check_samples
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+WHITE = {"L": 255, "RGB": 255, "I;16": 65535}  # the largest value of each mode
 NUMBER_MODES = {"L", "I", "I;16", "F"}  # one number a pixel; everything else is read as colour
 
 
@@ -18,8 +19,8 @@ def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> 
     """Return the data set in a folder that has one subfolder a class.
 
     The names of the subfolders are the labels.  Grey images become arrays (height, width),
-    colour images arrays (height, width, 3); transparency is dropped.  Arrays in ``.npy`` files
-    are taken as they are, never unpickled.  Other files and hidden ones are passed over.
+    colour images arrays (height, width, 3), of numbers from 0 to 1; transparency is dropped.
+    Images of 32 bits and arrays in ``.npy`` files are taken as they are, never unpickled.  Other files and hidden ones are passed over.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def read_image(path: Path) -> NDArray[Any]:
                 if upright.mode not in NUMBER_MODES:
                     upright = upright.convert("L" if upright.mode in ("1", "LA") else "RGB")
                 image = np.asarray(upright)
+                if upright.mode in WHITE:
+                    image = image.astype(np.float32) / WHITE[upright.mode]
             check_samples("an image", image[None])
         except Exception as error:  # every format fails in its own ways
             raise ValueError(f"{path} is not a sound image: {error}") from error
