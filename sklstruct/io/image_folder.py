@@ -20,7 +20,8 @@ def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> 
 
     The names of the subfolders are the labels.  Grey images become arrays (height, width),
     colour images arrays (height, width, 3), of numbers from 0 to 1; transparency is dropped.
-    Images of 32 bits and arrays in ``.npy`` files are taken as they are, never unpickled.  Other files and hidden ones are passed over.
+    Images of 32 bits and arrays in ``.npy`` files are taken as they are, never unpickled.  Other
+    files and hidden ones are passed over.
 
     Parameters
     ----------
