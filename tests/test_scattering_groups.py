@@ -392,7 +392,7 @@ def test_roto_translation_features_are_the_coefficients_with_their_names():
 def test_roto_translation_features_are_of_images():
     X = noise(3, 64).numpy()
     with pytest.raises(ValueError, match=r"shape must be the two extents of images, got \(64,\)"):
-        RotoTranslationTransformer().fit(X)
+        RotoTranslationTransformer(layout="L").fit(X)
     folded = RotoTranslationTransformer(image_shape=(8, 8), L=2)
     assert folded.__sklearn_tags__().input_tags.two_d_array
     assert folded.fit(X).transform(X).shape == (3, len(folded.module_.paths) * 4)

@@ -200,7 +200,7 @@ def test_setting_a_parameter_changes_the_features(digits):
         again = clone(scattering).set_params(**other).fit_transform(X)
         assert np.array_equal(again, wanted)
         assert not np.array_equal(again, scattering.transform(X))
-    line = transformer(J=3).fit(X)
+    line = transformer(J=3, layout="L").fit(X)
     for other in ({"Q": 3}, {"Q": (2, 1)}, {"T": 4}):
         again = clone(line).set_params(**other).fit_transform(X)
         assert not np.array_equal(again, line.transform(X))
@@ -259,7 +259,7 @@ IMAGES, LINES = {"image_shape": (8, 8)}, {"image_shape": (64,)}
         (IMAGES, {"max_order": 1}),
         (IMAGES, {"dtype": "float64"}),
         (IMAGES, {"image_shape": (4, 16)}),
-        (IMAGES, {"image_shape": None}),
+        (IMAGES, {"image_shape": None, "layout": "L"}),
         (LINES, {"Q": 2}),
         (LINES | {"Q": 2}, {"Q": (2, 2)}),
         (LINES | {"Q": (1, 3)}, {"Q": (1, 2)}),
