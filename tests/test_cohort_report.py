@@ -132,7 +132,7 @@ def test_a_reviewer_finds_what_the_numbers_are(folder, results):
         "Holm",
         "It covers the choice of the subjects that were tested",
         "scikit-learn",
-        "LinearSVC(C=0.01",
+        "StandardScaler() \N{RIGHTWARDS ARROW} LinearSVC(C=0.01",
         ", ".join(map(str, results.fits["seed"][:5])),
         results.description["data"]["sha256"],
     ):
@@ -186,6 +186,15 @@ def test_one_hold_out_of_one_estimator_without_probabilities(tmp_path):
     assert "nan" not in page.text
     assert len(page.images) == 2
     assert pd.read_csv(tmp_path / "comparisons.csv").empty
+
+
+def test_intervals_that_no_difference_can_have_are_noted(results, tmp_path):
+    two = run(["a", "b"], [NET, SVM, "guess"], n_repeats=2, random_state=2)
+    note = "2 hold-outs are too few for this test to say how much estimators differ"
+    assert compare(two)[["low", "high"]].abs().max(axis=None) > 1
+    assert note in Page(write_report(two, tmp_path / "two")).text
+    assert compare(results, NET)[["low", "high"]].abs().max(axis=None) < 1
+    assert "too few for this test" not in Page(write_report(results, tmp_path / "five")).text
 
 
 def test_means_over_fewer_hold_outs_are_said(results, tmp_path):
@@ -246,6 +255,14 @@ def test_curves_are_drawn_in_the_colours_of_their_names(results, display, table,
         assert text.get_text().startswith(name)
     assert len(samples) == len(ax.texts) - 1 == expected.ngroups
     assert_legible(display.figure_)
+
+
+def test_pictures_of_a_folder_are_those_of_its_results(tmp_path):
+    results = run(["control", ILL], n_repeats=2, out=tmp_path)
+    for display in (CohortScoresDisplay, CohortRocDisplay):
+        (one,), (other,) = (display.from_results(r).axes_ for r in (results, tmp_path))
+        for mine, theirs in zip(one.get_lines(), other.get_lines(), strict=True):
+            np.testing.assert_array_equal(mine.get_xydata(), theirs.get_xydata())
 
 
 def test_colours_of_estimators_are_the_same_in_all_pictures(results):

@@ -22,6 +22,7 @@ from sklstruct import RFNNClassifier
 from sklstruct.frames import Frame, GaussianDerivatives, Pixels
 from sklstruct.inspection import CoefficientDisplay, FrameDisplay, KernelDisplay, StudyDisplay
 from sklstruct.inspection.study import legible, spread
+from sklstruct.studies import limited_data
 
 
 @pytest.fixture(scope="module")
@@ -352,6 +353,23 @@ def test_a_file_and_a_table_show_the_same(results, tmp_path):
     )
 
 
+def test_learning_curves_of_a_folder_say_what_they_are(results, tmp_path):
+    X = np.arange(40.0)[:, None]
+    estimators = {"svm": SVC(), "linear": SVC(kernel="linear")}
+    options = {"sizes": [4, 8], "n_draws": 3, "out": tmp_path, "progress": False}
+    limited_data(estimators, X, X[:, 0] % 2, name="parity", **options)
+    display = StudyDisplay.from_results(tmp_path)
+    assert display.axes_[0].get_title("left") == (
+        "Learning curves on parity, 3 draws\n"
+        "line: mean; band: one standard deviation; dots: single draws"
+    )
+    assert_legible(display.figure_)
+    many = [results.assign(estimator=results["estimator"] + str(i)) for i in range(2)]
+    (ax,) = StudyDisplay.from_results(pd.concat(many)).axes_
+    assert ax.get_title("left").endswith("draws\nline: mean; dots: single draws")
+    assert len(ax.collections) == 6  # dots, and no bands that overlap into grey
+
+
 def test_rows_without_a_value_are_left_out(results):
     holed = results.assign(log_loss=results["log_loss"].where(results["estimator"] != "SVC"))
     display = StudyDisplay.from_results(holed, "log_loss").plot()
@@ -444,6 +462,23 @@ def test_figures_are_unknown_to_pyplot_unless_they_come_from_there(results):
         assert display._repr_png_() is None  # lest a notebook show it twice
     finally:
         plt.close(figure)
+
+
+def test_displays_are_drawn_when_they_are_made_on_axes_if_there_are_some(model, results):
+    figure = plt.matplotlib.figure.Figure(figsize=(12, 6))
+    one, other, third = figure.subplots(1, 3)
+    assert StudyDisplay.from_results(results, ax=one).axes_[0] is one
+    frame = FrameDisplay.from_family("gaussian", order=2, ax=other)
+    kernels = KernelDisplay.from_estimator(model, n_kernels=2, ax=third)
+    figure.draw_without_rendering()
+    for display, ax in ((frame, other), (kernels, third)):
+        assert display.figure_ is figure
+        low, high = ax.get_window_extent().get_points()
+        for part in display.axes_:
+            inner = part.get_window_extent().get_points()
+            assert (inner >= low - 1).all()
+            assert (inner <= high + 1).all()
+    assert len(CoefficientDisplay.from_estimator(model).axes_) == 2
 
 
 def test_displays_share_a_figure(model, tmp_path):

@@ -118,6 +118,7 @@ def test_the_gradient_of_a_linear_network_is_its_weight_in_units_of_x(standardiz
     np.testing.assert_allclose(step, (maps.astype(float) ** 2).sum((1, 2, 3)), rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:X is on another scale")  # the blank samples are
 def test_input_x_gradient_of_a_linear_network_adds_up_to_what_sets_a_sample_apart():
     model, X = fitted(shape=(3, 8, 8))  # an image of three channels
     maps = gradient_map(model, X, kind="input_x_gradient")
@@ -631,6 +632,32 @@ def test_explain_writes_maps_of_a_model_in_a_file(tmp_path, capsys):
     status, said = run("--of", "wasp", "--method", "gradient", "--out", tmp_path / "a")
     assert status == 1
     assert "--of must be one of the classes 0, 1 of the model, got 'wasp'" in said.err
+
+
+def test_occlusion_hides_nothing_outside_of_a_mask():
+    rng = np.random.default_rng(0)
+    X, mask = rng.normal(size=(3, 6, 6)), np.zeros((6, 6), bool)
+    mask[1:4, 1:5] = True
+    flat = FunctionTransformer(lambda x: x.reshape(len(x), -1))
+    model = make_pipeline(flat, LinearRegression().fit(np.eye(36), rng.normal(size=36)))
+    weights = model[1].coef_
+    maps = occlusion_map(model, X, size=3, stride=3, fill=0.0, mask=mask)
+    assert (maps[:, ~mask] == 0).all()
+    hidden = np.where(mask, weights.reshape(6, 6) * X, 0)  # of a linear model it is a sum
+    expected = hidden[:, :3, :3].sum(axis=(1, 2))
+    np.testing.assert_allclose(maps[:, 1, 1], expected, rtol=1e-4)
+    with pytest.raises(ValueError, match="mask must have the shape"):
+        occlusion_map(model, X, size=3, mask=mask[1:])
+
+
+def test_planes_go_through_the_head():
+    head, values = np.zeros((12, 10, 8)), np.zeros((12, 10, 8))
+    head[2:9, 3:8, 1:6] = 1 + np.random.default_rng(0).uniform(size=(7, 5, 5))
+    values[0, 0, 0], values[4, 5, 2] = 5, 1  # the largest value is of the air
+    assert MapDisplay(values, head).at == (4, 5, 2)
+    assert MapDisplay(values).at == (0, 0, 0)
+    nothing = MapDisplay(np.zeros_like(values), head)
+    assert all(head.take(int(at), axis).any() for axis, at in enumerate(nothing.at))
 
 
 def test_explain_takes_images(tmp_path, capsys):

@@ -121,6 +121,7 @@ def attribution(args: argparse.Namespace, boxes: Callable[[], dict[str, Any]]) -
 
 def scan_boxes(args: argparse.Namespace, model: Any, paths: Any) -> dict[str, Any]:
     """Return boxes of a size in millimetres, and what is put in their place."""
+    from ..inspection.map_display import head_in
     from ..inspection.maps import mean_volume, parts_of
 
     volumes, _ = parts_of(model)
@@ -131,7 +132,8 @@ def scan_boxes(args: argparse.Namespace, model: Any, paths: Any) -> dict[str, An
         for name, edge in edges.items()
     }
     # Not a constant: a hole in a head is no head, and a model may say anything of it.
-    return {**voxels, "fill": mean_volume(volumes.lazy(paths))}
+    mean = mean_volume(volumes.lazy(paths))
+    return {**voxels, "fill": mean, "mask": head_in(mean, volumes.mask_)}
 
 
 def array_boxes(args: argparse.Namespace, estimator: Any, X: Any) -> dict[str, Any]:

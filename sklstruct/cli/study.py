@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
         random_state=args.seed,
         n_jobs=args.n_jobs,
         out=args.out,
+        name=args.data,
     )
     report(args.out)  # from the file, so that a study that is shown again says the same
 
@@ -86,7 +87,7 @@ def report(folder: str, baseline: str | None = None) -> None:
     from ..studies import format_summary
 
     results, picture = Path(folder, "results.csv"), Path(folder, "learning_curve.png")
-    display = StudyDisplay.from_results(results)
+    display = StudyDisplay.from_results(folder)
     print("accuracy in %, mean ± standard deviation, by number of training samples")
     print(format_summary(display.results))
     display.save(picture)

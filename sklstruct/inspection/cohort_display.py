@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,9 @@ NUMBER, HEADING = len(" (0.123)"), len("(mean area under the curve)")  # letters
 DASHES = ("-", "--", "-.", ":")
 BUNCH, BREADTH = 0.07, 0.7  # of a row: distance of equal dots, and what all of them may take
 LEAST, MOST = 8, 160  # areas of markers that stand for numbers of scans
+
+
+Results = CohortResults | str | PathLike[str]
 
 
 class CohortScoresDisplay(Display):
@@ -69,10 +73,13 @@ class CohortScoresDisplay(Display):
             raise ValueError(f"The scores have no value of {metric!r}.")
 
     @classmethod
-    def from_results(cls, results: CohortResults, metric: str = "balanced_accuracy") -> Self:
-        """Compute the metric for all fits of a study."""
+    def from_results(
+        cls, results: Results, metric: str = "balanced_accuracy", *, ax: Place = None
+    ) -> Self:
+        """Draw a metric of all fits of a study, or of its folder."""
+        results = results_of(results)
         guessing = {"balanced_accuracy": 1 / len(results.classes), "auc": 0.5}
-        return cls(score_fits(results), metric=metric, chance=guessing.get(metric))
+        return cls(score_fits(results), metric=metric, chance=guessing.get(metric)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a row for each estimator."""
@@ -120,10 +127,15 @@ class CohortDifferencesDisplay(Display):
 
     @classmethod
     def from_results(
-        cls, results: CohortResults, baseline: str | None = None, metric: str = "balanced_accuracy"
+        cls,
+        results: Results,
+        baseline: str | None = None,
+        metric: str = "balanced_accuracy",
+        *,
+        ax: Place = None,
     ) -> Self:
-        """Compare the estimators of a study with a baseline."""
-        return cls(compare(results, baseline, metric))
+        """Compare the estimators of a study, or of its folder, with a baseline."""
+        return cls(compare(results_of(results), baseline, metric)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a row for each estimator."""
@@ -161,10 +173,11 @@ class CohortRocDisplay(Display):
         self.curves, self.areas = curves, areas
 
     @classmethod
-    def from_results(cls, results: CohortResults) -> Self:
-        """Compute the curves of a study."""
+    def from_results(cls, results: Results, *, ax: Place = None) -> Self:
+        """Draw the curves of a study, or of its folder."""
+        results = results_of(results)
         areas = score_fits(results).groupby("estimator", sort=False)["auc"].mean()
-        return cls(roc_curves(results), dict(areas))
+        return cls(roc_curves(results), dict(areas)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a curve for each estimator."""
@@ -213,9 +226,10 @@ class CohortCalibrationDisplay(Display):
         self.estimators = list(bins["estimator"].unique() if estimators is None else estimators)
 
     @classmethod
-    def from_results(cls, results: CohortResults, n_bins: int = 10) -> Self:
-        """Compute the calibration of the estimators of a study."""
-        return cls(calibration(results, n_bins), estimators_of(results))
+    def from_results(cls, results: Results, n_bins: int = 10, *, ax: Place = None) -> Self:
+        """Draw the calibration of the estimators of a study, or of its folder."""
+        results = results_of(results)
+        return cls(calibration(results, n_bins), estimators_of(results)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a curve for each estimator that gives probabilities."""
@@ -238,6 +252,11 @@ class CohortCalibrationDisplay(Display):
 
 
 # What the pictures share -----------------------------------------------------------------------
+
+
+def results_of(results: Results) -> CohortResults:
+    """Return results, those that a study has written if a folder is given."""
+    return results if isinstance(results, CohortResults) else CohortResults.read(results)
 
 
 def styles(names: Iterable[str]) -> list[dict[str, Any]]:

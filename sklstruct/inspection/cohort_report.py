@@ -197,6 +197,7 @@ def comparison_section(found: Findings) -> Html:
     return section(
         f"Differences from {baseline}",
         table(["", "metric", *heads], map(compared, comparisons.to_dict("records"))),
+        *map(note, beyond(comparisons)),
         *(
             note(TEXT[name].format(len(main)))
             for name in ("t_test", "exchanges", "holm", "baseline")
@@ -208,6 +209,14 @@ def comparison_section(found: Findings) -> Html:
             "resampled t-test.",
         ),
     )
+
+
+def beyond(comparisons: pd.DataFrame) -> list[str]:
+    """Return a note if intervals reach beyond what a difference can be."""
+    if (comparisons[["low", "high"]].abs() <= 1).where(comparisons["low"].notna()).all(axis=None):
+        return []
+    hold_outs = counted(int(comparisons["n_repeats"].min()), "hold-out")
+    return [TEXT["beyond"].format(hold_outs)]
 
 
 def compared(row: dict[Hashable, Any]) -> list[Any]:
@@ -390,16 +399,23 @@ def settings_section(found: Findings) -> Html:
     description = found.results.description
     settings = []
     for label in found.estimators:
-        parameters = description["estimators"][label]
-        # The repr of a pipeline's steps leaves out defaults, and its parameters would not.
-        steps = parameters.get("steps", "; ".join(f"{k} = {v}" for k, v in parameters.items()))
-        settings.append((label, steps))
+        settings.append((label, described(description["estimators"][label])))
     environments = [("Run with", in_short(each)) for each in description["environments"]]
     return section(
         "Software and settings",
         facts([*environments, *settings]),
         note("Steps of pipelines show what differs from the defaults; study.json has everything."),
     )
+
+
+def described(parameters: dict[str, str]) -> str:
+    """Return the steps of a pipeline one after another, or the parameters of an estimator."""
+    if "steps" not in parameters:
+        return "; ".join(f"{name} = {value}" for name, value in parameters.items())
+    # Each by its repr, which leaves out defaults, in the order that the list of them has.
+    places = {name: parameters["steps"].find(f"({name!r}, ") for name in parameters}
+    steps = sorted((place, name) for name, place in places.items() if place >= 0)
+    return " \N{RIGHTWARDS ARROW} ".join(parameters[name] for _, name in steps)
 
 
 def in_short(environment: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from .drawing import Sheet
 WIDEST = {1: 10, 2: 16, 3: 6}  # atoms in a line
 CELL = {1: (1.0, 0.7), 2: (0.8, 0.8), 3: (1.8, 0.6)}  # largest picture of an atom, in inches
 GAP = {1: 0.12, 2: 0.12, 3: 0.3}
+SCALING = "every atom from minus (blue) to plus (red) its own largest magnitude"
 MARGIN, CAPTION, PAGE = 0.2, 0.22, 8.0
 
 
@@ -139,6 +140,7 @@ class FrameDisplay(Display):
             f"{numbers['lower_bound']:.3g}, B = {numbers['upper_bound']:.3g},  "
             f"B/A = {numbers['condition_number']:.3g},  redundancy {numbers['redundancy']:.3g},  "
             f"{'' if numbers['tight'] else 'not '}tight",
+            SCALING if frame.ndim > 1 else "every atom on an axis of its own",
             *[drawing.PLANES] * (frame.ndim == 3),
         ]
 

@@ -148,6 +148,7 @@ class KernelDisplay(Display):
         return [
             f"Kernels{of_layer} for input channel {self.input_channel}",
             f"frame {self.frame.name}, bars: coefficients of the atoms of unit norm",
+            "colours: every atom to its own largest magnitude, all kernels to theirs",
             *[drawing.PLANES] * (self.frame.ndim == 3),
         ]
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..io.nifti import Grid, read_volume
 from ..io.nifti.grid import resample, to_canonical
+from ..io.nifti.mask import HEAD, foreground
 from .display import Axes, Display, Place
 from .drawing import (
     DIVERGING,
@@ -55,7 +56,8 @@ class MapDisplay(Display):
         for voxels of 1 mm in this order.
     at : tuple of 3 float, default=None
         Place that the planes go through, in millimetres; None is the place of the largest
-        magnitude.
+        magnitude in the head, or where the head is largest if the map is zero there.  The head is
+        what is bright in the background, or everything if there is none.
     truth : array-like, shape (D, H, W), default=None
         A mask whose outline is drawn.
     limit : float, default=None
@@ -116,11 +118,8 @@ class MapDisplay(Display):
             if (voxel < 0).any() or (voxel >= self.values.shape).any():
                 raise ValueError(f"at must be a place on {self._grid}, got {at!r}.")
             self._voxel = tuple(voxel.tolist())
-        elif self.values.any():
-            strongest = np.unravel_index(np.abs(self.values).argmax(), self.values.shape)
-            self._voxel = tuple(int(index) for index in strongest)
-        else:  # nothing is the strongest
-            self._voxel = tuple(extent // 2 for extent in self.values.shape)
+        else:
+            self._voxel = self._best_voxel()
         self.at = tuple((self.affine @ [*self._voxel, 1])[:3].tolist())
         self.limit = float(limit or np.abs(self.values).max() or 1)
         self.title, self.label = title, label
@@ -158,6 +157,19 @@ class MapDisplay(Display):
                     *read_volume(path, constant=True), grid, nearest=name == "truth"
                 )
         return cls(map_, affine=grid.affine, **others, **params).plot(ax)
+
+    def _best_voxel(self) -> tuple[int, ...]:
+        """Return where there is most to see."""
+        head = None if self.background is None else head_in(self.background)
+        inside = np.ones(self.values.shape, bool) if head is None else head
+        strengths = np.where(inside, np.abs(self.values), 0)
+        if strengths.any():
+            found = np.unravel_index(strengths.argmax(), strengths.shape)
+            return tuple(int(index) for index in found)
+        if head is None:
+            return tuple(extent // 2 for extent in self.values.shape)
+        areas = (head.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3))
+        return tuple(int(area.argmax()) for area in areas)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw the planes and the colours."""
@@ -221,6 +233,7 @@ class MapDisplay(Display):
         ax.set_xticks([])
         ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
         ax.yaxis.tick_right()
+        ax.yaxis.get_offset_text().set(fontsize=SMALL, color=INK)
         ax.yaxis.set_label_position("right")
         ax.set_ylabel(self.label, fontsize=SMALL, color=INK)
         faint_ticks(ax)
@@ -257,10 +270,8 @@ class SampleMapsDisplay(Display):
         wide, high, per_row = (2.4, 0.8, 3) if volumes else (0.9, 0.9, 8)
         columns, step = min(len(self.maps), per_row), wide + GAP / 2
         n_rows = -(-len(self.maps) // columns)
-        heading = [
-            self.label,
-            f"colours from \N{MINUS SIGN}{limit:.2g} (blue) to {limit:.2g} (red)",
-        ]
+        ends = f"from \N{MINUS SIGN}{limit:.2g} (blue) to {limit:.2g} (red)"
+        heading = [self.label, f"name: prediction;  colours {ends}"]
         text, head = heading_size(heading)
         row = NAME + 2 * high + GAP
         width = max(text, columns * step) + 2 * MARGIN
@@ -280,6 +291,14 @@ class SampleMapsDisplay(Display):
             fits = int(wide / LETTER)
             axes[0][-1].set_title(self.titles[place][-fits:], fontsize=SMALL, color=INK, pad=3)
         return axes[0] + axes[1]
+
+
+def head_in(volume: Array, mask: Array | None = None) -> Array | None:
+    """Return where the head is: a mask, or what is bright if that may be one, else None."""
+    if mask is not None or not np.ptp(volume):
+        return mask
+    head = foreground(volume)
+    return head if HEAD[0] <= head.mean() <= HEAD[1] else None
 
 
 def canonical(name: str, values: ArrayLike | None, grid: Grid) -> Array | None:

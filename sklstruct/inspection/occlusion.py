@@ -24,6 +24,7 @@ def occlusion_map(
     size: int | tuple[int, ...],
     stride: int | tuple[int, ...] | None = None,
     fill: str | float | ArrayLike = "mean",
+    mask: ArrayLike | None = None,
 ) -> NDArray[np.float32]:
     r"""Return by how much the decision for a sample falls when the surroundings are hidden.
 
@@ -50,6 +51,8 @@ def occlusion_map(
         where the sample does.
     fill : "mean", float or array-like of the shape of a sample, default="mean"
         What is put in place of a box; "mean" is the mean of the sample.
+    mask : array-like of bool, of the shape of a sample, default=None
+        Where boxes hide something, a head say; elsewhere maps are zero.
 
     Returns
     -------
@@ -81,10 +84,13 @@ def occlusion_map(
             f"fill must be 'mean', a number, or an array of the shape {shape}, got "
             f"{fill if filling.dtype.kind == 'U' else filling.shape!r}."
         )
+    inside = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
+    if inside.shape != shape:
+        raise ValueError(f"mask must have the shape {shape} of a sample, got {inside.shape}.")
     maps = np.empty(samples.shape, np.float32)
     for sample, out in zip(samples, maps, strict=True):
-        other = np.broadcast_to(sample.mean() if filling is None else filling, shape)
-        out[...] = map_of_one(estimator, sample, target, other, boxes)
+        other = np.where(inside, sample.mean() if filling is None else filling, sample)
+        out[...] = np.where(inside, map_of_one(estimator, sample, target, other, boxes), 0)
     return maps
 
 

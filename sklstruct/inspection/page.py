@@ -98,7 +98,7 @@ def picture(display: Display, alt: str, caption: str) -> Html:
     """Return a display as a picture within the page, with a text for those who do not see it."""
     from matplotlib import rc_context
 
-    drawn: Any = display.plot().figure_
+    drawn: Any = (display if hasattr(display, "figure_") else display.plot()).figure_
     content = BytesIO()
     # As SVG: sharp in print at any size, and its text can be searched.
     with rc_context({"svg.hashsalt": alt}):  # the same names in every run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from ..studies import summarise
+from ..studies.description import read_description
+from ..studies.record import FITS, STUDY
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, one_axes
 
@@ -27,7 +30,8 @@ NAMES = {
 }
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
 MARKERS = "osD^vP*"
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LABEL, LINE = 5.0, 3.6, 0.7, 0.25, 0.6, 0.4, 0.2  # inches
+BANDS = 3  # more of them overlap into grey
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LABEL, LINE = 5.0, 3.6, 0.7, 0.55, 0.6, 0.4, 0.2  # inches
 TICK_GAP = 0.07  # least distance of labels as a share of their axis
 
 
@@ -43,12 +47,14 @@ class StudyDisplay(Display):
         One row for each estimator, size and draw, with these columns and the metric.
     metric : str, default="accuracy"
         Name of a column of numbers.
+    name : str, default=""
+        What the data are called.
 
     Attributes
     ----------
     results : DataFrame
         Rows in which the metric has a value.
-    metric : str
+    metric, name : str
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (1,)
 
@@ -58,25 +64,31 @@ class StudyDisplay(Display):
         If a column is missing, the metric is no column of numbers, or no row has a value.
     """
 
-    def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy") -> None:
+    def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy", name: str = "") -> None:
         check_columns(results, metric)
         self.results = results.dropna(subset=[*KEYS, metric], ignore_index=True)
-        self.metric = metric
+        self.metric, self.name = metric, name
         if self.results.empty:
             raise ValueError(f"The results have no row with a value of {metric!r}.")
 
     @classmethod
     def from_results(
-        cls, results: pd.DataFrame | str | PathLike[str], metric: str = "accuracy"
+        cls,
+        results: pd.DataFrame | str | PathLike[str],
+        metric: str = "accuracy",
+        *,
+        ax: Place = None,
     ) -> Self:
-        """Take the results of a study from a table or a file.
+        """Draw the results of a study from a table, a file or a folder.
 
         Parameters
         ----------
         results : DataFrame or path-like
-            A path is that of the CSV file which a study writes.
+            A path is that of the folder which a study writes, or of the CSV file in it.
         metric : str, default="accuracy"
             Name of a column of numbers.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
 
         Raises
         ------
@@ -86,11 +98,17 @@ class StudyDisplay(Display):
             If the file cannot be read.
         """
         if isinstance(results, pd.DataFrame):
-            return cls(results, metric=metric)
+            return cls(results, metric=metric).plot(ax)
+        path, name = Path(results), ""
+        if path.is_dir():
+            if (path / STUDY).exists():
+                name = read_description(path / STUDY, ()).get("name", "")
+            path = path / FITS["limited_data"]
         try:
-            return cls(pd.read_csv(results), metric=metric)
+            display = cls(pd.read_csv(path), metric=metric, name=name)
         except ValueError as error:  # pandas' errors about the file are some too
-            raise ValueError(f"{results}: {error}") from error
+            raise ValueError(f"{path}: {error}") from error
+        return display.plot(ax)
 
     def to_frame(self) -> pd.DataFrame:
         """Return mean and standard deviation over the draws.
@@ -117,12 +135,27 @@ class StudyDisplay(Display):
         ax.set(xscale="log", yscale="log" if values.min() > 0 else "linear")
         sizes = self.results["size"]
         lines = {
-            str(name): draw_curve(ax, part, sizes[part.index], number)
+            str(name): draw_curve(ax, part, sizes[part.index], number, names.nunique() <= BANDS)
             for number, (name, part) in enumerate(values.groupby(names, sort=False))
         }
+        ax.set_title("\n".join(self._heading()), loc="left", fontsize=MEDIUM, color=INK, pad=8)
         finish_axes(ax, np.unique(sizes), label)
         label_ends(ax, lines)
         return [ax]
+
+    def _heading(self) -> list[str]:
+        """Return what is drawn, and what lines, bands and dots are."""
+        draws = self.to_frame()["n_draws"]
+        number = "one draw" if draws.max() == 1 else f"{draws.max()} draws"
+        if draws.min() < draws.max():
+            number = f"{draws.min()} to {number}"
+        several = bool(draws.max() > 1)
+        band = several and self.results["estimator"].nunique() <= BANDS
+        parts = ["line: mean", *["band: one standard deviation"] * band, "dots: single draws"]
+        return [
+            f"Learning curves{f' on {self.name}' if self.name else ''}, {number}",
+            *["; ".join(parts)] * several,
+        ]
 
 
 def check_columns(results: pd.DataFrame, metric: str) -> None:
@@ -139,7 +172,9 @@ def check_columns(results: pd.DataFrame, metric: str) -> None:
         raise ValueError(f"The column {metric!r} holds infinite values.")
 
 
-def draw_curve(ax: Axes, values: pd.Series[float], sizes: pd.Series[int], number: int) -> Line2D:
+def draw_curve(
+    ax: Axes, values: pd.Series[float], sizes: pd.Series[int], number: int, band: bool = True
+) -> Line2D:
     """Draw the curve of one estimator, and return the line through its means."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     by_size = values.groupby(sizes)
@@ -147,8 +182,9 @@ def draw_curve(ax: Axes, values: pd.Series[float], sizes: pd.Series[int], number
     lower = mean - std
     if ax.get_yscale() == "log":  # where a band has no lower end
         lower = lower.where(lower > 0, by_size.min())
-    ax.fill_between(mean.index, lower, mean + std, color=colour, alpha=0.15, linewidth=0)
-    ax.scatter(sizes, values, s=6, color=colour, alpha=0.35, linewidth=0)
+    if band:
+        ax.fill_between(mean.index, lower, mean + std, color=colour, alpha=0.12, linewidth=0)
+    ax.scatter(sizes, values, s=8, color=colour, alpha=0.35 if band else 0.6, linewidth=0)
     return ax.plot(mean.index, mean, color=colour, marker=marker, markersize=5, linewidth=1.5)[0]
 
 

@@ -75,6 +75,7 @@ def limited_data(
     random_state: int = 0,
     n_jobs: int | None = 1,
     out: str | os.PathLike[str] | None = None,
+    name: str = "",
     progress: bool = True,
 ) -> pd.DataFrame:
     """Fit estimators on small training sets of several sizes and test each fit.
@@ -112,6 +113,8 @@ def limited_data(
         the scores are the same for any number.
     out : path-like, default=None
         Folder for ``results.csv`` and for ``study.json``, which describes the study.
+    name : str, default=""
+        What the data are called, for pictures.
     progress : bool, default=True
         Whether to show a progress bar on standard error.
 
@@ -139,7 +142,12 @@ def limited_data(
     check_scalar(random_state, "random_state", Integral, min_val=0)
     check_jobs(n_jobs)
     description = describe(
-        data.describe(), estimators, int(random_state), sizes=sizes, n_draws=int(n_draws)
+        data.describe(),
+        estimators,
+        int(random_state),
+        sizes=sizes,
+        n_draws=int(n_draws),
+        name=name,
     )
     # Draw by draw: a study that is stopped early has compared all on some of them.
     by_draw = product(range(n_draws), sizes, estimators)
