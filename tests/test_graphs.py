@@ -20,7 +20,11 @@ from sklstruct import FrameTransformer, RFNNClassifier
 from sklstruct.frames import Framelets, GaussianDerivatives, Pixels
 from sklstruct.layers import CoarseFrameConv, FrameConv
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:Complex modules")
+pytestmark = pytest.mark.filterwarnings(  # of torch about itself
+    "ignore:.*:DeprecationWarning",
+    "ignore:Complex modules",
+    "ignore:There is a performance drop",
+)
 
 SCATTERING = [
     Scattering(2, (16,)),
@@ -60,6 +64,21 @@ def test_a_graph_takes_any_batch_and_leaves_nothing_in_the_layer(layer, shape):
         wanted = pickle.loads(pickle.dumps(layer))(five)
         torch.testing.assert_close(layer(five), wanted, rtol=0, atol=0)
         torch.testing.assert_close(graph(five), wanted)
+
+
+@pytest.mark.parametrize("layer", [filtered(1), *SCATTERING], ids=lambda it: type(it).__name__)
+def test_transforms_of_torch_leave_nothing_in_the_layer(layer):
+    shape = getattr(layer, "shape", (9,))
+    x = torch.randn(2, getattr(layer, "in_channels", 1), *shape)
+    wanted = layer(x)
+    for transform in (
+        lambda copied: vmap(grad(lambda one: copied(one[None]).sin().sum()))(x),
+        lambda copied: jvp(copied, (x,), (x,)),
+        lambda copied: vmap(copied)(x[None]),
+    ):
+        copied = pickle.loads(pickle.dumps(layer))
+        transform(copied)
+        torch.testing.assert_close(copied(x), wanted, rtol=0, atol=0)
 
 
 # --- derivatives ----------------------------------------------------------------------------

@@ -172,7 +172,7 @@ class HarmonicScattering(nn.Module):
             spectra = torch.fft.fftn(signals, dim=SPACE)
         else:
             # The factor that makes responses real; moduli do not see its sign.
-            spectra = spectra[..., : filters.shape[-1]] * 1j ** (degree % 2)
+            spectra = spectra[..., : filters.shape[-1]] * (1j if degree % 2 else 1)
         # Some harmonics at a time, as nothing but the sum of their squares is kept.
         room = PIECE["cpu" if spectra.device.type == "cpu" else "other"] // prod(self.shape)
         parts = filters.split(len(filters) if is_traced() else max(1, room // len(spectra)))
