@@ -100,7 +100,7 @@ class StudyDisplay(Display):
         if isinstance(results, pd.DataFrame):
             return cls(results, metric=metric).plot(ax)
         path, name = Path(results), ""
-        if path.is_dir():
+        if not path.is_file():  # the folder of a study
             if (path / STUDY).exists():
                 name = read_description(path / STUDY, ()).get("name", "")
             path = path / FITS["limited_data"]
