@@ -173,6 +173,26 @@ def test_the_score_is_that_of_the_part_that_is_asked_for(succeed, model, digits)
         assert float(rows["log loss"]) == pytest.approx(-np.log(proba).mean(), rel=1e-3)
 
 
+def test_samples_that_were_trained_on_are_counted(succeed, digits, monkeypatch):
+    X, y = digits.X, digits.y
+    np.savez("own.npz", X=X[100:150], y=y[100:150], X_test=X[140:200], y_test=y[140:200])
+    fit = ["fit", "--data", "own.npz", "--estimator", "rfnn", *TINY, "--out", "model.skl"]
+    score = ["score", "--model", "model.skl", "--data"]
+
+    def said(*arguments):
+        return dict(table_of(succeed(*score, *arguments)))["trained on"]
+
+    succeed(*fit)
+    assert said("own.npz") == "10 of these 60, so that this is no test"
+    assert said("own.npz", "--part", "train") == "50 of these 50, so that this is no test"
+    np.savez("new.npz", X=X[:30], y=y[:30])
+    assert said("new.npz") == "0 of these 30"
+    monkeypatch.setattr("sklstruct.cli.seen.MOST", 20)  # the file is to stay small
+    succeed(*fit)
+    assert len(load_model("model.skl").trained_on_) == 20
+    assert said("own.npz", "--part", "train").startswith("at least 20 of these 50")
+
+
 def test_a_regressor_is_scored_as_such(succeed, digits):
     np.savez("own.npz", X=digits.X[:50], y=np.linspace(-1, 1, 50))
     succeed(*("fit", "--estimator", "rfnn_regressor", "--dataset", "own.npz", "--size", "30"),

@@ -244,6 +244,7 @@ def test_a_model_of_scans_goes_through_its_file_bit_by_bit(succeed, model):
     scores = dict(re.split(r"\s{2,}", line) for line in out.splitlines())
     hits = table["predicted"].to_numpy() == cohort.y
     assert scores["data"] == "8 scans of 8 subjects of study"
+    assert scores["trained on"] == "8 of these 8, so that this is no test"
     assert scores["accuracy"] == f"{100 * hits.mean():.2f} %"
     recalls = [hits[cohort.y == label].mean() for label in ("control", "patient")]
     assert scores["balanced accuracy"] == f"{100 * np.mean(recalls):.2f} %"

@@ -26,6 +26,7 @@ from .scans import (
     volume_params,
 )
 from .scores import check_labels, scores_of
+from .seen import kept_marks, trained_on
 from .specs import one_spec
 from .ways import DATA, Ways, usage
 
@@ -128,6 +129,7 @@ def fit(args: argparse.Namespace) -> None:
     # Subjects with several scans stay together where a model holds samples out.
     groups = {} if samples.groups is None else group_params(model, samples.groups)
     model.fit(samples.X, samples.y, **groups)
+    last_step(model).trained_on_ = kept_marks(samples)  # of all fitted attributes, files keep it
     volumes = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
     keep(model, args, samples.words + ("" if volumes is None else f", {by_x(volumes)}"))
 
@@ -179,7 +181,8 @@ def score(args: argparse.Namespace) -> None:
     model = read_fitted(args)
     samples = read(args, labelled=True)
     scores = scores_of(*volumes_of(model, samples.X), samples.y, args.positive)
-    print(aligned([("data", samples.words), *scores.items()]))
+    rows = [("data", samples.words), *trained_on(model, samples), *scores.items()]
+    print(aligned(rows))
 
 
 def volumes_of(model: Any, X: Any) -> tuple[Any, Any]:
