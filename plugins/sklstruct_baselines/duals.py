@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sklearn.svm import SVC
+from sklearn.utils import gen_batches
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.intp]
@@ -150,8 +151,7 @@ def leading(scores: Array, weight: Array, number: int | float) -> slice:
 def inner_products(X: NDArray[Any], scale: Array) -> Array:
     """Return the inner products of rows times a scale of columns, shape (n, n)."""
     K = np.zeros((len(X), len(X)))
-    for start in range(0, X.shape[1], BLOCK):
-        columns = slice(start, start + BLOCK)
+    for columns in gen_batches(X.shape[1], BLOCK):
         part = X[:, columns] * scale[columns]  # in double precision
         K += part @ part.T
     return K
@@ -160,8 +160,7 @@ def inner_products(X: NDArray[Any], scale: Array) -> Array:
 def combined(coefficients: Array, X: NDArray[Any]) -> Array:
     """Return combinations of rows, shape (n_combinations, n_columns)."""
     result = np.empty((coefficients.shape[1], X.shape[1]))
-    for start in range(0, X.shape[1], BLOCK):
-        columns = slice(start, start + BLOCK)
+    for columns in gen_batches(X.shape[1], BLOCK):
         result[:, columns] = coefficients.T @ X[:, columns]
     return result
 

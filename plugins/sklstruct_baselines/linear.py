@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import gen_batches
 
 from sklstruct.estimators import (
     best_candidate,
@@ -45,6 +46,8 @@ class LinearModel(Params, BaseEstimator):
 
     C: float | None = param(None, real(above=0) | None)
 
+    _strengths: ClassVar[tuple[float, ...]] = PENALTIES  # to choose from, the most cautious first
+
     @abstractmethod
     def _distinct(self, X: NDArray[Any], y: Any, sample_weight: Any) -> tuple[Labels, Any, Array]:
         """Return where distinct samples are, their targets as numbers, and their weights."""
@@ -63,7 +66,7 @@ class LinearModel(Params, BaseEstimator):
 
     def _settings(self) -> list[Any]:
         """Return the settings to choose from, the most cautious first."""
-        return list(PENALTIES) if self.C is None else [self.C]
+        return list(self._strengths) if self.C is None else [self.C]
 
     def _keep(self, setting: Any, seen: SeenVoxels, X: Array, weight: Array) -> None:
         """Set the attributes that tell the setting."""
@@ -109,11 +112,9 @@ class LinearModel(Params, BaseEstimator):
     def _outputs(self, X: Any, coef: Array) -> Array:
         """Return the outputs (n, n_outputs) for samples, from weights (n_outputs, ...)."""
         outputs = np.empty((len(X), len(coef)))
-        for start in range(0, len(X), AT_A_TIME):
-            part = X[start : start + AT_A_TIME]  # read now, if it is lazy
-            outputs[start : start + AT_A_TIME] = (
-                part.reshape(len(part), -1) @ coef.reshape(len(coef), -1).T
-            )
+        for rows in gen_batches(len(X), AT_A_TIME):
+            part = X[rows]  # read now, if it is lazy
+            outputs[rows] = part.reshape(len(part), -1) @ coef.reshape(len(coef), -1).T
         return outputs + self.intercept_
 
 

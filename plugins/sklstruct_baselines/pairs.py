@@ -6,11 +6,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sklstruct.estimators import CalibratedClassifier, ClassWeighted
 
-Array = NDArray[np.float64]
+from .duals import Array
 
 
 class PairwiseSVC(ClassWeighted, CalibratedClassifier):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.svm import SVC
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -14,10 +14,8 @@ from sklstruct.estimators import best_temperature, distinct_rows, held_out_value
 from sklstruct.params import one_of, param, real
 from sklstruct.training import one_blas_thread
 
+from .duals import Array, Labels
 from .pairs import PairwiseSVC, smallest_margins
-
-Array = NDArray[np.float64]
-Labels = NDArray[np.intp]
 
 ROUNDING = 1e-12  # of the largest mean: what is left of images that are all the same
 

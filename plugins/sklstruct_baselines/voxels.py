@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,12 +100,11 @@ class VoxelRidge(RegressorMixin, ImageModel):
 
     random_state: int | np.random.RandomState | None = param(None, SEED)
 
+    _strengths: ClassVar[tuple[float, ...]] = STRENGTHS
+
     def predict(self, X: Any) -> Array:
         """Return the values, shape (n,)."""
         return self._of_samples(X)[:, 0]
-
-    def _settings(self) -> list[Any]:
-        return list(STRENGTHS) if self.C is None else [self.C]
 
     def _distinct(self, X: NDArray[Any], y: Any, sample_weight: Any) -> tuple[Labels, Any, Array]:
         y = y.astype(np.float64)

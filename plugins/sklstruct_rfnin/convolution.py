@@ -44,10 +44,8 @@ def spatial_convolution(
     """
 
     def build(family: Any) -> Frame:
-        if isinstance(family, GaussianDerivatives):
-            return product_jet(family, ndim, step)
-        built: Frame = family.build(ndim)
-        return built
+        product = isinstance(family, GaussianDerivatives)
+        return product_jet(family, ndim, step) if product else family.build(ndim)
 
     if choice == "free" and design.free:
         choice = design

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
-from math import ceil, floor, log, log2, pi, sqrt
+from math import ceil, floor, log, log2, nan, pi, sqrt
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -52,12 +53,9 @@ class Wavelet:
     j: int
     levels: tuple[Array, ...] = field(repr=False)
     theta: int | None = None
-    angle: float = float("nan")
-    xi: float = float("nan")
-    sigma: float = float("nan")
-
-    def __post_init__(self) -> None:
-        protect(self.levels)
+    angle: float = nan
+    xi: float = nan
+    sigma: float = nan
 
 
 @dataclass(frozen=True)
@@ -79,18 +77,16 @@ class Bank:
     phi: tuple[Array, ...]
     coarsest: int
 
-    def __post_init__(self) -> None:
-        protect(self.phi)
-
     def wavelets(self, order: int) -> tuple[Wavelet, ...]:
         """Return the wavelets that lead to this order, 1 or more."""
         return self.psi[min(order, len(self.psi)) - 1]
 
 
-def protect(levels: tuple[Array, ...]) -> None:
-    """Make filters read-only: all who ask for a bank share it."""
+def protected(*levels: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return filters that are read-only: all who ask for a bank share it."""
     for level in levels:
         level.setflags(write=False)
+    return levels
 
 
 # --- the line -------------------------------------------------------------------------------
@@ -139,14 +135,13 @@ def wave_places(sigma_min: float, q: int) -> list[tuple[float, float, int]]:
     """Return centre frequency, width in Fourier and scale of the wavelets, finest first."""
     ratio = 2 ** (1 / q)
     xi, sigma = finest_wave(q)
-    waves = [(xi, sigma)] if sigma > sigma_min else []
-    if waves:
-        while sigma > sigma_min * ratio:
-            xi, sigma = xi / ratio, sigma / ratio
-            waves.append((xi, sigma))
-    else:  # already the finest one is as narrow as the low-pass filter
-        xi = sigma
-    waves += [(xi - k / q * xi, sigma_min) for k in range(1, q)]
+    waves = []
+    while sigma > sigma_min:
+        waves.append((xi, sigma))
+        xi, sigma = xi / ratio, sigma / ratio
+    # unless already the finest one is as narrow as the low-pass filter
+    lowest = waves[-1][0] if waves else sigma
+    waves += [(lowest - k / q * lowest, sigma_min) for k in range(1, q)]
     return [(xi, sigma, line_scale(xi, sigma)) for xi, sigma in waves]
 
 
@@ -183,7 +178,9 @@ def line_wavelet(n: int, xi: float, sigma: float) -> Array:
 def line_levels(spectrum: Array, deepest: int) -> tuple[Array, ...]:
     """Return the filter at levels 0 to ``deepest``, each period averaged."""
     n = len(spectrum)
-    return (spectrum, *(periodised(spectrum, n >> level) for level in range(1, deepest + 1)))
+    return protected(
+        spectrum, *(periodised(spectrum, n >> level) for level in range(1, deepest + 1))
+    )
 
 
 def periodised(values: Array, n: int) -> Array:
@@ -288,7 +285,8 @@ def grid_bank(wavelet: Callable[..., Wavelet], phi: Array, J: int, L: int) -> Ba
 def grid_levels(spectrum: Array, deepest: int) -> tuple[Array, ...]:
     """Return the filter for signals at every 2^level-th sample, cut to their band, by level."""
     levels = [[band(n, level) for n in spectrum.shape] for level in range(1, deepest + 1)]
-    return (spectrum, *(np.ascontiguousarray(spectrum[np.ix_(*bands)]) for bands in levels))
+    cut = (np.ascontiguousarray(spectrum[np.ix_(*bands)]) for bands in levels)
+    return protected(spectrum, *cut)
 
 
 def band(n: int, level: int) -> NDArray[np.intp]:
@@ -331,8 +329,7 @@ def space_wavelet(
     window = gaussian_spectrum(shape, sigma, direction, slant, 0.0)
     wave = gaussian_spectrum(shape, sigma, direction, slant, frequency)
     levels = grid_levels(wave - wave.flat[0] / window.flat[0] * window, deepest)
-    xi, width = frequency / (2 * pi), 1 / (2 * pi * sigma)
-    return Wavelet(floor(j), levels, theta, xi=xi, sigma=width)
+    return Wavelet(floor(j), levels, theta, nan, frequency / (2 * pi), 1 / (2 * pi * sigma))
 
 
 def gaussian_spectrum(

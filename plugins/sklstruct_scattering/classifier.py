@@ -37,9 +37,7 @@ AT_A_TIME = 256  # samples of which coefficients are there in double precision
 class Head(Protocol):
     """Decides between classes, in one way for each of some candidates of a parameter."""
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of numbers that were learned."""
+    n_parameters: int  # numbers that were learned
 
     def fit(self, Z: Array, codes: Labels, weight: Array) -> Self:
         """Learn from scaled coefficients, class numbers and weights."""

@@ -78,11 +78,6 @@ class Ridge:
     def __init__(self, strengths: list[float]) -> None:
         self.strengths = strengths
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of entries of the matrix and the intercept."""
-        return self.matrices_[0].size + self.intercepts_[0].size
-
     def fit(self, Z: Array, codes: Labels, weight: Array) -> Self:
         """Learn from scaled coefficients, class numbers and weights."""
         targets = np.where(codes[:, np.newaxis] == np.arange(codes.max() + 1), 1.0, -1.0)
@@ -100,6 +95,7 @@ class Ridge:
         shrunk = [along / (eigenvalues[:, np.newaxis] + 1 / C) for C in self.strengths]
         self.matrices_ = np.stack([basis @ part for part in shrunk])
         self.intercepts_ = centre - mean @ self.matrices_
+        self.n_parameters = self.matrices_[0].size + self.intercepts_[0].size
         return self
 
     def decide(self, Z: Array) -> Array:

@@ -161,15 +161,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, ndim: int, dropout: float) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            BATCH_NORM[ndim](width),
-            nn.ReLU(),
-            CONV[ndim](width, width, 3, padding=1, bias=False),
-            BATCH_NORM[ndim](width),
-            nn.ReLU(),
-            Dropout(dropout),
-            CONV[ndim](width, width, 3, padding=1, bias=False),
-        )
+        norms = [BATCH_NORM[ndim](width) for _ in range(2)]
+        first, last = (CONV[ndim](width, width, 3, padding=1, bias=False) for _ in norms)
+        layers = norms[0], nn.ReLU(), first, norms[1], nn.ReLU(), Dropout(dropout), last
+        self.residual = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, width, *spatial) to the same shape."""
@@ -187,13 +182,8 @@ def convolutional_stem(
     stem, ndim = nn.Sequential(), len(extents)
     for stage in range(1, J + 1):
         wider = max(1, width >> (J - stage))  # channels double where places halve
-        stem.extend(
-            [
-                CONV[ndim](channels, wider, 3, padding=1, bias=False),
-                BATCH_NORM[ndim](wider),
-                nn.ReLU(),
-                MAX_POOL[ndim](2, ceil_mode=True),  # the last place of an odd extent counts too
-            ]
-        )
+        conv = CONV[ndim](channels, wider, 3, padding=1, bias=False)
+        pool = MAX_POOL[ndim](2, ceil_mode=True)  # the last place of an odd extent counts too
+        stem.extend([conv, BATCH_NORM[ndim](wider), nn.ReLU(), pool])
         channels = wider
     return stem.append(MEAN_POOL[ndim](extents))

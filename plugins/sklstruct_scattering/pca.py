@@ -85,16 +85,12 @@ class AffineSpaces:
     def __init__(self, dimensions: list[int]) -> None:
         self.dimensions = dimensions
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of entries of means and directions."""
-        return sum(mean.size + directions.size for mean, directions in self.spaces_)
-
     def fit(self, Z: Array, codes: Labels, weight: Array) -> Self:
         """Learn from scaled coefficients, class numbers and weights."""
         most = max(self.dimensions)
         members = (codes == c for c in range(codes.max() + 1))
         self.spaces_ = [affine_space(Z[rows], weight[rows], most) for rows in members]
+        self.n_parameters = sum(mean.size + along.size for mean, along in self.spaces_)
         return self
 
     def decide(self, Z: Array) -> Array:

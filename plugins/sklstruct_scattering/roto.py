@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sklstruct.params import FLAG, check, integer
 
-from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank
+from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank, protected
 from .checks import COUNT, IMAGE, PADDING, check_scale, check_shape, whole
 from .grid import Grid, in_pieces
 from .scattering import FixedFilters, filtered
@@ -246,7 +246,7 @@ def sampled_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     """
     bank = plane_bank(shape, J, L)
     psi = [  # levels of the plane are there already, cut: their number is right
-        replace(w, levels=tuple(sampled(w.levels[0], 2**r) for r in range(len(w.levels))))
+        replace(w, levels=protected(*(sampled(w.levels[0], 2**r) for r in range(len(w.levels)))))
         for w in bank.wavelets(1)
     ]
     return replace(bank, psi=(tuple(psi),))
@@ -269,8 +269,5 @@ def angular_kernels(L: int, K: int) -> NDArray[np.complexfloating]:
     waves = [line_wavelet(2 * L, FREQUENCY / (2 * pi) / 2**k, spread[k]) for k in range(K)]
     low = line_wavelet(2 * L, 0.0, 1 / (2 * pi * SIGMA * 2 ** (K - 1)))
     responses = [circulant(np.fft.ifft(spectrum)) for spectrum in (*waves, low)]
-    kernels = np.concatenate(
-        [rows[:size] for rows, size in zip(responses, circle_sizes(L, K), strict=True)]
-    )
-    kernels.setflags(write=False)
-    return kernels
+    sizes = zip(responses, circle_sizes(L, K), strict=True)
+    return protected(np.concatenate([rows[:size] for rows, size in sizes]))[0]

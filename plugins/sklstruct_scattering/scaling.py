@@ -32,8 +32,7 @@ class PathScaling:
     """
 
     def __init__(self, orders: NDArray[np.intp], log: bool) -> None:
-        self.orders = orders
-        self.log = log
+        self.orders, self.log = orders, log
 
     def fit(self, S: Array, weight: Array) -> Self:
         """Find the scales on coefficients (n, n_paths * n_places) of weighted samples."""

@@ -76,13 +76,7 @@ class KernelMachines:
     """
 
     def __init__(self, C: float, gamma: float) -> None:
-        self.C = C
-        self.gamma = gamma
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of coefficients that are not zero, and of intercepts."""
-        return int(np.count_nonzero(self.coefficients_)) + len(self.intercepts_)
+        self.C, self.gamma = C, gamma
 
     def fit(self, Z: Array, codes: Labels, weight: Array) -> Self:
         """Learn from scaled coefficients, class numbers and weights."""
@@ -100,6 +94,7 @@ class KernelMachines:
             self.intercepts_[c] = machine.intercept_[0]
         used = self.coefficients_.any(axis=1)  # a sample may support the machine of any class
         self.support_vectors_, self.coefficients_ = Z[used], self.coefficients_[used]
+        self.n_parameters = int(np.count_nonzero(self.coefficients_)) + n_classes
         return self
 
     def decide(self, Z: Array) -> Array:

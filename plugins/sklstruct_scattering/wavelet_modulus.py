@@ -15,7 +15,16 @@ from torch import Tensor
 
 from sklstruct.params import FLAG, Rule, check, param, real
 
-from .bank import BANKS, Bank, Wavelet, finest_wave, line_wavelet, plane_wavelet, space_wavelet
+from .bank import (
+    BANKS,
+    Bank,
+    Wavelet,
+    finest_wave,
+    line_levels,
+    line_wavelet,
+    plane_wavelet,
+    space_wavelet,
+)
 from .checks import COUNT, is_several, whole
 from .features import MapTransformer, OnWavelets
 from .meta import COLUMNS
@@ -215,5 +224,6 @@ def scaled_wavelets(
     # stretches and not by their sum.
     waves = [[of_finest / scale for of_finest in finest_wave(Q)] for scale in scales]
     return tuple(
-        Wavelet(0, (line_wavelet(shape[0], xi, sigma),), xi=xi, sigma=sigma) for xi, sigma in waves
+        Wavelet(0, line_levels(line_wavelet(shape[0], xi, sigma), 0), xi=xi, sigma=sigma)
+        for xi, sigma in waves
     )

@@ -15,7 +15,7 @@ from ..params import Params, remembered
 Array = NDArray[np.float64]
 
 SPAN_TOLERANCE = 1e-10  # eigenvalues of the Gram matrix below this share of the largest count as 0
-SEPARABLE_TOLERANCE = 1e-10
+SEPARABLE_TOLERANCE = 1e-13  # of the largest value of an atom: it is rounding
 
 
 class Steering(NamedTuple):
@@ -193,8 +193,7 @@ class Frame:
     @property
     def is_tight(self) -> bool:
         """Whether both bounds agree, so that analysis keeps the energy up to a factor."""
-        lower, upper = self.bounds
-        return bool(np.isclose(lower, upper))
+        return bool(np.isclose(*self.bounds))
 
     @property
     def redundancy(self) -> float:
@@ -265,7 +264,7 @@ class Frame:
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
             raise ValueError(f"matrix must be invertible, got {matrix.tolist()}.")
         moved = self.evaluate(self.grid @ np.linalg.inv(matrix).T)
-        mixed = np.linalg.lstsq(self.flat.T, moved.T)[0].T
+        mixed = np.linalg.lstsq(self.flat.T, moved.T, rcond=None)[0].T
         residual = np.linalg.norm(mixed @ self.flat - moved, axis=1)
         size = np.linalg.norm(moved, axis=1)
         return Steering(mixed, residual / np.where(size > 0, size, 1))
@@ -329,8 +328,6 @@ def separate(atom: Array) -> tuple[Array, ...] | None:
     while rest.ndim > 1:  # peel off the leading axis: rank one means atom = profile x rest
         matrix = rest.reshape(len(rest), -1)
         pivot = np.unravel_index(np.abs(matrix).argmax(), matrix.shape)
-        if matrix[pivot] == 0:
-            return None
         profile, remainder = matrix[:, pivot[1]] / matrix[pivot], matrix[pivot[0]]
         error = np.abs(np.outer(profile, remainder) - matrix).max()
         if error > SEPARABLE_TOLERANCE * abs(matrix[pivot]):

@@ -219,7 +219,7 @@ def factored_frame(frame: Any, ndim: int | None) -> Frame:
     ndim = ndim or (frame.ndim if isinstance(frame, Frame) else 2)
     if type(frame) is GaussianDerivatives:
         return product_jet(frame, ndim)
-    built: Frame = frame.build(ndim)
-    if built.factors is None:
-        raise ValueError(f"The atoms of the frame {built.name!r} are not separable.")
-    return built
+    frame = frame.build(ndim)
+    if frame.factors is None:
+        raise ValueError(f"The atoms of the frame {frame.name!r} are not separable.")
+    return frame

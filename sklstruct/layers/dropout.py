@@ -9,12 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 # torch's layers that are replaced by ours, and whether they drop whole channels
-ADOPTED: dict[type, bool] = {
-    nn.Dropout: False,
-    nn.Dropout1d: True,
-    nn.Dropout2d: True,
-    nn.Dropout3d: True,
-}
+WHOLE = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+ADOPTED: dict[type, bool] = {nn.Dropout: False} | dict.fromkeys(WHOLE, True)
 
 
 class Dropout(nn.Dropout):
@@ -38,9 +34,8 @@ class Dropout(nn.Dropout):
     generator: torch.Generator | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        state.pop("generator", None)  # belongs to the training that is under way
-        return state
+        # The generator belongs to the training that is under way.
+        return {name: value for name, value in self.__dict__.items() if name != "generator"}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with some activations zeroed and the others scaled up, in training only."""
