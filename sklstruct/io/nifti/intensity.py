@@ -56,7 +56,8 @@ def scale(
     if scaling == "zscore":
         # Sums over millions of voxels need double precision, and no copy of the volume in it.
         where: Any = True if mask is None else mask
-        volume -= np.mean(volume, dtype=np.float64, where=where)
+        mean = np.mean(volume, dtype=np.float64, where=where)
+        np.subtract(volume, mean, out=volume, dtype=np.float64, casting="same_kind")
         deviation = np.sqrt(np.mean(np.square(volume), dtype=np.float64, where=where))
         volume /= positive("deviation", deviation)
     elif scaling == "percentile":
