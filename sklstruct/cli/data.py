@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .common import by_x
-from .scans import read_cohort
+from .scans import FOLDER, add_scans, read_cohort
+from .ways import DATA, Run, Way, Ways
 
 KEYS = {"train": ("X", "X_train"), "test": ("X_test",)}  # of an .npz file
 NAMES = "participant_id", "session_id", "image"
@@ -21,6 +22,17 @@ class Samples(NamedTuple):
     y: Any = None
     groups: Any = None
     words: str = ""
+
+
+def add_samples(parser: argparse.ArgumentParser, run: Run) -> Way:
+    """Add the options that say which samples are meant, and return the way of cohorts."""
+    ways = Ways(parser)
+    way = ways.add("--data --dataset", run, dest="data", metavar="DATA", help=DATA)
+    purpose = "part of the data; test where there is one"
+    way.add("--part", choices=("train", "test"), help=purpose)
+    way = ways.add("--cohort", run, metavar="FOLDER", help=FOLDER)
+    add_scans(way.add)
+    return way
 
 
 def read(args: argparse.Namespace, *, labelled: bool) -> Samples:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from .common import Commands, Unwritten, add_command
-from .data import read
+from .data import add_samples, read
 from .model_files import add_model, read_fitted
 from .models import volumes_of
-from .scans import FOLDER, add_scans, positive
-from .ways import Ways, usage
+from .scans import positive
+from .ways import usage
 
 LABELS = {
     "activation": "class activation",
@@ -36,12 +36,8 @@ def add_commands(commands: Commands) -> None:
         "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps",
         usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE --out DIR"),
     )
-    ways = Ways(parser)
-    ways.add_data(explain)
-    way = ways.add("--cohort", explain, metavar="FOLDER", help=FOLDER)
-    add_scans(way.add)
     purpose = "column with the labels, for averages over each class"
-    way.add("--target", metavar="COLUMN", help=purpose)
+    add_samples(parser, explain).add("--target", metavar="COLUMN", help=purpose)
     add_model(parser)
     add = parser.add_argument
     purpose = (

@@ -15,7 +15,7 @@ from .common import (
     check_writable,
     write_csv,
 )
-from .data import Samples, read
+from .data import Samples, add_samples, read
 from .model_files import UNSAFE, add_model, check_kept, keep, make_model, read_fitted
 from .scans import (
     FOLDER,
@@ -85,9 +85,7 @@ def add_predict(commands: Commands) -> None:
         "sklstruct predict --model model.skl --cohort adni --out predictions.csv",
         usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE"),
     )
-    ways = Ways(parser)
-    ways.add_data(predict)
-    add_scans(ways.add("--cohort", predict, metavar="FOLDER", help=FOLDER).add)
+    add_samples(parser, predict)
     add_model(parser)
     purpose = "add the probabilities of the classes; with --cohort they are there anyway"
     parser.add_argument("--proba", action="store_true", help=purpose)
@@ -105,11 +103,7 @@ def add_score(commands: Commands) -> None:
         "sklstruct score --model model.skl --cohort adni --target diagnosis",
         usage=usage("--data DATA", "--cohort FOLDER --target COLUMN", all_need="--model FILE"),
     )
-    ways = Ways(parser)
-    ways.add_data(score)
-    way = ways.add("--cohort", score, metavar="FOLDER", help=FOLDER)
-    add_target(way.add)
-    add_scans(way.add)
+    add_target(add_samples(parser, score).add)
     add_model(parser)
     purpose = "class of two that sensitivity is about, the last one in sorted order if left out"
     parser.add_argument("--positive", metavar="LABEL", help=purpose)

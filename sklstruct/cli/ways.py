@@ -75,12 +75,6 @@ class Ways:
         self.ways.append(Way(source, group, run, check))
         return self.ways[-1]
 
-    def add_data(self, run: Run) -> None:
-        """Add the options that say which samples of a data set are meant."""
-        way = self.add("--data --dataset", run, dest="data", metavar="DATA", help=DATA)
-        purpose = "part of the data; test where there is one"
-        way.add("--part", choices=("train", "test"), help=purpose)
-
     def settle(self, args: argparse.Namespace) -> None:
         """Let the arguments run the way that is chosen, or stop with the usage and an error."""
         (chosen,) = (w for w in self.ways if getattr(args, w.source.dest) is not None)

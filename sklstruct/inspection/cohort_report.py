@@ -15,6 +15,7 @@ from ..io.cohort import counted
 from ..io.scans import in_words
 from ..studies.cohort_study import CohortResults
 from ..studies.cohort_text import (
+    beyond,
     extent,
     name_of,
     number,
@@ -209,14 +210,6 @@ def comparison_section(found: Findings) -> Html:
             "resampled t-test.",
         ),
     )
-
-
-def beyond(comparisons: pd.DataFrame) -> list[str]:
-    """Return a note if intervals reach beyond what a difference can be."""
-    if (comparisons[["low", "high"]].abs() <= 1).where(comparisons["low"].notna()).all(axis=None):
-        return []
-    hold_outs = counted(int(comparisons["n_repeats"].min()), "hold-out")
-    return [TEXT["beyond"].format(hold_outs)]
 
 
 def compared(row: dict[Hashable, Any]) -> list[Any]:

@@ -124,15 +124,8 @@ def write_maps(
         volumes.to_nifti(average.mean, folder / "mean_volume.nii.gz")
         write_groups(groups, volumes, average.mean, label, folder / "group")
         table.to_csv(folder / "scans.csv", index=False, lineterminator="\n")
-        description = {
-            "made_by": f"sklstruct {__version__}",
-            "model": repr(model),
-            "values": label,
-            "target": about(estimator, target),
-            "n_scans": len(table),
-            "n_subjects": table["subject"].nunique(),
-        }
-        write_json(folder / "maps.json", description)
+        counts = {"n_scans": len(table), "n_subjects": table["subject"].nunique()}
+        describe(folder, model, label, about(estimator, target), **counts)
     return Path(out)
 
 
@@ -189,15 +182,14 @@ def write_array_maps(
         SampleMapsDisplay(grey[:SHOWN], maps[:SHOWN], titles[:SHOWN], label=label).save(
             folder / "maps.png"
         )
-        description = {
-            "made_by": f"sklstruct {__version__}",
-            "model": repr(estimator),
-            "values": label,
-            "target": about(estimator, target),
-            "n_samples": len(maps),
-        }
-        write_json(folder / "maps.json", description)
+        describe(folder, estimator, label, about(estimator, target), n_samples=len(maps))
     return Path(out)
+
+
+def describe(folder: Path, model: Any, values: str, target: str, **counts: int) -> None:
+    """Write what maps are of, and what made them."""
+    made_by = {"made_by": f"sklstruct {__version__}", "model": repr(model)}
+    write_json(folder / "maps.json", {**made_by, "values": values, "target": target, **counts})
 
 
 def about(estimator: Any, target: Any) -> str:

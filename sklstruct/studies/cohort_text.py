@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..io.cohort import counted
 from ..io.scans import in_words
@@ -62,7 +63,7 @@ def format_cohort_summary(results: CohortResults, baseline: str | None = None) -
             p_values = [p_value(row[f"{name}_holm"]) for name in ("p_corrected", "p_permutation")]
             difference = with_interval(row, "difference", row["metric"])
             rows.append([row["estimator"], difference, *p_values])
-        parts.append("\n".join([head, aligned(rows)]))
+        parts.append("\n".join([head, aligned(rows), *beyond(comparisons)]))
     return "\n\n".join(parts)
 
 
@@ -73,6 +74,17 @@ def without_intervals(results: CohortResults) -> str:
         f"Only recalls have intervals: of each class at least {LEAST} subjects must be tested, but "
         f"there were {small}."
     )
+
+
+def beyond(comparisons: pd.DataFrame) -> list[str]:
+    """Return a note if intervals reach beyond what a difference can be."""
+    if not (comparisons[["low", "high"]].abs() > 1).any(axis=None):
+        return []
+    return [
+        "Intervals that reach beyond 100 points, or beyond 1 for the AUC, hold what no difference "
+        f"can be: {counted(int(comparisons['n_repeats'].min()), 'hold-out')} are too few for this "
+        "test to say how much estimators differ."
+    ]
 
 
 def extent(results: CohortResults) -> str:
