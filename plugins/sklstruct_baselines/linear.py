@@ -8,16 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 
-from sklstruct.estimators import (
-    best_candidate,
-    digests,
-    distinct_rows,
-    held_out_values,
-    subject_numbers,
-)
+from sklstruct import estimators
+from sklstruct.compat import BaseEstimator
 from sklstruct.params import Params, param, real
 
 from .duals import PENALTIES, Array, Dual, Labels, solve_pairs
@@ -82,8 +76,8 @@ class LinearModel(Params, BaseEstimator):
         standardize: bool,
     ) -> SeenVoxels:
         """Set what is learned, with weights like X, and return what was seen of samples."""
-        subjects = subject_numbers(groups, X)
-        rows, target, weight = self._distinct(digests(X), y, sample_weight)
+        subjects = estimators.subject_numbers(groups, X)
+        rows, target, weight = self._distinct(estimators.digests(X), y, sample_weight)
         # Inner products of samples far from the origin would lose the digits that differ.
         X, mean, varies = centred(X[rows], weight)
         # Found on all samples, held out or not: no target enters them.
@@ -140,17 +134,18 @@ class LinearSVC(PairwiseSVC, LinearModel):
     """
 
     def _distinct(self, X: NDArray[Any], y: Any, sample_weight: Any) -> tuple[Labels, Any, Array]:
-        rows, codes, weight, self.classes_ = distinct_rows(X, y, sample_weight, self.class_weight)
-        return rows, codes, weight
+        found = estimators.distinct_rows(X, y, sample_weight, self.class_weight)
+        self.classes_ = found[-1]
+        return found[:-1]
 
     def _solve(self, K: Array, y: Any, weight: Array, settings: list[Any]) -> list[Dual]:
         return [solve_pairs(K, y, weight, C) for C in settings]
 
     def _best(self, decide: Decide, y: Any, weight: Array, subjects: Labels) -> int:
-        held_out = held_out_values(decide, y, self.random_state, subjects)
-        if held_out is None:
+        found = estimators.held_out_values(decide, y, self.random_state, subjects)
+        if found is None:
             self.temperature_ = 1.0
             return -1  # the last view and the last setting
-        rows, margins = held_out
-        best, self.temperature_ = best_candidate(smallest_margins(margins), y[rows], weight[rows])
+        rows, values = found[0], smallest_margins(found[1])
+        best, self.temperature_ = estimators.best_candidate(values, y[rows], weight[rows])
         return best

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 from sklearn.model_selection import GroupKFold
 
+from sklstruct.compat import RegressorMixin
 from sklstruct.estimators import weights_of_samples, without_copies
 from sklstruct.params import SEED, param
 

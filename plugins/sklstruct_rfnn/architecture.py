@@ -17,7 +17,7 @@ from sklstruct.plugins import make_frame
 SMALL = 4  # extents up to this are not pooled any further
 SHARE = real(least=0, below=1) | None
 
-MODERN = {
+MODERN: dict[str, Any] = {
     "frame": (GaussianDerivatives(),),
     "widths": (64, 64, 64),
     "norm": "batch",
@@ -26,7 +26,7 @@ MODERN = {
     "dropout": 0.2,
     "head_dropout": 0.7,
 }
-PAPER = {
+PAPER: dict[str, Any] = {
     **MODERN,
     "frame": (
         GaussianDerivatives(order=3, scales=(1.5,), size=11),

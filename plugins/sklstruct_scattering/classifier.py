@@ -13,12 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklstruct.estimators import (
-    CalibratedClassifier,
-    best_candidate,
-    distinct_rows,
-    held_out_values,
-)
+from sklstruct import estimators
+from sklstruct.estimators import CalibratedClassifier
 from sklstruct.params import FLAG, param
 from sklstruct.training import one_blas_thread
 
@@ -113,10 +109,16 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
         self.check_params()
         X, y = self._read(X, y, reset=True, ensure_min_features=2)
         class_weight = getattr(self, "class_weight", None)  # not every head has a use for them
-        rows, codes, weight, self.classes_ = distinct_rows(X, y, sample_weight, class_weight)
+        rows, codes, weight, self.classes_ = estimators.distinct_rows(
+            X, y, sample_weight, class_weight
+        )
         X = X[rows]
         self.transformer_ = self._transformer(X.shape[1:]).fit(X)
-        Z = self._fit_scaling(X, weight)
+        S = self.transformer_.transform(X).astype(np.float64)
+        # The paths of every channel are scaled on their own.
+        orders = [path.order for path in self.transformer_.module_.paths] * X.shape[1]
+        self.scaling_ = PathScaling(np.array(orders), self.log).fit(S, weight)
+        Z = self.scaling_.transform(S)
         chosen, self.temperature_ = self._choose(Z, codes, weight)
         self.head_: Any = self._head([chosen]).fit(Z, codes, weight)
         self.n_parameters_ = self.head_.n_parameters
@@ -136,14 +138,6 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
         shared = own.keys() & transformer.get_params()
         return transformer.set_params(**{name: own[name] for name in shared})
 
-    def _fit_scaling(self, X: NDArray[Any], weight: Array) -> Array:
-        """Fit the scaling, and return the scaled coefficients."""
-        S = self.transformer_.transform(X).astype(np.float64)
-        # The paths of every channel are scaled on their own.
-        orders = [path.order for path in self.transformer_.module_.paths]
-        self.scaling_ = PathScaling(np.tile(orders, X.shape[1]), self.log).fit(S, weight)
-        return self.scaling_.transform(S)
-
     def _choose(self, Z: Array, codes: Labels, weight: Array) -> tuple[Any, float]:
         """Return the candidate that does best on samples held out, and its temperature."""
         candidates = self._candidates(codes)
@@ -152,11 +146,11 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
             head = self._head(candidates).fit(Z[train], codes[train], weight[train])
             return head.decide(Z[test])
 
-        held_out = held_out_values(decide, codes, self.random_state)
-        if held_out is None:
+        found = estimators.held_out_values(decide, codes, self.random_state)
+        if found is None:
             return candidates[0], 1.0
-        rows, values = held_out
-        best, temperature = best_candidate(values, codes[rows], weight[rows])
+        rows, values = found
+        best, temperature = estimators.best_candidate(values, codes[rows], weight[rows])
         return candidates[best], temperature
 
     @one_blas_thread()

@@ -190,12 +190,8 @@ class WindowedFourierTransformer(MapTransformer):
         k = self.module_.frequencies  # in periods to the window; xi is in cycles a sample
         table = pd.DataFrame(k, columns=[f"k_{axis}" for axis in AXES[k.shape[1]]])
         table["xi"] = np.linalg.norm(k / self.module_.widths, axis=1)
-        return table.set_axis([frequency_name(each) for each in k.tolist()])
-
-
-def frequency_name(k: list[int]) -> str:
-    """Return a name such as ``F[k=(1,2)]``, on a line ``F[k=1]``."""
-    return f"F[k={k[0]}]" if len(k) == 1 else f"F[k=({','.join(map(str, k))})]"
+        names = [f"F[k=({','.join(map(str, each))})]" for each in k.tolist()]
+        return table.set_axis(names if k.shape[1] > 1 else [f"F[k={each}]" for each in k[:, 0]])
 
 
 def window_axis(extent: int, width: int, step: int) -> Axis:

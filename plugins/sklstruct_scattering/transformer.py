@@ -175,15 +175,10 @@ class ScatteringTransformer(OnScattering, MapTransformer):
 
     def _compute(self, X: NDArray[Any], n_in_all: int | None = None) -> NDArray[Any]:
         """Return the features of samples (n, channels, *spatial), some of them kept before."""
-        setting = [getattr(self.module_, name) for name in SETTING]
-        return cached_rows(
-            self._compute_anew,
-            X,
-            width=self._width,
-            setting=(setting, resolve_device(self.device)),  # devices round differently
-            limit=1e6 * self.cache_size,
-            n_in_all=n_in_all,
-        )
+        of_module = [getattr(self.module_, name) for name in SETTING]
+        setting = of_module, resolve_device(self.device)  # devices round differently
+        limit = 1e6 * self.cache_size
+        return cached_rows(self._compute_anew, X, self._width, setting, limit, n_in_all)
 
     def _compute_anew(self, X: NDArray[Any]) -> NDArray[Any]:
         """Return the features of samples (n, channels, *spatial), each for itself."""

@@ -15,16 +15,8 @@ from torch import Tensor
 
 from sklstruct.params import FLAG, Rule, check, param, real
 
-from .bank import (
-    BANKS,
-    Bank,
-    Wavelet,
-    finest_wave,
-    line_levels,
-    line_wavelet,
-    plane_wavelet,
-    space_wavelet,
-)
+from . import bank
+from .bank import Bank, Wavelet
 from .checks import COUNT, is_several, whole
 from .features import MapTransformer, OnWavelets
 from .meta import COLUMNS
@@ -137,12 +129,12 @@ class WaveletModulus(Scattering):
         return found[:, :, 1:] if isinstance(found, Tensor) else torch.stack(found[1:], dim=2)
 
     def _bank(self) -> Bank:
-        bank = super()._bank()
+        usual = super()._bank()
         # Averages are there at these levels; moduli that are not averaged stay as they are.
-        coarsest = len(bank.phi) - 1 if self.average else 0
+        coarsest = len(usual.phi) - 1 if self.average else 0
         wavelets = scaled_wavelets(self.padded_shape, self.L, self.Q, self.scales)
         psi = tuple(replace(wavelet, j=min(wavelet.j, coarsest)) for wavelet in wavelets)
-        return replace(bank, psi=(psi,))
+        return replace(usual, psi=(psi,))
 
 
 class WaveletModulusTransformer(OnWavelets, MapTransformer):
@@ -204,26 +196,23 @@ class WaveletModulusTransformer(OnWavelets, MapTransformer):
             for scale, wavelet in module.wavelets
         ]
         columns = [name for name in COLUMNS[len(module.shape)] if name not in ("j", "n")]
-        table = pd.DataFrame(
-            {name: [getattr(w, name) for _, w in module.wavelets] for name in columns}, index=names
-        )
-        table.insert(0, "s", [scale for scale, _ in module.wavelets])
-        return table
+        rows = [(scale, *(getattr(w, name) for name in columns)) for scale, w in module.wavelets]
+        return pd.DataFrame(rows, columns=["s", *columns], index=names)
 
 
-@lru_cache(maxsize=BANKS)
+@lru_cache(maxsize=bank.BANKS)
 def scaled_wavelets(
     shape: tuple[int, ...], L: int, Q: int, scales: tuple[float, ...]
 ) -> tuple[Wavelet, ...]:
     """Return the wavelets of scattering at other scales, on a grid of this shape."""
     if len(shape) > 1:
-        make: Any = plane_wavelet if len(shape) == 2 else space_wavelet
+        make: Any = bank.plane_wavelet if len(shape) == 2 else bank.space_wavelet
         return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))
     # Of scale 0, so that their moduli are kept at every sample.  At a coarser level the average
     # would lose a factor: the filters of a line are periodised as in Kymatio, by the mean over
     # stretches and not by their sum.
-    waves = [[of_finest / scale for of_finest in finest_wave(Q)] for scale in scales]
+    waves = [[of_finest / scale for of_finest in bank.finest_wave(Q)] for scale in scales]
     return tuple(
-        Wavelet(0, line_levels(line_wavelet(shape[0], xi, sigma), 0), xi=xi, sigma=sigma)
-        for xi, sigma in waves
+        Wavelet(0, bank.protected(bank.line_wavelet(shape[0], *wave)), xi=wave[0], sigma=wave[1])
+        for wave in waves
     )
