@@ -123,10 +123,8 @@ class SeparableFilter:
         found = x.new_zeros(y.shape[1], x.shape[1], self.n_atoms)
         for samples, channels in self.pieces(x):
             above = y[samples].transpose(0, 1).flatten(1)
-            piece = (above @ self.responses(x[samples, channels]).T).unflatten(
-                1, (self.n_atoms, -1)
-            )
-            found[:, channels] += piece.transpose(1, 2)
+            piece = above @ self.responses(x[samples, channels]).T
+            found[:, channels] += piece.unflatten(1, (self.n_atoms, -1)).transpose(1, 2)
         return found
 
     def pieces(self, x: Tensor) -> Iterator[tuple[slice, slice]]:
@@ -221,15 +219,11 @@ class FilterAndMix(torch.autograd.Function):
         (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
         pairs = ((wanted + 1) % 3, two, grad), ((wanted + 2) % 3, grad, one)
         needed = zip(pairs, ctx.needs_input_grad[3:], strict=True)
-        return (
-            None,
-            None,
-            None,
-            *(
-                FilterAndMix.apply(bank, number, spatial, *pair) if need else None
-                for (number, *pair), need in needed
-            ),
-        )
+        gradients = [
+            FilterAndMix.apply(bank, number, spatial, *pair) if need else None
+            for (number, *pair), need in needed
+        ]
+        return None, None, None, *gradients
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:

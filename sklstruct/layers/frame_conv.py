@@ -109,15 +109,15 @@ class FrameConv(nn.Module):
         else:
             self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
         self.padding_mode, self.unit_norm, self.method = padding_mode, unit_norm, method
-        if frame.factors is None and method == "filter":
+        self.bank: SeparableFilter | None = None
+        if frame.factors is not None:
+            inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
+            self.bank = filter_bank(frame, self.stride, inner_padding)
+        elif method == "filter":
             raise ValueError(
                 f"method='filter' needs separable atoms, but those of the frame {frame.name!r} "
                 "are not; use 'compose' or 'auto'."
             )
-        inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
-        self.bank = (
-            None if frame.factors is None else filter_bank(frame, self.stride, inner_padding)
-        )
         for name, values in self._atoms().items():
             rounded = torch.tensor(values, dtype=torch.get_default_dtype())
             self.register_buffer(name, rounded, persistent=False)
@@ -141,25 +141,21 @@ class FrameConv(nn.Module):
         unit = torch.from_numpy(self.frame.gram / np.outer(norms, norms))
         values, vectors = torch.linalg.eigh(unit)
         floored = values.clamp_min(WEAKEST_DIRECTION * values[-1])
-        mixing = (vectors / floored.sqrt()) @ vectors.T
+        per_atom = 1 if self.unit_norm else torch.from_numpy(norms)
+        mixing = (vectors / floored.sqrt()) @ vectors.T / per_atom
         energy = self.in_channels * (values.clamp_min(0) / floored).sum()
         with torch.no_grad():
             # of one precision, so that equal seeds give equal layers whatever torch's default is
             draws = torch.randn(self.weight.shape, dtype=torch.float32, device=self.weight.device)
-            white = draws @ (mixing * (2 / energy).sqrt()).to(draws)
-            self.weight.copy_(
-                white if self.unit_norm else white / torch.from_numpy(norms).to(white)
-            )
+            self.weight.copy_(draws @ (mixing * (2 / energy).sqrt()).to(draws))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def _atoms(self) -> dict[str, Array]:
         """Return in double precision the atoms, and the norms that they were divided by."""
         norms = self.frame.norms if self.unit_norm else np.ones(len(self.frame))
-        return {
-            "norms": norms,
-            "basis": self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim),
-        }
+        basis = self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim)
+        return {"norms": norms, "basis": basis}
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
         super()._apply(*args, **kwargs)
@@ -183,9 +179,8 @@ class FrameConv(nn.Module):
             wanted = ", ".join(["n", str(self.in_channels)] + ["extent"] * self.frame.ndim)
             raise ValueError(f"FrameConv wants input of shape ({wanted}), got {tuple(x.shape)}.")
         lower = x.is_floating_point() and x.dtype != torch.float64  # what autocast may change
-        if x.dtype != self.weight.dtype and not (
-            lower and torch.is_autocast_enabled(x.device.type)
-        ):
+        cast = lower and torch.is_autocast_enabled(x.device.type)
+        if x.dtype != self.weight.dtype and not cast:
             raise TypeError(f"FrameConv wants input of {self.weight.dtype}, got {x.dtype}.")
         extents = zip(x.shape[2:], self.padding, self.frame.support, strict=True)
         if any(s + 2 * p < k for s, p, k in extents):
@@ -219,9 +214,8 @@ class FrameConv(nn.Module):
         """Return a plain ``nn.ConvNd`` with the same output, for use without this package."""
         names = "in_channels", "out_channels", "kernel_size", "stride", "padding", "padding_mode"
         make: Any = CONV[self.frame.ndim]
-        conv = make(**{name: getattr(self, name) for name in names}, bias=self.bias is not None).to(
-            self.weight
-        )
+        options = {name: getattr(self, name) for name in names}
+        conv = make(**options, bias=self.bias is not None).to(self.weight)
         with torch.no_grad():
             conv.weight.copy_(self.kernel)
             if self.bias is not None:

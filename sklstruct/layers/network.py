@@ -85,10 +85,8 @@ class MeanNetwork(Network):
     with the weights w of the head and the last maps h.
     """
 
-    def __init__(
-        self, in_shape: tuple[int, ...], n_outputs: int, stages: nn.Sequential, **options: Any
-    ) -> None:
-        super().__init__(in_shape, n_outputs, stages, pool=MeanOverPlaces(), **options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, pool=MeanOverPlaces(), **options)
 
     def maps(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to what the last stage gives, (n, width, *places)."""
