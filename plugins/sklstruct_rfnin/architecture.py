@@ -120,7 +120,7 @@ class RFNiN(Architecture):
         n_groups, ndim = len(net.widths), len(in_shape) - 1
         step = sample_step(net.spacing, net.unit, ndim)
         stages, shape = nn.Sequential(), in_shape
-        halvings = 0
+        halvings = 0  # one average over all of them, lest a border count twice in some
         while net.largest and net.spacing is None and ndim == 3 and max(shape[1:]) > net.largest:
             halvings += 1
             shape = strided(in_shape, 2**halvings)
@@ -142,7 +142,7 @@ class RFNiN(Architecture):
             )
             shape = strided((width, *shape[1:]), stride)
             pool = pool and max(shape[1:]) > SMALL
-            dropout = dropout if number > 1 else 0.0
+            dropout = dropout if number > 1 else 0.0  # values of a sample are never dropped
             layers = Group(conv, width, ndim, mixing, pool, dropout, net.checkpointing)
             stages.add_module(f"group{number}", layers)
             shape = strided(shape, 2 if pool else 1)
@@ -273,6 +273,7 @@ def recomputing(module: nn.Module) -> tuple[Any, Any]:
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Let batch norms leave their running statistics alone, which have seen the batch before."""
+    # Without a count of batches a momentum of 0 leaves everything as it is.
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

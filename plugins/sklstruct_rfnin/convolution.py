@@ -44,6 +44,7 @@ def spatial_convolution(
     """
 
     def build(family: Any) -> Frame:
+        # Known by their factors, atoms may lie on other grids, and need not fit into memory.
         product = isinstance(family, GaussianDerivatives)
         return product_jet(family, ndim, step) if product else family.build(ndim)
 

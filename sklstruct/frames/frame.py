@@ -166,6 +166,7 @@ class Frame:
     def _spectrum(self) -> tuple[Array, Array]:
         """Eigenvalues, ascending, and eigenvectors of the Gram matrix, on its range only."""
         values, vectors = np.linalg.eigh(self.gram)
+        # What the atoms do not span has eigenvalues that are rounding, of either sign.
         kept = values > SPAN_TOLERANCE * values[-1]
         return values[kept], vectors[:, kept]
 
@@ -308,6 +309,7 @@ class Frame:
                 f"The frame {self.name!r} exists on the grid only: it can be moved by the "
                 "rotations of the grid, but has no values between grid points."
             )
+        # Beyond their support atoms are zero.
         places = nearest + np.array(self.support) // 2
         inside = ((places >= 0) & (places < self.support)).all(axis=1)
         values = np.zeros((len(self), len(points)))

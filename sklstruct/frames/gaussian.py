@@ -117,6 +117,7 @@ def evaluate_jet(points: Array, atoms: Any, size: int) -> Array:
     values = np.empty((len(atoms), len(points)))
     for row, (index, scale) in enumerate(atoms):
         x = points / scale
+        # A sum and no integral: constants shall pass the samples, however small the scale is.
         total = np.exp(-((radius / scale) ** 2) / 2).sum() ** len(index)
         values[row] = np.exp(-(x**2).sum(axis=1) / 2) / total
         for axis, n in enumerate(index):

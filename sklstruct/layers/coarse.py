@@ -76,6 +76,7 @@ def leading_space(maps: list[Array], tolerance: float) -> Array | None:
         kept = left[:, :n]
         return all(np.linalg.norm(m - kept @ (kept.T @ m), 2) <= tolerance for m in maps)
 
+    # One more direction never makes it worse, so that the fewest are found by bisection.
     most = int(WORTHWHILE * len(left))
     n = bisect_left(range(most + 1), True, key=suffices)
     return left[:, :n] if n <= most else None

@@ -154,7 +154,7 @@ class SeparableFilter:
             if isinstance(branch, list):  # the last axis: one plain matrix product
                 first, *same = branch
                 torch.mm(x.flatten(0, -2), band.T, out=out[first].flatten(0, -2))
-                for atom in same:
+                for atom in same:  # equal atoms are learned by weights of their own
                     out[atom] = out[first]
             else:
                 filtered = band @ x.flatten(axis + 1).flatten(0, axis - 1)

@@ -54,6 +54,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def _count_features(self, in_shape: tuple[int, ...]) -> int:
         """Return the number of features of one sample; running statistics stay as they are."""
+        # In evaluation, lest the zeros enter running statistics.
         features = self.eval().features(torch.zeros(1, *in_shape))
         self.train()
         return features.shape[1]
