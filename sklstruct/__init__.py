@@ -29,7 +29,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ROOMS, *(entry.attribute for entry in _classes())})
+    core = ("Architecture", "hookimpl", "__version__")
+    return sorted({*core, *ROOMS, *(entry.attribute for entry in _classes())})
 
 
 def _classes() -> list[Any]:

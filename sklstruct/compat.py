@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
@@ -21,8 +22,12 @@ except ImportError:  # before scikit-learn 1.9
 
 
 __all__ = [
+    "BaseEstimator",
     "BaseSearchCV",
     "CallbackSupportMixin",
+    "ClassifierMixin",
+    "RegressorMixin",
+    "TransformerMixin",
     "check_feature_names_in",
     "check_sample_weight",
     "num_samples",

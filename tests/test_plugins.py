@@ -1,5 +1,7 @@
 """The registry: what comes in, from where, under which name, and at which cost."""
 
+import ast
+import importlib
 import inspect
 import json
 import os
@@ -18,6 +20,7 @@ from sklstruct.frames import GaussianDerivatives, Pixels
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "sklstruct-example"
 HEAVY = {"torch", "skorch", "sklearn", "scipy", "pandas", "matplotlib", "nibabel", "PIL"}
+LAZY = "estimators", "inspection", "io"
 KINDS = pytest.mark.parametrize("kind", plugins.KINDS)
 
 
@@ -116,6 +119,22 @@ def test_every_hook_is_documented_and_used_by_something_built_in(kind):
 def test_every_hook_has_its_kind():
     hooks = {name for name in vars(hookspecs) if name.startswith("register_")}
     assert hooks == {f"register_{kind}s" for kind in plugins.KINDS}
+
+
+@pytest.mark.parametrize("package", ["sklstruct", *(f"sklstruct.{room}" for room in LAZY)])
+def test_the_stub_of_a_package_names_what_is_public_in_it(package):
+    module = importlib.import_module(package)
+    statements = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text()).body
+    imports = [node for node in statements if isinstance(node, ast.ImportFrom)]
+    homes = {alias.asname: node for node in imports for alias in node.names}
+    own = f"sklstruct {metadata.version('sklstruct')}"
+    entries = [entry for kind in plugins.KINDS for entry in plugins.entries(kind).values()]
+    others = {entry.attribute for entry in entries if entry.source != own}
+    hooks = {name for name in vars(hookspecs) if name.startswith("register_")}
+    assert {*dir(module)} - others - hooks - {"__version__"} == {*homes}
+    for name, node in homes.items():
+        home = importlib.import_module("." * node.level + (node.module or name), package)
+        assert getattr(module, name) is (getattr(home, name) if node.module else home)
 
 
 def test_listing_loads_nothing_heavy():

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -25,7 +24,9 @@ from torch import Tensor, nn
 
 from ..architecture import make_architecture
 from ..compat import (
+    BaseEstimator,
     CallbackSupportMixin,
+    TransformerMixin,
     check_feature_names_in,
     check_sample_weight,
     with_callbacks,

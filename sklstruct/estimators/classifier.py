@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ..compat import ClassifierMixin
 from ..params import MAPPING, one_of, param, real
 from .base import NetworkEstimator
 from .targets import Classes

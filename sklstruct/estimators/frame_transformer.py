@@ -10,11 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..compat import check_feature_names_in
+from ..compat import TransformerMixin, check_feature_names_in
 from ..layers import FrameConv
 from ..params import instance_of, integer, one_of, param
 from ..plugins import make_frame, register_carried, with_carried

@@ -12,13 +12,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from ..compat import check_sample_weight
+from ..compat import BaseEstimator, ClassifierMixin, check_sample_weight
 from ..params import MAPPING, SEED, Params, one_of, param
 
 Array = NDArray[Any]

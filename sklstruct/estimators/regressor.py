@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 
+from ..compat import RegressorMixin
 from .base import NetworkEstimator
 from .targets import Values
 

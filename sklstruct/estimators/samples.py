@@ -32,10 +32,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from ..compat import BaseEstimator
 from ..params import Params, one_of, param
 from ..training.rows import Unread
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from scipy.special import log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter
 
 from .. import plugins
-from ..compat import safe_indexing
+from ..compat import BaseEstimator, ClassifierMixin, RegressorMixin, safe_indexing
 from ..params import SEED, Params, integer, param
 from .held_out import best_temperature, held_out_values, subject_numbers, weights_of_samples
 

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ...compat import TransformerMixin
 from ...params import FLAG, Rule, instance_of, integer, one_of, param, real
 from .file import MAX_BYTES, Source, SpatialImage, StrPath, check_size, read_grid, write_volume
 from .grid import Array, Box, Grid, coverage, resample

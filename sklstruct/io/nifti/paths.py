@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
-from sklearn.base import BaseEstimator
 
+from ...compat import BaseEstimator
 from ...params import Params, instance_of
 
 PATTERN = "sub-*/**/*_T1w.nii*"

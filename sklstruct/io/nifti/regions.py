@@ -8,9 +8,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from ...compat import TransformerMixin
 from ...params import MAPPING, instance_of, one_of, param
 from ..participants import read_text
 from .estimator import NiftiVolumes
