@@ -4,7 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OUT ?= demo-results
 
-.PHONY: demo test lint format clean
+LOWEST = .venv-lowest
+LOWEST_TORCH ?= torch==2.4.1
+PYTHONS ?= 3.11 3.12 3.13
+
+.PHONY: demo test test-lowest test-pythons lint format clean
 
 demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, scattering, SVM
 	$(BIN)/sklstruct study --dataset digits \
@@ -13,6 +17,23 @@ demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unst
 
 test: $(VENV)/.installed-test  ## all tests
 	$(BIN)/python -m pytest -n 2
+
+# Installed, not linked: both leave the build of the kernel in this folder alone.
+test-lowest:  ## all tests with the oldest versions, LOWEST_TORCH="torch==2.4.1 --index-url ..." for its CPU build
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	rm -rf build
+	$(LOWEST)/bin/python -m pip install -q $(LOWEST_TORCH)
+	$(LOWEST)/bin/python -m pip install -q -c constraints-lowest.txt ".[test]"
+	$(LOWEST)/bin/pytest -n 2
+
+test-pythons:  ## all tests with every Python; uv brings those that are not there
+	rm -rf build
+	for version in $(PYTHONS); do \
+	  uv venv -q --seed --allow-existing --python $$version .venv-$$version && \
+	  .venv-$$version/bin/python -m pip install -q -c constraints.txt torch && \
+	  .venv-$$version/bin/python -m pip install -q -c constraints.txt ".[test]" && \
+	  .venv-$$version/bin/pytest -n 2 || exit 1; \
+	done
 
 lint: $(VENV)/.installed-dev  ## what pre-commit checks, and the types
 	$(BIN)/ruff check .
@@ -24,7 +45,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info
+	rm -rf $(VENV) .venv-* $(OUT) build *.egg-info
 
 # torch comes first and alone: with a version that is pinned, pip takes the build that is offered
 # for it and does not look for a newer one.

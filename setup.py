@@ -3,10 +3,24 @@
 import sys
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SCATTERING = "plugins/sklstruct_scattering"
 
+
+class BuildExt(build_ext):
+    """Leaves out the kernel where the compiler lacks the vector types of GCC and Clang."""
+
+    def build_extensions(self):
+        """Build what can be built; torch does the work of the kernel where there is none."""
+        if self.compiler.compiler_type == "msvc":
+            self.extensions = []
+        super().build_extensions()
+
+
 setup(
+    cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for all Pythons from 3.11
     ext_modules=[
         Extension(
             "sklstruct_scattering._lanes",
@@ -17,5 +31,5 @@ setup(
             py_limited_api=True,
             optional=True,  # without a C compiler torch does the work
         )
-    ]
+    ],
 )
