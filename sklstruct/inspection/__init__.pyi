@@ -11,6 +11,8 @@ from .kernel import KernelDisplay as KernelDisplay
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability
 from .map_display import MapDisplay as MapDisplay
+from .map_display import SampleMapsDisplay as SampleMapsDisplay
+from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
 from .scattering import ScatteringDisplay as ScatteringDisplay

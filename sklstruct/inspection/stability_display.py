@@ -16,6 +16,7 @@ from .study import draw_curve, label_ends, quieten
 HEADING = [
     "Stability to deformations",
     "how far features move when signals are deformed; in brackets the steepest slope",
+    "line: mean; band: one standard deviation; dots: single samples and draws",
 ]
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 2.6, 2.6, 0.6, 0.45, 0.3, 0.6  # inches
 

@@ -327,31 +327,37 @@ def layout_of(classes: NDArray[Any]) -> Layout:
         "predicted": label,
         **dict.fromkeys(score_columns(classes), "float64"),
     }
-    names = score_columns(classes)
+    tables, known = (Table(PREDICTIONS, columns), FIT_TABLE), classes.tolist()
+    return Layout(KEYS, EXTENT, tables, partial(flaw_of, classes=known), decided_apart)
 
-    def flaw(fit: Fit) -> str:
-        n_subjects = len({row["subject"] for row in fit.details})
-        if n_subjects != fit.row["n_test_subjects"]:
-            return f"there must be {fit.row['n_test_subjects']} subjects, got {n_subjects}"
-        for row in fit.details:
-            for name in ("label", "predicted"):
-                if row[name] not in classes.tolist():
-                    return f"the {name} of {row['scan']} must be a class, got {row[name]!r}"
-            scores = [row[name] for name in names]
-            sound = np.isfinite(scores).all()
-            if fit.row["probabilities"]:
-                sound = sound and min(scores) >= 0 and abs(sum(scores) - 1) <= SUM_ERROR
-            if not sound:
-                kind = "probabilities that sum to one" if fit.row["probabilities"] else "finite"
-                return f"the scores of {row['scan']} must be {kind}, got {scores}"
-        return ""
 
-    def apart(fit: Fit) -> list[Row]:
-        largest = [(row, max(row[name] for name in names)) for row in fit.details]
-        own = (row[f"score:{row['predicted']}"] for row in fit.details)
-        return [row for (row, top), score in zip(largest, own, strict=True) if score < top - TIE]
+def flaw_of(fit: Fit, classes: list[Any]) -> str:
+    """Return what is wrong about a fit that was read, "" if nothing is."""
+    n_subjects = len({row["subject"] for row in fit.details})
+    if n_subjects != fit.row["n_test_subjects"]:
+        return f"there must be {fit.row['n_test_subjects']} subjects, got {n_subjects}"
+    for row in fit.details:
+        for name in ("label", "predicted"):
+            if row[name] not in classes:
+                return f"the {name} of {row['scan']} must be a class, got {row[name]!r}"
+        scores = scores_of(row)
+        sound, kind = bool(np.isfinite(scores).all()), "finite"
+        if fit.row["probabilities"]:
+            sound &= min(scores) >= 0 and abs(sum(scores) - 1) <= SUM_ERROR
+            kind = "probabilities that sum to one"
+        if not sound:
+            return f"the scores of {row['scan']} must be {kind}, got {scores}"
+    return ""
 
-    return Layout(KEYS, EXTENT, FIT_TABLE, Table(PREDICTIONS, columns), flaw, apart)
+
+def decided_apart(fit: Fit) -> list[Row]:
+    """Return the rows whose prediction is not the label of the largest score."""
+    return [r for r in fit.details if r[f"score:{r['predicted']}"] < max(scores_of(r)) - TIE]
+
+
+def scores_of(row: Row) -> list[float]:
+    """Return the scores of a scan."""
+    return [value for name, value in row.items() if name.startswith("score:")]
 
 
 def score_columns(classes: NDArray[Any]) -> list[str]:

@@ -59,7 +59,7 @@ def flaw_of(fit: Fit) -> str:
     return ""
 
 
-LAYOUT = Layout(Cell._fields, ("sizes", "n_draws"), RESULTS, flaw=flaw_of)
+LAYOUT = Layout(Cell._fields, ("sizes", "n_draws"), (RESULTS,), flaw_of)
 
 
 def limited_data(

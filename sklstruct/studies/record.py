@@ -42,10 +42,9 @@ class Layout:
         The columns of both tables that say which fit a row is of, the estimator first.
     extent : tuple of str
         Entries of the description that say how far the study went.
-    fits : Table
-        One row a fit, with its seed.
-    details : Table or None
-        ``n_test`` rows a fit.
+    tables : tuple of Table
+        In the order in which they are written, as a fit counts when it is in all: that of details,
+        ``n_test`` rows a fit, if the study keeps them, and that of fits, a row each with its seed.
     flaw : callable
         Returns what is wrong about a fit, "" if nothing is.
     apart : callable
@@ -55,8 +54,7 @@ class Layout:
 
     keys: tuple[str, ...]
     extent: tuple[str, ...]
-    fits: Table
-    details: Table | None = None
+    tables: tuple[Table, ...]
     flaw: Callable[[Fit], str] = lambda fit: ""
     apart: Callable[[Fit], list[Row]] = lambda fit: []
 
@@ -64,14 +62,9 @@ class Layout:
         """Return which fit a row is of."""
         return tuple(row[key] for key in self.keys)
 
-    @property
-    def tables(self) -> list[Table]:
-        """The tables in the order in which they are written: a fit counts when it is in both."""
-        return [table for table in (self.details, self.fits) if table is not None]
-
     def rows(self, fit: Fit) -> list[list[Row]]:
         """Return what each of the tables holds of a fit."""
-        return [[fit.row]] if self.details is None else [fit.details, [fit.row]]
+        return [fit.details, [fit.row]][-len(self.tables) :]
 
     def texts(self, fit: Fit) -> list[str]:
         """Return the lines of a fit in each of the tables."""
@@ -123,7 +116,7 @@ class Record:
         for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):  # a killed run may have left it
             part.unlink(missing_ok=True)
         check_kind(folder, [table.file for table in self.layout.tables])
-        if (folder / self.layout.fits.file).exists():
+        if (folder / self.layout.tables[-1].file).exists():
             old = read_description(study, self.layout.extent)
             self.fits = read_fits(folder, self.layout, old)
             # An estimator without results binds nobody: whoever erred may name another one so.
@@ -210,24 +203,22 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
         if fit is not None:
             fit.details.append(row)
 
-    layout.fits.read(folder, take_fit)
-    if layout.details is not None:
-        layout.details.read(folder, take_detail)
-        for cell, fit in fits.items():
-            if len(fit.details) != fit.row["n_test"]:
-                raise ValueError(
-                    f"{folder / layout.details.file} is damaged, and is left as it is: it must "
-                    f"have {fit.row['n_test']} rows of {layout.named(cell)}, as in "
-                    f"{layout.fits.file}, got {len(fit.details)}."
-                )
+    first, *others = layout.tables
+    layout.tables[-1].read(folder, take_fit)
+    for table in layout.tables[:-1]:
+        table.read(folder, take_detail)
     for cell, fit in fits.items():
-        flaw = layout.flaw(fit)
-        if not flaw and cell[0] not in description.get(APART, []):
-            flaw = "".join(f"the prediction of {row['scan']} is not the label of its largest score"
-                           for row in layout.apart(fit)[:1])  # fmt: skip
-        if flaw:
-            path = folder / layout.tables[0].file
-            raise ValueError(
-                f"{path} is damaged, and is left as it is: of {layout.named(cell)}, {flaw}."
+        which, flaw = layout.named(cell), layout.flaw(fit)
+        if others and len(fit.details) != fit.row["n_test"]:
+            flaw = (
+                f"it must have {fit.row['n_test']} rows of {which}, as in {others[0].file}, got "
+                f"{len(fit.details)}"
             )
+        elif flaw:
+            flaw = f"of {which}, {flaw}"
+        elif cell[0] not in description.get(APART, []) and (apart := layout.apart(fit)):
+            scan = apart[0]["scan"]
+            flaw = f"of {which}, the prediction of {scan} is not the label of its largest score"
+        if flaw:
+            raise ValueError(f"{folder / first.file} is damaged, and is left as it is: {flaw}.")
     return fits
