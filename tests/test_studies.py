@@ -357,6 +357,8 @@ def test_another_study_in_the_same_folder_is_refused(diary, data, tmp_path):
         lambda text: text.replace("accuracy", "exactness"),
         lambda text: text.replace(",6,", ",six,"),
         lambda text: text.replace("b,", "q,"),
+        lambda text: re.sub(r"^a,6,0,[^,]*", "a,6,0,nan", text, flags=re.MULTILINE),
+        lambda text: re.sub(r"^a,6,0,[^,]*", "a,6,0,33.3", text, flags=re.MULTILINE),
         lambda text: "\0" * len(text),
     ],
 )

@@ -208,7 +208,7 @@ def cohort_study(
     ------
     ValueError
         If parameters or data do not fit together, or an image cannot be read; or if ``out``
-        holds another study or is damaged, which is then left as it is.
+        holds another study, is in use by one or damaged, which is then left as it is.
     TypeError
         If an estimator is no classifier that gives scores.
     OSError

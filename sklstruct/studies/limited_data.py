@@ -130,8 +130,8 @@ def limited_data(
     Raises
     ------
     ValueError
-        If parameters or data do not fit together; or if ``out`` holds another study or is
-        damaged, which is then left as it is.
+        If parameters or data do not fit together; or if ``out`` holds another study, is in use by
+        one or damaged, which is then left as it is.
     OSError
         If ``out`` cannot be written to.
     """
