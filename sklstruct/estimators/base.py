@@ -334,7 +334,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
 
     def _architecture(self) -> Any:
         """Return what builds the network: a parameter, or the estimator itself."""
-        return make_architecture(getattr(self, "architecture", self))
+        return make_architecture(self.architecture) if hasattr(self, "architecture") else self
 
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
         """Return all samples, and of those with weight the targets, weights and numbers."""
