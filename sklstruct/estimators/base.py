@@ -52,12 +52,11 @@ from ..training.device import (
     resolve_device,
     seeded_initialisation,
 )
-from ..training.net import is_callback, make_net, train
+from ..training.net import EpochTasks, is_callback, make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
-from ..training.tasks import EpochTasks
 from .samples import DTYPE, like_samples, read
 from .targets import Classes
 
