@@ -53,12 +53,11 @@ from ..training.device import (
     resolve_device,
     seeded_initialisation,
 )
-from ..training.net import is_callback, make_net, train
+from ..training.net import EpochTasks, is_callback, make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
-from ..training.tasks import EpochTasks
 from .samples import DTYPE, like_samples, read
 from .targets import Classes
 
@@ -335,7 +334,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
 
     def _architecture(self) -> Any:
         """Return what builds the network: a parameter, or the estimator itself."""
-        return make_architecture(getattr(self, "architecture", self))
+        return make_architecture(self.architecture) if hasattr(self, "architecture") else self
 
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
         """Return all samples, and of those with weight the targets, weights and numbers."""

@@ -186,14 +186,15 @@ def read(
     ValueError
         If X or y cannot be used; the message says what was seen and wanted.
     """
-    X, y = from_torch(X), from_torch(y)
-    lazily = lazily and is_lazy(X)
-    samples = X
-    if not lazily:
-        X = from_list(X)
-    else:  # the shape is checked now; values are when they are read
+    plain = isinstance(X, np.ndarray) and not X.dtype.hasobject
+    lazily, samples = lazily and not plain and is_lazy(X), X
+    if lazily:  # the shape is checked now; values are when they are read
         X = np.broadcast_to(np.zeros((), estimator.dtype), X.shape)
         checks["ensure_all_finite"] = False
+    elif not plain:
+        X = as_array(X)
+    if isinstance(y, torch.Tensor):
+        y = as_array(y)
     if not reset and hasattr(X, "shape"):
         check_sample_shape(estimator, tuple(X.shape[1:]))
     if 0 in getattr(X, "shape", (1, 1))[2:]:  # scikit-learn looks at the first of these axes
@@ -207,51 +208,50 @@ def read(
     if reset:
         estimator.layout_ = decide_layout(shape, estimator.layout)
         estimator.sample_shape_ = X.shape[1:]
-        if estimator._sees_places and estimator.layout is None and estimator.image_shape is None:
+        told = estimator.layout is not None or estimator.image_shape is not None
+        # Only rows and flat images are mistaken for what they are not.
+        if estimator._sees_places and not told and (len(shape) == 1 or min(shape) <= MOST_CHANNELS):
             warn_of_shape(shape)
     X = channels_first(X.reshape(len(X), *shape), estimator.layout_)
     if lazily:
         numbers = np.arange(len(samples))
         X = Unread(lazy_reader(estimator, samples), numbers, X.shape[1:], estimator.dtype)
     elif hasattr(estimator, "predict"):
-        warn_of_scale(estimator, X, reset)
+        some, axes = X[:: max(1, len(X) // 100)], (0, *range(2, X.ndim))  # enough for a factor
+        moments = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
+        if reset:
+            estimator._moments = moments
+        else:
+            warn_of_scale(moments, estimator._moments, len(some))
     return (X, *targets) if targets else X
 
 
-def from_torch(values: Any) -> Any:
-    """Return an array for a tensor, and anything else as it is.
+def as_array(X: Any) -> Any:
+    """Return an array for a tensor, and for a list, a Series or an array of samples.
 
-    Raises
-    ------
-    TypeError
-        For a DataLoader or a Dataset, which say neither how many samples they have nor of what
-        shape.
-    """
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    sources = torch.utils.data.DataLoader, torch.utils.data.Dataset
-    if isinstance(values, sources) and not is_lazy(values):
-        raise TypeError(
-            f"X and y must be arrays, got a {type(values).__name__}: take its samples out, or "
-            "give it shape, ndim and dtype, as LazySamples have them."
-        )
-    return values
-
-
-def from_list(X: Any) -> Any:
-    """Return an array for a list, a Series or an array of samples, and anything else as it is.
+    Anything else is returned as it is.
 
     Raises
     ------
     ValueError
-        If they differ in shape; the message names the first that does.
+        If samples differ in shape; the message names the first that does.
+    TypeError
+        For a DataLoader or a Dataset, which say neither how many samples they have nor of what
+        shape.
     """
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()  # NumPy has no bfloat16
+    if isinstance(X, (torch.utils.data.DataLoader, torch.utils.data.Dataset)) and not is_lazy(X):
+        raise TypeError(
+            f"X must be an array, got a {type(X).__name__}: take its samples out, or give it "
+            "shape, ndim and dtype, as LazySamples have them."
+        )
     of_objects = isinstance(getattr(X, "dtype", None), np.dtypes.ObjectDType) and X.ndim == 1
     if not isinstance(X, (list, tuple)) and not of_objects:
         return X
-    samples = [np.asarray(from_torch(sample)) for sample in X]
-    if not samples or samples[0].ndim == 0 or samples[0].dtype == object:
+    samples = [np.asarray(as_array(x) if isinstance(x, torch.Tensor) else x) for x in X]
+    if not samples or samples[0].ndim == 0 or samples[0].dtype.hasobject:
         return X
     for number, sample in enumerate(samples):
         if sample.shape != samples[0].shape:
@@ -281,17 +281,18 @@ def warn_of_shape(shape: tuple[int, ...]) -> None:
         warnings.warn(f"The samples of X are read as {advice} says that it is so.", stacklevel=2)
 
 
-def warn_of_scale(estimator: Any, X: NDArray[Any], reset: bool) -> None:
-    """Warn of samples on another scale than those of the training, 0 to 255 for 0 to 1 say."""
-    some = X[:: max(1, len(X) // 100)]  # enough for a factor
-    axes = (0, *range(2, X.ndim))
-    mean, spread = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
-    if reset:
-        estimator._moments = mean, spread
-        return
-    known_mean, known_spread = estimator._moments
+def warn_of_scale(seen: Any, known: Any, n: int) -> None:
+    """Warn of samples on another scale than those of the training, 0 to 255 for 0 to 1 say.
+
+    Parameters
+    ----------
+    seen, known : pair of ndarray, shape (n_channels,)
+        Mean and deviation of every channel, of n samples and in training.
+    n : int
+    """
+    (mean, spread), (known_mean, known_spread) = seen, known
     far = (abs(mean - known_mean) > FAR * known_spread) | (spread > FAR * known_spread)
-    if len(some) > FAR:  # few samples may well look alike
+    if n > FAR:  # few samples may well look alike
         far |= FAR * spread < known_spread
     far &= known_spread > 0
     if far.any():

@@ -121,7 +121,7 @@ class FrameConv(nn.Module):
         for name, values in self._atoms().items():
             rounded = torch.tensor(values, dtype=torch.get_default_dtype())
             self.register_buffer(name, rounded, persistent=False)
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, len(frame)))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *self.norms.shape))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
-from skorch.callbacks import EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
@@ -136,6 +136,32 @@ class Net(NeuralNet):
 
 class ClassifierNet(Net, NeuralNetClassifier):
     """A net whose outputs are logits of classes, which callbacks may score as such."""
+
+
+class EpochTasks(Callback):
+    """What passes the epochs of a training on to scikit-learn's callbacks.
+
+    Parameters
+    ----------
+    context : CallbackContext
+        Of the fit; each epoch is a task below it.
+    told : dict
+        The estimator, and X and y as ``fit`` was given them.
+    """
+
+    def __init__(self, context: Any, told: dict[str, Any]) -> None:
+        self.context, self.told = context, told
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open a task."""
+        self.epoch = self.context.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(**self.told)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Close the task, and end the training if a callback says so."""
+        # The copy of an estimator that scikit-learn makes is fitted as far as this one is.
+        if self.epoch.call_on_fit_task_end(**self.told, reconstruction_attributes={}):
+            raise KeyboardInterrupt
 
 
 def is_callback(callback: Any) -> bool:
