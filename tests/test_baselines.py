@@ -4,11 +4,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklstruct_baselines.svm import PixelSVC, decision_values
+from sklstruct_baselines.voxels import VoxelSVC
 
 from sklstruct.estimators.held_out import TEMPERATURES
 from sklstruct.plugins import lookup
@@ -100,6 +102,14 @@ def test_weights_are_repetitions_and_the_order_does_not_matter(digits):
         weighted.predict_proba(X_test), copied.predict_proba(X_test), rtol=1e-9
     )
     assert weighted.temperature_ == pytest.approx(copied.temperature_, rel=1e-9)
+
+
+@pytest.mark.parametrize("cls", [PixelSVC, VoxelSVC])
+def test_a_list_of_images_is_as_good_as_an_array(cls, digits):
+    X, y = digits[0][:60].astype(np.uint8), digits[1][:60] % 2
+    images = [Image.fromarray(x) for x in X]
+    wanted = cls(random_state=0).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(cls(random_state=0).fit(images, y).predict_proba(images), wanted)
 
 
 def test_class_weights_are_sample_weights(digits):

@@ -10,7 +10,7 @@ from sklearn.svm import SVC
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklstruct.estimators import best_temperature, distinct_rows, held_out_values
+from sklstruct.estimators import as_array, best_temperature, distinct_rows, held_out_values
 from sklstruct.params import one_of, param, real
 from sklstruct.training import one_blas_thread
 
@@ -90,7 +90,7 @@ class PixelSVC(PairwiseSVC):
             If X is not finite, if y has a single class, or if a parameter is not valid.
         """
         self.check_params()
-        X, y = validate_data(self, X, y, allow_nd=True, dtype=np.float64)
+        X, y = validate_data(self, as_array(X), y, allow_nd=True, dtype=np.float64)
         self._image_shape = X.shape[1:]
         X = X.reshape(len(X), -1)
         rows, y, weight, self.classes_ = distinct_rows(X, y, sample_weight, self.class_weight)
@@ -117,7 +117,7 @@ class PixelSVC(PairwiseSVC):
     @one_blas_thread()
     def _values(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = validate_data(self, X, allow_nd=True, dtype=np.float64, reset=False)
+        X = validate_data(self, as_array(X), allow_nd=True, dtype=np.float64, reset=False)
         if X.shape[1:] != self._image_shape:
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "

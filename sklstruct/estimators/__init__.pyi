@@ -22,6 +22,7 @@ from .persistence import load_model as load_model
 from .persistence import save_model as save_model
 from .regressor import NetworkRegressor as NetworkRegressor
 from .samples import SampleReader as SampleReader
+from .samples import as_array as as_array
 from .samples import channels_first as channels_first
 from .samples import like_samples as like_samples
 from .stack import LinearStackClassifier as LinearStackClassifier
