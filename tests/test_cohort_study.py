@@ -107,6 +107,15 @@ def study(diary, names="ab", **options):
     )
 
 
+def test_results_show_what_came_out(diary):
+    results = study(diary)
+    text, html = repr(results), results._repr_html_()
+    means = score_fits(results).groupby("estimator")["balanced_accuracy"].mean()
+    for part in (text, html):
+        assert "hold-outs" in part
+        assert all(f"{means[name]:.3f}" in part for name in "ab")
+
+
 def assert_same(results, expected):
     """All but the times are exactly the same."""
     fits, wanted = results.fits.drop(columns=TIMES), expected.fits.drop(columns=TIMES)

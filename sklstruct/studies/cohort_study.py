@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from itertools import product
 from pathlib import Path
 from typing import Any, Self
@@ -91,6 +92,24 @@ class CohortResults:
     target: str
     left_out: pd.DataFrame
     description: Description
+
+    def __repr__(self) -> str:
+        return "\n".join([self._title(), self._means().to_string(float_format="{:.3f}".format)])
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<p>{escape(self._title())}</p>{self._means().to_html(float_format='{:.3f}'.format)}"
+        )
+
+    def _title(self) -> str:
+        counts = (self.predictions["subject"].nunique(), self.fits["repeat"].nunique())
+        return "CohortResults: {}, {} subjects, {} hold-outs".format(self.target, *counts)
+
+    def _means(self) -> pd.DataFrame:
+        """Return mean metrics over the hold-outs, one row an estimator."""
+        from .metrics import MEASURES, score_fits  # which know this class
+
+        return score_fits(self).groupby("estimator", sort=False)[[*MEASURES]].mean()
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Self:
