@@ -18,6 +18,7 @@ from PIL import Image
 from sklstruct_rfnn.architecture import RFNN
 
 from sklstruct import RFNNClassifier, cli, plugins
+from sklstruct.cli.common import HELP
 from sklstruct.cli.specs import Spec, make_estimators, parse_setting, parse_specs
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
@@ -394,9 +395,15 @@ def test_the_help_of_every_command_ends_with_examples_that_can_be_typed(parser):
         assert cli.parse(example[1:]).run
 
 
-def test_every_option_is_explained():
+def test_every_option_is_explained_and_every_explanation_is_of_an_option():
+    unused = {("all", name) for name in HELP["all"]}
     for parser in leaves(cli.make_parser()):
         assert all(action.help for action in parser._actions), parser.prog
+        command = parser.prog.removeprefix("sklstruct ")
+        names = {name.lstrip("-") for a in parser._actions for name in a.option_strings or [a.dest]}
+        assert set(HELP[command].get("options", {})) <= names, parser.prog
+        unused -= {("all", name) for name in names - set(HELP[command].get("options", {}))}
+    assert not unused
 
 
 # errors -------------------------------------------------------------------------------------

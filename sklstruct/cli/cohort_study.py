@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .common import at_least
 from .scans import (
-    FOLDER,
     add_scans,
     add_target,
     add_volume_options,
@@ -31,21 +30,15 @@ TABLES = "summary.csv", "comparisons.csv", "fits.csv", "predictions.csv"
 
 def add_cohort(ways: Ways) -> None:
     """Add the options of a study on a cohort."""
-    way = ways.add("--cohort", run, check, metavar="FOLDER", help=FOLDER)
+    way = ways.add("--cohort", run=run, check=check, metavar="FOLDER")
     add_target(way.add)
-    purpose = f"times that subjects are held out to test on, {REPEATS} if left out"
-    way.add("--repeats", type=at_least(1), metavar="N", help=purpose)
-    purpose = (
-        "hold out the subjects of one site each time, of as many sites as --repeats says or of all"
-    )
-    way.add("--leave-site-out", action="store_true", default=False, help=purpose)
-    way.add("--site", metavar="COLUMN", help="column with the sites, site if left out")
-    purpose = "class of two that sensitivity is about, the last one in sorted order if left out"
-    way.add("--positive", metavar="LABEL", help=purpose)
-    purpose = "estimator that the others are compared with, the first one if left out"
-    way.add("--baseline", metavar="LABEL", help=purpose)
+    way.add("--repeats", type=at_least(1), metavar="N")
+    way.add("--leave-site-out", action="store_true", default=False)
+    way.add("--site", metavar="COLUMN")
+    way.add("--positive", metavar="LABEL")
+    way.add("--baseline", metavar="LABEL")
     add_scans(way.add)
-    add_volume_options(way.add, "cache in the folder of the results if left out")
+    add_volume_options(way.add)
 
 
 def check(args: argparse.Namespace) -> None:

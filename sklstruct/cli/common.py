@@ -6,58 +6,70 @@ import argparse
 import csv
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from .specs import parse_setting, parse_value
 
 Commands = Any  # what ``add_subparsers`` returns, which argparse keeps private
 Run = Callable[[argparse.Namespace], None]
+Add = Callable[..., argparse.Action]  # adds an option
+
+HELP = tomllib.loads(Path(__file__).with_name("help.toml").read_text(encoding="utf-8"))
 
 
 def add_command(
-    commands: Commands, name: str, run: Run, purpose: str, *examples: str, **options: Any
+    commands: Commands, command: str, run: Run, **options: Any
 ) -> argparse.ArgumentParser:
-    """Add a command with what all of them have, and return its parser."""
-    parser = add_parser(commands, name, purpose, *examples, **options)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=run)
+    """Add a command such as "show frame", and return its parser."""
+    parser = add_parser(commands, command, **options)
+    parser.set_defaults(run=run, command=command)
+    adder(parser)("--debug", action="store_true")
     return parser
 
 
-def add_group(commands: Commands, name: str, purpose: str, example: str) -> Commands:
-    """Add a command with commands of its own, "show THING", and return what takes these."""
-    name, metavar = name.split()
-    parser = add_parser(commands, name, purpose, example)
-    return parser.add_subparsers(metavar=metavar, required=True)
+def add_group(commands: Commands, command: str, metavar: str) -> Commands:
+    """Add a command with commands of its own, and return what takes these."""
+    return add_parser(commands, command).add_subparsers(metavar=metavar, required=True)
 
 
-def add_parser(
-    commands: Commands, name: str, purpose: str, *examples: str, **options: Any
-) -> argparse.ArgumentParser:
+def add_parser(commands: Commands, command: str, **options: Any) -> argparse.ArgumentParser:
     """Add a command with its help, which ends with examples, and return its parser."""
+    words = HELP[command]
+    purpose, examples = words["purpose"], words["examples"].strip().splitlines()
+    several = "s" if sum(not line.startswith(" ") for line in examples) > 1 else ""
+    usage = words.get("usage", "").strip().replace("\n", "\n       ")  # below "usage: "
     parser: argparse.ArgumentParser = commands.add_parser(
-        name,
+        command.split()[-1],
         help=purpose,
+        usage=usage or None,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
-        epilog="\n  ".join([f"example{'s' if len(examples) > 1 else ''}:", *examples]),
+        epilog="\n  ".join([f"example{several}:", *examples]),
         formatter_class=argparse.RawDescriptionHelpFormatter,  # as it stands, line by line
         **options,
     )
     return parser
 
 
-def add_set(parser: argparse.ArgumentParser, purpose: str) -> None:
+def adder(parser: argparse.ArgumentParser, group: Any = None) -> Add:
+    """Return what adds options to a parser or a group of it, with the words for them."""
+    words = HELP["all"] | HELP[parser.get_default("command")].get("options", {})
+
+    def add(*names: str, **settings: Any) -> argparse.Action:
+        settings["help"] = words[names[-1].lstrip("-")]
+        action: argparse.Action = (group or parser).add_argument(*names, **settings)
+        return action
+
+    return add
+
+
+def add_set(add: Add) -> None:
     """Add the option that sets parameters."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=parse_setting,
-        metavar="PARAM=VALUE",
-        help=purpose,
-    )
+    settings = {"action": "append", "default": [], "type": parse_setting}
+    add("--set", metavar="PARAM=VALUE", **settings)
 
 
 def at_least(minimum: int) -> Callable[[str], int]:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .common import by_x
-from .scans import FOLDER, add_scans, read_cohort
-from .ways import DATA, Run, Way, Ways
+from .common import Run, by_x
+from .scans import add_scans, read_cohort
+from .ways import Way, Ways
 
 KEYS = {"train": ("X", "X_train"), "test": ("X_test",)}  # of an .npz file
 NAMES = "participant_id", "session_id", "image"
@@ -27,10 +27,9 @@ class Samples(NamedTuple):
 def add_samples(parser: argparse.ArgumentParser, run: Run) -> Way:
     """Add the options that say which samples are meant, and return the way of cohorts."""
     ways = Ways(parser)
-    way = ways.add("--data --dataset", run, dest="data", metavar="DATA", help=DATA)
-    purpose = "part of the data; test where there is one"
-    way.add("--part", choices=("train", "test"), help=purpose)
-    way = ways.add("--cohort", run, metavar="FOLDER", help=FOLDER)
+    way = ways.add("--data", "--dataset", run=run, dest="data", metavar="DATA")
+    way.add("--part", choices=("train", "test"))
+    way = ways.add("--cohort", run=run, metavar="FOLDER")
     add_scans(way.add)
     return way
 

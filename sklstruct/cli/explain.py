@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .common import Commands, Unwritten, add_command
+from .common import Commands, Unwritten, add_command, adder
 from .data import add_samples, read
 from .model_files import add_model, read_fitted
 from .models import volumes_of
 from .scans import positive
-from .ways import usage
 
 LABELS = {
     "activation": "class activation",
@@ -27,41 +26,15 @@ BOXES = 4  # that cover an axis of an array
 
 def add_commands(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands,
-        "explain",
-        explain,
-        "write maps of where a model looked in images, or in the scans of a cohort",
-        "sklstruct explain --model model.skl --data images/ --out maps",
-        "sklstruct explain --model model.skl --cohort adni --target diagnosis --out maps",
-        usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE --out DIR"),
-    )
-    purpose = "column with the labels, for averages over each class"
-    add_samples(parser, explain).add("--target", metavar="COLUMN", help=purpose)
-    add_model(parser)
-    add = parser.add_argument
-    purpose = (
-        "the class that maps are about; if left out, the last of two classes, and of more the one "
-        "that is predicted for the sample"
-    )
-    add("--of", metavar="LABEL", help=purpose)
-    purpose = (
-        "activation, what each place adds to the output of a network, if left out; gradient; or "
-        "occlusion, for any model: what changes when a box looks as in the mean of all scans, or "
-        "has the mean of the image"
-    )
-    add("--method", choices=LABELS, default="activation", help=purpose)
-    purpose = (
-        f"edge of the boxes of occlusion, in mm, {BOX:g} if left out; in pixels of an image, a "
-        "quarter of it if left out"
-    )
-    add("--size", type=positive, metavar="LENGTH", help=purpose)
-    purpose = (
-        "from one box to the next, their edge if left out; half of that is finer and takes four "
-        "times as long, or eight times in a volume"
-    )
-    add("--stride", type=positive, metavar="LENGTH", help=purpose)
-    add("--out", required=True, metavar="DIR", help="folder to write, absent or empty")
+    parser = add_command(commands, "explain", explain)
+    add_samples(parser, explain).add("--target", metavar="COLUMN")
+    add = adder(parser)
+    add_model(add)
+    add("--of", metavar="LABEL")
+    add("--method", choices=LABELS, default="activation")
+    add("--size", type=positive, metavar="LENGTH")
+    add("--stride", type=positive, metavar="LENGTH")
+    add("--out", required=True, metavar="DIR")
 
 
 def explain(args: argparse.Namespace) -> None:

@@ -10,9 +10,7 @@ from .common import Commands, add_command, aligned
 
 def add_commands(commands: Commands) -> None:
     """Add the command."""
-    purpose = "list the frames, layers, architectures, estimators and data sets installed"
-    example = "sklstruct list frame"
-    parser = add_command(commands, "list", run, purpose, example)
+    parser = add_command(commands, "list", run)
     kind = parser.add_argument("kind", nargs="?", choices=plugins.KINDS, metavar="KIND")
     kind.type, kind.help = lambda text: text.removesuffix("s"), ", ".join(plugins.KINDS)
 

@@ -6,22 +6,14 @@ import argparse
 import zipfile
 from typing import Any
 
-from .common import aligned, check_writable
+from .common import Add, aligned, check_writable
 from .specs import make_estimators
 
-UNSAFE = "also {} estimators that model files cannot hold, by pickle: {}"
-LOADING = UNSAFE.format("load", "such a file can do anything, load none of a stranger")
 
-
-def add_allow_pickle(parser: argparse.ArgumentParser, purpose: str = LOADING) -> None:
-    """Add the option without which nothing is ever unpickled."""
-    parser.add_argument("--allow-pickle", action="store_true", help=purpose)
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(add: Add) -> None:
     """Add the options that say what predicts."""
-    parser.add_argument("--model", required=True, metavar="FILE", help="what fit has written")
-    add_allow_pickle(parser)
+    add("--model", required=True, metavar="FILE")
+    add("--allow-pickle", action="store_true")
 
 
 def make_model(args: argparse.Namespace) -> Any:

@@ -9,6 +9,7 @@ from .common import (
     Commands,
     add_command,
     add_set,
+    adder,
     aligned,
     at_least,
     by_x,
@@ -16,9 +17,8 @@ from .common import (
     write_csv,
 )
 from .data import Samples, add_samples, read
-from .model_files import UNSAFE, add_model, check_kept, keep, make_model, read_fitted
+from .model_files import add_model, check_kept, keep, make_model, read_fitted
 from .scans import (
-    FOLDER,
     add_scans,
     add_target,
     add_volume_options,
@@ -28,7 +28,7 @@ from .scans import (
 from .scores import check_labels, scores_of
 from .seen import kept_marks, trained_on
 from .specs import one_spec
-from .ways import DATA, Ways, usage
+from .ways import Ways
 
 
 def add_commands(commands: Commands) -> None:
@@ -40,73 +40,40 @@ def add_commands(commands: Commands) -> None:
 
 def add_fit(commands: Commands) -> None:
     """Add the command that trains."""
-    parser = add_command(
-        commands,
-        "fit",
-        fit,
-        "train an estimator and write it to a file",
-        "sklstruct fit --estimator rfnn:frame=gaussian --dataset digits --size 300 --out model.skl",
-        "sklstruct fit --estimator rfnin --cohort adni --target diagnosis --spacing 3 \\\n"
-        "      --out model.skl",
-        usage=usage(
-            "--dataset DATA",
-            "--cohort FOLDER --target COLUMN",
-            all_need="--estimator NAME --out FILE",
-        ),
-    )
+    parser = add_command(commands, "fit", fit)
     ways = Ways(parser)
-    way = ways.add("--dataset --data", fit, dest="data", metavar="DATA", help=DATA)
-    purpose = "number of training samples, drawn stratified"
-    way.add("--size", type=at_least(1), metavar="N", help=purpose)
-    way = ways.add("--cohort", fit, check_volume_options, metavar="FOLDER", help=FOLDER)
+    way = ways.add("--dataset", "--data", run=fit, dest="data", metavar="DATA")
+    way.add("--size", type=at_least(1), metavar="N")
+    way = ways.add("--cohort", run=fit, check=check_volume_options, metavar="FOLDER")
     add_target(way.add)
     add_scans(way.add)
-    add_volume_options(way.add, "none if left out")
-    add = parser.add_argument
-    purpose = "a name, perhaps with parameters: rfnn:frame=pixel"
-    add("--estimator", required=True, type=one_spec, metavar="NAME", help=purpose)
-    add_set(parser, "set a parameter; may be repeated")
-    purpose = "decides the draw and the training, 0 if left out"
-    add("--seed", type=at_least(0), default=0, metavar="N", help=purpose)
-    add("--out", required=True, metavar="FILE", help="file for the model")
-    purpose = UNSAFE.format("write", "nobody should load such a file of a stranger")
-    add("--allow-pickle", action="store_true", help=purpose)
-    add("-v", "--verbose", action="store_true", help="print a line an epoch")
+    add_volume_options(way.add)
+    add = adder(parser)
+    add("--estimator", required=True, type=one_spec, metavar="NAME")
+    add_set(add)
+    add("--seed", type=at_least(0), default=0, metavar="N")
+    add("--out", required=True, metavar="FILE")
+    add("--allow-pickle", action="store_true")
+    add("-v", "--verbose", action="store_true")
 
 
 def add_predict(commands: Commands) -> None:
     """Add the command that predicts."""
-    parser = add_command(
-        commands,
-        "predict",
-        predict,
-        "predict labels with a model from a file",
-        "sklstruct predict --model model.skl --data images/ --proba --out predictions.csv",
-        "sklstruct predict --model model.skl --cohort adni --out predictions.csv",
-        usage=usage("--data DATA", "--cohort FOLDER", all_need="--model FILE"),
-    )
+    parser = add_command(commands, "predict", predict)
     add_samples(parser, predict)
-    add_model(parser)
-    purpose = "add the probabilities of the classes; with --cohort they are there anyway"
-    parser.add_argument("--proba", action="store_true", help=purpose)
-    parser.add_argument("--out", metavar="FILE", help="CSV file; standard output if left out")
+    add = adder(parser)
+    add_model(add)
+    add("--proba", action="store_true")
+    add("--out", metavar="FILE")
 
 
 def add_score(commands: Commands) -> None:
     """Add the command that scores."""
-    parser = add_command(
-        commands,
-        "score",
-        score,
-        "tell how well a model from a file predicts labels",
-        "sklstruct score --model model.skl --data mnist --part test",
-        "sklstruct score --model model.skl --cohort adni --target diagnosis",
-        usage=usage("--data DATA", "--cohort FOLDER --target COLUMN", all_need="--model FILE"),
-    )
+    parser = add_command(commands, "score", score)
     add_target(add_samples(parser, score).add)
-    add_model(parser)
-    purpose = "class of two that sensitivity is about, the last one in sorted order if left out"
-    parser.add_argument("--positive", metavar="LABEL", help=purpose)
+    add = adder(parser)
+    add_model(add)
+    add("--positive", metavar="LABEL")
 
 
 def fit(args: argparse.Namespace) -> None:

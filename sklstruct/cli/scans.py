@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import aligned
+from .common import Add, aligned
 from .specs import parse_value
 from .ways import WrongUsage
 
 if TYPE_CHECKING:
     from ..io.cohort import Cohort
 
-Add = Callable[..., Any]  # adds an option
-
-FOLDER = "a BIDS folder with a participants.tsv"
 SCALINGS = {"zscore": "zscore", "percentile": "percentile", "none": None}
 
 
@@ -26,26 +22,20 @@ SCALINGS = {"zscore": "zscore", "percentile": "percentile", "none": None}
 
 def add_target(add: Add) -> None:
     """Add the option for the labels."""
-    add("--target", required=True, metavar="COLUMN", help="column with the labels")
+    add("--target", required=True, metavar="COLUMN")
 
 
 def add_scan_options(add: Add) -> None:
     """Add the options that say which images of a folder are meant."""
-    purpose = "how the names of the images end, T1w if left out"
-    add("--suffix", default="T1w", metavar="NAME", help=purpose)
-    purpose = "folder of the images of a subject or session, anat if left out"
-    add("--datatype", default="anat", metavar="NAME", help=purpose)
-    add("--session", metavar="LABEL", help="the session to take; all of them if left out")
+    add("--suffix", default="T1w", metavar="NAME")
+    add("--datatype", default="anat", metavar="NAME")
+    add("--session", metavar="LABEL")
 
 
 def add_scans(add: Add) -> None:
     """Add the options that say which scans of a folder are taken."""
     add_scan_options(add)
-    purpose = (
-        "go on without the scans that have problems, which are named; if left out, nothing is done "
-        "where there are problems"
-    )
-    add("--leave-out-damaged", action="store_true", default=False, help=purpose)
+    add("--leave-out-damaged", action="store_true", default=False)
 
 
 def read_cohort(args: argparse.Namespace, target: str | None = None) -> Cohort:
@@ -117,28 +107,16 @@ def problems(cohort: Cohort) -> str:
 # What becomes of them -----------------------------------------------------------------------
 
 
-def add_volume_options(add: Add, cache: str) -> None:
+def add_volume_options(add: Add) -> None:
     """Add the options that say how volumes come from scans."""
-    flag: dict[str, Any] = {"action": "store_true", "default": False}
-    purpose = (
-        "scan or template whose voxels are those of all volumes, or same to demand that all scans "
-        "have the same; the first scan if left out"
-    )
-    add("--grid", metavar="FILE", help=purpose)
-    purpose = "edge of a voxel, 3 or 3,3,4; that of the grid if left out"
-    add("--spacing", type=millimetres, metavar="MM", help=purpose)
-    add("--smoothing", type=positive, metavar="MM", help="full width at half maximum of a Gaussian")
-    purpose = (
-        "image that is not zero where volumes count, or brain to find that in the training scans; "
-        "everything counts if left out"
-    )
-    add("--mask", metavar="FILE", help=purpose)
-    add("--crop", help="crop volumes to the box of the mask", **flag)
-    purpose = "of the values of each volume, zscore if left out"
-    add("--scaling", choices=SCALINGS, default="zscore", help=purpose)
-    purpose = "read volumes when they are needed, in place of holding them in memory"
-    add("--stream", help=purpose, **flag)
-    add("--cache", metavar="DIR", help=f"folder in which volumes are kept for later; {cache}")
+    add("--grid", metavar="FILE")
+    add("--spacing", type=millimetres, metavar="MM")
+    add("--smoothing", type=positive, metavar="MM")
+    add("--mask", metavar="FILE")
+    add("--crop", action="store_true", default=False)
+    add("--scaling", choices=SCALINGS, default="zscore")
+    add("--stream", action="store_true", default=False)
+    add("--cache", metavar="DIR")
 
 
 def check_volume_options(args: argparse.Namespace) -> None:

@@ -14,12 +14,13 @@ from .common import (
     add_command,
     add_group,
     add_set,
+    adder,
     aligned,
     at_least,
     by_x,
     check_writable,
 )
-from .model_files import add_allow_pickle, read_model
+from .model_files import read_model
 from .specs import make_estimators, one_spec, parse_value
 from .study import report
 
@@ -28,8 +29,7 @@ ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
 
 def add_commands(commands: Commands) -> None:
     """Add the command with its own commands."""
-    purpose = "show a frame, an architecture, an estimator, a model or a study"
-    things = add_group(commands, "show THING", purpose, "sklstruct show frame gaussian --order 3")
+    things = add_group(commands, "show", "THING")
     add_frame(things)
     add_architecture(things)
     add_estimator(things)
@@ -42,14 +42,11 @@ def add_commands(commands: Commands) -> None:
 
 def add_frame(things: Commands) -> None:
     """Add the command for frames."""
-    purpose = "show the atoms of a frame and the numbers that follow from them"
-    example = "sklstruct show frame gaussian --order 3 --scales 1,2 --out atoms.png"
-    parser = add_command(things, "frame", show_frame, purpose, example, allow_abbrev=False)
-    parser.usage = "%(prog)s NAME [--PARAM VALUE ...] [--ndim N] [--out FILE]"
+    parser = add_command(things, "show frame", show_frame, allow_abbrev=False)
     parser.add_argument_group("frame", "NAME, and --PARAM VALUE for any parameter that it has")
-    add = parser.add_argument
-    add("--ndim", type=int, default=2, choices=(1, 2, 3), help="dimensions, 2 if left out")
-    add("--out", metavar="FILE", help="draw the atoms, as .png, .pdf or .svg")
+    add = adder(parser)
+    add("--ndim", type=int, default=2, choices=(1, 2, 3))
+    add("--out", metavar="FILE")
     # Which parameters there are depends on the name, which argparse does not know yet.
     parser.set_defaults(takes_unknown=True)
 
@@ -123,16 +120,11 @@ def steering_errors(frame: Any) -> dict[str, Any]:
 
 def add_architecture(things: Commands) -> None:
     """Add the command for architectures."""
-    purpose = "show the layers of an architecture"
-    example = "sklstruct show architecture rfnn --shape 3,32,32 --set frame=pixel"
-    parser = add_command(things, "architecture", show_architecture, purpose, example)
-    add = parser.add_argument
-    add("name", metavar="NAME", help="see sklstruct list architecture")
-    purpose = "of an input, 1,28,28 if left out"
-    add("--shape", type=shape, default=(1, 28, 28), metavar="C,H,W", help=purpose)
-    purpose = "number of outputs, 10 if left out"
-    add("--outputs", type=at_least(1), default=10, metavar="N", help=purpose)
-    add_set(parser, "set a parameter; may be repeated")
+    add = adder(add_command(things, "show architecture", show_architecture))
+    add("name", metavar="NAME")
+    add("--shape", type=shape, default=(1, 28, 28), metavar="C,H,W")
+    add("--outputs", type=at_least(1), default=10, metavar="N")
+    add_set(add)
 
 
 def shape(text: str) -> tuple[int, ...]:
@@ -189,11 +181,8 @@ def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
 
 def add_estimator(things: Commands) -> None:
     """Add the command for estimators."""
-    purpose = "show the parameters of an estimator, their defaults and what these stand for"
-    examples = "sklstruct show estimator rfnn", "sklstruct show estimator rfnn:preset=paper"
-    parser = add_command(things, "estimator", show_estimator, purpose, *examples)
-    purpose = "see sklstruct list estimator; perhaps with parameters"
-    parser.add_argument("name", type=one_spec, metavar="NAME", help=purpose)
+    parser = add_command(things, "show estimator", show_estimator)
+    adder(parser)("name", type=one_spec, metavar="NAME")
 
 
 def show_estimator(args: argparse.Namespace) -> None:
@@ -232,14 +221,11 @@ def show_estimator(args: argparse.Namespace) -> None:
 
 def add_model(things: Commands) -> None:
     """Add the command for models."""
-    purpose = "show what a model file holds, and draw its kernels"
-    example = "sklstruct show model model.skl --kernels kernels.png --coefficients coefficients.png"
-    parser = add_command(things, "model", show_model, purpose, example)
-    add = parser.add_argument
-    add("file", metavar="FILE", help="what sklstruct fit has written")
-    add("--kernels", metavar="PNG", help="draw kernels of the first frame layer")
-    add("--coefficients", metavar="PNG", help="draw coefficients of all layers")
-    add_allow_pickle(parser, "load a pickle, which can do anything")
+    add = adder(add_command(things, "show model", show_model))
+    add("file", metavar="FILE")
+    add("--kernels", metavar="PNG")
+    add("--coefficients", metavar="PNG")
+    add("--allow-pickle", action="store_true")
 
 
 def show_model(args: argparse.Namespace) -> None:
@@ -271,12 +257,9 @@ def show_model(args: argparse.Namespace) -> None:
 
 def add_study(things: Commands) -> None:
     """Add the command for studies."""
-    purpose = "show the results of a study, and draw its learning curves anew"
-    example = "sklstruct show study results"
-    parser = add_command(things, "study", show_study, purpose, example)
-    parser.add_argument("folder", metavar="DIR", help="what sklstruct study has written")
-    purpose = "estimator that the others are compared with on a cohort, the first one if left out"
-    parser.add_argument("--baseline", metavar="LABEL", help=purpose)
+    add = adder(add_command(things, "show study", show_study))
+    add("folder", metavar="DIR")
+    add("--baseline", metavar="LABEL")
 
 
 def show_study(args: argparse.Namespace) -> None:

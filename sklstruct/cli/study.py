@@ -6,45 +6,26 @@ import argparse
 from pathlib import Path
 
 from . import cohort_study
-from .common import Commands, add_command, add_set, at_least, integers, number
+from .common import Commands, add_command, add_set, adder, at_least, integers, number
 from .specs import make_classifiers, parse_specs
-from .ways import DATA, Ways, usage
+from .ways import Ways
 
 
 def add_commands(commands: Commands) -> None:
     """Add the command."""
-    parser = add_command(
-        commands,
-        "study",
-        run,
-        "compare estimators on small training sets of several sizes, or on a cohort of scans",
-        "sklstruct study --dataset digits --estimators rfnn,twin=rfnn:frame=pixel,svm \\\n"
-        "      --sizes 50,100,300 --draws 5 --set max_epochs=20 --out results",
-        "sklstruct study --cohort adni --target diagnosis --estimators rfnin,voxel_svm \\\n"
-        "      --repeats 20 --spacing 3 --baseline voxel_svm --out results",
-        usage=usage(
-            "--dataset DATA --sizes N,N",
-            "--cohort FOLDER --target COLUMN",
-            all_need="--estimators A,B --out DIR",
-        ),
-    )
+    parser = add_command(commands, "study", run)
     ways = Ways(parser)
-    way = ways.add("--dataset --data", run, dest="data", metavar="DATA", help=DATA)
-    sizes = "numbers of training samples"
-    way.add("--sizes", required=True, type=integers, metavar="N,N", help=sizes)
-    draws = "training sets of each size, 5 if left out"
-    way.add("--draws", type=at_least(1), default=5, metavar="N", help=draws)
+    way = ways.add("--dataset", "--data", run=run, dest="data", metavar="DATA")
+    way.add("--sizes", required=True, type=integers, metavar="N,N")
+    way.add("--draws", type=at_least(1), default=5, metavar="N")
     cohort_study.add_cohort(ways)
-    add = parser.add_argument
-    purpose = "names, each perhaps with a label and parameters: twin=rfnn:frame=pixel"
-    add("--estimators", required=True, type=parse_specs, metavar="A,B", help=purpose)
-    purpose = "decides splits and fits, 0 if left out"
-    add("--seed", type=at_least(0), default=0, metavar="N", help=purpose)
-    add_set(parser, "set a parameter on every estimator that has it; may be repeated")
-    purpose = "number or share of the samples, or of the subjects of a cohort, to test on"
-    add("--test-size", type=number, metavar="N", help=purpose)
-    add("--n-jobs", type=int, default=1, metavar="N", help="fits at a time, 1 if left out")
-    add("--out", required=True, metavar="DIR", help="folder for the results")
+    add = adder(parser)
+    add("--estimators", required=True, type=parse_specs, metavar="A,B")
+    add("--seed", type=at_least(0), default=0, metavar="N")
+    add_set(add)
+    add("--test-size", type=number, metavar="N")
+    add("--n-jobs", type=int, default=1, metavar="N")
+    add("--out", required=True, metavar="DIR")
     parser.set_defaults(when_interrupted="; the same command goes on from here")
 
 

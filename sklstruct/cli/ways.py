@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
-Run = Callable[[argparse.Namespace], None]
-
-DATA = "a name, an .npz file or a folder"
+from .common import Add, Run, adder
 
 
 class WrongUsage(Exception):
@@ -22,30 +19,31 @@ class Way:
     ----------
     source : Action
         The option that chooses this way.
-    group : argument group
-        Where the help shows its options.
+    adds : callable
+        Adds an option where the help shows those of this way.
     run : callable
         What the command does with the arguments.
     check : callable
         Raises ``WrongUsage`` for options that make no sense together.
     """
 
-    def __init__(self, source: argparse.Action, group: Any, run: Run, check: Run) -> None:
-        self.source, self.group, self.run, self.check = source, group, run, check
+    def __init__(self, source: argparse.Action, adds: Add, run: Run, check: Run) -> None:
+        self.source, self.adds, self.run, self.check = source, adds, run, check
         self.options: list[argparse.Action] = []
         self.required: list[argparse.Action] = []
         self.defaults: dict[str, Any] = {}
 
     def add(
         self, name: str, *, default: Any = None, required: bool = False, **settings: Any
-    ) -> None:
+    ) -> argparse.Action:
         """Add an option; the settings are those of ``add_argument``."""
         # None until ``settle``, lest a default of the other way look as if it had been typed.
-        option = self.group.add_argument(name, default=None, **settings)
+        option = self.adds(name, default=None, **settings)
         self.options.append(option)
         self.defaults[option.dest] = default
         if required:
             self.required.append(option)
+        return option
 
     def given(self, args: argparse.Namespace) -> list[str]:
         """Return the names of its options that are there."""
@@ -64,15 +62,15 @@ class Ways:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
         # Not commands of their own: fit is fit, whatever it works on.
-        self.sources = parser.add_mutually_exclusive_group(required=True)
+        self.adds = adder(parser, parser.add_mutually_exclusive_group(required=True))
         self.ways: list[Way] = []
         parser.set_defaults(settle=self.settle)
 
-    def add(self, names: str, run: Run, check: Run = lambda args: None, **settings: Any) -> Way:
+    def add(self, *names: str, run: Run, check: Run = lambda args: None, **settings: Any) -> Way:
         """Add an option that chooses a way, by one name or several, and return the way."""
-        source = self.sources.add_argument(*names.split(), **settings)
+        source = self.adds(*names, **settings)
         group = self.parser.add_argument_group(f"with {name_of(source)}")
-        self.ways.append(Way(source, group, run, check))
+        self.ways.append(Way(source, adder(self.parser, group), run, check))
         return self.ways[-1]
 
     def settle(self, args: argparse.Namespace) -> None:
@@ -104,9 +102,3 @@ class Ways:
 def name_of(option: argparse.Action) -> str:
     """Return an option as it is typed."""
     return option.option_strings[0]
-
-
-def usage(*ways: str, all_need: str) -> str:
-    """Return the usage of a command, with a line for each way."""
-    lines = [f"%(prog)s {way} {all_need} [OPTION ...]" for way in ways]
-    return "\n       ".join(lines)  # below the first, after "usage: "
