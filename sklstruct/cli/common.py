@@ -59,6 +59,7 @@ def adder(parser: argparse.ArgumentParser, group: Any = None) -> Add:
     words = HELP["all"] | HELP[parser.get_default("command")].get("options", {})
 
     def add(*names: str, **settings: Any) -> argparse.Action:
+        # A KeyError here, when any command is called: no option goes without a word.
         settings["help"] = words[names[-1].lstrip("-")]
         action: argparse.Action = (group or parser).add_argument(*names, **settings)
         return action

@@ -27,6 +27,7 @@ class Samples(NamedTuple):
 def add_samples(parser: argparse.ArgumentParser, run: Run) -> Way:
     """Add the options that say which samples are meant, and return the way of cohorts."""
     ways = Ways(parser)
+    # Both names everywhere: what fit calls a data set is data to predict.
     way = ways.add("--data", "--dataset", run=run, dest="data", metavar="DATA")
     way.add("--part", choices=("train", "test"))
     way = ways.add("--cohort", run=run, metavar="FOLDER")

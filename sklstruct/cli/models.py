@@ -129,6 +129,7 @@ def predict(args: argparse.Namespace) -> None:
         check_writable(args.out)
     samples = read(args, labelled=False)
     step, X = volumes_of(model, samples.X)
+    # Each as its readers know it: tables of cohorts have the names of a study.
     name = "prediction" if args.cohort is None else "predicted"
     columns = {**samples.names, name: step.predict(X).tolist()}
     if args.proba or (args.cohort is not None and hasattr(step, "predict_proba")):

@@ -22,8 +22,10 @@ def marks(samples: Samples) -> NDArray[np.uint64]:
     if samples.groups is not None:
         from ..io.leakage import voxel_digest
 
+        # Voxels, not names: the same scan lies in several folders.
         found = [int(voxel_digest(path)[:16], 16) for path in samples.X]
     else:
+        # In one type, as a file of images may be read as another than it was written.
         plain = (np.ascontiguousarray(sample, np.float64).tobytes() for sample in samples.X)
         digests = (hashlib.blake2b(values, digest_size=8).hexdigest() for values in plain)
         found = [int(digest, 16) for digest in digests]
@@ -34,6 +36,7 @@ def kept_marks(samples: Samples) -> NDArray[np.uint64]:
     """Return the marks of training samples that a file keeps, the smallest of very many."""
     import numpy as np
 
+    # The smallest, which are the same whatever the order of the samples was.
     return np.unique(marks(samples))[:MOST]
 
 

@@ -199,6 +199,7 @@ def show_estimator(args: argparse.Namespace) -> None:
                 for name, value in network.in_force().get_params(deep=False).items()
             }
             params |= {f"{inner}{n}": value for n, value in network.get_params(deep=False).items()}
+        # Last, as parameters of the training are those of the network's estimator too.
         in_force |= vars(estimator._plan(1))
         if inner:
             described.append((type(network), f", as {inner}NAME"))

@@ -153,6 +153,7 @@ class Sheet:
         # Inches, not shares of a figure: text has a size in inches too, and must not overlap.
         self.width, self.height = width, height
         self.on = Figure(figsize=(width, height)) if on is None else on
+        # Axes that are given stay what they are to their figure, and lend their place.
         if is_axes(on):
             on.set_axis_off()
             self._add, self._transform = on.inset_axes, on.transAxes

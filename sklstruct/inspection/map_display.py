@@ -162,12 +162,14 @@ class MapDisplay(Display):
         """Return where there is most to see."""
         head = None if self.background is None else head_in(self.background)
         inside = np.ones(self.values.shape, bool) if head is None else head
+        # In the air a map may be largest, and there is nothing to see.
         strengths = np.where(inside, np.abs(self.values), 0)
         if strengths.any():
             found = np.unravel_index(strengths.argmax(), strengths.shape)
             return tuple(int(index) for index in found)
         if head is None:
             return tuple(extent // 2 for extent in self.values.shape)
+        # Nothing is the strongest: show as much of the head as there is.
         areas = (head.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3))
         return tuple(int(area.argmax()) for area in areas)
 
@@ -265,6 +267,7 @@ class SampleMapsDisplay(Display):
         self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
 
     def _draw(self, on: Place) -> list[Axes]:
+        # One limit for all: a weak map must not look like a strong one.
         limit = float(np.abs(self.maps).max() or 1)
         volumes = self.maps.ndim == 4
         wide, high, per_row = (2.4, 0.8, 3) if volumes else (0.9, 0.9, 8)

@@ -172,6 +172,7 @@ def write_array_maps(
     channel = getattr(estimator, "layout_", "").find("C")
     if maps.shape == X.shape and channel >= 0:  # boxes that hold all channels
         maps = maps.mean(axis=1 + channel)
+    # What has channels is shown as their mean, as the maps have none.
     grey = np.asarray(X) if maps.shape == X.shape else estimator._read(X, reset=False).mean(axis=1)
     names, predicted = list(names), estimator.predict(X).tolist()
     with new_folder(Path(out)) as folder:

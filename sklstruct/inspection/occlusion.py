@@ -89,6 +89,7 @@ def occlusion_map(
         raise ValueError(f"mask must have the shape {shape} of a sample, got {inside.shape}.")
     maps = np.empty(samples.shape, np.float32)
     for sample, out in zip(samples, maps, strict=True):
+        # Boxes that change nothing cost nothing, and outside of the mask nothing changes.
         other = np.where(inside, sample.mean() if filling is None else filling, sample)
         out[...] = np.where(inside, map_of_one(estimator, sample, target, other, boxes), 0)
     return maps

@@ -98,6 +98,7 @@ def picture(display: Display, alt: str, caption: str) -> Html:
     """Return a display as a picture within the page, with a text for those who do not see it."""
     from matplotlib import rc_context
 
+    # What has been drawn is not drawn again.
     drawn: Any = (display if hasattr(display, "figure_") else display.plot()).figure_
     content = BytesIO()
     # As SVG: sharp in print at any size, and its text can be searched.

@@ -150,6 +150,7 @@ class StudyDisplay(Display):
         if draws.min() < draws.max():
             number = f"{draws.min()} to {number}"
         several = bool(draws.max() > 1)
+        # Said only where they are drawn.
         band = several and self.results["estimator"].nunique() <= BANDS
         parts = ["line: mean", *["band: one standard deviation"] * band, "dots: single draws"]
         return [

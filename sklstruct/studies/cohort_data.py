@@ -137,6 +137,7 @@ class CohortData:
     def marks(self) -> dict[str, str]:
         """Short fingerprints by scan of all that the study knows about it."""
         sites = self.groups if self.sites is None else self.sites
+        # By scan, as one fingerprint of all does not tell which has changed.
         rows = zip(self.names, self._contents, self.y, self.groups, sites, strict=True)
         return {name: fingerprint(np.array([*map(str, row)]))[:MARK] for name, *row in rows}
 

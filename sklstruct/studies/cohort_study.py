@@ -293,6 +293,7 @@ def check_positive(positive: Any, classes: NDArray[Any]) -> Any:
 
 def warn_of_searches(estimators: Mapping[str, Any], data: CohortData) -> None:
     """Warn of estimators that hold out scans of subjects whose other scans they learn from."""
+    # With a scan each there is nothing to part.
     if len(np.unique(data.groups)) == len(data.groups):
         return
     for label, estimator in estimators.items():

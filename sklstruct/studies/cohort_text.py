@@ -78,6 +78,7 @@ def without_intervals(results: CohortResults) -> str:
 
 def beyond(comparisons: pd.DataFrame) -> list[str]:
     """Return a note if intervals reach beyond what a difference can be."""
+    # A t-test of few hold-outs knows nothing of bounds.
     if not (comparisons[["low", "high"]].abs() > 1).any(axis=None):
         return []
     return [

@@ -42,6 +42,7 @@ def check_parameters(value: Any) -> None:
         for part in value:
             check_parameters(part)
     elif hasattr(value, "get_params") and not isinstance(value, type):
+        # By what it has, as this room knows no estimators.
         if hasattr(value, "check_params"):
             value.check_params()
         for name, own in value.get_params(deep=False).items():

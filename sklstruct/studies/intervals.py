@@ -71,6 +71,7 @@ def interval(
     if metric in ("specificity", "sensitivity"):
         label = int(metric == "sensitivity")
         return clopper_pearson(of_class[label], counts[label], confidence)
+    # A site may lack a class, which then has no part in any mean.
     tested = counts > 0
     if counts[tested].min() < LEAST:
         return NONE
@@ -80,6 +81,7 @@ def interval(
             return mean, mean
         shares = np.mean([t.is_class.mean(axis=0) for t in tests], axis=0)
         weights = tested / tested.sum() if metric == "balanced_accuracy" else shares
+        # Recalls of different classes are of different subjects, and so independent.
         limits = [clopper_pearson(*rn, confidence) for rn in zip(of_class, counts, strict=True)]
         reach = np.square(weights[:, None] * (np.array(limits) - of_class[:, None]))[tested]
         below, above = np.sqrt(reach.sum(axis=0))
@@ -121,6 +123,7 @@ def clopper_pearson(share: float, n: int, confidence: float) -> Limits:
     """Return the exact interval of a share of n, also where n times the share is no integer."""
     if n == 0:
         return NONE
+    # With a fractional number it is too wide rather than too narrow: shares vary less than counts.
     tail, right = (1 - confidence) / 2, share * n
     low = beta.ppf(tail, right, n - right + 1) if right > 0 else 0.0
     high = beta.ppf(1 - tail, right + 1, n - right) if right < n else 1.0
@@ -135,6 +138,7 @@ def auc_interval(
         return mean, mean  # no pair of subjects is told apart, whoever they are
     n_subjects = len(np.unique(np.concatenate([outcome.subject for outcome in tests])))
     areas = mean_of_defined(np.stack([class_areas(t, ones(t))[0] for t in tests]), axis=0)
+    # The mean of limits, as areas of classes that share their subjects rise and fall together.
     positives = counts[list(auc_columns(tests[0]))]
     limits = [
         newcombe(area, n, max(n_subjects - n, 1), confidence)

@@ -31,6 +31,7 @@ def locked(folder: Path | None) -> Iterator[None]:
         return
     stream = lock(folder)
     try:
+        # What a killed process has written may still be there.
         stream.truncate(0)
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         stream.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}\n")

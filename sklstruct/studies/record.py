@@ -148,6 +148,7 @@ class Record:
         """Add a finished fit, and write everything to disk."""
         cell = self.layout.cell(fit.row)
         self.fits[cell] = fit
+        # Known when it is read again: an edited prediction looks like a threshold.
         known = self.description.get(APART, [])
         if cell[0] not in known and self.layout.apart(fit):
             self.description[APART] = [*known, cell[0]]

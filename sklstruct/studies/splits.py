@@ -94,6 +94,7 @@ def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -
     column = column_or_1d(np.asarray(values))
     missing = pd.isna(column)
     if missing.any():
+        # Whoever has hundreds of subjects cannot look for the one.
         number, of = np.count_nonzero(missing), ""
         if groups is not None and len(groups) == len(missing):
             of = f", of {named(dict.fromkeys(map(str, groups[missing]))).removesuffix('.')}"
