@@ -152,24 +152,16 @@ def scores_section(found: Findings) -> Html:
         # Whoever has chosen it knows why it is.
         chosen = found.results.description.get("positive") is not None
         why = "" if chosen else ", the last one in sorted order"
-        notes.append(
-            f"The positive class is {positive}{why}: sensitivity is the share of {positive} that "
-            f"is recognised, specificity that of {negative}."
-        )
+        notes.append(TEXT["positive"].format(positive=positive, negative=negative, why=why))
     fits = found.results.fits
     others = fits.loc[~fits["probabilities"].astype(bool), "estimator"].unique()
     if len(others):
-        notes.append(
-            f"The scores of {in_words(others)} are decision values and no probabilities: they have "
-            "an AUC, but neither Brier score nor log loss nor calibration."
-        )
+        notes.append(TEXT["decisions"].format(in_words(others)))
     # A mean over other hold-outs than those of its neighbours is not comparable with theirs.
     fewer = summary[summary["n_repeats"].between(1, found.n_repeats - 1)]
     for (label, count), part in fewer.groupby(["estimator", "n_repeats"], sort=False):
-        notes.append(
-            f"{label}: {in_words(map(name_of, part['metric']))} over {count} of {found.n_repeats} "
-            "hold-outs only, in which it was fitted and the metric is defined."
-        )
+        metrics_of = in_words(map(name_of, part["metric"]))
+        notes.append(TEXT["fewer"].format(label, metrics_of, count, found.n_repeats))
     return section(
         "Results",
         table(["", *map(with_unit, metrics)], cells),
@@ -177,8 +169,7 @@ def scores_section(found: Findings) -> Html:
         picture(
             displays.CohortScoresDisplay.from_results(found.results),
             f"Balanced accuracy (%) in each hold-out; means: {in_words(means)}.",
-            "Balanced accuracy in each hold-out.  Grey lines join the dots of one hold-out, black "
-            "lines are means, the dotted line is guessing.",
+            TEXT["scores"],
         ),
     )
 
@@ -206,8 +197,7 @@ def comparison_section(found: Findings) -> Html:
         picture(
             displays.CohortDifferencesDisplay(main),
             f"Balanced accuracy minus that of {baseline}, in points: {in_words(differences)}.",
-            f"Balanced accuracy minus that of {baseline}, with the intervals of the corrected "
-            "resampled t-test.",
+            TEXT["differences"].format(baseline),
         ),
     )
 
@@ -243,7 +233,7 @@ def sites_section(found: Findings) -> Html:
     return section(
         "Sites that were left out",
         table(["site", "subjects tested", "subjects trained on", *found.estimators], rows),
-        note("Balanced accuracy (%), and below it the AUC, at a site that training never saw."),
+        note(TEXT["sites"]),
     )
 
 
@@ -257,8 +247,7 @@ def roc_section(found: Findings) -> Html:
         picture(
             display,
             f"Mean ROC curves; mean areas: {in_words(areas)}.",
-            "Sensitivities are averaged over the hold-outs at equal specificity"
-            + (", each class against all others." if several else "."),
+            TEXT["roc_several" if several else "roc"],
         ),
     )
 
@@ -287,7 +276,7 @@ def calibration_section(found: Findings) -> Html:
         picture(
             displays.CohortCalibrationDisplay(found.bins, found.estimators),
             f"Observed frequency over predicted probability; errors: {in_words(named)}.",
-            f"How often {what} came true; areas of the dots stand for numbers of predictions.",
+            TEXT["frequencies"].format(what),
         ),
     )
 
@@ -336,7 +325,7 @@ def study_section(found: Findings) -> Html:
             ["", "parameters", "seconds a fit", "seconds to predict"],
             [[label, *costs(fits[fits["estimator"] == label])] for label in found.estimators],
         ),
-        note("Medians over the hold-outs, and the least and the most."),
+        note(TEXT["costs"]),
     )
 
 
@@ -376,7 +365,7 @@ def left_out_section(found: Findings) -> Html:
     rows = left_out[["subject", "file", "problem"]].to_numpy().tolist()
     return section(
         "Left out",
-        paragraph("Problems for which scans or subjects were left out before the study:"),
+        paragraph(TEXT["left_out"]),
         table(["subject", "file", "problem"], rows, "text"),
     )
 
@@ -397,7 +386,7 @@ def settings_section(found: Findings) -> Html:
     return section(
         "Software and settings",
         facts([*environments, *settings]),
-        note("Steps of pipelines show what differs from the defaults; study.json has everything."),
+        note(TEXT["settings"]),
     )
 
 
