@@ -117,6 +117,7 @@ class Architecture(Params):
 
     def designs(self, n_stages: int) -> Sequence[Any]:
         """Return the frame family that the preset has in each stage, None where it has none."""
+        # More stages than were published go on like the last one.
         designs = self.published().get("frame") or [None]
         return [designs[min(stage, len(designs) - 1)] for stage in range(n_stages)]
 

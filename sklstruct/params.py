@@ -183,6 +183,7 @@ class Params:
         """
         known = self.get_params(deep=False)
         nested: dict[str, dict[str, Any]] = {}
+        # Names are checked before anything is set, so that an error leaves all as it was.
         for name, value in params.items():
             head, inner, rest = name.partition("__")
             if head not in known:
@@ -305,6 +306,7 @@ def remembered(build: Callable[..., Any]) -> Callable[..., Any]:
     def from_bytes(key: bytes) -> Any:
         return build(*pickle.loads(key))
 
+    # What pickles to equal bytes is built alike, also from another object.
     @wraps(build)
     def once(*args: Any) -> Any:
         try:

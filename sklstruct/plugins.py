@@ -206,6 +206,7 @@ def register(kind: str, name: str, target: Any) -> None:
         if before is not None and before.source != RUN_TIME:
             raise ValueError(f"The {kind} name {name!r} is taken by {before.source}.")
         plugin_name = f"{RUN_TIME}/{kind}-{name}"
+        # A notebook registers the same cell again and again.
         if before is not None:
             manager().unregister(name=plugin_name)
         hook = hookspecs.hookimpl(specname=f"register_{kind}s")(lambda: {name: target})

@@ -251,6 +251,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         if X_val is not None:
             X_val, y_val, _, _ = self._read_pairs(X_val, y_val, None, reset=False)
             validation = self._data(X_val, y_val, None, np.arange(len(y_val)))
+        # All are drawn whether they are needed or not, so that no option changes the others.
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if not warm:
             self._start(X, weight, kept, init, split)
@@ -378,6 +379,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         self.mean_, self.scale_ = np.zeros(X.shape[1]), np.ones(X.shape[1])
         if self.standardize:
             self.mean_, self.scale_ = self._channel_scaling(X, kept, weight)
+        # Copies: what the caller changes within an object later was not built with.
         self._built_with = {
             one.name: copy.deepcopy(getattr(self, one.name))
             for one in fields(self)
@@ -421,6 +423,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     def _data(self, X: Any, y: Any, weight: Any, kept: Any) -> Any:
         """Return what the net trains on."""
         weight = np.ones(len(y)) if weight is None else weight
+        # With mean one, the unit of the weights does not act like a learning rate.
         weight = torch.from_numpy((weight / weight.mean()).astype(self.dtype))
         targets = self.target_.encode(y, self.dtype)
         return Samples(X, kept, targets, weight, self._to_tensor)
@@ -429,6 +432,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         """Return samples as a standardised tensor with memory of its own."""
         shape = -1, *(1,) * (X.ndim - 2)
         mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
+        # As the network was built: the parameter may have been set since.
         out = np.empty(X.shape, self._built_with["dtype"])
         size = max(1, VALUES_AT_ONCE // prod(X.shape[1:]))
         for start in range(0, len(X), size):
@@ -463,6 +467,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             raise
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
+        # Not only the loss: running statistics may overflow while the loss is still finite.
         if not all(torch.isfinite(v).all() for v in net.module_.state_dict().values()):
             del self.net_
             loss = self.loss_curve_[-1]
@@ -510,6 +515,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
                 folds.split(np.zeros(n), np.zeros(n) if labels is None else labels, groups)
             )
             return data.take(parts[0]), data.take(parts[1])
+        # Of each class at least one sample is needed on both sides.
         n_strata = 1 if labels is None else len(np.unique(labels))
         n_valid = max(ceil(self.validation_fraction * n), n_strata)
         if n - n_valid < n_strata or (labels is not None and np.bincount(labels).min() < 2):

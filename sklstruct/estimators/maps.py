@@ -228,6 +228,7 @@ class MapEstimator(NetworkEstimator):
         for size, extent in zip(sizes, extents, strict=True):
             step = max(1, round(size * (1 - self.overlap)))
             starts.append([*range(0, extent - size, step), extent - size])
+            # Never zero, as the border of an image is that of a single tile.
             ramp = np.minimum(np.arange(size) + 1, size - np.arange(size))
             window = np.multiply.outer(window, ramp / ramp.max())
         inside = [

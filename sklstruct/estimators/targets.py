@@ -275,6 +275,7 @@ class Maps:
             numbers[says] = self.places.encode(y[says]).numpy()
             return numbers, says
         says = np.asarray(np.isfinite(y).all(axis=0))
+        # NaN times a weight of zero would still be NaN.
         columns = np.where(says, y, 0).reshape(len(y), -1).T
         columns = columns if self.places.shape else columns[:, 0]
         encoded = self.places.encode(columns, dtype).numpy()

@@ -75,7 +75,7 @@ class Net(NeuralNet):
 
     def train_step_single(self, batch: Batch, **_: Any) -> dict[str, Tensor]:
         """Return loss and outputs of a batch, after the gradients of the loss are there."""
-        self.module_.train()
+        self.module_.train()  # a callback may have predicted in between
         step = self._step(batch)
         step["loss"].backward()
         return step
@@ -243,6 +243,7 @@ def train(
     """
     network = net.module_
     net.criterion_, net.verbose = objective, verbose
+    # A warm start may have other rates than the fit before, but keeps its optimiser.
     for part in net.optimizer_.param_groups:
         own = plan.groups[part["group"]][1] if part["group"] >= 0 else {}
         part["lr"] = own.get("lr", plan.lr)
