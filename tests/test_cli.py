@@ -136,7 +136,7 @@ def test_a_model_goes_through_its_file_bit_by_bit(succeed, digits):
         *("fit", "--estimator", "rfnn:frame=pixel", "--dataset", "digits", "--size", "50", *TINY),
         *("--seed", "3", "--out", "model.skl"),
     )
-    assert "50 of digits, 8x8" in out
+    assert "50 of digits, 8x8, read as HW" in out
     model = load_model("model.skl")
     assert (model.frame, model.random_state) == ("pixel", 3)
     out = succeed("predict", "--model", "model.skl", "--data", "digits", "--proba")

@@ -92,7 +92,9 @@ def fit(args: argparse.Namespace) -> None:
     model.fit(samples.X, samples.y, **groups)
     last_step(model).trained_on_ = kept_marks(samples)  # of all fitted attributes, files keep it
     volumes = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
-    keep(model, args, samples.words + ("" if volumes is None else f", {by_x(volumes)}"))
+    layout = getattr(last_step(model), "layout_", None)
+    words = samples.words + ("" if volumes is None else f", {by_x(volumes)}")
+    keep(model, args, words + ("" if layout is None else f", read as {layout}"))
 
 
 def training_samples(args: argparse.Namespace, model: Any) -> Samples:
