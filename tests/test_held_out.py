@@ -156,6 +156,7 @@ def test_the_best_temperature_is_that_of_the_model_that_made_the_labels():
 
 
 def test_the_best_temperature_is_that_of_scikit_learn():
+    pytest.importorskip("sklearn", minversion="1.8", reason="it has temperatures since then")
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2000, 3))
     codes = np.array([rng.choice(3, p=p) for p in softmax(logits / 1.6, axis=1)])

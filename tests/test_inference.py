@@ -497,7 +497,7 @@ def test_roc_curves_are_means_of_those_of_scikit_learn():
         fpr, tpr, _ = oracle.roc_curve(part["label"] == "patient", part["score:patient"])
         found.append(np.interp(np.linspace(0, 1, 101), fpr, tpr))
     curve = curves.loc["good", "true_positive_rate"]
-    np.testing.assert_allclose(curve[1:], np.mean(found, axis=0)[1:])
+    np.testing.assert_allclose(curve.iloc[1:], np.mean(found, axis=0)[1:])
     assert (curve.iloc[0], curve.iloc[-1]) == (0, 1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.estimators import SampleReader, channels_first, like_samples
@@ -46,13 +45,7 @@ class ImageModel(LinearModel, SampleReader):
     standardize: bool = param(True, FLAG)
 
     @one_blas_thread()
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose the setting on samples held out, then fit the model on all.
 
         Identical samples of the same target count as one with their summed weights.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from sklstruct import estimators
@@ -67,13 +67,7 @@ class LinearModel(Params, BaseEstimator):
         self.C_ = setting
 
     def _learn(
-        self,
-        X: Array,
-        y: Array,
-        sample_weight: ArrayLike | None,
-        groups: ArrayLike | None,
-        deviations: Sequence[Any],
-        standardize: bool,
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, deviations: Any, standardize: bool
     ) -> SeenVoxels:
         """Set what is learned, with weights like X, and return what was seen of samples."""
         subjects = estimators.subject_numbers(groups, X)

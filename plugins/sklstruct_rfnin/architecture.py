@@ -146,14 +146,8 @@ class RFNiN(Architecture):
             layers = Group(conv, width, ndim, mixing, pool, dropout, net.checkpointing)
             stages.add_module(f"group{number}", layers)
             shape = strided(shape, 2 if pool else 1)
-        return RFNiNNetwork(
-            in_shape,
-            n_outputs,
-            stages,
-            dropout=net.head_dropout,
-            n_features=shape[0],
-            mixed_precision=net.mixed_precision,
-        )
+        options = {"dropout": net.head_dropout, "mixed_precision": net.mixed_precision}
+        return RFNiNNetwork(in_shape, n_outputs, stages, n_features=shape[0], **options)
 
     def describe(self, in_shape: tuple[int, ...] | None = None, n_outputs: int = 2) -> pd.DataFrame:
         """Return the layers of the network as a table: atoms, parameters, receptive fields.

@@ -43,9 +43,9 @@ class Average:
     def matrix(self) -> Array:
         """The averages as a matrix, shape (n_places, extent)."""
         matrix = np.zeros((self.n_places, self.extent))
-        samples = self.start + np.arange(len(self.weights))
-        for place, row in enumerate(matrix):
-            row[(samples + place * self.step) % self.extent] = self.weights
+        places = self.start + self.step * np.arange(self.n_places)[:, np.newaxis]
+        samples = (places + np.arange(len(self.weights))) % self.extent
+        np.put_along_axis(matrix, samples, self.weights[np.newaxis], axis=1)
         return matrix
 
 

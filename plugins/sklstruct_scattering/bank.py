@@ -333,11 +333,7 @@ def space_wavelet(
 
 
 def gaussian_spectrum(
-    shape: tuple[int, ...],
-    sigma: float,
-    direction: NDArray[np.float64],
-    slant: float,
-    frequency: float,
+    shape: tuple[int, ...], sigma: float, direction: Array, slant: float, frequency: float
 ) -> Array:
     """Return the Fourier transform of a Gaussian window times a wave, summed over periods."""
     # So far from its centre a Gaussian is nothing, even along its longer axis in Fourier.

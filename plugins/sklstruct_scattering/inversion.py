@@ -14,10 +14,7 @@ MEMORY = 20  # pairs of steps and gradients that the quasi-Newton method remembe
 
 
 def matching_signal(
-    features: Callable[[Tensor], Tensor],
-    target: Tensor,
-    start: NDArray[np.float64],
-    n_steps: int,
+    features: Callable[[Tensor], Tensor], target: Tensor, start: NDArray[np.float64], n_steps: int
 ) -> NDArray[np.float64]:
     r"""Descend from a start towards a signal of given coefficients.
 

@@ -96,14 +96,10 @@ class ScatteringNet(OnWavelets, Architecture):
         for number in range(1, self.n_blocks + 1):
             stages[f"block{number}"] = ResidualBlock(width, ndim, self.dropout)
         stages["last"] = nn.Sequential(BATCH_NORM[ndim](width), nn.ReLU())
-        return Network(
-            in_shape,
-            n_outputs,
-            nn.Sequential(OrderedDict(stages)),
-            pool=nn.Sequential(MEAN_POOL[ndim](self.n_cells), nn.Flatten()),
-            dropout=self.head_dropout,
-            n_features=width * self.n_cells**ndim,
-        )
+        layers = nn.Sequential(OrderedDict(stages))
+        pool = nn.Sequential(MEAN_POOL[ndim](self.n_cells), nn.Flatten())
+        options = {"dropout": self.head_dropout, "n_features": width * self.n_cells**ndim}
+        return Network(in_shape, n_outputs, layers, pool=pool, **options)
 
 
 class ScatteringNetClassifier(ScatteringNet, NetworkClassifier):

@@ -125,9 +125,7 @@ def half_sphere(ndim: int, count: int) -> Array:
 
 
 def evaluate_waves(
-    points: Array,
-    waves: Sequence[tuple[float, tuple[float, ...]]],
-    shape: tuple[float, float, int, bool],
+    points: Array, waves: Sequence[tuple[float, tuple[float, ...]]], shape: tuple[Any, ...]
 ) -> Array:
     """Return the window of the last wave, made isotropic, and all waves, (n_atoms, n_points).
 

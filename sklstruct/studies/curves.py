@@ -106,9 +106,11 @@ def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
         probability=("probability", "mean"), frequency=("outcome", "mean"), n=("outcome", "size")
     ).reset_index()
     rank = {label: place for place, label in enumerate(estimators_of(results))}
-    return found.sort_values(
-        ["estimator", "low"], key=lambda column: column.replace(rank), ignore_index=True
-    )
+
+    def in_order(column: pd.Series) -> pd.Series:
+        return column.map(lambda value: rank.get(value, value))
+
+    return found.sort_values(["estimator", "low"], key=in_order, ignore_index=True)
 
 
 def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
