@@ -33,6 +33,7 @@ from sklstruct.layers import FrameConv, to_dense
 
 RFNNClassifier, RFNNRegressor = sklstruct.RFNNClassifier, sklstruct.RFNNRegressor
 StructuredClassifier = sklstruct.StructuredClassifier
+StructuredRegressor = sklstruct.StructuredRegressor
 SMALL = {"widths": (8, 8), "max_epochs": 3, "random_state": 0}
 
 
@@ -49,8 +50,8 @@ def small(cls):
     if "widths" in known:
         params |= {"widths": (8,), "batch_size": 50}
     if "network" in known:
-        network = RFNNClassifier if "svm" in known["linear"] else RFNNRegressor
-        params = {"network": network(widths=(4,), max_epochs=2), "cv": 2}
+        network = StructuredClassifier if "svm" in known["linear"] else StructuredRegressor
+        params = {"network": network(max_epochs=2), "cv": 2}
     if "front" in known:  # its samples of two places say little, however long it trains
         params = {"J": 1, "width": 8, "max_epochs": 4}
     return cls(**{"J": 1, **params} if "J" in known else params)

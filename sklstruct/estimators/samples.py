@@ -217,7 +217,10 @@ def read(
         numbers = np.arange(len(samples))
         X = Unread(lazy_reader(estimator, samples), numbers, X.shape[1:], estimator.dtype)
     elif hasattr(estimator, "predict"):
-        some, axes = X[:: max(1, len(X) // 100)], (0, *range(2, X.ndim))  # enough for a factor
+        # A hundred samples at a thousand places: enough for a factor, and hardly a copy.
+        step = slice(None, None, max(1, round((prod(X.shape[2:]) / 1000) ** (1 / (X.ndim - 2)))))
+        some = X[(slice(None, None, max(1, len(X) // 100)), slice(None), *[step] * (X.ndim - 2))]
+        axes = 0, *range(2, X.ndim)
         moments = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
         if reset:
             estimator._moments = moments
