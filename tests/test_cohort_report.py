@@ -140,9 +140,9 @@ def test_a_reviewer_finds_what_the_numbers_are(folder, results):
 
 
 def test_the_tables_are_complete(folder, results):
-    summary = pd.read_csv(folder / "summary.csv", float_precision="round_trip")
+    summary = pd.read_csv(folder / "summary.csv", engine="python")
     pd.testing.assert_frame_equal(summary, summarise_cohort(results), check_exact=True)
-    found = pd.read_csv(folder / "comparisons.csv", float_precision="round_trip")
+    found = pd.read_csv(folder / "comparisons.csv", engine="python")
     parts = [compare(results, NET, metric) for metric in ("balanced_accuracy", "auc")]
     pd.testing.assert_frame_equal(found, pd.concat(parts, ignore_index=True), check_exact=True)
 
