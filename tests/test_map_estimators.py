@@ -49,7 +49,7 @@ def scenes():
 @pytest.fixture(scope="module")
 def model(scenes):
     images, labels = scenes
-    params = {"max_epochs": 40, "batch_size": 5, "crop": 20, "random_state": 0}
+    params = {"max_epochs": 24, "batch_size": 5, "crop": 20, "random_state": 0}
     network = FrameFCN(widths=(16, 16, 16))
     return StructuredMapClassifier(architecture=network, **params).fit(images[:35], labels[:35])
 

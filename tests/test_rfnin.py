@@ -26,8 +26,7 @@ def spatial(table):
     return table[table.index.str.endswith("spatial.conv")]
 
 
-@parametrize_architectures(
-    RFNiN(),
+@parametrize_architectures(  # with default parameters it is registered, and checked there
     RFNiN(frame="free", widths=(8, 8)),
     RFNiN(frame="pixel", widths=(8, 8)),
     RFNiN(frame=WIDE, widths=(4, 4), tolerance=1e-6),
