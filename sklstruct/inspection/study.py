@@ -138,7 +138,8 @@ class StudyDisplay(Display):
             str(name): draw_curve(ax, part, sizes[part.index], number, names.nunique() <= BANDS)
             for number, (name, part) in enumerate(values.groupby(names, sort=False))
         }
-        ax.set_title("\n".join(self._heading()), loc="left", fontsize=MEDIUM, color=INK, pad=8)
+        style: dict[str, Any] = {"fontsize": MEDIUM, "color": INK, "parse_math": False}
+        ax.set_title("\n".join(self._heading()), loc="left", pad=8, **style)
         finish_axes(ax, np.unique(sizes), label)
         label_ends(ax, lines)
         return [ax]
