@@ -54,7 +54,7 @@ def small(cls):
         params = {"network": network(max_epochs=2), "cv": 2}
         if "svm" in known["linear"]:
             params["linear"] = sklstruct.VoxelSVC(C=1.0)
-    if "n_components" in known:
+    if {"C", "n_components"} <= known.keys():
         params = {"C": 1.0, "n_components": 2}  # nothing to choose
     if "front" in known:  # its samples of two places say little, however long it trains
         params = {"J": 1, "width": 8, "max_epochs": 4}
