@@ -9,6 +9,8 @@ from sklearn.utils.validation import _check_feature_names_in as check_feature_na
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
+CALLBACKS_SET = "_skl_callbacks"  # the attribute in which an estimator has its callbacks
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # before scikit-learn 1.9
@@ -22,6 +24,7 @@ except ImportError:  # before scikit-learn 1.9
 
 
 __all__ = [
+    "CALLBACKS_SET",
     "BaseEstimator",
     "BaseSearchCV",
     "CallbackSupportMixin",

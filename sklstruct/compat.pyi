@@ -26,6 +26,7 @@ class TransformerMixin:
 class CallbackSupportMixin:
     def set_callbacks(self, *callbacks: Any) -> Self: ...
 
+CALLBACKS_SET: str
 BaseSearchCV: Any
 check_feature_names_in: Callable[..., Any]
 check_sample_weight: Callable[..., Any]

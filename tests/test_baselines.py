@@ -1,5 +1,7 @@
 """The kernel machine on pixels: scikit-learn's contract, and what its docstring promises."""
 
+import subprocess
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -162,3 +164,11 @@ def test_parameters_are_counted(digits):
 def test_bad_parameters_are_named(digits, parameters):
     with pytest.raises(ValueError, match=f"{next(iter(parameters))} of PixelSVC must be"):
         PixelSVC(**parameters).fit(*digits[:2])
+
+
+def test_what_needs_no_torch_loads_none():
+    code = (
+        "import sys, sklstruct_baselines.svm, sklstruct_baselines.voxels, sklstruct_baselines.pca\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,7 +19,7 @@ from sklstruct import (
     VoxelRidge,
 )
 from sklstruct.layers.network import Linear
-from sklstruct.training import one_blas_thread
+from sklstruct.threads import one_blas_thread
 from sklstruct.training.prediction import run_in_pieces
 
 # of the largest output: some units in the last place

@@ -13,14 +13,15 @@ MAY_IMPORT = {
     "docstrings": set(),
     "compat": set(),
     "lazy": set(),
+    "threads": set(),
     "params": {"docstrings"},
     "plugins": {"hookspecs"},
     "architecture": {"params", "plugins"},
     "io": {"hookspecs", "lazy", "plugins", "params", "compat"},
-    "studies": {"io", "compat"},
+    "studies": {"io", "compat", "threads"},
     "frames": {"hookspecs", "params"},
     "layers": {"architecture", "plugins", "params", "frames"},
-    "training": {"params", "layers"},
+    "training": {"lazy", "params", "layers"},
 }
 BELOW = {*MAY_IMPORT} - {"studies"}
 MAY_IMPORT |= {
@@ -34,6 +35,7 @@ LIBRARIES = {"numpy", "scipy", "torch", "sklearn", "skorch", "matplotlib", "pand
 DOES_WITHOUT = {  # wherever in the room they would be imported
     **dict.fromkeys(("hookspecs", "docstrings", "params", "plugins", "__init__"), LIBRARIES),
     "lazy": LIBRARIES,
+    "threads": LIBRARIES,
     "architecture": LIBRARIES - {"torch"},  # for the checker of types only
     "compat": LIBRARIES - {"sklearn"},
     "frames": LIBRARIES - {"numpy"},
@@ -44,7 +46,7 @@ DOES_WITHOUT = {  # wherever in the room they would be imported
 }
 PUBLISHED = {  # what a plugin may use: packages, not the modules within, and a few modules
     *("architecture", "compat", "estimators", "frames", "inspection", "io", "layers", "params"),
-    *("plugins", "studies", "testing", "training"),
+    *("plugins", "studies", "testing", "threads", "training"),
 }
 CORE = sorted((ROOT / "sklstruct").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.estimators import SampleReader, channels_first, like_samples
 from sklstruct.params import FLAG, one_of, param, real
-from sklstruct.training import one_blas_thread
+from sklstruct.threads import one_blas_thread
 
 from .duals import Array
 from .linear import LinearModel

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.io import OfRegions, RegionMeans
-from sklstruct.training import one_blas_thread
+from sklstruct.threads import one_blas_thread
 
 from .duals import Array
 from .linear import LinearSVC

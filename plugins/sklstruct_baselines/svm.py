@@ -12,12 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklstruct.estimators import as_array, best_temperature, distinct_rows, held_out_values
 from sklstruct.params import one_of, param, real
-from sklstruct.training import one_blas_thread
+from sklstruct.threads import one_blas_thread
+from sklstruct.training import spread
 
 from .duals import Array, Labels
 from .pairs import PairwiseSVC, smallest_margins
-
-ROUNDING = 1e-12  # of the largest mean: what is left of images that are all the same
 
 
 class PixelSVC(PairwiseSVC):
@@ -98,8 +97,7 @@ class PixelSVC(PairwiseSVC):
         # One scale for all pixels, or those of the margin would be as loud as the others.
         self.mean_ = np.average(X, axis=0, weights=weight)
         variance = np.average(((X - self.mean_) ** 2).mean(axis=1), weights=weight)
-        deviation, size = float(np.sqrt(variance)), np.abs(self.mean_).max()
-        self.scale_ = deviation if deviation > ROUNDING * size else 1.0
+        self.scale_ = float(spread(np.abs(self.mean_).max(), variance, X.size, X.dtype))
         X = self._scaled(X)
         self.svc_ = self._machine().fit(X, y, sample_weight=weight)
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklstruct import estimators
 from sklstruct.estimators import CalibratedClassifier
 from sklstruct.params import FLAG, param
-from sklstruct.training import one_blas_thread
+from sklstruct.threads import one_blas_thread
 
 from .checks import COUNT
 from .scaling import PathScaling

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..architecture import make_architecture
 from ..compat import (
+    CALLBACKS_SET,
     BaseEstimator,
     CallbackSupportMixin,
     TransformerMixin,
@@ -45,14 +46,10 @@ from ..params import (
     same,
 )
 from ..plugins import register_carried, with_carried
+from ..threads import one_blas_thread
 from ..training.augment import augmentation
 from ..training.batches import Samples
-from ..training.device import (
-    limited_threads,
-    one_blas_thread,
-    resolve_device,
-    seeded_initialisation,
-)
+from ..training.device import limited_threads, resolve_device, seeded_initialisation
 from ..training.net import EpochTasks, is_callback, make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
@@ -261,7 +258,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
                 groups = np.asarray(groups)[training.index]
             training, validation = self._hold_out(training, groups, seed=self._split)
         plan = self._plan(len(training))
-        if not getattr(self, "_skl_callbacks", None):
+        if not getattr(self, CALLBACKS_SET, None):
             return self._train(training, validation, plan, order)
         context = self._init_callback_context(max_subtasks=plan.max_epochs)
         context.call_on_fit_task_begin(**told)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from .. import plugins
+from ..compat import CALLBACKS_SET
 from ..frames import Frame
 from ..io.nifti.grid import Grid
 from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
@@ -42,7 +43,7 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
     )
 }
 MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more
-NOT_KEPT = "net_", "_skl_callbacks"  # one has a place of its own, the others are for a fit
+NOT_KEPT = "net_", CALLBACKS_SET  # one has a place of its own, the others are for a fit
 HERE_ONLY = ("cache_dir",)  # parameters that nobody must choose for another machine
 
 

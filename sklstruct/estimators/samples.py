@@ -24,13 +24,13 @@ few at a time.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from math import isqrt, prod
 from operator import index
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
@@ -193,7 +193,7 @@ def read(
         checks["ensure_all_finite"] = False
     elif not plain:
         X = as_array(X)
-    if isinstance(y, torch.Tensor):
+    if hasattr(y, "detach"):
         y = as_array(y)
     if not reset and hasattr(X, "shape"):
         check_sample_shape(estimator, tuple(X.shape[1:]))
@@ -208,24 +208,14 @@ def read(
     if reset:
         estimator.layout_ = decide_layout(shape, estimator.layout)
         estimator.sample_shape_ = X.shape[1:]
-        told = estimator.layout is not None or estimator.image_shape is not None
-        # Only rows and flat images are mistaken for what they are not.
-        if estimator._sees_places and not told and (len(shape) == 1 or min(shape) <= MOST_CHANNELS):
+        if estimator._sees_places and estimator.layout is None and estimator.image_shape is None:
             warn_of_shape(shape)
     X = channels_first(X.reshape(len(X), *shape), estimator.layout_)
     if lazily:
         numbers = np.arange(len(samples))
         X = Unread(lazy_reader(estimator, samples), numbers, X.shape[1:], estimator.dtype)
     elif hasattr(estimator, "predict"):
-        # A hundred samples at a thousand places: enough for a factor, and hardly a copy.
-        step = slice(None, None, max(1, round((prod(X.shape[2:]) / 1000) ** (1 / (X.ndim - 2)))))
-        some = X[(slice(None, None, max(1, len(X) // 100)), slice(None), *[step] * (X.ndim - 2))]
-        axes = 0, *range(2, X.ndim)
-        moments = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
-        if reset:
-            estimator._moments = moments
-        else:
-            warn_of_scale(moments, estimator._moments, len(some))
+        watch_scale(estimator, X, reset)
     return (X, *targets) if targets else X
 
 
@@ -242,10 +232,12 @@ def as_array(X: Any) -> Any:
         For a DataLoader or a Dataset, which say neither how many samples they have nor of what
         shape.
     """
-    if isinstance(X, torch.Tensor):
+    torch: Any = sys.modules.get("torch")  # what nobody has imported has no tensors
+    if torch and isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()  # NumPy has no bfloat16
-    if isinstance(X, (torch.utils.data.DataLoader, torch.utils.data.Dataset)) and not is_lazy(X):
+    sources = (torch.utils.data.DataLoader, torch.utils.data.Dataset) if torch else ()
+    if isinstance(X, sources) and not is_lazy(X):
         raise TypeError(
             f"X must be an array, got a {type(X).__name__}: take its samples out, or give it "
             "shape, ndim and dtype, as LazySamples have them."
@@ -253,7 +245,7 @@ def as_array(X: Any) -> Any:
     of_objects = isinstance(getattr(X, "dtype", None), np.dtypes.ObjectDType) and X.ndim == 1
     if not isinstance(X, (list, tuple)) and not of_objects:
         return X
-    samples = [np.asarray(as_array(x) if isinstance(x, torch.Tensor) else x) for x in X]
+    samples = [np.asarray(as_array(x) if hasattr(x, "detach") else x) for x in X]
     if not samples or samples[0].ndim == 0 or samples[0].dtype.hasobject:
         return X
     for number, sample in enumerate(samples):
@@ -284,18 +276,22 @@ def warn_of_shape(shape: tuple[int, ...]) -> None:
         warnings.warn(f"The samples of X are read as {advice} says that it is so.", stacklevel=2)
 
 
-def warn_of_scale(seen: Any, known: Any, n: int) -> None:
-    """Warn of samples on another scale than those of the training, 0 to 255 for 0 to 1 say.
+def watch_scale(estimator: Any, X: NDArray[Any], reset: bool) -> None:
+    """Keep mean and deviation of every channel, or warn where they are far from what they were.
 
-    Parameters
-    ----------
-    seen, known : pair of ndarray, shape (n_channels,)
-        Mean and deviation of every channel, of n samples and in training.
-    n : int
+    So are samples from 0 to 255 for a network that has learned from 0 to 1.
     """
-    (mean, spread), (known_mean, known_spread) = seen, known
+    # A hundred samples at a thousand places: enough for a factor, and hardly a copy.
+    step = slice(None, None, max(1, round((prod(X.shape[2:]) / 1000) ** (1 / (X.ndim - 2)))))
+    some = X[(slice(None, None, max(1, len(X) // 100)), slice(None), *[step] * (X.ndim - 2))]
+    axes = 0, *range(2, X.ndim)
+    mean, spread = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
+    if reset:
+        estimator._moments = mean, spread
+        return
+    known_mean, known_spread = estimator._moments
     far = (abs(mean - known_mean) > FAR * known_spread) | (spread > FAR * known_spread)
-    if n > FAR:  # few samples may well look alike
+    if len(some) > FAR:  # few samples may well look alike
         far |= FAR * spread < known_spread
     far &= known_spread > 0
     if far.any():

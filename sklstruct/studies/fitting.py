@@ -13,10 +13,10 @@ from joblib import Parallel
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ..compat import BaseSearchCV
+from ..threads import one_blas_thread
 from .description import is_random_state
 from .record import Record
 
@@ -88,7 +88,7 @@ def complete(record: Record, calls: Mapping[Any, Any], n_jobs: int | None, progr
 def fitting(note: str) -> Iterator[None]:
     """Give one thread to BLAS, and add to an error which fit it comes from."""
     # Sums over several threads round differently, and jobs would fight for the cores.
-    with noted(note), threadpool_limits(1, user_api="blas"):
+    with noted(note), one_blas_thread():
         yield
 
 

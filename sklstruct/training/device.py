@@ -7,19 +7,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import nn
 
 _INITIALISATION = threading.RLock()
 _FORKED: list[bool] = []  # whether this process is the copy of another one
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_FORKED.append, True))
-_BLAS_LOCK = threading.Lock()
-_BLAS_LIMITS: list[Any] = []  # the limit that is in force, and a place for each who needs it
 
 
 def resolve_device(device: str) -> str:
@@ -84,32 +80,6 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Let BLAS use one thread, in a block or in a function: several add in another order.
-
-    The number belongs to the process.  So what runs in threads side by side shares the limit,
-    which ends with the last of them.
-    """
-    with _BLAS_LOCK:
-        if not _BLAS_LIMITS:
-            _BLAS_LIMITS.append(blas_controller().limit(limits=1, user_api="blas"))
-        _BLAS_LIMITS.append(None)
-    try:
-        yield
-    finally:
-        with _BLAS_LOCK:
-            _BLAS_LIMITS.pop()
-            if len(_BLAS_LIMITS) == 1:
-                _BLAS_LIMITS.pop().restore_original_limits()
-
-
-@lru_cache(maxsize=1)
-def blas_controller() -> ThreadpoolController:
-    """Return what sets the number of threads; finding the libraries takes some milliseconds."""
-    return ThreadpoolController()
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,0 +1,12 @@
+from .augment import Augment as Augment
+from .batches import Batch as Batch
+from .device import limited_threads as limited_threads
+from .device import resolve_device as resolve_device
+from .objectives import Auxiliary as Auxiliary
+from .objectives import CrossEntropy as CrossEntropy
+from .objectives import NetworkLoss as NetworkLoss
+from .objectives import Objective as Objective
+from .objectives import Penalised as Penalised
+from .objectives import SquaredError as SquaredError
+from .plan import Plan as Plan
+from .rows import spread as spread
