@@ -63,13 +63,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
                 "class_weight='balanced' has no meaning for partial_fit, which does not know all "
                 "samples: give a dict."
             )
-        if classes is None and not hasattr(self, "net_"):
+        first = not hasattr(self, "net_")
+        if classes is None and first:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         target = None if classes is None else self._of_classes(np.unique(classes))
-        known = target.classes if target and not hasattr(self, "net_") else self.classes_
-        if target and not np.array_equal(target.classes, known):
+        if not (target is None or first or np.array_equal(target.classes, self.classes_)):
             raise ValueError(
-                f"classes must be those of the first call to partial_fit, {known}, got "
+                f"classes must be those of the first call to partial_fit, {self.classes_}, got "
                 f"{target.classes}."
             )
         return self._partial_fit(X, y, sample_weight, target)

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from ..training.objectives import AtPlaces, CrossEntropy, Objective, SquaredError
-from ..training.rows import spread
+from ..training.rows import channel_scaling
 
 Array = NDArray[Any]
 
@@ -157,10 +157,8 @@ class Values:
         """Return mean and deviation of numbers; a training that goes on keeps the first ones."""
         if before is not None:
             return before
-        columns = y.reshape(len(y), -1)
-        mean = np.average(columns, axis=0, weights=weight)
-        variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
-        return cls(y.shape[1:], mean, spread(mean, variance, len(y), y.dtype))
+        columns = y.reshape(len(y), -1)  # each is a channel without places
+        return cls(y.shape[1:], *channel_scaling(columns, np.arange(len(y)), weight))
 
     @property
     def n_outputs(self) -> int:

@@ -92,13 +92,18 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
             f"Scale {scales[0]:g} is too small for samples {max(steps):g} apart: a Gaussian needs "
             f"a standard deviation of at least {NARROWEST} samples."
         )
-    atoms, described = jet_atoms(ndim, order, scales)
-    profiles = []
-    for axis, step in enumerate(steps):
+    tables = []
+    for step in steps:
         size = replace(family, order=0, scales=(scales[-1] / step,)).build(1).support[0]
         table = {  # the derivatives of order 0, 1, ... in one dimension
             scale: replace(family, order=order, scales=(scale / step,), size=size).build(1).atoms
             for scale in scales
         }
-        profiles.append(np.stack([table[scale][index[axis]] for index, scale in atoms]))
+        tables.append(table)
+    # Only now, as an order that fits no support would be a list without an end.
+    atoms, described = jet_atoms(ndim, order, scales)
+    profiles = [
+        np.stack([table[scale][index[axis]] for index, scale in atoms])
+        for axis, table in enumerate(tables)
+    ]
     return ProductFrame("gaussian", profiles, **described)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
 from .cohort_study import CohortResults
-from .intervals import LEAST, interval, ones
+from .intervals import LEAST, interval
 from .metrics import (
     MEASURES,
     Floats,
@@ -21,6 +21,7 @@ from .metrics import (
     estimators_of,
     mean_of_defined,
     measure_of,
+    ones,
     outcomes,
 )
 from .summary import check_confidence, resampled_t_test

@@ -32,7 +32,16 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import beta, norm, t
 
-from .metrics import MEASURES, Floats, Outcome, auc_columns, class_areas, mean_of_defined, recalls
+from .metrics import (
+    MEASURES,
+    Floats,
+    Outcome,
+    auc_columns,
+    class_areas,
+    mean_of_defined,
+    ones,
+    recalls,
+)
 
 LEAST = 5  # tested subjects of a class, for which coverage has been measured
 OF_COUNTS = {"balanced_accuracy", "accuracy"}
@@ -98,11 +107,6 @@ def interval(
     deviation = np.std(resampled) * np.sqrt(n / (n - 1))
     factor = np.exp(t.ppf((1 + confidence) / 2, n - 1) * deviation / mean) if mean > 0 else np.nan
     return float(mean / factor), float(mean * factor)
-
-
-def ones(outcome: Outcome) -> Floats:
-    """Return the weights with which every scan counts once."""
-    return np.ones((1, len(outcome.subject)))
 
 
 def subjects_of_classes(tests: list[Outcome]) -> list[NDArray[np.intp]]:

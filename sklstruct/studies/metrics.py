@@ -84,13 +84,17 @@ def score_fits(results: CohortResults) -> pd.DataFrame:
     """
     tests = outcomes(results)
     fits = results.fits[[*KEY, "held_out_site", *SIZES]].reset_index(drop=True)
-    ones = {key: np.ones((1, len(outcome.subject))) for key, outcome in tests.items()}
     for name, measure in MEASURES.items():
-        fits[name] = [measure(tests[key], ones[key])[0] for key in keys(fits)]
+        fits[name] = [measure(tests[key], ones(tests[key]))[0] for key in keys(fits)]
     return fits
 
 
 # The metrics, for weights of shape (n_weightings, n) each of shape (n_weightings,) -------------
+
+
+def ones(outcome: Outcome) -> Floats:
+    """Return the weights with which every scan counts once."""
+    return np.ones((1, len(outcome.subject)))
 
 
 def auc(outcome: Outcome, weights: Floats) -> Floats:
