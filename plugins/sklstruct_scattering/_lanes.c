@@ -9,16 +9,11 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#ifndef __GNUC__
-#error "Vector types of GCC or Clang are needed."
-#endif
+#include "instructions.h"
 
 #define WIDEST 16 /* lanes */
 #define NARROW 4
-#define ALIGNMENT 64
 #define BLOCK 32 /* terms of a partial sum */
 #define USUAL 40 /* powers of 2 to each side of 1 between which signals are left as they are */
 #define MAX_RADIX 31
@@ -68,18 +63,9 @@ typedef struct {
 
 /* The kernel for each set of instructions: as many lanes as one of its registers has, and four
    for the last few signals.  More lanes than registers hold make every step ten times slower. */
-#define PASTE(name, suffix, lanes) name##suffix##lanes
-#define JOIN(name, suffix, lanes) PASTE(name, suffix, lanes)
-#define TARGET(name) JOIN(name, SUFFIX, LANES)
-
 #if defined(__x86_64__)
 #define SUFFIX _avx512_
-#if defined(__clang__) /* which drops the whole attribute over a word that it does not know */
-#define ATTRIBUTE __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")))
-#else
-#define ATTRIBUTE                                                                                 \
-    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,prefer-vector-width=512")))
-#endif
+#define ATTRIBUTE AVX512
 #define LANES 16
 #include "_lanes.h"
 #undef LANES
@@ -89,7 +75,7 @@ typedef struct {
 #undef SUFFIX
 #undef ATTRIBUTE
 #define SUFFIX _avx2_
-#define ATTRIBUTE __attribute__((target("avx2,fma")))
+#define ATTRIBUTE AVX2
 #define LANES 8
 #include "_lanes.h"
 #undef LANES
@@ -108,39 +94,19 @@ typedef struct {
 typedef void (*Scatter)(const Plan *, const float *const *, void *, void *, float *const *);
 typedef void (*ScatterOne)(const Plan *, const float *, void *, void *, float *);
 typedef struct {
-    const char *name;
     long lanes;
     Scatter wide, narrow;
     ScatterOne one;
 } Kernel;
 
-/* Every kernel that was compiled, the best one first. */
+/* By the number of the set. */
 static const Kernel kernels[] = {
 #if defined(__x86_64__)
-    {"avx512", 16, scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4},
-    {"avx2", 8, scatter_avx2_8, scatter_avx2_4, scatter_one_avx2_4},
+    {16, scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4},
+    {8, scatter_avx2_8, scatter_avx2_4, scatter_one_avx2_4},
 #endif
-    {"plain", 4, scatter_plain_4, scatter_plain_4, scatter_one_plain_4},
+    {4, scatter_plain_4, scatter_plain_4, scatter_one_plain_4},
 };
-enum { N_KERNELS = sizeof(kernels) / sizeof(kernels[0]) };
-
-/* Return whether the processor has the instructions of a kernel. */
-static int supported(const Kernel *kernel) {
-#if defined(__x86_64__)
-    if (strcmp(kernel->name, "avx512") == 0)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-    if (strcmp(kernel->name, "avx2") == 0)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    return strcmp(kernel->name, "plain") == 0;
-}
-
-static const Kernel *find_kernel(const char *name) {
-    for (int i = 0; i < N_KERNELS; i++)
-        if (strcmp(kernels[i].name, name) == 0 && supported(kernels + i)) return kernels + i;
-    return NULL;
-}
 
 /* --- plans --------------------------------------------------------------------------------- */
 
@@ -221,10 +187,6 @@ static void free_grids(Plan *plan) {
 
 /* --- many signals -------------------------------------------------------------------------- */
 
-static void *aligned(size_t bytes) {
-    return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-}
-
 /* Scatter some signals, at most as many as there are lanes; those left free repeat the last. */
 static void scatter_some(const Plan *plan, Scatter scatter, long lanes, const float *x, float *out,
                          long n, void *space, void *scratch) {
@@ -291,7 +253,8 @@ static PyObject *scatter(PyObject *self, PyObject *args) {
                           &plan.out_height, &plan.out_width, &b[SIGNALS], &b[OUT], &b[ROW_SOURCE],
                           &b[COLUMN_SOURCE], &b[AVERAGES], &b[WEIGHT], &b[PATHS], &b[FILTERS]))
         return NULL;
-    const Kernel *kernel = find_kernel(name);
+    int set = find_set(name);
+    const Kernel *kernel = set < 0 ? NULL : kernels + set;
     plan.levels = (int)(b[AVERAGES].len / (2 * N_FIELDS * sizeof(int64_t)));
     plan.row_source = b[ROW_SOURCE].buf;
     plan.column_source = b[COLUMN_SOURCE].buf;
@@ -313,19 +276,6 @@ static PyObject *scatter(PyObject *self, PyObject *args) {
     }
     if (!done) return PyErr_NoMemory();
     Py_RETURN_NONE;
-}
-
-/* available(): the names of the kernels that the processor has the instructions for. */
-static PyObject *available(PyObject *self, PyObject *args) {
-    (void)self, (void)args;
-    PyObject *names = PyList_New(0);
-    for (int i = 0; names && i < N_KERNELS; i++) {
-        if (!supported(kernels + i)) continue;
-        PyObject *name = PyUnicode_FromString(kernels[i].name);
-        if (!name || PyList_Append(names, name) < 0) Py_CLEAR(names);
-        Py_XDECREF(name);
-    }
-    return names;
 }
 
 static PyMethodDef methods[] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil, prod
+from operator import mul
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frame
+from .fused import Plan, make_plan, serves
 from .kept import KeptTensors
 
 Array: TypeAlias = NDArray[np.float64]
@@ -24,6 +26,7 @@ Profile: TypeAlias = tuple[float, ...]
 # What follows a profile: branches along the next axis, or the numbers of the finished atoms.
 Tree: TypeAlias = "dict[Profile, Tree | list[int]]"
 
+LANES = 16
 PIECE_BYTES = {"cpu": 1 << 20, "other": 1 << 28}  # of responses; measured on CPUs with 1 MB L2
 
 
@@ -46,6 +49,9 @@ class SeparableFilter:
         assert frame.factors is not None
         self.support, self.stride, self.padding = frame.support, stride, padding
         self._grow_tree(frame.factors)
+        self.plan = make_plan(self.tree, stride, padding)
+
+    plan: Plan | None = None  # of the compiled way
 
     def _grow_tree(self, factors: tuple[Array, ...]) -> None:
         """Sort the atoms into a tree, one level an axis, shared where their factors agree."""
@@ -69,7 +75,7 @@ class SeparableFilter:
         extents = zip(spatial, self.support, self.padding, strict=True)
         return tuple((s + 2 * p - k) // self.stride + 1 for s, k, p in extents)
 
-    def cost(self, shape: tuple[int, ...], out_channels: int) -> float:
+    def cost(self, shape: tuple[int, ...], out_channels: int, compiled: bool = False) -> float:
         """Return modelled milliseconds of one training step for an input shape.
 
         The numbers are a fit to measured steps on one CPU core (``benchmarks``); only their
@@ -82,8 +88,12 @@ class SeparableFilter:
             for axis, passes in enumerate(self.passes)
         ]
         single = self.n_atoms * prod(out)
+        if compiled:  # whole vectors of outputs
+            products = sum(map(mul, elements, self.support))
+            mixing = single * LANES * ceil(out_channels / LANES)
+            return n * channels * (mixing * 3.3e-8 + products * 6e-8) + 0.1
         mixing = n * channels * out_channels * single * 1e-7
-        products = sum(written * extent for written, extent in zip(elements, spatial, strict=True))
+        products = sum(map(mul, elements, spatial))
         passes = n * channels * (products * 6e-8 + sum(elements) * 9e-7)
         pieces = ceil(n * channels / max(1, PIECE_BYTES["cpu"] // (4 * single)))
         return mixing + passes + sum(self.passes) * pieces * 0.024
@@ -99,6 +109,8 @@ class SeparableFilter:
 
     def mix(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Return the mixed responses y of signals x, (n, out, *spatial_out)."""
+        if self.plan and serves(x, coefficients):
+            return self.plan.mix(x, coefficients)
         spatial_out = self.output_shape(tuple(x.shape[2:]))
         y = x.new_zeros(x.shape[0], len(coefficients), *spatial_out)
         for samples, channels in self.pieces(x):
@@ -109,6 +121,8 @@ class SeparableFilter:
 
     def unmix(self, coefficients: Tensor, y: Tensor, spatial: tuple[int, ...]) -> Tensor:
         """Return the gradient for x of the inner product of the mixed responses with y."""
+        if self.plan and serves(coefficients, y):
+            return self.plan.unmix(coefficients, y, spatial)
         x = y.new_empty(y.shape[0], coefficients.shape[1], *spatial)
         for samples, channels in self.pieces(x):
             mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
@@ -120,6 +134,8 @@ class SeparableFilter:
 
     def correlate(self, y: Tensor, x: Tensor) -> Tensor:
         """Return the gradient for the coefficients of that inner product."""
+        if self.plan and serves(y, x):
+            return self.plan.correlate(y, x)
         found = x.new_zeros(y.shape[1], x.shape[1], self.n_atoms)
         for samples, channels in self.pieces(x):
             above = y[samples].transpose(0, 1).flatten(1)

@@ -1,0 +1,439 @@
+/* Convolution with kernels that are mixed from separable atoms, forward and backward.
+
+       y_o = sum over leaves k and channels c of mixing[k, c, o] (psi_k * x_c)
+
+   The responses psi_k * x_c are many times larger than x.  They are computed for a few rows at a
+   time, axis by axis, and mixed while they are in the cache; the gradient computes them again.
+   Arrays lie place by place with the channels side by side.  The work of a row is in _fused.h,
+   which is compiled once for each instruction set. */
+
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+
+#include "instructions.h"
+
+#define AXES 3
+#define MOST_TAPS 128
+#define MOST_SUMS 4   /* outputs of sums that are computed side by side */
+#define MOST_ROWS 12  /* of a tile of a product */
+#define MOST_GROUPS 16 /* of samples that have a gradient of the mixing of their own */
+#define PLACES 96      /* that a block of rows should have, */
+#define BLOCK_VALUES (1L << 17) /* and values of its responses that it may have */
+
+/* An axis: extents, the profiles of its nodes, each with a parent on the axis before. */
+typedef struct {
+    long in, out, taps, stride, before, nodes;
+    const int64_t *parent;
+    const float *profile;
+} Axis;
+
+typedef struct {
+    Axis axis[AXES];
+    long n, channels, outs, outs_padded, mixed_padded;
+    long row, sample; /* values of a row and of a sample */
+    long seen, phase; /* places of a row that count, and of each phase of a row between zeros */
+    long block, tasks, groups; /* rows of a block, tasks of a sample, groups of samples */
+    int plane_is_x;   /* nothing is done along the first axis */
+} Plan;
+
+/* What a call reads and writes. */
+typedef struct {
+    const float *x, *mixing;
+    float *y, *x_gradient;
+} Call;
+
+/* What a thread needs for itself. */
+typedef struct {
+    float *memory, *responses, *mixed, *leaves, *above, *weights;
+    float **planes, **gradients, **rows, **lines, **outs;
+    const float **sources;
+} Space;
+
+/* c[i, j] = sum over k < outer, l < inner of a[i, k, l] b[k * inner + l, j] */
+typedef struct {
+    long rows, columns;
+    const float *a; /* row i at i / period * period_step + i % period * row_step */
+    long period, period_step, row_step, outer, outer_step, inner, inner_step;
+    const float *b;
+    long b_step;
+    float *c;
+    long c_step;
+    int add; /* to what is there */
+} Product;
+
+/* Return how many of the taps from `first` on lie within an axis or before it. */
+static inline long clipped(const Axis *axis, long first) {
+    return first + axis->taps > axis->in ? axis->in - first : axis->taps;
+}
+
+/* Return where a place of a row between zeros lies: those that a stride apart follow each other. */
+static inline long phase(const Plan *plan, long place) {
+    long stride = plan->axis[2].stride;
+    return (place % stride * plan->phase + place / stride) * plan->channels;
+}
+
+#if defined(__x86_64__)
+#define SUFFIX _avx512_
+#define ATTRIBUTE AVX512
+#define LANES 16
+#include "_fused.h"
+#undef SUFFIX
+#undef ATTRIBUTE
+#undef LANES
+#define SUFFIX _avx2_
+#define ATTRIBUTE AVX2
+#define LANES 8
+#include "_fused.h"
+#undef SUFFIX
+#undef ATTRIBUTE
+#undef LANES
+#endif
+#define SUFFIX _plain_
+#define ATTRIBUTE
+#define LANES 4
+#include "_fused.h"
+
+typedef struct {
+    long lanes;
+    void (*convolve)(const Plan *, const Call *, const Space *, long);
+    void (*differentiate)(const Plan *, const Call *, const Space *, const Space *, long, float *);
+} Kernel;
+
+/* By the number of the set. */
+static const Kernel kernels[] = {
+#if defined(__x86_64__)
+    {16, convolve_avx512_16, differentiate_sample_avx512_16},
+    {8, convolve_avx2_8, differentiate_sample_avx2_8},
+#endif
+    {4, convolve_plain_4, differentiate_sample_plain_4},
+};
+
+/* --- plans --------------------------------------------------------------------------------- */
+
+enum { N, CHANNELS, OUTS, HEAD };                  /* of the layout, */
+enum { IN, TAPS, STRIDE, BEFORE, NODES, N_FIELDS }; /* and then of each axis */
+
+static long padded(long n, long lanes) { return (n + lanes - 1) / lanes * lanes; }
+
+/* Read the layout; return whether it is one, with as many profiles and parents as it says. */
+static int make_plan(Plan *plan, const Kernel *kernel, const Py_buffer *layout,
+                     const Py_buffer *profiles) {
+    const int64_t *head = layout->buf, *field = head + HEAD, *parent = field + AXES * N_FIELDS;
+    const float *profile = profiles->buf;
+    long numbers = (long)(layout->len / sizeof(int64_t)) - HEAD - AXES * N_FIELDS;
+    long values = (long)(profiles->len / sizeof(float)), above = 1;
+    if (numbers < 0) return 0;
+    plan->n = head[N], plan->channels = head[CHANNELS], plan->outs = head[OUTS];
+    if (plan->n < 1 || plan->channels < 1 || plan->outs < 1) return 0;
+    for (Axis *axis = plan->axis; axis < plan->axis + AXES; axis++, field += N_FIELDS) {
+        axis->in = field[IN], axis->taps = field[TAPS], axis->stride = field[STRIDE];
+        axis->before = field[BEFORE], axis->nodes = field[NODES];
+        if (axis->in < 1 || axis->taps < 1 || axis->taps > MOST_TAPS || axis->stride < 1 ||
+            axis->before < 0 || axis->nodes < 1 || axis->in + 2 * axis->before < axis->taps)
+            return 0;
+        axis->out = (axis->in + 2 * axis->before - axis->taps) / axis->stride + 1;
+        axis->parent = parent, axis->profile = profile;
+        numbers -= axis->nodes, values -= axis->nodes * axis->taps;
+        if (numbers < 0 || values < 0) return 0;
+        for (long i = 0; i < axis->nodes; i++)
+            if (parent[i] < (i ? parent[i - 1] : 0) || parent[i] >= above) return 0;
+        parent += axis->nodes, profile += axis->nodes * axis->taps, above = axis->nodes;
+    }
+    const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
+    plan->outs_padded = padded(plan->outs, kernel->lanes);
+    plan->mixed_padded = padded(last->nodes * plan->channels, kernel->lanes);
+    plan->row = last->in * plan->channels;
+    plan->sample = first->in * rows->in * plan->row;
+    long reach = (last->out - 1) * last->stride + last->taps;
+    plan->phase = (reach + last->stride - 1) / last->stride;
+    plan->seen = reach - last->before < last->in ? reach - last->before : last->in;
+    if (plan->seen < 0) plan->seen = 0;
+    long most = BLOCK_VALUES / (last->out * last->nodes * plan->channels);
+    plan->block = (PLACES + last->out - 1) / last->out;
+    if (plan->block > most) plan->block = most ? most : 1;
+    if (plan->block > rows->out) plan->block = rows->out;
+    plan->tasks = first->out > 1 ? first->out : (rows->out + plan->block - 1) / plan->block;
+    plan->groups = plan->n < MOST_GROUPS ? plan->n : MOST_GROUPS;
+    plan->plane_is_x = first->in == 1 && first->taps == 1 && first->stride == 1 &&
+                       first->before == 0 && first->nodes == 1 && *first->profile == 1;
+    return numbers == 0 && values == 0;
+}
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+static float *take(float **free, size_t n) {
+    float *taken = *free;
+    if (taken) *free += padded((long)n, ALIGNMENT / sizeof(float));
+    return taken;
+}
+
+/* Share memory out, or, where there is none, return how many values are needed. */
+static size_t share_out(const Plan *plan, Space *space, float *memory) {
+    const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
+    size_t c = plan->channels, places = plan->block * last->out, total = 0;
+    size_t plane = plan->plane_is_x ? 0 : rows->in * plan->row;
+    size_t apart = last->out + 2 * ((last->taps + last->stride - 1) / last->stride - 1);
+#define TAKE(pointer, n) (total += padded((long)(n), ALIGNMENT / sizeof(float)), \
+                          pointer = take(&memory, (n)))
+    float *unused;
+    TAKE(space->responses, last->nodes * places * c);
+    TAKE(space->mixed, places * plan->mixed_padded);
+    TAKE(space->leaves, last->nodes * apart * c);
+    TAKE(space->above, places * plan->outs_padded);
+    TAKE(space->weights, last->nodes * last->taps);
+    for (long i = 0; i < first->nodes; i++) {
+        float **slot = space->planes ? space->planes + i : &unused;
+        TAKE(*slot, plane);
+        if (space->gradients) space->gradients[i] = space->planes[i];
+    }
+    for (long i = 0; i < rows->nodes; i++) {
+        float **slot = space->rows ? space->rows + i : &unused;
+        TAKE(*slot, last->stride * plan->phase * c);
+        if (last->stride == 1) {
+            if (space->lines) space->lines[i] = *slot + (plan->seen ? last->before * c : 0);
+        } else {
+            slot = space->lines ? space->lines + i : &unused;
+            TAKE(*slot, plan->row);
+        }
+    }
+#undef TAKE
+    return total;
+}
+
+static void free_space(Space *space) {
+    free(space->memory);
+    free(space->planes);
+    free(space->gradients);
+    free(space->rows);
+    free(space->lines);
+    free(space->outs);
+    free(space->sources);
+}
+
+/* Take what a thread needs, all of it zero; return whether there was enough. */
+static int make_space(const Plan *plan, Space *space) {
+    const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
+    memset(space, 0, sizeof(*space));
+    size_t bytes = sizeof(float) * share_out(plan, space, NULL);
+    memset(space, 0, sizeof(*space));
+    space->memory = aligned(bytes);
+    space->planes = malloc(sizeof(float *) * first->nodes);
+    space->gradients = malloc(sizeof(float *) * first->nodes);
+    space->rows = malloc(sizeof(float *) * rows->nodes);
+    space->lines = malloc(sizeof(float *) * rows->nodes);
+    space->outs = malloc(sizeof(float *) * last->nodes);
+    space->sources = malloc(sizeof(float *) * last->nodes * last->taps);
+    if (!space->memory || !space->planes || !space->gradients || !space->rows || !space->lines ||
+        !space->outs || !space->sources) {
+        free_space(space);
+        return 0;
+    }
+    memset(space->memory, 0, bytes);
+    share_out(plan, space, space->memory);
+    return 1;
+}
+
+/* --- threads ------------------------------------------------------------------------------- */
+
+/* The threads that torch has: two pools would fight for the processor.  Where torch brought no
+   such library, one thread does it all. */
+#if defined(__linux__)
+extern void GOMP_parallel(void (*work)(void *), void *data, unsigned threads, unsigned flags)
+    __attribute__((weak));
+#else
+static void (*const GOMP_parallel)(void (*)(void *), void *, unsigned, unsigned) = NULL;
+#endif
+
+typedef struct {
+    const Plan *plan;
+    const Call *call;
+    const Kernel *kernel;
+    float *mixing; /* gradients by group, or NULL */
+    long next, stop;
+    int failed, backward;
+} Work;
+
+static void differentiate_group(const Work *work, const Space *filters, const Space *adjoint,
+                                long group) {
+    const Plan *plan = work->plan;
+    size_t size = (size_t)plan->axis[2].nodes * plan->channels * plan->outs_padded;
+    float *mixing = work->mixing ? work->mixing + group * size : NULL;
+    if (mixing) memset(mixing, 0, sizeof(float) * size);
+    long stop = (group + 1) * plan->n / plan->groups;
+    for (long sample = group * plan->n / plan->groups; sample < stop; sample++)
+        work->kernel->differentiate(plan, work->call, filters, adjoint, sample, mixing);
+}
+
+/* What each thread does: task after task, until there is none. */
+static void do_tasks(void *data) {
+    Work *work = data;
+    Space filters, adjoint;
+    int filtering = make_space(work->plan, &filters);
+    int ready = filtering && (!work->backward || make_space(work->plan, &adjoint));
+    if (!ready) __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
+    for (long task; ready;) {
+        task = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED);
+        if (task >= work->stop) break;
+        if (work->backward)
+            differentiate_group(work, &filters, &adjoint, task);
+        else
+            work->kernel->convolve(work->plan, work->call, &filters, task);
+    }
+    if (filtering) free_space(&filters);
+    if (ready && work->backward) free_space(&adjoint);
+}
+
+static int do_all(Work *work, long threads) {
+    if (threads > work->stop) threads = work->stop;
+    if (threads > 1 && GOMP_parallel)
+        GOMP_parallel(do_tasks, work, (unsigned)threads, 0);
+    else
+        do_tasks(work);
+    return !work->failed;
+}
+
+/* --- the two calls ------------------------------------------------------------------------- */
+
+/* Copy a matrix, or its transpose, with rows of whole vectors. */
+static float *padded_matrix(const float *from, long rows, long columns, int transpose,
+                            long lanes) {
+    long height = transpose ? columns : rows, width = transpose ? rows : columns;
+    long step = padded(width, lanes);
+    float *to = aligned(sizeof(float) * height * step);
+    for (long i = 0; to && i < height; i++)
+        for (long j = 0; j < step; j++)
+            to[i * step + j] = j >= width ? 0 : transpose ? from[j * columns + i]
+                                                          : from[i * columns + j];
+    return to;
+}
+
+static int run_convolve(const Plan *plan, const Kernel *kernel, Call *call, long threads) {
+    long rows = plan->axis[2].nodes * plan->channels;
+    float *mixing = padded_matrix(call->mixing, rows, plan->outs, 0, kernel->lanes);
+    call->mixing = mixing;
+    Work work = {plan, call, kernel, NULL, 0, plan->n * plan->tasks, 0, 0};
+    int done = mixing && do_all(&work, threads);
+    free(mixing);
+    return done;
+}
+
+static int run_differentiate(const Plan *plan, const Kernel *kernel, Call *call, float *gradient,
+                             long threads) {
+    long rows = plan->axis[2].nodes * plan->channels, step = plan->outs_padded;
+    float *mixing = NULL, *groups = NULL;
+    if (call->mixing) mixing = padded_matrix(call->mixing, rows, plan->outs, 1, kernel->lanes);
+    if (gradient) groups = aligned(sizeof(float) * plan->groups * rows * step);
+    int done = (mixing || !call->mixing) && (groups || !gradient);
+    call->mixing = mixing;
+    Work work = {plan, call, kernel, groups, 0, plan->groups, 0, 1};
+    done = done && do_all(&work, threads);
+    for (long i = 0; done && gradient && i < rows; i++)
+        for (long j = 0; j < plan->outs; j++) {
+            float sum = 0;
+            for (long group = 0; group < plan->groups; group++)
+                sum += groups[(group * rows + i) * step + j];
+            gradient[i * plan->outs + j] = sum;
+        }
+    free(mixing);
+    free(groups);
+    return done;
+}
+
+/* --- Python -------------------------------------------------------------------------------- */
+
+enum { LAYOUT, PROFILES, X, MIXING, Y, X_GRADIENT, MIXING_GRADIENT, N_BUFFERS };
+
+static int fits(const Py_buffer *buffer, size_t n) {
+    return !buffer->obj || (size_t)buffer->len == n * sizeof(float);
+}
+
+/* Return whether the arrays are as long as the plan says: one wrong would end the process. */
+static int consistent(const Plan *plan, const Py_buffer *b) {
+    size_t mixing = (size_t)plan->axis[2].nodes * plan->channels * plan->outs;
+    size_t x = (size_t)plan->n * plan->sample, y = (size_t)plan->n * plan->outs;
+    for (int i = 0; i < AXES; i++) y *= plan->axis[i].out;
+    int needed = (b[X].obj || !b[MIXING_GRADIENT].obj) && (b[MIXING].obj || !b[X_GRADIENT].obj);
+    return needed && fits(b + X, x) && fits(b + MIXING, mixing) && fits(b + Y, y) &&
+           fits(b + X_GRADIENT, x) && fits(b + MIXING_GRADIENT, mixing);
+}
+
+static void release(Py_buffer *b) {
+    for (int i = 0; i < N_BUFFERS; i++)
+        if (b[i].obj) PyBuffer_Release(b + i);
+}
+
+/* Run one of the two calls on arrays that are there, and let go of them. */
+static PyObject *run(const char *name, long threads, Py_buffer *b, int backward) {
+    Plan plan;
+    int set = find_set(name);
+    const Kernel *kernel = set < 0 ? NULL : kernels + set;
+    int done = 0, valid = kernel && make_plan(&plan, kernel, b + LAYOUT, b + PROFILES) &&
+                          consistent(&plan, b);
+    if (valid) {
+        Call call = {b[X].buf, b[MIXING].buf, b[Y].buf, b[X_GRADIENT].buf};
+        float *gradient = b[MIXING_GRADIENT].buf;
+        Py_BEGIN_ALLOW_THREADS;
+        done = backward ? run_differentiate(&plan, kernel, &call, gradient, threads)
+                        : run_convolve(&plan, kernel, &call, threads);
+        Py_END_ALLOW_THREADS;
+    }
+    release(b);
+    if (!valid) {
+        PyErr_SetString(PyExc_ValueError, "There is no such kernel, or arrays do not fit.");
+        return NULL;
+    }
+    if (!done) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+/* convolve(kernel, threads, layout, profiles, x, mixing, y): fill y. */
+static PyObject *convolve(PyObject *self, PyObject *args) {
+    (void)self;
+    const char *name;
+    long threads;
+    Py_buffer b[N_BUFFERS] = {0};
+    if (!PyArg_ParseTuple(args, "sly*y*y*y*w*", &name, &threads, b + LAYOUT, b + PROFILES, b + X,
+                          b + MIXING, b + Y))
+        return NULL;
+    return run(name, threads, b, 0);
+}
+
+/* differentiate(kernel, threads, layout, profiles, x, mixing, y_gradient, x_gradient,
+                 mixing_gradient): fill the last two, or that of them which is not None.  Of x and
+   mixing the one that the other one's gradient needs may be None. */
+static PyObject *differentiate(PyObject *self, PyObject *args) {
+    (void)self;
+    const char *name;
+    long threads;
+    PyObject *optional[N_BUFFERS] = {NULL};
+    Py_buffer b[N_BUFFERS] = {0};
+    if (!PyArg_ParseTuple(args, "sly*y*OOy*OO", &name, &threads, b + LAYOUT, b + PROFILES,
+                          optional + X, optional + MIXING, b + Y, optional + X_GRADIENT,
+                          optional + MIXING_GRADIENT))
+        return NULL;
+    int found = 1;
+    for (int i = 0; found && i < N_BUFFERS; i++)
+        if (optional[i] && optional[i] != Py_None) {
+            int flags = i > Y ? PyBUF_CONTIG : PyBUF_CONTIG_RO;
+            found = PyObject_GetBuffer(optional[i], b + i, flags) == 0;
+        }
+    if (found) return run(name, threads, b, 1);
+    release(b);
+    return NULL;
+}
+
+static PyMethodDef methods[] = {
+    {"convolve", convolve, METH_VARARGS, "Fill an array with mixed responses."},
+    {"differentiate", differentiate, METH_VARARGS, "Fill arrays with their gradients."},
+    {"available", available, METH_NOARGS, "Name the kernels that this processor can run."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_fused", "The compiled kernel of frame convolutions.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__fused(void) { return PyModule_Create(&module); }

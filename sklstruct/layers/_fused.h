@@ -1,0 +1,381 @@
+/* Fused convolution with separable atoms, for one instruction set; see _fused.c.
+
+   Values of a row lie place by place, the channels of a place side by side, and the lanes of a
+   vector run over both.  Every sum has one order, whatever its neighbours are, so that a result
+   depends neither on the batch nor on the number of threads. */
+
+#define Vector TARGET(Vector)
+#define Loose TARGET(Loose)
+#define INLINE ATTRIBUTE static inline __attribute__((always_inline))
+#define MOST_VECTORS (LANES == 16 ? 4 : 2) /* side by side: as many as leave registers free */
+
+typedef float Vector __attribute__((vector_size(4 * LANES)));
+typedef float Loose __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE Vector TARGET(load)(const float *from) { return *(const Loose *)from; }
+INLINE void TARGET(store)(float *to, Vector value) { *(Loose *)to = value; }
+
+/* --- sums along an axis -------------------------------------------------------------------- */
+
+/* At `vectors` vectors from value i on: out_j = sum over t of weight[j * step + t] source_t. */
+INLINE void TARGET(some_sums)(int m, int vectors, long taps, const float *const *source,
+                              const float *weight, long step, long i, float *const *out) {
+    Vector sum[MOST_SUMS][MOST_VECTORS];
+    for (int j = 0; j < m; j++)
+        for (int v = 0; v < vectors; v++) sum[j][v] = (Vector){0};
+    for (long t = 0; t < taps; t++) {
+        const float *from = source[t] + i;
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            Vector value = TARGET(load)(from + v * LANES);
+#pragma GCC unroll 4
+            for (int j = 0; j < m; j++) sum[j][v] += weight[j * step + t] * value;
+        }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < m; j++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) TARGET(store)(out[j] + i + v * LANES, sum[j][v]);
+}
+
+INLINE void TARGET(m_sums)(int m, long taps, const float *const *source, const float *weight,
+                           long step, long n, float *const *out) {
+    long i = 0;
+    for (; i + MOST_VECTORS * LANES <= n; i += MOST_VECTORS * LANES)
+        TARGET(some_sums)(m, MOST_VECTORS, taps, source, weight, step, i, out);
+    for (; i + LANES <= n; i += LANES)
+        TARGET(some_sums)(m, 1, taps, source, weight, step, i, out);
+    if (i < n && n >= LANES) { /* the last values, some of them for a second time */
+        TARGET(some_sums)(m, 1, taps, source, weight, step, n - LANES, out);
+        return;
+    }
+    for (; i < n; i++)
+        for (int j = 0; j < m; j++) {
+            float sum = 0;
+            for (long t = 0; t < taps; t++) sum += weight[j * step + t] * source[t][i];
+            out[j][i] = sum;
+        }
+}
+
+/* n values of m outputs: out_j = sum over t of weight[j * step + t] source_t. */
+ATTRIBUTE static void TARGET(sums)(long m, long taps, const float *const *source,
+                                   const float *weight, long step, long n, float *const *out) {
+    for (long j = 0; j < m; j += MOST_SUMS, weight += MOST_SUMS * step, out += MOST_SUMS)
+        switch (m - j) {
+            case 1: TARGET(m_sums)(1, taps, source, weight, step, n, out); break;
+            case 2: TARGET(m_sums)(2, taps, source, weight, step, n, out); break;
+            case 3: TARGET(m_sums)(3, taps, source, weight, step, n, out); break;
+            default: TARGET(m_sums)(MOST_SUMS, taps, source, weight, step, n, out);
+        }
+}
+
+INLINE void TARGET(m_spread)(int m, const float *const *source, const float *weight, long step,
+                             long taps, long n, float *const *out) {
+    long i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        Vector value[MOST_SUMS];
+        for (int j = 0; j < m; j++) value[j] = TARGET(load)(source[j] + i);
+        for (long t = 0; t < taps; t++) {
+            Vector sum = TARGET(load)(out[t] + i);
+#pragma GCC unroll 4
+            for (int j = 0; j < m; j++) sum += weight[j * step + t] * value[j];
+            TARGET(store)(out[t] + i, sum);
+        }
+    }
+    for (; i < n; i++)
+        for (long t = 0; t < taps; t++)
+            for (int j = 0; j < m; j++) out[t][i] += weight[j * step + t] * source[j][i];
+}
+
+/* The transpose of sums, added: out_t += sum over j of weight[j * step + t] source_j. */
+ATTRIBUTE static void TARGET(spread)(long m, const float *const *source, const float *weight,
+                                     long step, long taps, long n, float *const *out) {
+    for (long j = 0; j < m; j += MOST_SUMS, weight += MOST_SUMS * step, source += MOST_SUMS)
+        switch (m - j) {
+            case 1: TARGET(m_spread)(1, source, weight, step, taps, n, out); break;
+            case 2: TARGET(m_spread)(2, source, weight, step, taps, n, out); break;
+            case 3: TARGET(m_spread)(3, source, weight, step, taps, n, out); break;
+            default: TARGET(m_spread)(MOST_SUMS, source, weight, step, taps, n, out);
+        }
+}
+
+/* --- products of matrices ------------------------------------------------------------------ */
+
+/* rows x (vectors * LANES) values of a product, see multiply. */
+INLINE void TARGET(tile)(int rows, int vectors, const Product *p, const float *const *a,
+                         const float *b, float *const *c, long width) {
+    Vector sum[MOST_ROWS][MOST_VECTORS];
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = (Vector){0};
+    for (long k = 0; k < p->outer; k++)
+        for (long l = 0; l < p->inner; l++, b += p->b_step) {
+            long place = k * p->outer_step + l * p->inner_step;
+            Vector right[MOST_VECTORS];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) right[v] = TARGET(load)(b + v * LANES);
+#pragma GCC unroll 12
+            for (int i = 0; i < rows; i++) {
+                float left = a[i][place];
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; v++) sum[i][v] += left * right[v];
+            }
+        }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            long left = width - v * LANES;
+            float *to = c[i] + v * LANES;
+            Vector value = p->add ? TARGET(load)(to) + sum[i][v] : sum[i][v];
+            if (left >= LANES)
+                TARGET(store)(to, value);
+            else
+                memcpy(to, &value, sizeof(float) * (left > 0 ? left : 0));
+        }
+}
+
+INLINE void TARGET(panel)(int rows, int vectors, const Product *p, long column, long width) {
+    float trash[MOST_VECTORS * LANES] = {0};
+    for (long row = 0; row < p->rows; row += rows) {
+        const float *a[MOST_ROWS];
+        float *c[MOST_ROWS];
+        for (int i = 0; i < rows; i++) { /* rows that are too many repeat the last one */
+            long number = row + i < p->rows ? row + i : p->rows - 1;
+            a[i] = p->a + number / p->period * p->period_step + number % p->period * p->row_step;
+            c[i] = row + i < p->rows ? p->c + number * p->c_step + column : trash;
+        }
+        TARGET(tile)(rows, vectors, p, a, p->b + column, c, width);
+    }
+}
+
+/* The product c = a b, or c += a b, of a matrix whose values lie where Product says, and one
+   whose rows are padded to whole vectors. */
+ATTRIBUTE static void TARGET(multiply)(const Product *p) {
+    for (long column = 0, left; column < p->columns; column += left) {
+        left = p->columns - column;
+        long vectors = (left + LANES - 1) / LANES;
+        if (vectors > MOST_VECTORS) vectors = MOST_VECTORS, left = MOST_VECTORS * LANES;
+        switch (vectors) {
+#if LANES == 16
+            case 4: TARGET(panel)(6, 4, p, column, left); break;
+            case 3: TARGET(panel)(8, 3, p, column, left); break;
+            case 2: TARGET(panel)(12, 2, p, column, left); break;
+#else
+            case 2: TARGET(panel)(6, 2, p, column, left); break;
+#endif
+            default: TARGET(panel)(12, 1, p, column, left);
+        }
+    }
+}
+
+/* --- responses ----------------------------------------------------------------------------- */
+
+/* Filter a plane of a sample along the first axis: one plane for each node. */
+ATTRIBUTE static void TARGET(filter_planes)(const Plan *plan, const Space *space, const float *x,
+                                            long place) {
+    const Axis *axis = plan->axis;
+    const float *source[MOST_TAPS];
+    long size = plan->axis[1].in * plan->row, first = place * axis->stride - axis->before;
+    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
+    for (long t = 0; t < taps; t++) source[t] = x + (first + skip + t) * size;
+    TARGET(sums)(axis->nodes, taps, source, axis->profile + skip, axis->taps, size, space->planes);
+}
+
+/* Filter rows of planes along the second axis, into rows between zeros. */
+ATTRIBUTE static void TARGET(filter_rows)(const Plan *plan, const Space *space,
+                                          const float *const *planes, long place) {
+    const Axis *axis = plan->axis + 1, *last = plan->axis + 2;
+    const float *source[MOST_TAPS];
+    long first = place * axis->stride - axis->before;
+    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
+    for (long node = 0, next; node < axis->nodes; node = next) {
+        for (next = node; next < axis->nodes && axis->parent[next] == axis->parent[node];) next++;
+        const float *plane = planes[axis->parent[node]];
+        for (long t = 0; t < taps; t++) source[t] = plane + (first + skip + t) * plan->row;
+        TARGET(sums)(next - node, taps, source, axis->profile + node * axis->taps + skip,
+                     axis->taps, last->stride == 1 ? plan->seen * plan->channels : plan->row,
+                     space->lines + node);
+    }
+    if (last->stride == 1) return; /* lines are the insides of the rows */
+    for (long node = 0; node < axis->nodes; node++)
+        for (long w = 0; w < plan->seen; w++)
+            memcpy(space->rows[node] + phase(plan, w + last->before),
+                   space->lines[node] + w * plan->channels, sizeof(float) * plan->channels);
+}
+
+/* Filter rows along the last axis: the responses of one row, of all leaves. */
+ATTRIBUTE static void TARGET(filter_leaves)(const Plan *plan, const Space *space, long number) {
+    const Axis *axis = plan->axis + 2;
+    const float *source[MOST_TAPS];
+    float **out = space->outs;
+    long n = axis->out * plan->channels;
+    for (long leaf = 0; leaf < axis->nodes; leaf++)
+        out[leaf] = space->responses + leaf * plan->block * n + number * n;
+    for (long leaf = 0, next; leaf < axis->nodes; leaf = next) {
+        long node = axis->parent[leaf];
+        for (next = leaf; next < axis->nodes && axis->parent[next] == node;) next++;
+        for (long t = 0; t < axis->taps; t++) source[t] = space->rows[node] + phase(plan, t);
+        TARGET(sums)(next - leaf, axis->taps, source, axis->profile + leaf * axis->taps,
+                     axis->taps, n, out + leaf);
+    }
+}
+
+/* Responses of `count` rows from `first` on, of planes that are filtered. */
+ATTRIBUTE static void TARGET(respond)(const Plan *plan, const Space *space,
+                                      const float *const *planes, long first, long count) {
+    for (long number = 0; number < count; number++) {
+        TARGET(filter_rows)(plan, space, planes, first + number);
+        TARGET(filter_leaves)(plan, space, number);
+    }
+}
+
+/* The planes of a sample that the rows at a place of the first axis are filtered from. */
+ATTRIBUTE static const float *const *TARGET(planes_at)(const Plan *plan, const Space *space,
+                                                       const float *const *sample, long place) {
+    if (plan->plane_is_x) return sample;
+    TARGET(filter_planes)(plan, space, *sample, place);
+    return (const float *const *)space->planes;
+}
+
+/* One task of the convolution: some rows of an image, or a plane of a volume. */
+ATTRIBUTE static void TARGET(convolve)(const Plan *plan, const Call *call, const Space *space,
+                                       long task) {
+    long sample = task / plan->tasks, part = task % plan->tasks, rows = plan->axis[1].out;
+    long planes = plan->axis[0].out, depth = planes > 1 ? part : 0;
+    long places = plan->axis[2].out, row = planes > 1 ? 0 : part * plan->block;
+    long stop = planes > 1 || row + plan->block > rows ? rows : row + plan->block;
+    const float *x = call->x + sample * plan->sample;
+    const float *const *from = TARGET(planes_at)(plan, space, &x, depth);
+    for (; row < stop; row += plan->block) {
+        long count = row + plan->block < stop ? plan->block : stop - row;
+        TARGET(respond)(plan, space, from, row, count);
+        Product product = {
+            .rows = count * places, .columns = plan->outs,
+            .a = space->responses, .period = count * places, .row_step = plan->channels,
+            .outer = plan->axis[2].nodes, .outer_step = plan->block * places * plan->channels,
+            .inner = plan->channels, .inner_step = 1,
+            .b = call->mixing, .b_step = plan->outs_padded,
+            .c = call->y + ((sample * planes + depth) * rows + row) * places * plan->outs,
+            .c_step = plan->outs,
+        };
+        TARGET(multiply)(&product);
+    }
+}
+
+/* --- gradients ----------------------------------------------------------------------------- */
+
+/* What one row of the gradients of the responses adds to those of planes. */
+ATTRIBUTE static void TARGET(unfilter)(const Plan *plan, const Space *space, long number,
+                                       float *const *planes, long place) {
+    const Axis *axis = plan->axis + 1, *last = plan->axis + 2;
+    long stride = last->stride, most = (last->taps + stride - 1) / stride, c = plan->channels;
+    long padded = last->out + 2 * (most - 1), mixed = plan->mixed_padded;
+    for (long leaf = 0; leaf < last->nodes; leaf++) { /* rows between zeros */
+        const float *from = space->mixed + number * last->out * mixed + leaf * c;
+        float *to = space->leaves + (leaf * padded + most - 1) * c;
+        for (long w = 0; w < last->out; w++, from += mixed, to += c)
+            memcpy(to, from, sizeof(float) * c);
+    }
+    for (long node = 0, leaf = 0, next; node < axis->nodes; node++, leaf = next) {
+        for (next = leaf; next < last->nodes && last->parent[next] == node;) next++;
+        for (long q = 0; q < stride; q++) {
+            long n = 0;
+            for (long one = leaf; one < next; one++)
+                for (long t = q; t < last->taps; t += stride, n++) {
+                    space->sources[n] = space->leaves + (one * padded + most - 1 - t / stride) * c;
+                    space->weights[n] = last->profile[one * last->taps + t];
+                }
+            float *out = space->rows[node] + q * plan->phase * c;
+            TARGET(sums)(1, n, space->sources, space->weights, n, plan->phase * c, &out);
+        }
+        if (stride > 1)
+            for (long w = 0; w < plan->seen; w++)
+                memcpy(space->lines[node] + w * c, space->rows[node] + phase(plan, w + last->before),
+                       sizeof(float) * c);
+    }
+    float *out[MOST_TAPS];
+    long first = place * axis->stride - axis->before;
+    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
+    for (long node = 0, next; node < axis->nodes; node = next) {
+        for (next = node; next < axis->nodes && axis->parent[next] == axis->parent[node];) next++;
+        for (long t = 0; t < taps; t++)
+            out[t] = planes[axis->parent[node]] + (first + skip + t) * plan->row;
+        TARGET(spread)(next - node, (const float *const *)space->lines + node,
+                       axis->profile + node * axis->taps + skip, axis->taps, taps,
+                       plan->seen * c, out);
+    }
+}
+
+/* What planes of gradients add to that of a sample. */
+ATTRIBUTE static void TARGET(unfilter_planes)(const Plan *plan, const Space *space, float *x,
+                                              long place) {
+    const Axis *axis = plan->axis;
+    float *out[MOST_TAPS];
+    long size = plan->axis[1].in * plan->row, first = place * axis->stride - axis->before;
+    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
+    for (long t = 0; t < taps; t++) out[t] = x + (first + skip + t) * size;
+    TARGET(spread)(axis->nodes, (const float *const *)space->gradients, axis->profile + skip,
+                   axis->taps, taps, size, out);
+}
+
+/* The gradients of a sample; that of the mixing is added to `mixing`. */
+ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call *call,
+                                                   const Space *filters, const Space *adjoint,
+                                                   long sample, float *mixing) {
+    long rows = plan->axis[1].out, planes = plan->axis[0].out, places = plan->axis[2].out;
+    long leaves = plan->axis[2].nodes, c = plan->channels;
+    const float *x = call->x + sample * plan->sample;
+    float *gradient = call->x_gradient ? call->x_gradient + sample * plan->sample : NULL;
+    if (gradient) memset(gradient, 0, sizeof(float) * plan->sample);
+    for (long depth = 0; depth < planes; depth++) {
+        const float *const *from = NULL;
+        float *const *to = plan->plane_is_x ? &gradient : adjoint->gradients;
+        if (mixing) from = TARGET(planes_at)(plan, filters, &x, depth);
+        if (gradient && !plan->plane_is_x)
+            for (long node = 0; node < plan->axis[0].nodes; node++)
+                memset(to[node], 0, sizeof(float) * plan->axis[1].in * plan->row);
+        for (long row = 0; row < rows; row += plan->block) {
+            long count = row + plan->block < rows ? plan->block : rows - row, n = count * places;
+            const float *y = call->y + ((sample * planes + depth) * rows + row) * places * plan->outs;
+            if (plan->outs != plan->outs_padded) { /* whole vectors, the last one with zeros */
+                for (long i = 0; i < n; i++)
+                    memcpy(filters->above + i * plan->outs_padded, y + i * plan->outs,
+                           sizeof(float) * plan->outs);
+                y = filters->above;
+            }
+            if (mixing) {
+                TARGET(respond)(plan, filters, from, row, count);
+                Product product = {
+                    .rows = leaves * c, .columns = plan->outs_padded, .add = 1,
+                    .a = filters->responses, .period = c, .row_step = 1,
+                    .period_step = plan->block * places * c,
+                    .outer = 1, .inner = n, .inner_step = c,
+                    .b = y, .b_step = plan->outs_padded,
+                    .c = mixing, .c_step = plan->outs_padded,
+                };
+                TARGET(multiply)(&product);
+            }
+            if (!gradient) continue;
+            Product product = {
+                .rows = n, .columns = plan->mixed_padded,
+                .a = y, .period = n, .row_step = plan->outs_padded,
+                .outer = 1, .inner = plan->outs, .inner_step = 1,
+                .b = call->mixing, .b_step = plan->mixed_padded,
+                .c = adjoint->mixed, .c_step = plan->mixed_padded,
+            };
+            TARGET(multiply)(&product);
+            for (long number = 0; number < count; number++)
+                TARGET(unfilter)(plan, adjoint, number, to, row + number);
+        }
+        if (gradient && !plan->plane_is_x)
+            TARGET(unfilter_planes)(plan, adjoint, gradient, depth);
+    }
+}
+
+#undef INLINE
+#undef MOST_VECTORS
+#undef Loose
+#undef Vector
