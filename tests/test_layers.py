@@ -16,7 +16,7 @@ from sklstruct.frames import (
     Monomials,
     Pixels,
 )
-from sklstruct.layers import Dropout, FrameConv, adopt_dropout, filtering, to_dense
+from sklstruct.layers import Dropout, FrameConv, adopt_dropout, filtering, fused, to_dense
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 FAMILIES = [
@@ -27,6 +27,7 @@ FAMILIES = [
     Gabor(n_orientations=2, scales=(1.0,)),
     Pixels(size=3),
 ]
+NOISE = Frame("noise", np.random.default_rng(0).normal(size=(6, 5, 5)))
 TWICE = np.concatenate([Pixels(size=3).build(2).atoms] * 2)
 
 
@@ -70,7 +71,7 @@ def test_white_noise_keeps_its_variance_through_a_layer_and_a_rectifier(family):
 
 
 @pytest.mark.parametrize("piece", [1, 3000, 1 << 20], ids="piece{}".format)
-@pytest.mark.parametrize("family", [f for f in FAMILIES if not isinstance(f, Gabor)], ids=repr)
+@pytest.mark.parametrize("family", FAMILIES, ids=repr)
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_both_ways_are_one_function(family, ndim, piece, monkeypatch):
     """Values and all gradients agree, however small the pieces are that one of them works in."""
@@ -161,25 +162,27 @@ def test_images_smaller_than_the_support_are_padded(extent):
 
 
 @pytest.mark.parametrize(
-    "family, channels, shape, expected",
+    "family, channels, shape, by_torch, compiled",
     [
-        (GaussianDerivatives(), (64, 64), (25, 64, 14, 14), "compose"),
-        (Framelets(), (64, 64), (32, 64, 32, 32), "compose"),
-        (GaussianDerivatives(scales=(4.0,)), (32, 32), (16, 32, 32, 32), "filter"),
-        (GaussianDerivatives(order=3, scales=(4.0,)), (8, 8), (1, 8, 40, 40, 40), "filter"),
-        (Gabor(), (32, 32), (16, 32, 32, 32), "compose"),
+        (GaussianDerivatives(), (64, 64), (25, 64, 14, 14), "compose", "filter"),
+        (Framelets(), (64, 64), (32, 64, 32, 32), "compose", "compose"),
+        (GaussianDerivatives(scales=(4.0,)), (32, 32), (16, 32, 32, 32), "filter", "filter"),
+        (GaussianDerivatives(scales=(4.0,)), (8, 8), (1, 8, 40, 40, 40), "filter", "filter"),
+        (Gabor(), (32, 32), (16, 32, 32, 32), "compose", "filter"),
+        (Pixels(size=7), (64, 64), (25, 64, 14, 14), "compose", "compose"),
     ],
 )
-def test_the_cheaper_way_is_chosen(family, channels, shape, expected):
+def test_the_cheaper_way_is_chosen(family, channels, shape, by_torch, compiled):
     layer = FrameConv(*channels, family, ndim=len(shape) - 2)
-    assert layer.method_for(shape) == expected
+    assert layer.method_for(shape) == (compiled if fused.KERNELS else by_torch)
+    assert layer.double().method_for(shape) == by_torch
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
         ({"method": "fft"}, "method"),
-        ({"method": "filter", "frame": Gabor()}, "separable"),
+        ({"method": "filter", "frame": NOISE}, "separable"),
         ({"padding": "some"}, "padding"),
         ({"padding": -1}, "padding"),
         ({"padding_mode": "zero"}, "padding_mode"),
@@ -216,8 +219,8 @@ def test_coefficients_are_those_of_the_atoms():
 
 
 def test_copies_are_complete():
-    layer = FrameConv(1, 2, GaussianDerivatives(), method="filter")
-    x = torch.randn(1, 1, 6, 6)
+    layer = FrameConv(1, 2, GaussianDerivatives(), method="filter").double()
+    x = torch.randn(1, 1, 6, 6, dtype=torch.float64)
     expected = layer(x)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert torch.equal(twin(x), expected)

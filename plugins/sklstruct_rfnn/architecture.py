@@ -119,9 +119,9 @@ class RFNN(Architecture):
             pool = [MAX_POOL[ndim](3, stride=2, padding=tuple(room))] * (max(extents) > SMALL)
             if published:
                 crossmap = nn.LocalResponseNorm(9, alpha=9e-4, beta=0.75, k=2)
-                stage = [conv, nn.ReLU(), *pool, crossmap]
+                stage = [conv, *pool, nn.ReLU(), crossmap]
             else:
-                stage = [conv, BATCH_NORM[ndim](width), nn.ReLU(), *pool]
+                stage = [conv, BATCH_NORM[ndim](width), *pool, nn.ReLU()]  # fewer to rectify
             last = number == len(widths)
             stages.append(nn.Sequential(*stage, *([] if last else [Dropout(net.dropout)])))
             extents = conv.out_extents(extents)

@@ -22,6 +22,8 @@
 #define PLACES 96      /* that a block of rows should have, */
 #define BLOCK_VALUES (1L << 17) /* and values of its responses that it may have */
 
+typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
+
 /* An axis: extents, the profiles of its nodes, each with a parent on the axis before. */
 typedef struct {
     long in, out, taps, stride, before, nodes;

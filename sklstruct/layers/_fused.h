@@ -49,6 +49,12 @@ INLINE void TARGET(m_sums)(int m, long taps, const float *const *source, const f
         TARGET(some_sums)(m, 1, taps, source, weight, step, n - LANES, out);
         return;
     }
+    for (; i + 4 <= n; i += 4) /* rows shorter than a vector */
+        for (int j = 0; j < m; j++) {
+            Quad sum = {0};
+            for (long t = 0; t < taps; t++) sum += weight[j * step + t] * *(const Quad *)(source[t] + i);
+            *(Quad *)(out[j] + i) = sum;
+        }
     for (; i < n; i++)
         for (int j = 0; j < m; j++) {
             float sum = 0;
@@ -82,6 +88,12 @@ INLINE void TARGET(m_spread)(int m, const float *const *source, const float *wei
             TARGET(store)(out[t] + i, sum);
         }
     }
+    for (; i + 4 <= n; i += 4)
+        for (long t = 0; t < taps; t++) {
+            Quad sum = *(const Quad *)(out[t] + i);
+            for (int j = 0; j < m; j++) sum += weight[j * step + t] * *(const Quad *)(source[j] + i);
+            *(Quad *)(out[t] + i) = sum;
+        }
     for (; i < n; i++)
         for (long t = 0; t < taps; t++)
             for (int j = 0; j < m; j++) out[t][i] += weight[j * step + t] * source[j][i];

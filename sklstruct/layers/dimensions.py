@@ -16,6 +16,9 @@ def convolve(
 ) -> Tensor:
     """Convolve with zero padding, also where kernels are larger than the samples.
 
+    The channels of a place lie side by side in the output, as they do in that of the compiled
+    frame convolution: norms and pooling are several times faster so.
+
     Parameters
     ----------
     x : Tensor, shape (n, in_channels, *spatial)
@@ -34,4 +37,11 @@ def convolve(
         # convolutions of volumes, unless the padding is there already
         x = F.pad(x, [extent for extent in reversed(padding) for _ in range(2)])
         padding = (0,) * len(padding)
-    return CONVOLVE[len(padding)](x, kernel, bias, stride=stride, padding=padding)
+    x, kernel = channels_last(x), channels_last(kernel)
+    y = CONVOLVE[len(padding)](x, kernel, bias, stride=stride, padding=padding)
+    return channels_last(y)  # which it is, but where there is a single channel or one axis
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return x of shape (n, channels, *spatial) with the channels of a place side by side."""
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frame
-from .fused import Plan, make_plan, serves
+from .fused import Plan, Profile, make_plan, serves
 from .kept import KeptTensors
 
 Array: TypeAlias = NDArray[np.float64]
-Profile: TypeAlias = tuple[float, ...]
 # What follows a profile: branches along the next axis, or the numbers of the finished atoms.
 Tree: TypeAlias = "dict[Profile, Tree | list[int]]"
 
-LANES = 16
+LANES = 16  # of a vector
+RANK_TOLERANCE = 1e-12  # share of the largest singular value
 PIECE_BYTES = {"cpu": 1 << 20, "other": 1 << 28}  # of responses; measured on CPUs with 1 MB L2
 
 
@@ -34,23 +34,26 @@ class SeparableFilter:
     r"""Mixed responses :math:`\sum_{ik} c_{oik} (\psi_k \star f_i)` for separable atoms.
 
     Atoms with the same leading factors share those passes, so a jet of order 3 in space takes
-    4 + 10 + 20 passes and not 60.
+    4 + 10 + 20 passes and not 60.  An atom that is no product is taken for a sum of products.
 
     Parameters
     ----------
     frame : Frame
-        With separable atoms.
+        With atoms of low separable rank.
     stride : int
     padding : tuple of int
         Zeros added to each side, for every axis.
     """
 
     def __init__(self, frame: Frame, stride: int, padding: tuple[int, ...]) -> None:
-        assert frame.factors is not None
         self.support, self.stride, self.padding = frame.support, stride, padding
-        self._grow_tree(frame.factors)
+        factors = frame.factors
+        if factors is None:
+            factors, self.owners = separable_terms(frame.atoms)
+        self._grow_tree(factors)
         self.plan = make_plan(self.tree, stride, padding)
 
+    owners: list[int] | None = None  # the atom of each term, where these are not the atoms
     plan: Plan | None = None  # of the compiled way
 
     def _grow_tree(self, factors: tuple[Array, ...]) -> None:
@@ -68,6 +71,8 @@ class SeparableFilter:
 
     def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""
+        if self.owners is not None:
+            coefficients = coefficients[:, :, self.owners]
         return FilterAndMix.apply(self, 2, tuple(x.shape[2:]), x, coefficients)
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
@@ -88,10 +93,10 @@ class SeparableFilter:
             for axis, passes in enumerate(self.passes)
         ]
         single = self.n_atoms * prod(out)
-        if compiled:  # whole vectors of outputs
+        if compiled:
             products = sum(map(mul, elements, self.support))
-            mixing = single * LANES * ceil(out_channels / LANES)
-            return n * channels * (mixing * 3.3e-8 + products * 6e-8) + 0.1
+            mixed = single * whole_vectors(out_channels)
+            return n * channels * (mixed * 3.3e-8 + products * 6e-8) + 0.17
         mixing = n * channels * out_channels * single * 1e-7
         products = sum(map(mul, elements, spatial))
         passes = n * channels * (products * 6e-8 + sum(elements) * 9e-7)
@@ -104,7 +109,7 @@ class SeparableFilter:
         voxels = n * prod(self.output_shape(tuple(spatial)))
         taps = prod(self.support)
         slow = 5 if max(self.support) > 15 else 1  # vendor kernels give up on long filters
-        work = channels * out_channels * taps * (voxels * slow + 2 * self.n_atoms)
+        work = channels * whole_vectors(out_channels) * taps * (voxels * slow + 2 * self.n_atoms)
         return work * 2e-8 + 0.1
 
     def mix(self, x: Tensor, coefficients: Tensor) -> Tensor:
@@ -262,6 +267,40 @@ class FilterAndMix(torch.autograd.Function):
         ]
         results = [FilterAndMix.apply(*how, *pair) for pair in zip(*several, strict=True)]
         return torch.stack(results), 0
+
+
+def separable_terms(atoms: Array) -> tuple[tuple[Array, ...], list[int]]:
+    """Return products of profiles that sum to the atoms, and the number of the atom of each.
+
+    Parameters
+    ----------
+    atoms : ndarray, shape (n_atoms, *support)
+
+    Returns
+    -------
+    factors : tuple of ndarray, shape (n_terms, extent)
+        One for each axis.
+    owners : list of int
+    """
+    found = [(owner, term) for owner, atom in enumerate(atoms) for term in products(atom)]
+    profiles = zip(*(term for _, term in found), strict=True)
+    return tuple(map(np.stack, profiles)), [owner for owner, _ in found]
+
+
+def products(atom: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield products of profiles, as few as its singular values ask for, that sum to an atom."""
+    if atom.ndim == 1:
+        yield (atom,)
+        return
+    left, sizes, right = np.linalg.svd(atom.reshape(len(atom), -1), full_matrices=False)
+    for number in np.flatnonzero(sizes > RANK_TOLERANCE * sizes[0]):
+        for rest in products((sizes[number] * right[number]).reshape(atom.shape[1:])):
+            yield left[:, number], *rest
+
+
+def whole_vectors(channels: int) -> int:
+    """Return the number of channels that are computed where so many are wanted."""
+    return LANES * ceil(channels / LANES)
 
 
 def agreeing(rows: Array) -> Array:

@@ -58,11 +58,11 @@ class FrameConv(nn.Module):
         Whether the weights are those of the atoms of unit norm; if not, they are the coefficients.
     method : {"auto", "compose", "filter"}, default="auto"
         "compose" builds the kernels and convolves once; "filter" correlates the input with
-        the atoms, axis by axis (they must be separable), and mixes the responses, in single
-        precision on a CPU by a compiled kernel, several times faster than any convolution with
-        free kernels of that size.  Both give the same function.  "auto" takes the cheaper one
-        for the shape at hand, by a model of the cost and not by a stopwatch, so that equal seeds
-        keep giving equal results.
+        the atoms, axis by axis (they must be separable, or sums of few products), and mixes the
+        responses: in single precision on a CPU by a compiled kernel, several times faster than
+        a convolution with free kernels of that size.  Both give the same function.  "auto"
+        takes the cheaper one for the shape at hand, by a model of the cost and not by a
+        stopwatch, so that equal seeds keep giving equal results.
 
     Raises
     ------
@@ -112,14 +112,12 @@ class FrameConv(nn.Module):
         else:
             self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
         self.padding_mode, self.unit_norm, self.method = padding_mode, unit_norm, method
-        self.bank: SeparableFilter | None = None
-        if frame.factors is not None:
-            inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
-            self.bank = filter_bank(frame, self.stride, inner_padding)
-        elif method == "filter":
+        inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
+        self.bank = filter_bank(frame, self.stride, inner_padding)
+        if method == "filter" and self.bank is None:
             raise ValueError(
-                f"method='filter' needs separable atoms, but those of the frame {frame.name!r} "
-                "are not; use 'compose' or 'auto'."
+                "method='filter' needs atoms that are separable, or sums of few products, but "
+                f"those of the frame {frame.name!r} are not; use 'compose' or 'auto'."
             )
         for name, values in self._atoms().items():
             rounded = torch.tensor(values, dtype=torch.get_default_dtype())
@@ -253,9 +251,14 @@ class FrameConv(nn.Module):
 
 
 @lru_cache(maxsize=64)
-def filter_bank(frame: Frame, stride: int, padding: tuple[int, ...]) -> SeparableFilter:
-    """Return the filters of a frame, the same for all layers that have it."""
-    return SeparableFilter(frame, stride, padding)
+def filter_bank(frame: Frame, stride: int, padding: tuple[int, ...]) -> SeparableFilter | None:
+    """Return the filters of a frame, the same for all layers that have it.
+
+    None where atoms are sums of so many products that free kernels would take fewer.
+    """
+    bank = SeparableFilter(frame, stride, padding)
+    few = bank.owners is None or bank.n_atoms < prod(frame.support)
+    return bank if few else None
 
 
 @lru_cache(maxsize=1024)

@@ -7,9 +7,9 @@ computes the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ except ImportError:  # no compiler where the package was built
 else:
     KERNELS = _fused.available()
 
+Profile: TypeAlias = tuple[float, ...]
+
 AXES = 3  # the kernel takes lines and images for volumes of one plane, or of one row
 MOST_TAPS = 128  # of a profile
 
@@ -33,8 +35,8 @@ class Plan:
 
     Parameters
     ----------
-    atoms : Tensor of int, shape (n_leaves,)
-        The atom of each leaf of the tree of profiles.
+    atoms, leaves : Tensor of int, shape (n_atoms,)
+        The atom of each leaf of the tree of profiles, and the leaf of each atom.
     numbers : list of int
         Taps, stride, padding and number of nodes of each axis; then the parents of all nodes.
     profiles : Tensor, shape (n_values,)
@@ -42,6 +44,7 @@ class Plan:
     """
 
     atoms: Tensor
+    leaves: Tensor
     numbers: list[int]
     profiles: Tensor
 
@@ -56,11 +59,11 @@ class Plan:
     def correlate(self, y: Tensor, x: Tensor) -> Tensor:
         """Return the gradient for the coefficients, see ``SeparableFilter.correlate``."""
         mixing = OPS.correlate(y, x, len(self.atoms), self.numbers, self.profiles)
-        return mixing.permute(2, 1, 0)[:, :, self.atoms.argsort()]
+        return mixing[self.leaves].permute(2, 1, 0)
 
     def _mixing(self, coefficients: Tensor) -> Tensor:
         """Return the coefficients as (leaves, channels, out)."""
-        return coefficients[:, :, self.atoms].permute(2, 1, 0)
+        return coefficients.permute(2, 1, 0).contiguous()[self.atoms]
 
 
 def mix(x: Tensor, mixing: Tensor, numbers: list[int], profiles: Tensor) -> Tensor:
@@ -77,9 +80,10 @@ def mix(x: Tensor, mixing: Tensor, numbers: list[int], profiles: Tensor) -> Tens
 
 def new_mixed(x: Tensor, mixing: Tensor, numbers: list[int], profiles: Tensor) -> Tensor:
     """Return memory for the mixed responses."""
-    ndim = x.ndim - 2
-    axes = zip(x.shape[2:], *(numbers[4 * (AXES - ndim) + i : 4 * AXES : 4] for i in range(3)))
-    out = ((extent + 2 * zeros - taps) // stride + 1 for extent, taps, stride, zeros in axes)
+    out = []
+    for axis, extent in enumerate(x.shape[2:], start=AXES + 2 - x.ndim):
+        taps, stride, zeros, _ = numbers[4 * axis : 4 * axis + 4]
+        out.append((extent + 2 * zeros - taps) // stride + 1)
     return x.new_empty((x.shape[0], *out, mixing.shape[2])).movedim(-1, 1)
 
 
@@ -106,9 +110,7 @@ def new_signals(
     return y.new_empty((y.shape[0], *spatial, mixing.shape[1])).movedim(-1, 1)
 
 
-def correlate(
-    y: Tensor, x: Tensor, n_leaves: int, numbers: list[int], profiles: Tensor
-) -> Tensor:
+def correlate(y: Tensor, x: Tensor, n_leaves: int, numbers: list[int], profiles: Tensor) -> Tensor:
     """Return the gradient for the mixing, (leaves, channels, out), given that for y."""
     mixing = new_mixing(y, x, n_leaves, numbers, profiles)
     _fused.differentiate(
@@ -122,9 +124,7 @@ def correlate(
     return mixing
 
 
-def new_mixing(
-    y: Tensor, x: Tensor, n_leaves: int, numbers: list[int], profiles: Tensor
-) -> Tensor:
+def new_mixing(y: Tensor, x: Tensor, n_leaves: int, numbers: list[int], profiles: Tensor) -> Tensor:
     """Return memory for the mixing."""
     return x.new_empty((n_leaves, x.shape[1], y.shape[1]))
 
@@ -146,22 +146,16 @@ def channels_last(x: Tensor) -> NDArray[np.float32]:
 
 # As operators they stand in the graphs of torch.compile, which need not look into them.
 LIBRARY = torch.library.Library("sklstruct", "FRAGMENT")
-for schema, compute, shape in [
-    ("mix(Tensor x, Tensor mixing, int[] numbers, Tensor profiles) -> Tensor", mix, new_mixed),
-    (
-        "unmix(Tensor mixing, Tensor y, SymInt[] spatial, int[] numbers, Tensor profiles) -> Tensor",
-        unmix,
-        new_signals,
-    ),
-    (
-        "correlate(Tensor y, Tensor x, int n_leaves, int[] numbers, Tensor profiles) -> Tensor",
-        correlate,
-        new_mixing,
-    ),
-]:
-    name = LIBRARY.define(schema)
+NUMBERS = "int[] numbers, Tensor profiles"
+OPERATORS: list[tuple[str, Callable[..., Tensor], Callable[..., Tensor]]] = [
+    (f"mix(Tensor x, Tensor mixing, {NUMBERS})", mix, new_mixed),
+    (f"unmix(Tensor mixing, Tensor y, SymInt[] spatial, {NUMBERS})", unmix, new_signals),
+    (f"correlate(Tensor y, Tensor x, int n_leaves, {NUMBERS})", correlate, new_mixing),
+]
+for schema, compute, memory in OPERATORS:
+    name = LIBRARY.define(f"{schema} -> Tensor")
     LIBRARY.impl(name, compute, "CPU")
-    torch.library.register_fake(f"sklstruct::{name}", shape, lib=LIBRARY)
+    torch.library.register_fake(f"sklstruct::{name}", memory, lib=LIBRARY)
 OPS = torch.ops.sklstruct
 
 
@@ -182,10 +176,11 @@ def make_plan(tree: Any, stride: int, padding: tuple[int, ...]) -> Plan | None:
     level: list[Any] = [tree]  # the branches below each node of an axis
     for axis in range(AXES):
         if axis < AXES - len(padding):  # an axis that signals lack
-            nodes, step, zeros = [(0, (1.0,), level[0])], 1, 0
+            nodes: list[tuple[int, Profile, Any]] = [(0, (1.0,), level[0])]
+            step, zeros = 1, 0
         else:
-            nodes, step = list(below(level)), stride
-            zeros = padding[axis - AXES]
+            nodes = list(below(level))
+            step, zeros = stride, padding[axis - AXES]
         axes += [len(nodes[0][1]), step, zeros, len(nodes)]
         for parent, profile, _ in nodes:
             parents.append(parent)
@@ -193,10 +188,12 @@ def make_plan(tree: Any, stride: int, padding: tuple[int, ...]) -> Plan | None:
         level = [branch for *_, branch in nodes]
     if not KERNELS or max(axes[::4]) > MOST_TAPS:
         return None
-    return Plan(torch.tensor(level), axes + parents, torch.tensor(profiles, dtype=torch.float32))
+    atoms = torch.tensor(level)
+    values = torch.tensor(profiles, dtype=torch.float32)
+    return Plan(atoms, atoms.argsort(), axes + parents, values)
 
 
-def below(level: list[Any]) -> Iterator[tuple[int, tuple[float, ...], Any]]:
+def below(level: list[Any]) -> Iterator[tuple[int, Profile, Any]]:
     """Yield the parent, the profile and the branch of every node below those of a level."""
     for parent, branches in enumerate(level):
         for profile, branch in branches.items():
@@ -207,12 +204,16 @@ def below(level: list[Any]) -> Iterator[tuple[int, tuple[float, ...], Any]]:
 
 def serves(*tensors: Tensor) -> bool:
     """Return whether the kernel can read these; a graph to be carried away must do without."""
-    return bool(KERNELS) and not is_carried_away() and all(
-        type(tensor) in (Tensor, nn.Parameter)  # and none that stands for one in a graph
-        and tensor.device.type == "cpu"
-        and tensor.dtype == torch.float32
-        and tensor.numel() > 0
-        for tensor in tensors
+    return (
+        bool(KERNELS)
+        and not is_carried_away()
+        and all(
+            type(tensor) in (Tensor, nn.Parameter)  # and none that stands for one in a graph
+            and tensor.device.type == "cpu"
+            and tensor.dtype == torch.float32
+            and tensor.numel() > 0
+            for tensor in tensors
+        )
     )
 
 
