@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+LONG = 15  # supports that vendors' kernels are made for
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -37,9 +38,12 @@ def convolve(
         # convolutions of volumes, unless the padding is there already
         x = F.pad(x, [extent for extent in reversed(padding) for _ in range(2)])
         padding = (0,) * len(padding)
-    x, kernel = channels_last(x), channels_last(kernel)
+    if x.shape[1] > 1 and max(kernel.shape[2:]) <= LONG:  # otherwise oneDNN is far slower so
+        x, kernel = channels_last(x), channels_last(kernel)
+    else:
+        x = x.contiguous()
     y = CONVOLVE[len(padding)](x, kernel, bias, stride=stride, padding=padding)
-    return channels_last(y)  # which it is, but where there is a single channel or one axis
+    return channels_last(y)
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frame
+from .dimensions import LONG
 from .fused import Plan, Profile, make_plan, serves
 from .kept import KeptTensors
 
@@ -108,7 +109,7 @@ class SeparableFilter:
         n, channels, *spatial = shape
         voxels = n * prod(self.output_shape(tuple(spatial)))
         taps = prod(self.support)
-        slow = 5 if max(self.support) > 15 else 1  # vendor kernels give up on long filters
+        slow = 5 if max(self.support) > LONG else 1
         work = channels * whole_vectors(out_channels) * taps * (voxels * slow + 2 * self.n_atoms)
         return work * 2e-8 + 0.1
 
