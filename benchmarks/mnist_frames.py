@@ -1,4 +1,4 @@
-"""Compare frames for RFNN on training images of MNIST alone: is another default worth it?
+"""Compare frames for RFNN on training images of MNIST alone, for whether the default should change.
 
 Eight draws of 300 training images each, other ones than those of mnist.py, judged on 3000 further
 training images; the test set is never seen.  Needs mnist.npz in the folder that SKLSTRUCT_DATA

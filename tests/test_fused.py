@@ -147,14 +147,12 @@ def test_without_a_compiler_torch_gives_the_same(torch_alone):
 def test_compiled_networks_have_it_as_an_operator():
     layer = FrameConv(4, 8, "gaussian", method="filter")
     x = torch.randn(2, 4, 6, 6, requires_grad=True)
-    y, mixing = layer(x).detach(), torch.randn(len(layer.frame), 4, 8)
-    plan = layer.bank.plan.numbers, layer.bank.plan.profiles
-    for operator, arguments in [
-        (fused.OPS.mix, (x.detach(), mixing)),
-        (fused.OPS.unmix, (mixing, y, (6, 6))),
-        (fused.OPS.correlate, (y, x.detach(), len(layer.frame))),
-    ]:
-        torch.library.opcheck(operator.default, (*arguments, *plan))
+    y, coefficients = layer(x).detach(), layer.coefficients.detach()
+    circle = [x.detach(), coefficients, y]
+    for wanted in range(3):
+        one, two = circle[wanted - 2], circle[wanted - 1]
+        operator = torch.ops.sklstruct.filter_and_mix.default
+        torch.library.opcheck(operator, (wanted, one, two, (6, 6), *layer.bank.plan))
 
 
 GUARDED = """

@@ -115,8 +115,6 @@ class SeparableFilter:
 
     def mix(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Return the mixed responses y of signals x, (n, out, *spatial_out)."""
-        if self.plan and serves(x, coefficients):
-            return self.plan.mix(x, coefficients)
         spatial_out = self.output_shape(tuple(x.shape[2:]))
         y = x.new_zeros(x.shape[0], len(coefficients), *spatial_out)
         for samples, channels in self.pieces(x):
@@ -127,8 +125,6 @@ class SeparableFilter:
 
     def unmix(self, coefficients: Tensor, y: Tensor, spatial: tuple[int, ...]) -> Tensor:
         """Return the gradient for x of the inner product of the mixed responses with y."""
-        if self.plan and serves(coefficients, y):
-            return self.plan.unmix(coefficients, y, spatial)
         x = y.new_empty(y.shape[0], coefficients.shape[1], *spatial)
         for samples, channels in self.pieces(x):
             mixing = coefficients[:, channels].transpose(1, 2).flatten(1)
@@ -140,8 +136,6 @@ class SeparableFilter:
 
     def correlate(self, y: Tensor, x: Tensor) -> Tensor:
         """Return the gradient for the coefficients of that inner product."""
-        if self.plan and serves(y, x):
-            return self.plan.correlate(y, x)
         found = x.new_zeros(y.shape[1], x.shape[1], self.n_atoms)
         for samples, channels in self.pieces(x):
             above = y[samples].transpose(0, 1).flatten(1)
@@ -224,6 +218,8 @@ class FilterAndMix(torch.autograd.Function):
         bank: SeparableFilter, wanted: int, spatial: tuple[int, ...], one: Tensor, two: Tensor
     ) -> Tensor:
         """Return the gradient for what is wanted; for y these are the mixed responses."""
+        if bank.plan and serves(one, two):
+            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, spatial, *bank.plan)
         if wanted == 0:
             return bank.unmix(one, two, spatial)
         return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)

@@ -195,7 +195,9 @@ class FrameConv(nn.Module):
         # Of a size that a graph leaves open, nothing is known: both costs are those of 1.
         shape = tuple(size if isinstance(size, int) else 1 for size in x.shape)
         if self.method_for(shape) == "filter" and not x.is_complex():
-            return self._filter(x)
+            with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
+                out = self._mixed(x.to(self.weight.dtype))
+            return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
         return convolve(x, self.kernel, self.bias, stride=self.stride, padding=padding)
 
     def out_extents(self, extents: tuple[int, ...]) -> tuple[int, ...]:
@@ -230,11 +232,6 @@ class FrameConv(nn.Module):
             f"{self.in_channels}, {self.out_channels}, {self.frame!r}, stride={self.stride}, "
             f"padding={self.padding}"
         )
-
-    def _filter(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
-            out = self._mixed(x.to(self.weight.dtype))
-            return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
 
     def _mixed(self, x: Tensor) -> Tensor:
         assert self.bank is not None
