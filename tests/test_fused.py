@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklstruct.frames import Frame, Gabor, GaussianDerivatives
-from sklstruct.layers import FrameConv, fused
+from sklstruct.layers import CoarseFrameConv, FrameConv, fused
 
 pytestmark = pytest.mark.skipif(not fused.KERNELS, reason="no compiler where it was installed")
 THREADS = torch.get_num_threads()
@@ -132,15 +132,32 @@ def test_the_channels_of_a_place_lie_side_by_side(kernel):
         assert y.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_without_a_compiler_torch_gives_the_same(torch_alone):
-    x, g = torch.randn(3, 4, 9, 8), torch.randn(3, 5, 9, 8)
-    layer = FrameConv(4, 5, "gaussian", method="filter")
-    slow = derivatives(FrameConv.forward, layer, x, g)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "KERNELS", fused._fused.available())
-        fast = derivatives(FrameConv.forward, layer, x, g)
-    for one, two in zip(slow, fast, strict=True):
-        assert relative(one, two) < 2e-6
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    "make, spatial",
+    [
+        (FrameConv, (9, 8)),
+        (CoarseFrameConv, (40, 9)),  # one axis on a small grid, and one that is as it was
+        (CoarseFrameConv, (40, 30)),
+        (CoarseFrameConv, (9, 30, 7)),
+    ],
+)
+def test_without_a_compiler_torch_gives_the_same(make, spatial, stride, monkeypatch):
+    torch.manual_seed(0)
+    jet = GaussianDerivatives(order=2, scales=(1.0, 3.0))
+    layer = make(4, 5, jet, ndim=len(spatial), stride=stride)
+    layer.method, x = "filter", torch.randn(3, 4, *spatial)
+    g = torch.randn(layer(x).shape)
+    results = []
+    for kernels in ([], *([name] for name in fused.KERNELS)):
+        monkeypatch.setattr(fused, "KERNELS", kernels)
+        results.append(derivatives(make.forward, layer, x, g))
+    for found in results[1:]:
+        for one, two in zip(results[0], found, strict=True):
+            assert relative(one, two) < 2e-6
+
+
+def test_without_a_compiler_kernels_are_composed(torch_alone):
     assert FrameConv(64, 64, "gaussian").method_for((25, 64, 14, 14)) == "compose"
 
 
@@ -152,7 +169,7 @@ def test_compiled_networks_have_it_as_an_operator():
     for wanted in range(3):
         one, two = circle[wanted - 2], circle[wanted - 1]
         operator = torch.ops.sklstruct.filter_and_mix.default
-        torch.library.opcheck(operator, (wanted, one, two, (6, 6), *layer.bank.plan))
+        torch.library.opcheck(operator, (wanted, one, two, (6, 6), *layer.bank.plan.tensors()))
 
 
 GUARDED = """

@@ -16,6 +16,7 @@
 
 #define AXES 3
 #define MOST_TAPS 128
+#define MOST_OUT (1L << 20) /* places of matrices */
 #define MOST_SUMS 4   /* outputs of sums that are computed side by side */
 #define MOST_ROWS 12  /* of a tile of a product */
 #define MOST_GROUPS 16 /* of samples that have a gradient of the mixing of their own */
@@ -24,9 +25,10 @@
 
 typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* An axis: extents, the profiles of its nodes, each with a parent on the axis before. */
+/* An axis: extents, and the profiles of its nodes, each with a parent on the axis before.  A node
+   has one profile for all places, or, where `place_step` is not 0, a matrix with one for each. */
 typedef struct {
-    long in, out, taps, stride, before, nodes;
+    long in, out, taps, stride, before, nodes, node_step, place_step;
     const int64_t *parent;
     const float *profile;
 } Axis;
@@ -35,7 +37,7 @@ typedef struct {
     Axis axis[AXES];
     long n, channels, outs, outs_padded, mixed_padded;
     long row, sample; /* values of a row and of a sample */
-    long seen, phase; /* places of a row that count, and of each phase of a row between zeros */
+    long seen, phases, phase; /* places of a row that count; of each phase between zeros */
     long block, tasks, groups; /* rows of a block, tasks of a sample, groups of samples */
     int plane_is_x;   /* nothing is done along the first axis */
 } Plan;
@@ -65,15 +67,29 @@ typedef struct {
     int add; /* to what is there */
 } Product;
 
-/* Return how many of the taps from `first` on lie within an axis or before it. */
-static inline long clipped(const Axis *axis, long first) {
-    return first + axis->taps > axis->in ? axis->in - first : axis->taps;
+/* The taps at a place of an axis that lie within it, and the weights of the first node. */
+typedef struct {
+    long first, taps;
+    const float *weight;
+} Window;
+
+static inline Window window(const Axis *axis, long place) {
+    long first = place * axis->stride - axis->before, skip = first < 0 ? -first : 0;
+    long taps = (first + axis->taps > axis->in ? axis->in - first : axis->taps) - skip;
+    return (Window){first + skip, taps, axis->profile + place * axis->place_step + skip};
+}
+
+/* Return the first node from this one on that has another parent. */
+static inline long next_family(const Axis *axis, long node) {
+    long next = node;
+    while (next < axis->nodes && axis->parent[next] == axis->parent[node]) next++;
+    return next;
 }
 
 /* Return where a place of a row between zeros lies: those that a stride apart follow each other. */
 static inline long phase(const Plan *plan, long place) {
-    long stride = plan->axis[2].stride;
-    return (place % stride * plan->phase + place / stride) * plan->channels;
+    long phases = plan->phases;
+    return (place % phases * plan->phase + place / phases) * plan->channels;
 }
 
 #if defined(__x86_64__)
@@ -115,7 +131,8 @@ static const Kernel kernels[] = {
 /* --- plans --------------------------------------------------------------------------------- */
 
 enum { N, CHANNELS, OUTS, HEAD };                  /* of the layout, */
-enum { IN, TAPS, STRIDE, BEFORE, NODES, N_FIELDS }; /* and then of each axis */
+/* and then of each axis; where STRIDE is 0, nodes have matrices, and OUT is their height */
+enum { IN, TAPS, STRIDE, BEFORE, OUT = BEFORE, NODES, N_FIELDS };
 
 static long padded(long n, long lanes) { return (n + lanes - 1) / lanes * lanes; }
 
@@ -132,24 +149,32 @@ static int make_plan(Plan *plan, const Kernel *kernel, const Py_buffer *layout,
     for (Axis *axis = plan->axis; axis < plan->axis + AXES; axis++, field += N_FIELDS) {
         axis->in = field[IN], axis->taps = field[TAPS], axis->stride = field[STRIDE];
         axis->before = field[BEFORE], axis->nodes = field[NODES];
-        if (axis->in < 1 || axis->taps < 1 || axis->taps > MOST_TAPS || axis->stride < 1 ||
+        if (axis->in < 1 || axis->taps < 1 || axis->taps > MOST_TAPS || axis->stride < 0 ||
             axis->before < 0 || axis->nodes < 1 || axis->in + 2 * axis->before < axis->taps)
             return 0;
-        axis->out = (axis->in + 2 * axis->before - axis->taps) / axis->stride + 1;
+        axis->node_step = axis->taps, axis->place_step = 0;
+        if (axis->stride == 0) {
+            axis->out = axis->before, axis->before = 0;
+            if (axis->out < 1 || axis->out > MOST_OUT || axis->taps != axis->in) return 0;
+            axis->node_step *= axis->out, axis->place_step = axis->taps;
+        } else
+            axis->out = (axis->in + 2 * axis->before - axis->taps) / axis->stride + 1;
         axis->parent = parent, axis->profile = profile;
-        numbers -= axis->nodes, values -= axis->nodes * axis->taps;
-        if (numbers < 0 || values < 0) return 0;
+        if (axis->nodes > values / axis->node_step) return 0;
+        numbers -= axis->nodes, values -= axis->nodes * axis->node_step;
+        if (numbers < 0) return 0;
         for (long i = 0; i < axis->nodes; i++)
             if (parent[i] < (i ? parent[i - 1] : 0) || parent[i] >= above) return 0;
-        parent += axis->nodes, profile += axis->nodes * axis->taps, above = axis->nodes;
+        parent += axis->nodes, profile += axis->nodes * axis->node_step, above = axis->nodes;
     }
     const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
     plan->outs_padded = padded(plan->outs, kernel->lanes);
     plan->mixed_padded = padded(last->nodes * plan->channels, kernel->lanes);
     plan->row = last->in * plan->channels;
     plan->sample = first->in * rows->in * plan->row;
+    plan->phases = last->stride ? last->stride : 1;
     long reach = (last->out - 1) * last->stride + last->taps;
-    plan->phase = (reach + last->stride - 1) / last->stride;
+    plan->phase = (reach + plan->phases - 1) / plan->phases;
     plan->seen = reach - last->before < last->in ? reach - last->before : last->in;
     if (plan->seen < 0) plan->seen = 0;
     long most = BLOCK_VALUES / (last->out * last->nodes * plan->channels);
@@ -176,7 +201,7 @@ static size_t share_out(const Plan *plan, Space *space, float *memory) {
     const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
     size_t c = plan->channels, places = plan->block * last->out, total = 0;
     size_t plane = plan->plane_is_x ? 0 : rows->in * plan->row;
-    size_t apart = last->out + 2 * ((last->taps + last->stride - 1) / last->stride - 1);
+    size_t apart = last->out + 2 * ((last->taps + plan->phases - 1) / plan->phases - 1);
 #define TAKE(pointer, n) (total += padded((long)(n), ALIGNMENT / sizeof(float)), \
                           pointer = take(&memory, (n)))
     float *unused;
@@ -192,8 +217,8 @@ static size_t share_out(const Plan *plan, Space *space, float *memory) {
     }
     for (long i = 0; i < rows->nodes; i++) {
         float **slot = space->rows ? space->rows + i : &unused;
-        TAKE(*slot, last->stride * plan->phase * c);
-        if (last->stride == 1) {
+        TAKE(*slot, plan->phases * plan->phase * c);
+        if (plan->phases == 1) {
             if (space->lines) space->lines[i] = *slot + (plan->seen ? last->before * c : 0);
         } else {
             slot = space->lines ? space->lines + i : &unused;

@@ -190,32 +190,32 @@ ATTRIBUTE static void TARGET(filter_planes)(const Plan *plan, const Space *space
                                             long place) {
     const Axis *axis = plan->axis;
     const float *source[MOST_TAPS];
-    long size = plan->axis[1].in * plan->row, first = place * axis->stride - axis->before;
-    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
-    for (long t = 0; t < taps; t++) source[t] = x + (first + skip + t) * size;
-    TARGET(sums)(axis->nodes, taps, source, axis->profile + skip, axis->taps, size, space->planes);
+    Window seen = window(axis, place);
+    long size = plan->axis[1].in * plan->row;
+    for (long t = 0; t < seen.taps; t++) source[t] = x + (seen.first + t) * size;
+    TARGET(sums)(axis->nodes, seen.taps, source, seen.weight, axis->node_step, size,
+                 space->planes);
 }
 
 /* Filter rows of planes along the second axis, into rows between zeros. */
 ATTRIBUTE static void TARGET(filter_rows)(const Plan *plan, const Space *space,
                                           const float *const *planes, long place) {
-    const Axis *axis = plan->axis + 1, *last = plan->axis + 2;
+    const Axis *axis = plan->axis + 1;
     const float *source[MOST_TAPS];
-    long first = place * axis->stride - axis->before;
-    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
+    Window seen = window(axis, place);
+    long c = plan->channels, n = plan->phases == 1 ? plan->seen * c : plan->row;
     for (long node = 0, next; node < axis->nodes; node = next) {
-        for (next = node; next < axis->nodes && axis->parent[next] == axis->parent[node];) next++;
+        next = next_family(axis, node);
         const float *plane = planes[axis->parent[node]];
-        for (long t = 0; t < taps; t++) source[t] = plane + (first + skip + t) * plan->row;
-        TARGET(sums)(next - node, taps, source, axis->profile + node * axis->taps + skip,
-                     axis->taps, last->stride == 1 ? plan->seen * plan->channels : plan->row,
-                     space->lines + node);
+        for (long t = 0; t < seen.taps; t++) source[t] = plane + (seen.first + t) * plan->row;
+        TARGET(sums)(next - node, seen.taps, source, seen.weight + node * axis->node_step,
+                     axis->node_step, n, space->lines + node);
     }
-    if (last->stride == 1) return; /* lines are the insides of the rows */
+    if (plan->phases == 1) return; /* lines are the insides of the rows */
     for (long node = 0; node < axis->nodes; node++)
         for (long w = 0; w < plan->seen; w++)
-            memcpy(space->rows[node] + phase(plan, w + last->before),
-                   space->lines[node] + w * plan->channels, sizeof(float) * plan->channels);
+            memcpy(space->rows[node] + phase(plan, w + plan->axis[2].before),
+                   space->lines[node] + w * c, sizeof(float) * c);
 }
 
 /* Filter rows along the last axis: the responses of one row, of all leaves. */
@@ -223,15 +223,18 @@ ATTRIBUTE static void TARGET(filter_leaves)(const Plan *plan, const Space *space
     const Axis *axis = plan->axis + 2;
     const float *source[MOST_TAPS];
     float **out = space->outs;
-    long n = axis->out * plan->channels;
-    for (long leaf = 0; leaf < axis->nodes; leaf++)
-        out[leaf] = space->responses + leaf * plan->block * n + number * n;
+    long c = plan->channels, n = axis->out * c, at_once = axis->place_step ? c : n;
     for (long leaf = 0, next; leaf < axis->nodes; leaf = next) {
-        long node = axis->parent[leaf];
-        for (next = leaf; next < axis->nodes && axis->parent[next] == node;) next++;
-        for (long t = 0; t < axis->taps; t++) source[t] = space->rows[node] + phase(plan, t);
-        TARGET(sums)(next - leaf, axis->taps, source, axis->profile + leaf * axis->taps,
-                     axis->taps, n, out + leaf);
+        next = next_family(axis, leaf);
+        for (long t = 0; t < axis->taps; t++)
+            source[t] = space->rows[axis->parent[leaf]] + phase(plan, t);
+        const float *weight = axis->profile + leaf * axis->node_step;
+        for (long start = 0; start < n; start += at_once, weight += axis->place_step) {
+            for (long one = leaf; one < next; one++)
+                out[one] = space->responses + (one * plan->block + number) * n + start;
+            TARGET(sums)(next - leaf, axis->taps, source, weight, axis->node_step, at_once,
+                         out + leaf);
+        }
     }
 }
 
@@ -279,13 +282,51 @@ ATTRIBUTE static void TARGET(convolve)(const Plan *plan, const Call *call, const
 
 /* --- gradients ----------------------------------------------------------------------------- */
 
+/* Gather the gradient of the row of a node from those of its leaves, which lie between zeros. */
+ATTRIBUTE static void TARGET(unfilter_leaves)(const Plan *plan, const Space *space, long node,
+                                              long leaf, long next) {
+    const Axis *axis = plan->axis + 2;
+    long phases = plan->phases, most = (axis->taps + phases - 1) / phases, c = plan->channels;
+    long padded = axis->out + 2 * (most - 1);
+    for (long q = 0; q < phases; q++) {
+        long n = 0;
+        for (long one = leaf; one < next; one++)
+            for (long t = q; t < axis->taps; t += phases, n++) {
+                space->sources[n] = space->leaves + (one * padded + most - 1 - t / phases) * c;
+                space->weights[n] = axis->profile[one * axis->taps + t];
+            }
+        float *out = space->rows[node] + q * plan->phase * c;
+        TARGET(sums)(1, n, space->sources, space->weights, n, plan->phase * c, &out);
+    }
+    for (long w = 0; phases > 1 && w < plan->seen; w++)
+        memcpy(space->lines[node] + w * c, space->rows[node] + phase(plan, w + axis->before),
+               sizeof(float) * c);
+}
+
+/* The same where leaves have matrices. */
+ATTRIBUTE static void TARGET(untransform_leaves)(const Plan *plan, const Space *space, long number,
+                                                 long node, long leaf, long next) {
+    const Axis *axis = plan->axis + 2;
+    long c = plan->channels;
+    float *out[MOST_TAPS];
+    for (long t = 0; t < axis->taps; t++) out[t] = space->rows[node] + t * c;
+    memset(out[0], 0, sizeof(float) * axis->taps * c);
+    for (long w = 0; w < axis->out; w++) {
+        const float *from = space->mixed + (number * axis->out + w) * plan->mixed_padded;
+        for (long one = leaf; one < next; one++) space->sources[one - leaf] = from + one * c;
+        TARGET(spread)(next - leaf, space->sources,
+                       axis->profile + leaf * axis->node_step + w * axis->place_step,
+                       axis->node_step, axis->taps, c, out);
+    }
+}
+
 /* What one row of the gradients of the responses adds to those of planes. */
 ATTRIBUTE static void TARGET(unfilter)(const Plan *plan, const Space *space, long number,
                                        float *const *planes, long place) {
     const Axis *axis = plan->axis + 1, *last = plan->axis + 2;
-    long stride = last->stride, most = (last->taps + stride - 1) / stride, c = plan->channels;
+    long most = (last->taps + plan->phases - 1) / plan->phases, c = plan->channels;
     long padded = last->out + 2 * (most - 1), mixed = plan->mixed_padded;
-    for (long leaf = 0; leaf < last->nodes; leaf++) { /* rows between zeros */
+    for (long leaf = 0; !last->place_step && leaf < last->nodes; leaf++) { /* between zeros */
         const float *from = space->mixed + number * last->out * mixed + leaf * c;
         float *to = space->leaves + (leaf * padded + most - 1) * c;
         for (long w = 0; w < last->out; w++, from += mixed, to += c)
@@ -293,30 +334,19 @@ ATTRIBUTE static void TARGET(unfilter)(const Plan *plan, const Space *space, lon
     }
     for (long node = 0, leaf = 0, next; node < axis->nodes; node++, leaf = next) {
         for (next = leaf; next < last->nodes && last->parent[next] == node;) next++;
-        for (long q = 0; q < stride; q++) {
-            long n = 0;
-            for (long one = leaf; one < next; one++)
-                for (long t = q; t < last->taps; t += stride, n++) {
-                    space->sources[n] = space->leaves + (one * padded + most - 1 - t / stride) * c;
-                    space->weights[n] = last->profile[one * last->taps + t];
-                }
-            float *out = space->rows[node] + q * plan->phase * c;
-            TARGET(sums)(1, n, space->sources, space->weights, n, plan->phase * c, &out);
-        }
-        if (stride > 1)
-            for (long w = 0; w < plan->seen; w++)
-                memcpy(space->lines[node] + w * c, space->rows[node] + phase(plan, w + last->before),
-                       sizeof(float) * c);
+        if (last->place_step)
+            TARGET(untransform_leaves)(plan, space, number, node, leaf, next);
+        else
+            TARGET(unfilter_leaves)(plan, space, node, leaf, next);
     }
     float *out[MOST_TAPS];
-    long first = place * axis->stride - axis->before;
-    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
+    Window seen = window(axis, place);
     for (long node = 0, next; node < axis->nodes; node = next) {
-        for (next = node; next < axis->nodes && axis->parent[next] == axis->parent[node];) next++;
-        for (long t = 0; t < taps; t++)
-            out[t] = planes[axis->parent[node]] + (first + skip + t) * plan->row;
+        next = next_family(axis, node);
+        for (long t = 0; t < seen.taps; t++)
+            out[t] = planes[axis->parent[node]] + (seen.first + t) * plan->row;
         TARGET(spread)(next - node, (const float *const *)space->lines + node,
-                       axis->profile + node * axis->taps + skip, axis->taps, taps,
+                       seen.weight + node * axis->node_step, axis->node_step, seen.taps,
                        plan->seen * c, out);
     }
 }
@@ -326,11 +356,11 @@ ATTRIBUTE static void TARGET(unfilter_planes)(const Plan *plan, const Space *spa
                                               long place) {
     const Axis *axis = plan->axis;
     float *out[MOST_TAPS];
-    long size = plan->axis[1].in * plan->row, first = place * axis->stride - axis->before;
-    long skip = first < 0 ? -first : 0, taps = clipped(axis, first) - skip;
-    for (long t = 0; t < taps; t++) out[t] = x + (first + skip + t) * size;
-    TARGET(spread)(axis->nodes, (const float *const *)space->gradients, axis->profile + skip,
-                   axis->taps, taps, size, out);
+    Window seen = window(axis, place);
+    long size = plan->axis[1].in * plan->row;
+    for (long t = 0; t < seen.taps; t++) out[t] = x + (seen.first + t) * size;
+    TARGET(spread)(axis->nodes, (const float *const *)space->gradients, seen.weight,
+                   axis->node_step, seen.taps, size, out);
 }
 
 /* The gradients of a sample; that of the mixing is added to `mixing`. */

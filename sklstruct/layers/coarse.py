@@ -28,7 +28,9 @@ from ..frames.product import product_jet
 from ..plugins import make_frame
 from .filtering import Array, Profile, SeparableFilter, agreeing, correlation
 from .frame_conv import FrameConv
+from .fused import Axis, make_plan
 
+TAIL = 1e-9  # share of the largest value of a profile
 WORTHWHILE = 0.8  # a side is reduced where that leaves at most this share of its samples
 
 
@@ -110,6 +112,24 @@ class ReducedFilter(SeparableFilter):
             )
             for rows, length in zip(factors, spatial, strict=True)
         ]
+
+        self.plan = make_plan(
+            self.tree,
+            [self._axis(axis, rows, stride) for axis, rows in enumerate(factors)],
+        )
+
+    def _axis(self, axis: int, profiles: Array, stride: int) -> Axis:
+        """Return correlations, but for tails that nobody sees, or what they are if reduced."""
+        smooth, bands, interpolate = self.reductions[axis]
+        if smooth is None and interpolate is None:
+            sizes = np.abs(profiles).max(axis=0)
+            ends = sizes, sizes[::-1]
+            tail = min(int(np.argmax(half > TAIL * sizes.max())) for half in ends)
+            taps = len(sizes) - 2 * tail
+            middle = slice(tail, tail + taps)
+            return Axis(taps, stride, taps // 2, lambda profile: profile[middle])
+        rows, columns = next(iter(bands.values())).shape
+        return Axis(columns, 0, rows, lambda profile: bands[profile].ravel().tolist())
 
     def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""

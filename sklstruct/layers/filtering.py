@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..frames import Frame
 from .dimensions import LONG
-from .fused import Plan, Profile, make_plan, serves
+from .fused import Axis, Plan, Profile, make_plan, serves
 from .kept import KeptTensors
 
 Array: TypeAlias = NDArray[np.float64]
@@ -52,7 +52,8 @@ class SeparableFilter:
         if factors is None:
             factors, self.owners = separable_terms(frame.atoms)
         self._grow_tree(factors)
-        self.plan = make_plan(self.tree, stride, padding)
+        axes = [Axis(k, stride, p, tuple) for k, p in zip(self.support, padding, strict=True)]
+        self.plan = make_plan(self.tree, axes)
 
     owners: list[int] | None = None  # the atom of each term, where these are not the atoms
     plan: Plan | None = None  # of the compiled way
@@ -219,7 +220,8 @@ class FilterAndMix(torch.autograd.Function):
     ) -> Tensor:
         """Return the gradient for what is wanted; for y these are the mixed responses."""
         if bank.plan and serves(one, two):
-            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, spatial, *bank.plan)
+            plan = bank.plan.tensors()
+            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, spatial, *plan)
         if wanted == 0:
             return bank.unmix(one, two, spatial)
         return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)

@@ -7,11 +7,12 @@ computes the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 try:
@@ -33,16 +34,20 @@ class Plan(NamedTuple):
     Parameters
     ----------
     numbers : list of int
-        Taps, stride, padding and number of nodes of each axis; then the parents of all nodes.
-    profiles : Tensor, shape (n_values,)
-        Of all nodes, one after another.
-    atoms : Tensor of int, shape (n_leaves,)
+        Taps, stride, padding and number of nodes of each ``Axis``; then the parents of all nodes.
+    profiles : ndarray of float32
+        Of all nodes, one after another.  No tensors, which a graph under way would make its own.
+    atoms : ndarray of int, shape (n_leaves,)
         The atom of each leaf of the tree of profiles.
     """
 
     numbers: list[int]
-    profiles: Tensor
-    atoms: Tensor
+    profiles: NDArray[np.float32]
+    atoms: NDArray[np.int64]
+
+    def tensors(self) -> tuple[list[int], Tensor, Tensor]:
+        """Return what the operator takes."""
+        return self.numbers, torch.from_numpy(self.profiles), torch.from_numpy(self.atoms)
 
 
 def memory(
@@ -62,7 +67,7 @@ def memory(
         n, channels, extents = one.shape[0], two.shape[0], []
         for axis, extent in enumerate(spatial, start=AXES - len(spatial)):
             taps, stride, zeros, _ = numbers[4 * axis : 4 * axis + 4]
-            extents.append((extent + 2 * zeros - taps) // stride + 1)
+            extents.append((extent + 2 * zeros - taps) // stride + 1 if stride else zeros)
     return one.new_empty((n, *extents, channels)).movedim(-1, 1)
 
 
@@ -86,7 +91,7 @@ def compute(
     spatial : sequence of int
         Extents of the signals.
     numbers, profiles, atoms
-        As of ``Plan``.
+        Of ``Plan``.
     """
     found = memory(wanted, one, two, spatial, numbers)
     circle = [(found, one, two)[(place - wanted) % 3] for place in range(3)]
@@ -117,7 +122,28 @@ LIBRARY.impl("filter_and_mix", compute, "CPU")
 torch.library.register_fake("sklstruct::filter_and_mix", memory, lib=LIBRARY)
 
 
-def make_plan(tree: Any, stride: int, padding: tuple[int, ...]) -> Plan | None:
+class Axis(NamedTuple):
+    """What is done along an axis, by the profiles of a tree.
+
+    Parameters
+    ----------
+    taps, stride, padding : int
+        Of correlations with the profiles.  Where the stride is 0, each profile stands for a
+        matrix with that many columns, and ``padding`` is the number of its rows.
+    values : callable
+        From a profile to all numbers of it.
+    """
+
+    taps: int
+    stride: int
+    padding: int
+    values: Callable[[Profile], Iterable[float]]
+
+
+MISSING = Axis(1, 1, 0, tuple)  # an axis that signals lack
+
+
+def make_plan(tree: Any, axes: Sequence[Axis]) -> Plan | None:
     """Return the plan of a tree of profiles, or None where there is no kernel for it.
 
     Parameters
@@ -125,29 +151,25 @@ def make_plan(tree: Any, stride: int, padding: tuple[int, ...]) -> Plan | None:
     tree : dict
         Of profiles along the first axis, each with the tree of those along the next one; at the
         last axis with the list of atoms.
-    stride : int
-    padding : tuple of int
+    axes : sequence of Axis
     """
-    axes: list[int] = []
+    if not KERNELS or max(axis.taps for axis in axes) > MOST_TAPS:
+        return None
+    n_missing = AXES - len(axes)
+    numbers: list[int] = []
     parents: list[int] = []
     profiles: list[float] = []
+    for _ in range(n_missing):
+        tree = {(1.0,): tree}
     level: list[Any] = [tree]  # the branches below each node of an axis
-    for axis in range(AXES):
-        if axis < AXES - len(padding):  # an axis that signals lack
-            nodes: list[tuple[int, Profile, Any]] = [(0, (1.0,), level[0])]
-            step, zeros = 1, 0
-        else:
-            nodes = list(below(level))
-            step, zeros = stride, padding[axis - AXES]
-        axes += [len(nodes[0][1]), step, zeros, len(nodes)]
+    for axis in [MISSING] * n_missing + list(axes):
+        nodes = list(below(level))
+        numbers += [*axis[:3], len(nodes)]
         for parent, profile, _ in nodes:
             parents.append(parent)
-            profiles.extend(profile)
+            profiles.extend(axis.values(profile))
         level = [branch for *_, branch in nodes]
-    if not KERNELS or max(axes[::4]) > MOST_TAPS:
-        return None
-    values = torch.tensor(profiles, dtype=torch.float32)
-    return Plan(axes + parents, values, torch.tensor(level))
+    return Plan(numbers + parents, np.array(profiles, np.float32), np.array(level, np.int64))
 
 
 def below(level: list[Any]) -> Iterator[tuple[int, Profile, Any]]:
