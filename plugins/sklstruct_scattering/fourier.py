@@ -21,6 +21,8 @@ from .grid import Grid, in_pieces
 from .meta import AXES
 from .paths import Axis
 
+MOST_FREQUENCIES = 1 << 23  # whose numbers take half a gigabyte for a moment
+
 
 class WindowedFourier(nn.Module):
     r"""Modulus of the windowed Fourier transform, on a grid of positions and frequencies.
@@ -202,6 +204,11 @@ def window_axis(extent: int, width: int, step: int) -> Axis:
 
 def distinct_frequencies(widths: tuple[int, ...]) -> NDArray[np.intp]:
     """Return one of each pair of wave vectors k and -k, the one with the last entry positive."""
+    if prod(widths) > MOST_FREQUENCIES:
+        raise ValueError(
+            f"a window of {'x'.join(map(str, widths))} samples must have at most "
+            f"{MOST_FREQUENCIES} frequencies, got {prod(widths)}."
+        )
     k = np.indices(widths).reshape(len(widths), -1)
     extents = np.array(widths)[:, None]
     # The last axis counts most: of that one, transforms of real signals keep the first half.

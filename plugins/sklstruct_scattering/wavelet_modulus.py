@@ -17,7 +17,7 @@ from sklstruct.params import FLAG, Rule, check, param, real
 
 from . import bank
 from .bank import Bank, Wavelet
-from .checks import COUNT, is_several, whole
+from .checks import COUNT, SCALE, is_several, whole
 from .features import MapTransformer, OnWavelets
 from .meta import COLUMNS
 from .scattering import Scattering
@@ -82,7 +82,7 @@ class WaveletModulus(Scattering):
         padding: str = "reflect",
         average: bool = True,
     ) -> None:
-        J, Q = whole("J", J, COUNT), whole("Q", Q, COUNT)
+        J, Q = whole("J", J, SCALE), whole("Q", Q, COUNT)
         self.scales = tuple(2.0**j for j in range(J))
         if scales is not None:
             given, scale = scales if is_several(scales) else (scales,), real(least=1, most=2**J)
@@ -205,6 +205,7 @@ def scaled_wavelets(
     shape: tuple[int, ...], L: int, Q: int, scales: tuple[float, ...]
 ) -> tuple[Wavelet, ...]:
     """Return the wavelets of scattering at other scales, on a grid of this shape."""
+    bank.check_room(len(scales) * (L if len(shape) > 1 else 1), shape)
     if len(shape) > 1:
         make: Any = bank.plane_wavelet if len(shape) == 2 else bank.space_wavelet
         return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))

@@ -15,7 +15,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from .. import plugins
 from ..compat import CALLBACKS_SET
 from ..frames import Frame
 from ..io.nifti.grid import Grid
+from ..io.reading import read_member
 from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
 from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
@@ -130,22 +130,8 @@ class Arrays:
 
     def take(self, number: int) -> NDArray[Any]:
         """Return an array."""
-        self.left.remove(f"{number}.npy")
-        data = self.archive.read(f"{number}.npy")
-        shape, _, dtype = read_npy_header(member := BytesIO(data))
-        promised, there = prod(shape) * dtype.itemsize, len(data) - member.tell()
-        if promised != there:  # NumPy would take the memory first
-            raise ValueError(f"array {number} must have {promised} bytes, got {there}")
-        member.seek(0)
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def read_npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and type of the array in an ``.npy`` file, and leave the rest."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)  # longer ones, of which 3.0 is a kind
+        self.left.remove(name := f"{number}.npy")
+        return read_member(self.archive, name)
 
 
 def decode(value: Any, arrays: Arrays, known: Mapping[str, type]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -11,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
+from ..io.reading import read_bytes
 from ..studies import summarise
-from ..studies.description import read_description
+from ..studies.description import MOST_BYTES, read_description
 from ..studies.record import FITS, STUDY
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, one_axes
@@ -105,7 +107,8 @@ class StudyDisplay(Display):
                 name = read_description(path / STUDY, ()).get("name", "")
             path = path / FITS["limited_data"]
         try:
-            display = cls(pd.read_csv(path), metric=metric, name=name)
+            text = BytesIO(read_bytes(path, MOST_BYTES, "the results of a study"))
+            display = cls(pd.read_csv(text), metric=metric, name=name)
         except ValueError as error:  # pandas' errors about the file are some too
             raise ValueError(f"{path}: {error}") from error
         return display.plot(ax)

@@ -134,7 +134,10 @@ class CohortResults:
         folder = Path(folder)
         check_kind(folder, [FIT_TABLE.file, PREDICTIONS])
         description = read_description(folder / STUDY, EXTENT)
-        layout = layout_of(np.array(description["data"]["classes"]))
+        try:
+            layout = layout_of(np.array(description["data"]["classes"]))
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{folder / STUDY} is damaged: {error!r}.") from error
         fits = read_fits(folder, layout, description)
         left_out: list[Row] = []
         LEFT_OUT.read(folder, left_out.append)
