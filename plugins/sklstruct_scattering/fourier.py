@@ -61,10 +61,24 @@ class WindowedFourier(nn.Module):
     ValueError
         If a parameter is not valid.
 
+    See Also
+    --------
+    WindowedFourierTransformer : The same as features of an estimator.
+
     References
     ----------
     S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012,
     section 1: what is not stable about it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import WindowedFourier
+    >>> module = WindowedFourier(shape=(16, 16), window=4)
+    >>> module(torch.zeros(5, 1, 16, 16)).shape
+    torch.Size([5, 1, 10, 8, 8])
+    >>> module.frequencies[-1]
+    array([-1,  1])
     """
 
     def __init__(
@@ -166,6 +180,11 @@ class WindowedFourierTransformer(MapTransformer):
     ----------
     module_ : WindowedFourier
         The torch module; its ``frequencies`` and ``out_shape`` tell how to fold the features.
+
+    See Also
+    --------
+    ScatteringTransformer : Stable to deformations.
+    WindowedFourier : The torch module.
 
     Examples
     --------

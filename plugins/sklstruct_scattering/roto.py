@@ -102,6 +102,11 @@ class RotoTranslationScattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a scale larger than the image.
 
+    See Also
+    --------
+    RotoTranslationTransformer : The same as features of an estimator.
+    Scattering : Angles each for itself.
+
     References
     ----------
     L. Sifre and S. Mallat. Rotation, scaling and deformation invariant scattering for texture
@@ -109,6 +114,13 @@ class RotoTranslationScattering(nn.Module):
 
     E. Oyallon and S. Mallat. Deep roto-translation scattering for object classification. CVPR,
     2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import RotoTranslationScattering
+    >>> RotoTranslationScattering(J=2, shape=(28, 28), L=4)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 1, 15, 7, 7])
     """
 
     def __init__(

@@ -78,6 +78,11 @@ class Scattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a scale larger than the signal.
 
+    See Also
+    --------
+    ScatteringTransformer : The same as features of an estimator.
+    HarmonicScattering : Volumes, invariant to rotations.
+
     Notes
     -----
     Coefficients are those of Kymatio 0.3, in its order.  On a line this includes a factor 2^-r

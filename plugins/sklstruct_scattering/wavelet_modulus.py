@@ -66,10 +66,22 @@ class WaveletModulus(Scattering):
     ValueError
         If a parameter is not valid, such as a scale larger than the signal.
 
+    See Also
+    --------
+    WaveletModulusTransformer : The same as features of an estimator.
+
     References
     ----------
     S. Mallat. Understanding deep convolutional networks. Phil. Trans. R. Soc. A, 2016, section
     3: with the average they are stable to deformations, at a loss that scattering recovers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import WaveletModulus
+    >>> module = WaveletModulus(J=2, shape=(16, 16), scales=(1, 1.5, 2), L=4)
+    >>> module(torch.zeros(5, 1, 16, 16)).shape
+    torch.Size([5, 1, 12, 4, 4])
     """
 
     def __init__(
@@ -165,6 +177,11 @@ class WaveletModulusTransformer(OnWavelets, MapTransformer):
     ----------
     module_ : WaveletModulus
         The torch module; its ``wavelets`` and ``out_shape`` tell how to fold the features.
+
+    See Also
+    --------
+    ScatteringTransformer : Higher orders too.
+    WaveletModulus : The torch module.
 
     Examples
     --------

@@ -159,6 +159,16 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         Number of trainable parameters.
     loss_curve_ : list of float
         Training loss after each epoch.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> digits = load_digits()
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=3, random_state=0)
+    >>> model = model.fit(digits.images[:50], digits.target[:50])
+    >>> model.in_shape_, model.n_parameters_, len(model.loss_curve_)
+    ((1, 8, 8), 698, 3)
     """
 
     image_shape: tuple[int, ...] | None = None

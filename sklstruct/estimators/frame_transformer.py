@@ -35,6 +35,14 @@ class TorchReader(SampleReader):
         or the CPU, whichever is there first.
     n_threads : int, default=1
         Threads of torch on a CPU; None takes torch's own setting.
+
+    Examples
+    --------
+    >>> from sklstruct.estimators import TorchReader
+    >>> class Mine(TorchReader):
+    ...     depth: int = 2
+    >>> Mine(device="cpu", n_threads=2)
+    Mine(image_shape=None, layout=None, dtype='float32', device='cpu', n_threads=2, depth=2)
     """
 
     device: str = param("auto", instance_of("the name of a device", str))
@@ -53,6 +61,24 @@ class FeatureTransformer(TransformerMixin, TorchReader):
     ----------
     in_shape_ : tuple of int
         Shape of a sample, (channels, *spatial).
+
+    See Also
+    --------
+    FrameTransformer : Responses to the atoms of a frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import FeatureTransformer
+    >>> class Means(FeatureTransformer):
+    ...     def _prepare(self, in_shape):
+    ...         pass
+    ...     def _function(self, device):
+    ...         return lambda x: x.flatten(2).mean(2)
+    ...     def _names(self):
+    ...         return np.array([f"mean{c}" for c in range(self.in_shape_[0])], dtype=object)
+    >>> Means().fit_transform(np.ones((5, 3, 8, 8))).shape
+    (5, 3)
     """
 
     _fewest_features: ClassVar[int] = 1
@@ -133,6 +159,10 @@ class FrameTransformer(FeatureTransformer):
     Attributes
     ----------
     frame_ : Frame
+
+    See Also
+    --------
+    ScatteringTransformer : Wavelets, of higher orders too.
 
     Examples
     --------

@@ -52,6 +52,21 @@ def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
         If its class is not registered, or a parameter or an attribute cannot be stored.
     OSError
         If the file cannot be written; an earlier one is then left as it was.
+
+    See Also
+    --------
+    load_model : The way back.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import ScatteringSVC
+    >>> from sklstruct.estimators import load_model, save_model
+    >>> digits = load_digits()
+    >>> model = ScatteringSVC(random_state=0).fit(digits.images[:100], digits.target[:100])
+    >>> save_model(model, "model.skl")
+    >>> load_model("model.skl").score(digits.images[100:200], digits.target[100:200]) > 0.8
+    True
     """
     for step in steps_of(estimator):  # a pipeline looks at its last step only
         check_is_fitted(step)
@@ -88,6 +103,22 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     ValueError
         If it is no model file or a damaged one, has another format, or needs a plugin that is
         not installed; the message names the file.
+
+    See Also
+    --------
+    save_model : The way there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.estimators import load_model, save_model
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> save_model(model, "model.skl")
+    >>> np.array_equal(load_model("model.skl").predict_proba(X), model.predict_proba(X))
+    True
     """
     with open_file(path) as stream:
         try:

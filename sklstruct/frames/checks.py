@@ -58,7 +58,14 @@ def check_values(n_atoms: int, size: int, ndim: int) -> None:
 
 
 def support_size(size: Any, scale: float, truncate: Any) -> int:
-    """Return ``size``, or what covers ``truncate`` standard deviations to each side."""
+    """Return ``size``, or what covers ``truncate`` standard deviations to each side.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import support_size
+    >>> support_size(None, scale=1.5, truncate=3.0), support_size(7, scale=1.5, truncate=3.0)
+    (11, 7)
+    """
     if size is not None:
         return check_size(size)
     return 2 * int(np.ceil(check_positive("truncate", truncate) * scale)) + 1

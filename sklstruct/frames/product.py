@@ -83,6 +83,14 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
     ------
     ValueError
         If a parameter is out of range, or a scale too small for the step.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives, product_jet
+    >>> product_jet(GaussianDerivatives(order=2), 3)
+    Frame('gaussian', 10 atoms on 7x7x7)
+    >>> product_jet(GaussianDerivatives(order=2), 3, 0.5).support
+    (13, 13, 13)
     """
     ndim, order = check_ndim(ndim), check_integer("order", family.order, 0)
     scales = check_scales(family.scales)

@@ -64,6 +64,27 @@ class StudyDisplay(Display):
     ------
     ValueError
         If a column is missing, the metric is no column of numbers, or no row has a value.
+
+    See Also
+    --------
+    sklstruct.studies.summarise : The numbers behind it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.inspection import StudyDisplay
+    >>> from sklstruct.studies import limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> display = StudyDisplay.from_results(results).save("curves.png")
+    >>> display.to_frame().round(2)
+      estimator  size  mean   std  n_draws
+    0     gauss    10  0.92  0.05        3
+    1     gauss    40  0.96  0.02        3
+    2    counts    10  0.83  0.07        3
+    3    counts    40  0.90  0.01        3
     """
 
     def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy", name: str = "") -> None:

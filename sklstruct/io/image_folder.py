@@ -43,6 +43,21 @@ def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> 
     ValueError
         If there are fewer than two classes, or a class has no image, or an image cannot be
         read, is not finite or has another shape than the first one.
+
+    See Also
+    --------
+    load_dataset : From a name, a file or a folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sklstruct.io import read_image_folder
+    >>> for label in ("cat", "dog"):
+    ...     Path("pets", label).mkdir(parents=True)
+    ...     np.save(f"pets/{label}/0.npy", np.zeros((4, 6)))
+    >>> read_image_folder("pets")
+    Dataset('pets', 2 samples of 4x6, 2 labels)
     """
     path = Path(path)
     classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and is_shown(entry))

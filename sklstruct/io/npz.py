@@ -34,6 +34,18 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
         If the file is not there or may not be read.
     ValueError
         If it is damaged, holds pickled objects or other keys, or no data set.
+
+    See Also
+    --------
+    load_dataset : From a name, a file or a folder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.io import read_npz
+    >>> np.savez_compressed("images.npz", X=np.zeros((10, 8, 8)), y=np.arange(10) % 2)
+    >>> read_npz("images.npz")
+    Dataset('images', 10 samples of 8x8, 2 labels)
     """
     path = Path(path)
     arrays = read_arrays(path, {key for keys in (*KEYS, ("X_test", "y_test")) for key in keys})

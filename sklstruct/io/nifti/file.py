@@ -69,6 +69,17 @@ def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
     -------
     problem : str or None
         The message, with the path, of the error that reading the file raises.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sklstruct.io import check_volume, simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> check_volume(cohort.X[0]) is None
+    True
+    >>> _ = Path("broken.nii").write_text("no volume")
+    >>> check_volume("broken.nii").split(":")[0]
+    'broken.nii is not a usable NIfTI volume'
     """
     try:
         read_volume(path, max_bytes)
