@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn.svm import SVC
 
 from sklstruct import ScatteringTransformer, WindowedFourierTransformer
+from sklstruct.cli.data import read_bare
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.inspection import StudyDisplay
 from sklstruct.io import check_volume, load_dataset, read_image_folder
@@ -121,10 +122,17 @@ def test_the_command_line_says_which_file(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for kind in ("claims memory", "bzip2", "directory"):
         ARRAYS[kind][0](tmp_path / "some.npz")
-        for command in ("fit --estimator rfnn --dataset some.npz --out model.skl",):
-            status, _, err = run(*command.split())
-            assert status != 0
-            assert "some.npz is not a sound .npz file" in err
+        status, _, err = run(*"fit --estimator rfnn --dataset some.npz --out model.skl".split())
+        assert status != 0
+        assert "some.npz is not a sound .npz file" in err
+
+
+def test_many_samples_take_no_names(tmp_path, frugal):
+    shape = (2**22, 1)
+    np.savez_compressed(tmp_path / "some.npz", X=np.zeros(shape, np.uint8))
+    tracemalloc.reset_peak()
+    assert read_bare(str(tmp_path / "some.npz"), None).X.shape == shape
+    assert tracemalloc.get_traced_memory()[1] < 2**24
 
 
 # images -------------------------------------------------------------------------------------
