@@ -122,7 +122,7 @@ def test_the_command_line_says_which_file(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for kind in ("claims memory", "bzip2", "directory"):
         ARRAYS[kind][0](tmp_path / "some.npz")
-        status, _, err = run(*"fit --estimator rfnn --dataset some.npz --out model.skl".split())
+        status, _, err = run("fit", "--estimator", "rfnn", "--data", "some.npz", "--out", "model")
         assert status != 0
         assert "some.npz is not a sound .npz file" in err
 

@@ -12,17 +12,20 @@ from __future__ import annotations
 import copy
 import os
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import prod
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .. import plugins
 from ..compat import CALLBACKS_SET
@@ -43,6 +46,7 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
     )
 }
 MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more
+FEW = 64  # parameters that a network may register beside those that it keeps
 NOT_KEPT = "net_", CALLBACKS_SET  # one has a place of its own, the others are for a fit
 HERE_ONLY = ("cache_dir",)  # parameters that nobody must choose for another machine
 
@@ -220,7 +224,7 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         built = copy.copy(estimator)
         vars(built).update({**estimator._built_with, "feature_layer": None})
         weights = {name: torch.as_tensor(value) for name, value in net["weights"].items()}
-        with torch.device("meta"):  # has shapes, and takes no memory
+        with torch.device("meta"), at_most(4 * len(weights) + FEW):  # has shapes, and no memory
             wanted = built._architecture().build(built.in_shape_, built.target_.n_outputs)
         found = {name: weight.shape for name, weight in weights.items()}
         if found != (shapes := {name: value.shape for name, value in wanted.state_dict().items()}):
@@ -235,6 +239,24 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         built.net_.history.extend(net["history"])
         estimator.net_ = built.net_
     return estimator
+
+
+@contextmanager
+def at_most(n_parameters: int) -> Iterator[None]:
+    """Let no network of more parameters be built: a few bytes can ask for a million layers."""
+    count, here = 0, get_ident()
+
+    def counted(module: nn.Module, name: str, parameter: Any) -> None:
+        nonlocal count
+        count += get_ident() == here  # not of what other threads build meanwhile
+        if count > n_parameters:
+            raise ValueError("the weights are of another network, which has fewer parameters")
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def known_to(make: Any) -> Mapping[str, type]:
