@@ -243,6 +243,8 @@ def test_steering_refuses_what_moves_no_atoms(matrix, message):
 def test_what_is_too_large_is_refused():
     with pytest.raises(ValueError, match="at most 2500 atoms, got 3969"):
         Pixels(size=63).build(2)
+    with pytest.raises(ValueError, match="at most 2500 atoms, got 2501"):
+        Frame("many", np.ones((2501, 3)))
     with pytest.raises(ValueError, match="at most 2500 atoms, got 5456"):
         product_jet(GaussianDerivatives(order=30), 3)
     jet = product_jet(GaussianDerivatives(order=2, scales=(100.0,)), 3)  # by its factors only

@@ -32,6 +32,7 @@ from ..compat import CALLBACKS_SET
 from ..frames import Frame
 from ..io.nifti.grid import Grid
 from ..io.reading import read_member
+from ..params import check
 from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
 from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
@@ -210,6 +211,7 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         for group in ("params", "fitted")
     )
     estimator = make(**without(params, *HERE_ONLY))
+    check_numbers(make, params)
     fitted = without(fitted, *estimator.get_params(deep=False))  # which have a place of their own
     if taken := [name for name in fitted if hasattr(make, name)]:
         raise ValueError(f"no fit of {make.__name__} leaves attributes {taken}")
@@ -239,6 +241,15 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         built.net_.history.extend(net["history"])
         estimator.net_ = built.net_
     return estimator
+
+
+def check_numbers(make: Any, params: Mapping[str, Any]) -> None:
+    """Raise ValueError for numbers among parameters that a fit would have refused."""
+    # Numbers only: a path may lead nowhere here, and need not.
+    for name, one in getattr(make, "__dataclass_fields__", {}).items():
+        rule, value = one.metadata.get("rule"), params.get(name)
+        if rule is not None and isinstance(value, (int, float)):
+            check(f"{name} of {make.__name__}", value, rule)
 
 
 @contextmanager
@@ -290,6 +301,14 @@ def join_objects(parts: Any) -> NDArray[Any]:
     return array.reshape(shape)
 
 
+def join_scalar(parts: Any) -> Any:
+    """Return a number or a text of NumPy from its type and its value."""
+    dtype, value = np.dtype(parts[0]), parts[1]
+    if dtype.kind not in "biufU":  # others take a number for a size
+        raise ValueError(f"a scalar must be a number or a text, got dtype {dtype}")
+    return dtype.type(value)
+
+
 CODECS = {
     "tuple": Codec(lambda v: type(v) is tuple, list, tuple),
     # As pairs, because keys may be numbers, and because an object of JSON has another meaning.
@@ -297,7 +316,7 @@ CODECS = {
     "scalar": Codec(
         lambda v: isinstance(v, np.generic) and type(v.item()) in PLAIN,
         lambda v: [v.dtype.str, v.item()],
-        lambda parts: np.dtype(parts[0]).type(parts[1]),
+        join_scalar,
     ),
     "objects": Codec(
         lambda v: isinstance(v, np.ndarray),  # all other arrays are stored as such

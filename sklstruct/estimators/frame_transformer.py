@@ -17,7 +17,7 @@ from ..compat import TransformerMixin, check_feature_names_in
 from ..layers import FrameConv
 from ..params import instance_of, integer, one_of, param
 from ..plugins import make_frame, register_carried, with_carried
-from ..training.device import resolve_device, seeded_initialisation
+from ..training.device import MOST_THREADS, resolve_device, seeded_initialisation
 from ..training.prediction import run_in_pieces
 from .samples import SampleReader
 
@@ -46,7 +46,7 @@ class TorchReader(SampleReader):
     """
 
     device: str = param("auto", instance_of("the name of a device", str))
-    n_threads: int | None = param(1, integer(1) | None)
+    n_threads: int | None = param(1, integer(1, MOST_THREADS) | None)
 
     _sees_places: ClassVar[bool] = True
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..params import Params, remembered
+from .checks import check_atoms
 
 Array = NDArray[np.float64]
 
@@ -143,6 +144,7 @@ class Frame:
         atoms = np.array(self.atoms, dtype=np.float64)
         if atoms.ndim < 2 or atoms.size == 0:
             raise ValueError(f"atoms must have shape (n_atoms, *support), got {atoms.shape}.")
+        check_atoms(len(atoms))
         if not all(extent % 2 for extent in atoms.shape[1:]):
             raise ValueError(f"Every extent of a support must be odd, got {atoms.shape[1:]}.")
         if not np.isfinite(atoms).all():

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import nn
 
+MOST_THREADS = 1024  # what cannot start all its threads is ended by their library
 _INITIALISATION = threading.RLock()
 _FORKED: list[bool] = []  # whether this process is the copy of another one
 if hasattr(os, "register_at_fork"):
