@@ -19,6 +19,7 @@ from sklstruct.cli.data import read_bare
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.inspection import StudyDisplay
 from sklstruct.io import check_volume, load_dataset, read_image_folder
+from sklstruct.io.reading import read_member
 from sklstruct.studies import CohortResults, cohort_study, limited_data
 
 MOST = 2**28  # bytes
@@ -75,6 +76,16 @@ def archive(method=zipfile.ZIP_DEFLATED, **members):
     return make
 
 
+def lying(path, method=zipfile.ZIP_STORED, ratio=1):
+    """Let the directory promise 80 gigabytes of an array, which its header promises too."""
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("y.npy", npy((4,), content=bytes(32)))
+        file.writestr("X.npy", npy((10**9, 10), content=bytes(80)))
+        info = file.getinfo("X.npy")
+        info.file_size += 8 * (10**10 - 10)
+        info.compress_size = info.file_size // ratio
+
+
 def padded(path):
     """Let a bomb come with so much beside it that the whole file grows little."""
     archive(X=npy((2**25, 10), "|u1", bytes(2**25 * 10)))(path)
@@ -98,6 +109,7 @@ ARRAYS = {
     "claims memory": (archive(X=npy((4, 10**9), content=bytes(64))), "32000000000 bytes, got 64"),
     "claims the sky": (archive(X=npy((4, 10**30))), "bytes, got 0"),
     "claims less": (archive(X=npy((4, 1), content=bytes(2**20))), "32 bytes, got 1048576"),
+    "lies": (lying, "more than 20 times"),
     "long header": (archive(X=npy((4, 2), pad=2**25)), "EOF"),
     "objects": (archive(X=npy((4, 2), "|O", b"cos\nsystem\n")), "Object arrays"),
     "no samples": (archive(X=npy((0, 10**12))), "must hold samples"),
@@ -116,6 +128,16 @@ def test_arrays(kind, tmp_path, frugal):
     tracemalloc.reset_peak()  # what made it does not count
     with pytest.raises(ValueError, match=rf"some\.npz.*{message}"):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("method, ratio", [(0, 1), (0, 2), (8, 15), (8, 10**4), (8, 10**9)])
+def test_sizes_that_are_lies(method, ratio, tmp_path, frugal):
+    lying(tmp_path / "some.npz", method, ratio)
+    with (
+        zipfile.ZipFile(tmp_path / "some.npz") as archive,
+        pytest.raises(ValueError, match=r"X\.npy cannot have the 80000000\d+ bytes"),
+    ):
+        read_member(archive, "X.npy")
 
 
 def test_the_command_line_says_which_file(run, tmp_path, monkeypatch):

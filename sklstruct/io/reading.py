@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 SMALL = 2**28  # bytes that any file may become
 NPY_HEADER = 2**14  # bytes, more than NumPy takes for the header of an array
 DIRECTORY = 2**22  # bytes of what an archive says about its members: some fifty thousand
+DEFLATE_RATIO = 1032  # no compressed byte stands for more than so many
 HEADERS = {
     (1, 0): npy.read_array_header_1_0,
     (2, 0): npy.read_array_header_2_0,
@@ -76,6 +77,9 @@ def read_member(archive: ZipFile, name: str) -> NDArray[Any]:
     info = archive.getinfo(name)
     if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others take gigabytes at a gulp
         raise ValueError(f"its part {name} must be stored or deflated, as NumPy does it")
+    most = info.compress_size * (1 if info.compress_type == ZIP_STORED else DEFLATE_RATIO)
+    if info.file_size > most or info.header_offset + info.compress_size > archive.start_dir:
+        raise ValueError(f"its part {name} cannot have the {info.file_size} bytes that it claims")
     with archive.open(info) as member:
         return read_npy(member, info.file_size)
 

@@ -13,7 +13,7 @@ from nibabel import Nifti1Header, Nifti1Image, Nifti2Header
 from nibabel.spatialimages import SpatialImage
 
 from ..atomic import atomic_write
-from ..reading import check_growth, open_file
+from ..reading import DEFLATE_RATIO, check_growth, open_file
 from .grid import Array, Grid, to_canonical
 
 StrPath = str | os.PathLike[str]
@@ -23,7 +23,6 @@ MAX_BYTES = 2**31
 CHUNK = 2**15  # voxels that are converted at a time
 BESIDE = 2**22  # bytes before and behind the voxels that are read at most
 GZIP_START = b"\x1f\x8b"
-GZIP_RATIO = 1032  # no compressed byte stands for more than so many
 GROWTH = 200  # how many times its size a large file may become: masks reach that, scans do not
 FLOAT = np.dtype(np.float32).itemsize
 HEADER_SIZE = 540  # of the longer of the two versions
@@ -218,7 +217,7 @@ class Opened(NamedTuple):
 
     def header(self, max_bytes: int) -> VolumeHeader:
         """Return what the header says, if the file may become so much."""
-        capacity = self.size * GZIP_RATIO if self.zipped else self.size
+        capacity = self.size * DEFLATE_RATIO if self.zipped else self.size
         header = parse_header(self.stream.read(HEADER_SIZE), capacity, max_bytes)
         if self.zipped:
             check_growth(self.size, prod(header.grid.shape) * FLOAT, GROWTH)
