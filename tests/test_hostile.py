@@ -351,7 +351,7 @@ SCATTERING = {
     "empty": ("image", {"in_shape_": (0, 2**20, 2**20)}, "wavelets on a grid"),
     "negative": ("image", {"in_shape_": (1, -(2**20), 2**20)}, "shape must be"),
     "many orientations": ("image", {"L": 10**7}, "10000000 wavelets"),
-    "many paths": ("image", {"L": 50, "J": 3, "max_order": 3}, "at most 65536 scattering paths"),
+    "many paths": ("image", {"L": 41, "J": 3, "max_order": 3}, "at most 65536 scattering paths"),
     "endless scale": ("image", {"J": 10**18}, "must be an integer from 1 to 62"),
     "a volume": ("image", {"in_shape_": (1, 400, 400, 400), "L": 64}, "64 wavelets"),
     "a long line": ("line", {"in_shape_": (1, 2**26)}, "grid of 67108864 samples"),
