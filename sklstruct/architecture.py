@@ -38,6 +38,25 @@ class Architecture(Params):
       ``forward`` returns a tuple that begins with the outputs.
 
     ``sklstruct.testing`` checks what there is.
+
+    See Also
+    --------
+    sklstruct.testing.parametrize_architectures : Checks of one's own.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sklstruct import Architecture, StructuredClassifier
+    >>> class Tiny(Architecture):
+    ...     width: int = 16
+    ...     def build(self, in_shape, n_outputs):
+    ...         channels = in_shape[0]
+    ...         return nn.Sequential(
+    ...             nn.Conv2d(channels, self.width, 3), nn.ReLU(),
+    ...             nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(self.width, n_outputs),
+    ...         )
+    >>> StructuredClassifier(architecture=Tiny(width=8))
+    StructuredClassifier(architecture=Tiny(width=8))
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

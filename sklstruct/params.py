@@ -35,6 +35,19 @@ class Rule:
         What is wanted, such as "an integer of at least 1".
     holds : callable
         Whether a value is that.
+
+    See Also
+    --------
+    integer, real, one_of, instance_of : The usual ones.
+
+    Examples
+    --------
+    >>> from sklstruct.params import Rule
+    >>> even = Rule("an even number", lambda v: v % 2 == 0)
+    >>> even.holds(4), even.holds(5)
+    (True, False)
+    >>> (even | None).words
+    'an even number or None'
     """
 
     words: str
@@ -52,7 +65,15 @@ FLAG = Rule("True or False", lambda v: type(v).__name__ in FLAGS)
 
 
 def integer(least: int | None = None, most: int | None = None) -> Rule:
-    """Return the rule of integers, NumPy's too, from one bound to the other."""
+    """Return the rule of integers, NumPy's too, from one bound to the other.
+
+    Examples
+    --------
+    >>> from sklstruct.params import integer
+    >>> rule = integer(1, 8)
+    >>> rule.words, rule.holds(8), rule.holds(8.0)
+    ('an integer from 1 to 8', True, False)
+    """
     low, high = -inf if least is None else least, inf if most is None else most
     if most is not None and least is not None:
         words = f"an integer from {least} to {most}"
@@ -70,7 +91,15 @@ def integer(least: int | None = None, most: int | None = None) -> Rule:
 def real(
     *, above: float = -inf, least: float = -inf, below: float = inf, most: float = inf
 ) -> Rule:
-    """Return the rule of finite numbers between bounds, which may be strict or not."""
+    """Return the rule of finite numbers between bounds, which may be strict or not.
+
+    Examples
+    --------
+    >>> from sklstruct.params import real
+    >>> rule = real(above=0, most=1)
+    >>> rule.words, rule.holds(0.5), rule.holds(0)
+    ('a finite number above 0 and of at most 1', True, False)
+    """
     bounds = {"above": above, "of at least": least, "below": below, "of at most": most}
     words = " and ".join(f"{name} {bound:g}" for name, bound in bounds.items() if isfinite(bound))
     return Rule(
@@ -86,7 +115,15 @@ def real(
 
 
 def one_of(*values: Any) -> Rule:
-    """Return the rule of a few values."""
+    """Return the rule of a few values.
+
+    Examples
+    --------
+    >>> from sklstruct.params import one_of
+    >>> rule = one_of("mean", "max")
+    >>> rule.words, rule.holds("max"), rule.holds("min")
+    ("one of ('mean', 'max')", True, False)
+    """
     return Rule(
         f"one of {values}" if len(values) > 1 else repr(values[0]),
         lambda v: any(type(v) is type(known) and v == known for known in values),
@@ -94,7 +131,15 @@ def one_of(*values: Any) -> Rule:
 
 
 def instance_of(words: str, *types: type) -> Rule:
-    """Return the rule of the instances of some types."""
+    """Return the rule of the instances of some types.
+
+    Examples
+    --------
+    >>> from sklstruct.params import instance_of
+    >>> rule = instance_of("a text", str)
+    >>> rule.words, rule.holds("a"), rule.holds(1)
+    ('a text', True, False)
+    """
     return Rule(words, lambda v: isinstance(v, types))
 
 
@@ -108,7 +153,22 @@ MAPPING = instance_of("a dict", Mapping)
 
 
 def check(name: str, value: Any, rule: Rule) -> Any:
-    """Return a value, or raise ValueError unless a rule holds for it."""
+    """Return a value, or raise ValueError unless a rule holds for it.
+
+    See Also
+    --------
+    Params.check_params : All parameters of an object.
+
+    Examples
+    --------
+    >>> from sklstruct.params import check, integer
+    >>> check("size", 3, integer(1))
+    3
+    >>> check("size", 0, integer(1))
+    Traceback (most recent call last):
+        ...
+    ValueError: size must be an integer of at least 1, got 0.
+    """
     if not rule.holds(value):
         raise ValueError(f"{name} must be {rule.words}, got {value!r}.")
     return value
@@ -137,6 +197,16 @@ def param(
         set where the name stands: ``frame__order=2`` where frame is "gaussian".
     may_change : bool, default=False
         Whether a network whose training goes on can follow another value.
+
+    Examples
+    --------
+    >>> from sklstruct.params import Params, integer, param
+    >>> class Box(Params):
+    ...     size: int = param(3, integer(1))
+    >>> Box(size=0).check_params()
+    Traceback (most recent call last):
+        ...
+    ValueError: size of Box must be an integer of at least 1, got 0.
     """
     metadata = {"rule": rule, "resolve": resolve, "may_change": may_change}
     return field(default=default, metadata=metadata)
@@ -148,6 +218,22 @@ class Params:
 
     Every subclass becomes a dataclass by itself.  Its docstring describes its own parameters;
     those that it inherits are added from where they are described.
+
+    See Also
+    --------
+    param : Fields with rules.
+
+    Examples
+    --------
+    >>> from sklstruct.params import Params
+    >>> class Box(Params):
+    ...     size: int = 3
+    ...     name: str = "box"
+    >>> box = Box(size=5)
+    >>> box.get_params(), box.set_params(size=7)
+    ({'size': 5, 'name': 'box'}, Box(size=7, name='box'))
+    >>> box == Box(size=7)
+    True
     """
 
     _keywords_only: ClassVar[bool] = True
@@ -262,12 +348,29 @@ class Params:
 
 
 def copy_of(params: Any) -> Any:
-    """Return an object with the same parameters."""
+    """Return an object with the same parameters.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> from sklstruct.params import copy_of
+    >>> family = Pixels(size=3)
+    >>> copy_of(family) == family, copy_of(family) is family
+    (True, False)
+    """
     return type(params)(**params.get_params(deep=False))
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of a parameter are the same value, wherever in memory they are."""
+    """Whether two values of a parameter are the same value, wherever in memory they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.params import same
+    >>> same([1, 2], (1, 2)), same(np.zeros(3), np.zeros(3)), same(np.zeros(3), np.zeros(4))
+    (True, True, False)
+    """
     if one is other:
         return True
     if isinstance(one, Real) and isinstance(other, Real):
@@ -300,6 +403,14 @@ def remembered(build: Callable[..., Any]) -> Callable[..., Any]:
     ----------
     build : callable
         Of parameter objects and numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.params import remembered
+    >>> zeros = remembered(np.zeros)
+    >>> zeros(3) is zeros(3)
+    True
     """
 
     @lru_cache(maxsize=32)

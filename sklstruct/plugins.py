@@ -39,6 +39,19 @@ class Entry:
         The object itself, or a reference ``"module:object"`` to it.
     source : str
         The distribution it comes from, with its version.
+
+    See Also
+    --------
+    lookup : The object of a name.
+
+    Examples
+    --------
+    >>> from sklstruct.plugins import entries
+    >>> entry = entries("architecture")["rfnn"]
+    >>> entry.target, entry.attribute
+    ('sklstruct_rfnn.architecture:RFNN', 'RFNN')
+    >>> entry.load()
+    <class 'sklstruct_rfnn.architecture.RFNN'>
     """
 
     kind: str
@@ -60,7 +73,14 @@ class Entry:
 
 @cache
 def manager() -> pluggy.PluginManager:
-    """Return the plugin manager, with every installed plugin registered."""
+    """Return the plugin manager, with every installed plugin registered.
+
+    Examples
+    --------
+    >>> from sklstruct.plugins import manager
+    >>> manager().project_name
+    'sklstruct'
+    """
     pm = pluggy.PluginManager("sklstruct")
     pm.add_hookspecs(hookspecs)
     for entry_point in metadata.entry_points(group="sklstruct"):
@@ -99,6 +119,16 @@ def entries(kind: str) -> dict[str, Entry]:
     ------
     ValueError
         If two plugins register the same name.
+
+    See Also
+    --------
+    lookup : The object of a name.
+
+    Examples
+    --------
+    >>> from sklstruct.plugins import entries
+    >>> list(entries("frame"))
+    ['framelet', 'gabor', 'gaussian', 'morlet', 'naive', 'pixel']
     """
     return dict(_entries(kind))
 
@@ -130,6 +160,21 @@ def lookup(kind: str, name: str) -> Any:
     ------
     ValueError
         If the name is unknown; the message gives the close matches and all known names.
+
+    See Also
+    --------
+    entries : All names of a kind.
+    register : A name of one's own.
+
+    Examples
+    --------
+    >>> from sklstruct.plugins import lookup
+    >>> lookup("frame", "gaussian")
+    <class 'sklstruct.frames.gaussian.GaussianDerivatives'>
+    >>> lookup("frame", "gausian")
+    Traceback (most recent call last):
+        ...
+    ValueError: Unknown frame 'gausian'. Did you mean 'gaussian'? Known: framelet, ...
     """
     known = entries(kind)
     if name in known:
@@ -140,7 +185,14 @@ def lookup(kind: str, name: str) -> Any:
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:
-    """Return a question with the known names that are close to a wrong one, or nothing."""
+    """Return a question with the known names that are close to a wrong one, or nothing.
+
+    Examples
+    --------
+    >>> from sklstruct.plugins import close_matches
+    >>> close_matches("gausian", ["gaussian", "pixel"])
+    " Did you mean 'gaussian'?"
+    """
     close = difflib.get_close_matches(name, list(known), n=3)
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
@@ -161,6 +213,15 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         If a name is unknown.
     TypeError
         If ``frame`` is neither a name nor something with a method ``build(ndim)``.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.plugins import make_frame
+    >>> make_frame("gaussian")
+    GaussianDerivatives(order=3, scales=(1.0,), size=None, truncate=3.0)
+    >>> make_frame("pixel", like=GaussianDerivatives(order=2))
+    Pixels(size=7)
     """
     if isinstance(frame, str):
         family = lookup("frame", frame)
@@ -198,6 +259,19 @@ def register(kind: str, name: str, target: Any) -> None:
         If an installed plugin has the name.  A name registered at run time is replaced.
     TypeError
         If the name is no string.
+
+    See Also
+    --------
+    unregister : The way back.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> from sklstruct.plugins import lookup, register, unregister
+    >>> register("frame", "coarse", lambda: Pixels(size=3))
+    >>> lookup("frame", "coarse")()
+    Pixels(size=3)
+    >>> unregister("frame", "coarse")
     """
     if not isinstance(name, str) or not name:
         raise TypeError(f"name must be a string, got {name!r}.")
@@ -215,7 +289,21 @@ def register(kind: str, name: str, target: Any) -> None:
 
 
 def unregister(kind: str, name: str) -> None:
-    """Forget something that was registered at run time."""
+    """Forget something that was registered at run time.
+
+    See Also
+    --------
+    register : The way there.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> from sklstruct.plugins import entries, register, unregister
+    >>> register("frame", "coarse", lambda: Pixels(size=3))
+    >>> unregister("frame", "coarse")
+    >>> "coarse" in entries("frame")
+    False
+    """
     plugin_name = f"{RUN_TIME}/{kind}-{name}"
     if manager().get_plugin(plugin_name) is None:
         raise ValueError(f"No {kind} {name!r} was registered at run time.")
@@ -230,7 +318,17 @@ def _forget() -> None:
 
 
 def run_time_entries() -> list[Entry]:
-    """Return everything that was registered at run time."""
+    """Return everything that was registered at run time.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> from sklstruct.plugins import register, run_time_entries, unregister
+    >>> register("frame", "coarse", lambda: Pixels(size=3))
+    >>> [entry.name for entry in run_time_entries()]
+    ['coarse']
+    >>> unregister("frame", "coarse")
+    """
     return [e for kind in KINDS for e in entries(kind).values() if e.source == RUN_TIME]
 
 
@@ -238,6 +336,19 @@ def with_carried(state: dict[str, Any], params: Any) -> dict[str, Any]:
     """Return a state to pickle, with what names among the parameters stand for in this process.
 
     A worker process knows what is installed; what was registered at run time has to travel.
+
+    See Also
+    --------
+    register_carried : The other end.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> from sklstruct.plugins import register, unregister, with_carried
+    >>> register("frame", "coarse", lambda: Pixels(size=3))
+    >>> list(with_carried({}, {"frame": "coarse"})), list(with_carried({}, {"frame": "pixel"}))
+    (['_carried'], [])
+    >>> unregister("frame", "coarse")
     """
     used = set(strings_in(params))
     here = run_time_entries()  # one of them may ask for another
@@ -246,14 +357,37 @@ def with_carried(state: dict[str, Any], params: Any) -> dict[str, Any]:
 
 
 def register_carried(state: dict[str, Any]) -> dict[str, Any]:
-    """Register what a pickled state carries, and return the rest of it."""
+    """Register what a pickled state carries, and return the rest of it.
+
+    See Also
+    --------
+    with_carried : The other end.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> from sklstruct.plugins import Entry, lookup, register_carried, unregister
+    >>> carried = [Entry("frame", "coarse", lambda: Pixels(size=3), "another process")]
+    >>> register_carried({"_carried": carried, "size": 3})
+    {'size': 3}
+    >>> lookup("frame", "coarse")()
+    Pixels(size=3)
+    >>> unregister("frame", "coarse")
+    """
     for entry in state.pop("_carried", []):
         register(entry.kind, entry.name, entry.target)
     return state
 
 
 def strings_in(value: Any) -> Iterator[str]:
-    """Yield the strings in nested dicts and sequences."""
+    """Yield the strings in nested dicts and sequences.
+
+    Examples
+    --------
+    >>> from sklstruct.plugins import strings_in
+    >>> list(strings_in({"frame": ["gaussian", ("pixel", 3)]}))
+    ['gaussian', 'pixel']
+    """
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list, tuple)):

@@ -66,6 +66,18 @@ def parametrize_frames(*frames: Any) -> Any:
     -------
     decorator : pytest.MarkDecorator
         For a test function of ``check``, ``family`` and ``ndim``.
+
+    See Also
+    --------
+    parametrize_architectures : The same for architectures.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import parametrize_frames
+    >>> @parametrize_frames("pixel", GaussianDerivatives(order=2))
+    ... def test_frame(check, family, ndim):
+    ...     check(family, ndim)
     """
     families = [(_label(frame), make_frame(frame)) for frame in frames or entries("frame")]
     return _parametrize("family, ndim", FRAME_CHECKS, families, NDIMS, lambda f, n: f.build(n))
@@ -84,6 +96,18 @@ def parametrize_architectures(*architectures: Any) -> Any:
     -------
     decorator : pytest.MarkDecorator
         For a test function of ``check``, ``build`` and ``in_shape``.
+
+    See Also
+    --------
+    parametrize_frames : The same for frames.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import parametrize_architectures
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> @parametrize_architectures(RFNN(widths=(4,)))
+    ... def test_architecture(check, build, in_shape):
+    ...     check(build, in_shape)
     """
     builds = []
     for architecture in architectures or entries("architecture"):
@@ -98,7 +122,14 @@ def parametrize_architectures(*architectures: Any) -> Any:
 
 
 def check_frame_builds(family: Any, ndim: int) -> None:
-    """Check that a family builds a frame of that many dimensions, each atom with its label."""
+    """Check that a family builds a frame of that many dimensions, each atom with its label.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_builds
+    >>> check_frame_builds(GaussianDerivatives(order=2), ndim=2)
+    """
     frame = family.build(ndim)
     assert isinstance(frame, Frame), f"build({ndim}) must return a Frame, got {type(frame)}."
     assert frame.ndim == ndim, f"build({ndim}) returns a frame of {frame.ndim} dimensions."
@@ -106,7 +137,14 @@ def check_frame_builds(family: Any, ndim: int) -> None:
 
 
 def check_frame_repeats(family: Any, ndim: int) -> None:
-    """Check that equal parameters give equal atoms: built again, cloned, set or pickled."""
+    """Check that equal parameters give equal atoms: built again, cloned, set or pickled.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_repeats
+    >>> check_frame_repeats(GaussianDerivatives(order=2), ndim=2)
+    """
     params, frame = family.get_params(), family.build(ndim)
     made = type(family)
     for copy in (family, clone(family), made(**params), made().set_params(**params)):
@@ -118,7 +156,14 @@ def check_frame_repeats(family: Any, ndim: int) -> None:
 
 
 def check_frame_refuses_unknown_parameters(family: Any, ndim: int) -> None:
-    """Check that a parameter that does not exist raises ValueError, and is no silent no-op."""
+    """Check that a parameter that does not exist raises ValueError, and is no silent no-op.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_refuses_unknown_parameters
+    >>> check_frame_refuses_unknown_parameters(GaussianDerivatives(order=2), ndim=2)
+    """
     try:
         clone(family).set_params(no_such_parameter=ndim)
     except ValueError:
@@ -127,7 +172,14 @@ def check_frame_refuses_unknown_parameters(family: Any, ndim: int) -> None:
 
 
 def check_frame_bounds(family: Any, ndim: int) -> None:
-    """Check that the frame bounds hold for patches of the span, and are attained."""
+    """Check that the frame bounds hold for patches of the span, and are attained.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_bounds
+    >>> check_frame_bounds(GaussianDerivatives(order=2), ndim=2)
+    """
     frame = family.build(ndim)
     lower, upper = frame.bounds
     patches = _noise(50, len(frame)) @ frame.flat
@@ -141,7 +193,14 @@ def check_frame_bounds(family: Any, ndim: int) -> None:
 
 
 def check_frame_whitening(family: Any, ndim: int) -> None:
-    """Check that the whitened atoms have both frame bounds 1, and span the same kernels."""
+    """Check that the whitened atoms have both frame bounds 1, and span the same kernels.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_whitening
+    >>> check_frame_whitening(GaussianDerivatives(order=2), ndim=2)
+    """
     frame = family.build(ndim)
     tight = frame.whitening @ frame.flat
     rounding = 1e-14 * frame.condition_number + 1e-12
@@ -153,7 +212,14 @@ def check_frame_whitening(family: Any, ndim: int) -> None:
 
 
 def check_frame_factors(family: Any, ndim: int) -> None:
-    """Check that factors, where a frame has them, multiply to the atoms."""
+    """Check that factors, where a frame has them, multiply to the atoms.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_factors
+    >>> check_frame_factors(GaussianDerivatives(order=2), ndim=2)
+    """
     frame = family.build(ndim)
     if frame.factors is not None:
         products = [reduce(np.multiply.outer, one) for one in zip(*frame.factors, strict=True)]
@@ -161,7 +227,14 @@ def check_frame_factors(family: Any, ndim: int) -> None:
 
 
 def check_frame_steers(family: Any, ndim: int) -> None:
-    """Check that steering by a symmetry of the grid is the best mix, and states its errors."""
+    """Check that steering by a symmetry of the grid is the best mix, and states its errors.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_steers
+    >>> check_frame_steers(GaussianDerivatives(order=2), ndim=2)
+    """
     frame = family.build(ndim)
     inverse = np.linalg.pinv(frame.flat)
     for matrix, moved in grid_symmetries(frame):
@@ -174,7 +247,14 @@ def check_frame_steers(family: Any, ndim: int) -> None:
 
 
 def check_frame_convolves(family: Any, ndim: int) -> None:
-    """Check ``FrameConv`` and its gradients against a plain convolution with its kernel."""
+    """Check ``FrameConv`` and its gradients against a plain convolution with its kernel.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import check_frame_convolves
+    >>> check_frame_convolves(GaussianDerivatives(order=2), ndim=2)
+    """
     frame = family.build(ndim)
     for method in ("compose",) if frame.factors is None else ("compose", "filter"):
         with _double_precision():
@@ -211,6 +291,13 @@ def grid_symmetries(frame: Frame) -> Iterator[tuple[NDArray[np.float64], NDArray
     matrix : ndarray, shape (ndim, ndim)
         A signed permutation of the axes.
     moved : ndarray, shape (n_atoms, n_samples)
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.testing import grid_symmetries
+    >>> len(list(grid_symmetries(GaussianDerivatives().build(ndim=2))))
+    8
     """
     for order in permutations(range(frame.ndim)):
         atoms = frame.atoms.transpose(0, *(axis + 1 for axis in order))
@@ -226,7 +313,14 @@ def grid_symmetries(frame: Frame) -> Iterator[tuple[NDArray[np.float64], NDArray
 
 
 def check_architecture_is_data(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that parameters are described, that copies have them, and unknown ones are refused."""
+    """Check that parameters are described, that copies have them, and unknown ones are refused.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_is_data
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_is_data(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     if (architecture := _architecture(build)) is None:
         return  # a function has none
     cls, params = type(architecture), architecture.get_params(deep=False)
@@ -243,7 +337,14 @@ def check_architecture_is_data(build: Build, in_shape: tuple[int, ...]) -> None:
 
 
 def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that presets set what is there to be set, and build what they say."""
+    """Check that presets set what is there to be set, and build what they say.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_presets
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_presets(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     architecture = _architecture(build)
     if architecture is None or in_shape != SHAPES[0]:
         return  # one shape is enough, as published networks are large
@@ -261,7 +362,14 @@ def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
 
 
 def check_architecture_gives_outputs(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that outputs have the shape that they should, whatever the other samples are."""
+    """Check that outputs have the shape that they should, whatever the other samples are.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_gives_outputs
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_gives_outputs(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     x = _samples(4, in_shape)
     places = in_shape[1:] if getattr(_architecture(build), "dense", False) else ()
     for n_outputs in (1, N_OUTPUTS):
@@ -273,7 +381,14 @@ def check_architecture_gives_outputs(build: Build, in_shape: tuple[int, ...]) ->
 
 
 def check_architecture_has_features(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that ``features`` is there, and is what the head reads."""
+    """Check that ``features`` is there, and is what the head reads.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_has_features
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_has_features(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
     assert hasattr(network, "features"), "The network must have features(x), what its head reads."
     assert dict(network.named_children()), "The network must have layers with names."
@@ -284,7 +399,14 @@ def check_architecture_has_features(build: Build, in_shape: tuple[int, ...]) -> 
 
 
 def check_architecture_keeps_its_word(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check ``class_activations``, ``inverse`` and ``loss``, where a network has them."""
+    """Check ``class_activations``, ``inverse`` and ``loss``, where a network has them.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_keeps_its_word
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_keeps_its_word(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
     if hasattr(network, "class_activations"):
         maps = network.class_activations(x)
@@ -298,13 +420,27 @@ def check_architecture_keeps_its_word(build: Build, in_shape: tuple[int, ...]) -
 
 
 def check_architecture_follows_dtype(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that a network that is cast to float64 computes in float64."""
+    """Check that a network that is cast to float64 computes in float64.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_follows_dtype
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_follows_dtype(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     network = build(in_shape, N_OUTPUTS).double().eval()
     assert main_output(network(_samples(2, in_shape).double())).dtype == torch.float64
 
 
 def check_architecture_learns_everywhere(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that every parameter gets a gradient, and that all are finite."""
+    """Check that every parameter gets a gradient, and that all are finite.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_learns_everywhere
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_learns_everywhere(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     network = build(in_shape, N_OUTPUTS).train()
     outputs = network(_samples(8, in_shape))
     outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
@@ -316,7 +452,14 @@ def check_architecture_learns_everywhere(build: Build, in_shape: tuple[int, ...]
 
 
 def check_architecture_is_seeded(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that the seed of torch alone decides the parameters."""
+    """Check that the seed of torch alone decides the parameters.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_is_seeded
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_is_seeded(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     states = []
     for _ in range(2):
         torch.manual_seed(0)
@@ -326,7 +469,14 @@ def check_architecture_is_seeded(build: Build, in_shape: tuple[int, ...]) -> Non
 
 
 def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that a pickled copy, and a new network given the state, have the same outputs."""
+    """Check that a pickled copy, and a new network given the state, have the same outputs.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_is_kept
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_is_kept(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     network, x = build(in_shape, N_OUTPUTS).train(), _samples(4, in_shape)
     network(x)  # so that running statistics are not those of a new network
     loaded = build(in_shape, N_OUTPUTS)
@@ -337,7 +487,14 @@ def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
 
 
 def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that ``to_dense`` leaves no ``FrameConv``, and the outputs as they are."""
+    """Check that ``to_dense`` leaves no ``FrameConv``, and the outputs as they are.
+
+    Examples
+    --------
+    >>> from sklstruct.testing import check_architecture_becomes_dense
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> check_architecture_becomes_dense(RFNN(widths=(4,)).build, in_shape=(1, 8, 8))
+    """
     network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
     dense = to_dense(network)
     assert not any(isinstance(module, FrameConv) for module in dense.modules())

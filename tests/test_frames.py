@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.special import binom, eval_hermitenorm
 
-from sklstruct.frames import Frame, Framelets, Gabor, GaussianDerivatives, Monomials, Pixels
+from sklstruct.frames import (
+    Frame,
+    Framelets,
+    Gabor,
+    GaussianDerivatives,
+    Monomials,
+    Pixels,
+    product_jet,
+)
 
 ANGLES = st.floats(-np.pi, np.pi)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -230,3 +238,15 @@ def test_a_frame_that_is_not_steerable_says_so():
 def test_steering_refuses_what_moves_no_atoms(matrix, message):
     with pytest.raises(ValueError, match=message):
         Pixels().build(2).steering(matrix)
+
+
+def test_what_is_too_large_is_refused():
+    with pytest.raises(ValueError, match="at most 2500 atoms, got 3969"):
+        Pixels(size=63).build(2)
+    with pytest.raises(ValueError, match="at most 2500 atoms, got 2501"):
+        Frame("many", np.ones((2501, 3)))
+    with pytest.raises(ValueError, match="at most 2500 atoms, got 5456"):
+        product_jet(GaussianDerivatives(order=30), 3)
+    jet = product_jet(GaussianDerivatives(order=2, scales=(100.0,)), 3)  # by its factors only
+    with pytest.raises(ValueError, match="601x601x601 samples, built as a whole"):
+        jet.atoms  # noqa: B018

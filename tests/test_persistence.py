@@ -520,6 +520,12 @@ HOSTILE = {
         "frame", {"frame": ["gaussian", {"dict": [["order", 10**6], ["size", 10**7 + 1]]}]}
     ),
     "many pixels": built_with("frame", {"frame": ["pixel", {"dict": [["size", 1001]]}]}),
+    "a large Gram matrix": built_with("frame", {"frame": ["pixel", {"dict": [["size", 63]]}]}),
+    "a scalar of a gigabyte": lambda path: forged(
+        path, (*ROOT, "fitted", "more", {"scalar": ["<V8", 10**9]})
+    ),
+    "many threads": lambda path: forged(path, (*ROOT, "params", "n_threads", 10**9)),
+    "many layers": built_with("widths", {"tuple": [1] * 10**5}),
     "a wide network": built_with("widths", {"tuple": [10**8, 10**8]}),
     "a deep network": built_with("widths", {"tuple": [4] * 50}),
     "large samples": lambda path: forged(

@@ -368,7 +368,7 @@ def test_pickled_copies_are_small_and_agree():
     ("changed", "message"),
     [
         ({"J": 4}, "J=4 averages over 16 samples.*J can be at most 3"),
-        ({"J": 0}, "J must be an integer of at least 1, got 0"),
+        ({"J": 0}, "J must be an integer from 1 to 62, got 0"),
         ({"L": 0}, "L must be"),
         ({"Q": 1.5}, "Q must be"),
         ({"shape": (8, 0)}, "shape must be 1 to 3 positive integers"),

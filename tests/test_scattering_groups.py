@@ -324,7 +324,7 @@ def test_a_pickle_holds_no_filters():
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"J": 0}, "J must be an integer of at least 1, got 0"),
+        ({"J": 0}, "J must be an integer from 1 to 62, got 0"),
         ({"J": 5}, "J=5 averages over 32 samples"),
         ({"shape": (16,)}, "two extents of images"),
         ({"L": 0}, "L must be"),

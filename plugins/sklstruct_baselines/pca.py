@@ -39,6 +39,10 @@ class PCASVC(VoxelSVC):
         Orthogonal directions of length 1 among smoothed and scaled voxels, in the order of
         their variance; the score of largest size on each is positive.
 
+    See Also
+    --------
+    VoxelSVC, RegionSVC : Voxels and regions in place of components.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -35,11 +35,20 @@ class RegionSVC(OfRegions, LinearSVC):
         What each number adds to the margin of the second class of a pair over the first; for
         the pairs (0, 1), (0, 2) ... (1, 2) ...
 
+    See Also
+    --------
+    RegionMeans : The means that it stands on.
+    VoxelSVC : All voxels.
+
     Examples
     --------
     >>> from sklstruct import RegionSVC
-    >>> model = RegionSVC(atlas="atlas.nii.gz").fit(paths, y)  # doctest: +SKIP
-    >>> model.region_weights()  # doctest: +SKIP
+    >>> from sklstruct.io import simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> atlas = "study/derivatives/truth/label-atrophy_mask.nii.gz"
+    >>> model = RegionSVC(atlas=atlas).fit(cohort.X, cohort.y)
+    >>> model.predict_proba(cohort.X).shape
+    (8, 2)
     """
 
     @one_blas_thread()

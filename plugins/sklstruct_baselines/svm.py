@@ -53,12 +53,28 @@ class PixelSVC(PairwiseSVC):
         Number of coefficients of the support vectors, and intercepts.  The support vectors
         themselves are data and not counted.
 
+    See Also
+    --------
+    VoxelSVC : A linear machine for volumes.
+    ScatteringSVC : The same kernel on scattering coefficients.
+
     References
     ----------
     C. Cortes and V. Vapnik. Support-vector networks. Machine Learning, 1995.
 
     C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger. On calibration of modern neural networks.
     ICML, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import PixelSVC
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = PixelSVC(random_state=0).fit(X[:200], y[:200])
+    >>> model.score(X[200:], y[200:]) > 0.8
+    True
+    >>> model.predict_proba(X[:3]).shape
+    (3, 10)
     """
 
     C: float = param(10.0, real(above=0))

@@ -36,6 +36,11 @@ class VoxelSVC(LinearSVC, ImageModel):
     the samples, so that hundreds of volumes of any size are a matter of seconds; for more than
     some thousand samples, that matrix becomes large.
 
+    See Also
+    --------
+    VoxelRidge : The same for values.
+    PCASVC, RegionSVC : Components and regions in place of voxels.
+
     References
     ----------
     C. Cortes and V. Vapnik. Support-vector networks. Machine Learning, 1995.
@@ -81,6 +86,10 @@ class VoxelRidge(RegressorMixin, ImageModel):
     ----------
     coef_ : ndarray, shape (1, *sample shape)
         What each voxel of a sample as it is, not smoothed, adds to the value.
+
+    See Also
+    --------
+    VoxelSVC : The same for classes.
 
     References
     ----------

@@ -39,6 +39,15 @@ class FrameFCN(Architecture):
     ----------
     J. Long, E. Shelhamer and T. Darrell. Fully convolutional networks for semantic
     segmentation. CVPR, 2015.
+
+    Examples
+    --------
+    >>> from sklstruct import StructuredMapClassifier
+    >>> from sklstruct_fcn.architecture import FrameFCN
+    >>> network = FrameFCN(widths=(8, 8)).build(in_shape=(1, 16, 16), n_outputs=2)
+    >>> sum(weights.numel() for weights in network.parameters())
+    802
+    >>> model = StructuredMapClassifier(architecture=FrameFCN(frame="pixel"))
     """
 
     frame: Any = param("gaussian", resolve=make_frame)

@@ -87,12 +87,24 @@ class RFNiN(Architecture):
     mixed_precision : bool, default=False
         Whether to compute in bfloat16 what torch deems safe.
 
+    See Also
+    --------
+    RFNiNClassifier, RFNiNRegressor : The estimators that train it.
+
     References
     ----------
     J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
     in CNNs. CVPR, 2016.
 
     M. Lin, Q. Chen and S. Yan. Network in network. ICLR, 2014.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct_rfnin.architecture import RFNiN
+    >>> network = RFNiN(frame="gaussian").build(in_shape=(1, 24, 24, 24), n_outputs=2)
+    >>> network(torch.zeros(3, 1, 24, 24, 24)).shape
+    torch.Size([3, 2])
     """
 
     frame: Any = param("gaussian", resolve=make_frame)

@@ -81,10 +81,22 @@ class RFNN(Architecture):
         After every stage but the last, and before the linear layer; 0.2 and 0.7 (regressors in
         "modern": 0 and 0.2, as values suffer from heavy dropout).
 
+    See Also
+    --------
+    RFNNClassifier, RFNNRegressor : The estimators that train it.
+
     References
     ----------
     J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
     in CNNs. CVPR, 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct_rfnn.architecture import RFNN
+    >>> network = RFNN(widths=(8, 8)).build(in_shape=(1, 28, 28), n_outputs=10)
+    >>> network(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 10])
     """
 
     frame: Any = param("gaussian", resolve=make_frame)

@@ -13,6 +13,12 @@ from .architecture import MODERN, PAPER, RFNN
 class RFNNClassifier(RFNN, NetworkClassifier):
     """Classifier with a receptive field network.
 
+    See Also
+    --------
+    RFNNRegressor : The same for values.
+    RFNiNClassifier : Deeper, for volumes too.
+    ScatteringSVC : Fixed wavelets in place of learned kernels.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -25,7 +31,23 @@ class RFNNClassifier(RFNN, NetworkClassifier):
 
 
 class RFNNRegressor(RFNN, NetworkRegressor):
-    """Regressor with a receptive field network."""
+    """Regressor with a receptive field network.
+
+    See Also
+    --------
+    RFNNClassifier : The same for classes.
+    VoxelRidge : A linear model to compare with.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNRegressor
+    >>> X = load_digits().images[:60]
+    >>> ink = X.mean(axis=(1, 2))
+    >>> model = RFNNRegressor(widths=(8,), max_epochs=20, random_state=0).fit(X, ink)
+    >>> model.score(X, ink) > 0.5
+    True
+    """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "modern": {**MODERN, "dropout": 0.0, "head_dropout": 0.2},

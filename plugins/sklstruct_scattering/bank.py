@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
-from math import ceil, floor, log, log2, nan, pi, sqrt
+from math import ceil, floor, log, log2, nan, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ FREQUENCY = 3 * pi / 4  # its centre frequency, in radians a sample
 UNDERFLOW = 105.0  # exp(-105) is 0 in single precision
 SIGMA_LOW = 0.1  # on the line: width of the low-pass filter in Fourier, times its scale
 OVERLAP = sqrt(0.5)  # value where neighbouring wavelets of the line meet
+MOST_VALUES = 1 << 28  # of all wavelets: 2 GB.  A slip, or a file, must not fill the memory.
+MOST_WAVELETS = 1 << 10  # of small signals, whose wavelets take time rather than room
+MEANWHILE = 16  # as many values as a wavelet has times this are taken while one is made
 BANKS = 4  # of each kind that are kept for the next who asks
 ALIASING = 5.0  # widths from the centre of a wavelet to where its spectrum is taken for 0
 
@@ -89,6 +92,17 @@ def protected(*levels: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     return levels
 
 
+def check_room(n_wavelets: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if so many wavelets, on a grid of this shape, are too much to be made."""
+    values = (n_wavelets + MEANWHILE) * prod(shape)
+    if n_wavelets > MOST_WAVELETS or values > MOST_VALUES:
+        raise ValueError(
+            f"up to {n_wavelets} wavelets on a grid of {'x'.join(map(str, shape))} samples must be "
+            f"at most {MOST_WAVELETS}, with {MOST_VALUES} values together, got {values}: lower J, "
+            "L or Q, or the extents."
+        )
+
+
 # --- the line -------------------------------------------------------------------------------
 
 
@@ -117,6 +131,7 @@ def line_bank(n: int, J: int, Q: tuple[int, int], T: float) -> Bank:
     ----------
     J. Andén and S. Mallat. Deep scattering spectrum. IEEE Trans. Signal Processing, 2014.
     """
+    check_room(sum(Q) * (J + 2), (n,))  # as the widths fall from 0.15 to SIGMA_LOW / 2^J
     coarsest = floor(log2(T))  # averages over T samples are kept about once in T
     phi = line_wavelet(n, 0.0, SIGMA_LOW / T)
     places = [wave_places(SIGMA_LOW / 2**J, q) for q in Q]
@@ -190,6 +205,7 @@ def periodised(values: Array, n: int) -> Array:
 
 def line_support(n: int, T: float) -> int:
     """Return the samples to each side beyond which the low-pass filter holds under 1e-3."""
+    check_room(1, (n,))
     response = np.abs(scipy.fft.ifft(line_wavelet(n, 0.0, SIGMA_LOW / T)))[: n // 2]
     tails = np.cumsum(response[::-1])[::-1]
     small = np.flatnonzero(tails <= 1e-3)
@@ -222,6 +238,7 @@ def plane_bank(shape: tuple[int, int], J: int, L: int) -> Bank:
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 2.
     """
+    check_room(J * L, shape)
     phi = spectrum_of(gabor(shape, SIGMA * 2 ** (J - 1), 0.0, 0.0, 1.0))
     return grid_bank(plane_wavelet, phi, J, L)
 
@@ -315,6 +332,7 @@ def space_bank(shape: tuple[int, int, int], J: int, L: int) -> Bank:
     J, L : int
         Numbers of scales and of orientations.
     """
+    check_room(J * L, shape)
     phi = gaussian_spectrum(shape, SIGMA * 2 ** (J - 1), half_sphere(3, 1)[0], 1.0, 0.0)
     return grid_bank(space_wavelet, phi, J, L)
 

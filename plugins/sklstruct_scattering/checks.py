@@ -12,6 +12,7 @@ from sklstruct.params import Rule, check, integer, one_of
 from .paths import PADDINGS
 
 COUNT = integer(1)
+SCALE = integer(1, 62)  # no extent is larger than 2^62, and 2^J must not fill the memory itself
 ORDERS = integer(0, 3)
 PADDING = one_of(*PADDINGS)
 

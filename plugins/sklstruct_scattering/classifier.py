@@ -18,7 +18,7 @@ from sklstruct.estimators import CalibratedClassifier
 from sklstruct.params import FLAG, param
 from sklstruct.threads import one_blas_thread
 
-from .checks import COUNT
+from .checks import SCALE
 from .scaling import PathScaling
 from .transformer import OnScattering, ScatteringTransformer
 
@@ -73,7 +73,7 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
     n_parameters_ : int
     """
 
-    J: int | None = param(None, COUNT | None)
+    J: int | None = param(None, SCALE | None)
     log: bool = param(True, FLAG)
 
     @abstractmethod

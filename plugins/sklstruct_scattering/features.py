@@ -15,7 +15,7 @@ from torch import Tensor
 from sklstruct.estimators import FeatureTransformer
 from sklstruct.params import Params, param
 
-from .checks import COUNT, PADDING
+from .checks import COUNT, PADDING, SCALE
 from .meta import feature_names, feature_table
 
 
@@ -42,7 +42,7 @@ class OnWavelets(Params):
         Number of orientations, in two and three dimensions; in two over half a turn.
     """
 
-    J: Any = param(2, COUNT)
+    J: Any = param(2, SCALE)
     L: int = param(8, COUNT)
 
 

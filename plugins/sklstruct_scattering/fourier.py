@@ -21,6 +21,8 @@ from .grid import Grid, in_pieces
 from .meta import AXES
 from .paths import Axis
 
+MOST_FREQUENCIES = 1 << 23  # whose numbers take half a gigabyte for a moment
+
 
 class WindowedFourier(nn.Module):
     r"""Modulus of the windowed Fourier transform, on a grid of positions and frequencies.
@@ -59,10 +61,24 @@ class WindowedFourier(nn.Module):
     ValueError
         If a parameter is not valid.
 
+    See Also
+    --------
+    WindowedFourierTransformer : The same as features of an estimator.
+
     References
     ----------
     S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012,
     section 1: what is not stable about it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import WindowedFourier
+    >>> module = WindowedFourier(shape=(16, 16), window=4)
+    >>> module(torch.zeros(5, 1, 16, 16)).shape
+    torch.Size([5, 1, 10, 8, 8])
+    >>> module.frequencies[-1]
+    array([-1,  1])
     """
 
     def __init__(
@@ -165,6 +181,11 @@ class WindowedFourierTransformer(MapTransformer):
     module_ : WindowedFourier
         The torch module; its ``frequencies`` and ``out_shape`` tell how to fold the features.
 
+    See Also
+    --------
+    ScatteringTransformer : Stable to deformations.
+    WindowedFourier : The torch module.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -202,6 +223,11 @@ def window_axis(extent: int, width: int, step: int) -> Axis:
 
 def distinct_frequencies(widths: tuple[int, ...]) -> NDArray[np.intp]:
     """Return one of each pair of wave vectors k and -k, the one with the last entry positive."""
+    if prod(widths) > MOST_FREQUENCIES:
+        raise ValueError(
+            f"a window of {'x'.join(map(str, widths))} samples must have at most "
+            f"{MOST_FREQUENCIES} frequencies, got {prod(widths)}."
+        )
     k = np.indices(widths).reshape(len(widths), -1)
     extents = np.array(widths)[:, None]
     # The last axis counts most: of that one, transforms of real signals keep the first half.

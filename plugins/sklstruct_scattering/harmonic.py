@@ -73,6 +73,10 @@ class HarmonicScattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a wavelet wider than the volume.
 
+    See Also
+    --------
+    Scattering : Wavelets of single directions.
+
     Notes
     -----
     Coefficients are those of Kymatio 0.3 for even extents.  Along an odd one Kymatio takes each

@@ -39,6 +39,11 @@ class ScatteringLinear(ClassWeighted, ScatteringClassifier):
     n_parameters_ : int
         Entries of W and b.
 
+    See Also
+    --------
+    ScatteringSVC : With a Gaussian kernel.
+    ScatteringTransformer : The features alone.
+
     References
     ----------
     R. Rifkin and A. Klautau. In defense of one-vs-all classification. JMLR, 2004.

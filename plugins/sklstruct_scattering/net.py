@@ -52,6 +52,10 @@ class ScatteringNet(OnWavelets, Architecture):
     n_cells : int, default=2
         Along each axis; the linear layer sees the mean of each cell.
 
+    See Also
+    --------
+    ScatteringNetClassifier : The estimator that trains it.
+
     References
     ----------
     E. Oyallon, E. Belilovsky and S. Zagoruyko. Scaling the scattering transform: deep hybrid
@@ -61,6 +65,14 @@ class ScatteringNet(OnWavelets, Architecture):
     E. Belilovsky. Scattering networks for hybrid representation learning. PAMI, 2018.
 
     S. Gauthier et al. Parametric scattering networks. CVPR, 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct_scattering.net import ScatteringNet
+    >>> network = ScatteringNet(J=2, width=8).build(in_shape=(3, 32, 32), n_outputs=10)
+    >>> network(torch.zeros(5, 3, 32, 32)).shape
+    torch.Size([5, 10])
     """
 
     front: str = param("scattering", one_of("scattering", "pixels"))
@@ -104,6 +116,10 @@ class ScatteringNet(OnWavelets, Architecture):
 
 class ScatteringNetClassifier(ScatteringNet, NetworkClassifier):
     """Classifier with a hybrid network: fixed scattering, and a trained network on top.
+
+    See Also
+    --------
+    ScatteringSVC, ScatteringLinear : On the coefficients as they are.
 
     Examples
     --------

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .bank import Bank, Wavelet
 
+MOST_PATHS = 1 << 16
 PADDINGS = ("reflect", "symmetric", "periodic", "zero")
 
 
@@ -56,6 +57,7 @@ def scattering_paths(bank: Bank, max_order: int, average: bool = True) -> tuple[
         parents = range(start, len(paths))
         start = len(paths)
         for parent in parents:
+            check_number(len(paths))
             before = paths[parent]
             for number, wavelet in enumerate(bank.wavelets(order)):
                 if wavelet.j > before.j:  # else the modulus holds next to nothing
@@ -63,7 +65,17 @@ def scattering_paths(bank: Bank, max_order: int, average: bool = True) -> tuple[
                     level = min(wavelet.j, bank.coarsest) if average else wavelet.j
                     wavelets, numbers = (*before.wavelets, wavelet), (*before.numbers, number)
                     paths.append(Path(wavelets, numbers, parent, level))
+    check_number(len(paths))
     return tuple(paths)
+
+
+def check_number(n_paths: int) -> None:
+    """Raise ValueError for more paths than can be looked at one by one."""
+    if n_paths > MOST_PATHS:
+        raise ValueError(
+            f"there must be at most {MOST_PATHS} scattering paths, got {n_paths} or more: lower J, "
+            "L, Q or max_order."
+        )
 
 
 @dataclass(frozen=True)
@@ -95,8 +107,9 @@ class Branch:
 def branches(paths: Sequence[Path], parents: tuple[int, ...] = (0,)) -> tuple[Branch, ...]:
     """Return the branches that start at paths of one scale and order."""
     children: dict[int, list[int]] = {}
+    of_interest = set(parents)
     for number, path in sorted(enumerate(paths), key=lambda pair: pair[1].parent):
-        if path.parent in parents:
+        if path.parent in of_interest:
             children.setdefault(path.j, []).append(number)
     return tuple(
         Branch(

@@ -41,6 +41,11 @@ class ScatteringPCAClassifier(ScatteringClassifier):
     n_parameters_ : int
         Entries of means and directions.
 
+    See Also
+    --------
+    ScatteringSVC : With a Gaussian kernel.
+    ScatteringTransformer : The features alone.
+
     References
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 4.

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from sklstruct.params import FLAG, check, integer
 
 from .bank import BANKS, FREQUENCY, SIGMA, Array, Bank, line_wavelet, plane_bank, protected
-from .checks import COUNT, IMAGE, PADDING, check_scale, check_shape, whole
+from .checks import COUNT, IMAGE, PADDING, SCALE, check_scale, check_shape, whole
 from .grid import Grid, in_pieces
+from .paths import check_number
 from .scattering import FixedFilters, filtered
 
 ORDERS = integer(0, 2)
@@ -101,6 +102,11 @@ class RotoTranslationScattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a scale larger than the image.
 
+    See Also
+    --------
+    RotoTranslationTransformer : The same as features of an estimator.
+    Scattering : Angles each for itself.
+
     References
     ----------
     L. Sifre and S. Mallat. Rotation, scaling and deformation invariant scattering for texture
@@ -108,6 +114,13 @@ class RotoTranslationScattering(nn.Module):
 
     E. Oyallon and S. Mallat. Deep roto-translation scattering for object classification. CVPR,
     2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import RotoTranslationScattering
+    >>> RotoTranslationScattering(J=2, shape=(28, 28), L=4)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 1, 15, 7, 7])
     """
 
     def __init__(
@@ -122,7 +135,7 @@ class RotoTranslationScattering(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = check_shape(shape, IMAGE)
-        self.J, self.L = whole("J", J, COUNT), whole("L", L, COUNT)
+        self.J, self.L = whole("J", J, SCALE), whole("L", L, COUNT)
         most = self.L.bit_length()  # 2^K may be up to 2L, the whole circle
         self.K = most - 1 if K is None else whole("K", K, integer(0, most))
         self.max_order = whole("max_order", max_order, ORDERS)
@@ -226,6 +239,8 @@ def roto_paths(J: int, L: int, K: int, max_order: int, angle_average: bool) -> t
     def angles(size: int) -> Sequence[int | None]:
         return (None,) if angle_average else range(size)
 
+    n_angles = 1 if angle_average else 2 * L
+    check_number(J + len(pairs(J)) * L * (K + 1) * n_angles if max_order == 2 else J * L)
     first = [RotoPath((j,), theta=theta) for j in range(J) for theta in angles(L)]
     second = [
         RotoPath(j, beta, k, theta)

@@ -40,6 +40,11 @@ class RotoTranslationTransformer(OnWavelets, MapTransformer):
     module_ : RotoTranslationScattering
         The torch module; its ``paths`` and ``out_shape`` tell how to fold the features.
 
+    See Also
+    --------
+    ScatteringTransformer : Angles each for itself.
+    RotoTranslationScattering : The torch module.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -18,7 +18,7 @@ from sklstruct.params import FLAG, check, integer
 from . import compiled
 from .averages import averages
 from .bank import Bank, line_bank, plane_bank, space_bank
-from .checks import COUNT, OCTAVES, ORDERS, PADDING, check_scale, check_shape, whole
+from .checks import COUNT, OCTAVES, ORDERS, PADDING, SCALE, check_scale, check_shape, whole
 from .grid import Grid, check_signals, in_pieces
 from .learnable import LearnableMorlets, ResolvedMorlets
 from .paths import Branch, Path, branches, scattering_paths
@@ -78,6 +78,11 @@ class Scattering(nn.Module):
     ValueError
         If a parameter is not valid, such as a scale larger than the signal.
 
+    See Also
+    --------
+    ScatteringTransformer : The same as features of an estimator.
+    HarmonicScattering : Volumes, invariant to rotations.
+
     Notes
     -----
     Coefficients are those of Kymatio 0.3, in its order.  On a line this includes a factor 2^-r
@@ -110,7 +115,7 @@ class Scattering(nn.Module):
         learnable: bool = False,
     ) -> None:
         super().__init__()
-        self.shape, self.J, self.L = check_shape(shape), whole("J", J, COUNT), whole("L", L, COUNT)
+        self.shape, self.J, self.L = check_shape(shape), whole("J", J, SCALE), whole("L", L, COUNT)
         self.Q, self.max_order = whole("Q", Q, OCTAVES), whole("max_order", max_order, ORDERS)
         self.padding = check("padding", padding, PADDING)
         self.average = check("average", average, FLAG)

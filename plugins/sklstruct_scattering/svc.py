@@ -41,6 +41,12 @@ class ScatteringSVC(ClassWeighted, ScatteringClassifier):
         Number of coefficients of the support vectors, and intercepts.  The support vectors
         themselves are data and not counted.
 
+    See Also
+    --------
+    ScatteringLinear : A linear machine on the same coefficients.
+    ScatteringPCAClassifier : Affine spaces, one a class.
+    ScatteringTransformer : The features alone.
+
     References
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.

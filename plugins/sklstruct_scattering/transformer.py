@@ -74,6 +74,12 @@ class ScatteringTransformer(OnScattering, MapTransformer):
     module_ : Scattering
         The torch module; its ``paths`` and ``out_shape`` tell how to fold the features.
 
+    See Also
+    --------
+    Scattering : The torch module.
+    ScatteringSVC, ScatteringLinear : Classifiers on these features.
+    RotoTranslationTransformer : Angles along with positions.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

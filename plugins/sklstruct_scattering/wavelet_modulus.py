@@ -17,7 +17,7 @@ from sklstruct.params import FLAG, Rule, check, param, real
 
 from . import bank
 from .bank import Bank, Wavelet
-from .checks import COUNT, is_several, whole
+from .checks import COUNT, SCALE, is_several, whole
 from .features import MapTransformer, OnWavelets
 from .meta import COLUMNS
 from .scattering import Scattering
@@ -66,10 +66,22 @@ class WaveletModulus(Scattering):
     ValueError
         If a parameter is not valid, such as a scale larger than the signal.
 
+    See Also
+    --------
+    WaveletModulusTransformer : The same as features of an estimator.
+
     References
     ----------
     S. Mallat. Understanding deep convolutional networks. Phil. Trans. R. Soc. A, 2016, section
     3: with the average they are stable to deformations, at a loss that scattering recovers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import WaveletModulus
+    >>> module = WaveletModulus(J=2, shape=(16, 16), scales=(1, 1.5, 2), L=4)
+    >>> module(torch.zeros(5, 1, 16, 16)).shape
+    torch.Size([5, 1, 12, 4, 4])
     """
 
     def __init__(
@@ -82,7 +94,7 @@ class WaveletModulus(Scattering):
         padding: str = "reflect",
         average: bool = True,
     ) -> None:
-        J, Q = whole("J", J, COUNT), whole("Q", Q, COUNT)
+        J, Q = whole("J", J, SCALE), whole("Q", Q, COUNT)
         self.scales = tuple(2.0**j for j in range(J))
         if scales is not None:
             given, scale = scales if is_several(scales) else (scales,), real(least=1, most=2**J)
@@ -166,6 +178,11 @@ class WaveletModulusTransformer(OnWavelets, MapTransformer):
     module_ : WaveletModulus
         The torch module; its ``wavelets`` and ``out_shape`` tell how to fold the features.
 
+    See Also
+    --------
+    ScatteringTransformer : Higher orders too.
+    WaveletModulus : The torch module.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -205,6 +222,7 @@ def scaled_wavelets(
     shape: tuple[int, ...], L: int, Q: int, scales: tuple[float, ...]
 ) -> tuple[Wavelet, ...]:
     """Return the wavelets of scattering at other scales, on a grid of this shape."""
+    bank.check_room(len(scales) * (L if len(shape) > 1 else 1), shape)
     if len(shape) > 1:
         make: Any = bank.plane_wavelet if len(shape) == 2 else bank.space_wavelet
         return tuple(make(shape, log2(scale), k, L, 0) for scale in scales for k in range(L))

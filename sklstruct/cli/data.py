@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ NAMES = "participant_id", "session_id", "image"
 class Samples(NamedTuple):
     """Samples with what they are called, column by column, and what is known of them."""
 
-    names: dict[str, list[str]]
+    names: Mapping[str, Sequence[Any]]
     X: Any
     y: Any = None
     groups: Any = None
@@ -100,7 +101,7 @@ def read_bare(source: str, part: str | None) -> Samples:
 
 def numbered(X: Any) -> Samples:
     """Return samples with their numbers as names."""
-    return Samples({"sample": [str(number) for number in range(len(X))]}, X)
+    return Samples({"sample": range(len(X))}, X)  # no list, as a file may hold very many
 
 
 def read_images(place: Path) -> Samples:

@@ -56,7 +56,9 @@ def is_storable(estimator: Any, allow_pickle: bool) -> bool:
 def read_model(path: str, allow_pickle: bool) -> Any:
     """Return the estimator in a model file or, if that is allowed, in a pickle."""
     # By content, not by suffix: what is safe must not depend on a name that a stranger chose.
-    with open(path, "rb") as stream:
+    from ..io.reading import open_file
+
+    with open_file(path) as stream:
         safe = zipfile.is_zipfile(stream)
     if safe:
         from ..estimators.persistence import load_model

@@ -49,7 +49,12 @@ from ..plugins import register_carried, with_carried
 from ..threads import one_blas_thread
 from ..training.augment import augmentation
 from ..training.batches import Samples
-from ..training.device import limited_threads, resolve_device, seeded_initialisation
+from ..training.device import (
+    MOST_THREADS,
+    limited_threads,
+    resolve_device,
+    seeded_initialisation,
+)
 from ..training.net import EpochTasks, is_callback, make_net, train
 from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
@@ -72,7 +77,7 @@ RECIPE = {  # values of training parameters that neither the caller nor a preset
 # of the rate, and keeps it.
 STOPPED_EARLY = 0.3
 MAX_SEED = np.iinfo(np.int32).max
-THREADS = integer(1) | None
+THREADS = integer(1, MOST_THREADS) | None
 CALLBACKS = Rule(
     "a list of skorch callbacks",
     lambda v: isinstance(v, list) and all(map(is_callback, v)),
@@ -159,6 +164,16 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         Number of trainable parameters.
     loss_curve_ : list of float
         Training loss after each epoch.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> digits = load_digits()
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=3, random_state=0)
+    >>> model = model.fit(digits.images[:50], digits.target[:50])
+    >>> model.in_shape_, model.n_parameters_, len(model.loss_curve_)
+    ((1, 8, 8), 698, 3)
     """
 
     image_shape: tuple[int, ...] | None = None

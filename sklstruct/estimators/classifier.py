@@ -32,6 +32,27 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     Attributes
     ----------
     classes_ : ndarray, shape (n_classes,)
+
+    See Also
+    --------
+    NetworkRegressor : The same for values.
+    StructuredClassifier : Any architecture, without a class of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sklstruct import Architecture
+    >>> from sklstruct.estimators import NetworkClassifier
+    >>> class Perceptron(Architecture, NetworkClassifier):
+    ...     width: int = 16
+    ...     def build(self, in_shape, n_outputs):
+    ...         first, last = np.prod(in_shape), n_outputs
+    ...         layers = nn.Linear(first, self.width), nn.ReLU(), nn.Linear(self.width, last)
+    ...         return nn.Sequential(nn.Flatten(), *layers)
+    >>> X = np.random.default_rng(0).normal(size=(8, 6, 6))
+    >>> Perceptron(max_epochs=1).fit(X, [0, 1] * 4).predict_proba(X).shape
+    (8, 2)
     """
 
     class_weight: dict[Any, float] | str | None = param(None, CLASS_WEIGHT, may_change=True)

@@ -12,23 +12,27 @@ from __future__ import annotations
 import copy
 import os
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from io import BytesIO
 from math import prod
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .. import plugins
 from ..compat import CALLBACKS_SET
 from ..frames import Frame
 from ..io.nifti.grid import Grid
+from ..io.reading import read_member
+from ..params import check
 from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
 from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
@@ -43,6 +47,7 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
     )
 }
 MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more
+FEW = 64  # parameters that a network may register beside those that it keeps
 NOT_KEPT = "net_", CALLBACKS_SET  # one has a place of its own, the others are for a fit
 HERE_ONLY = ("cache_dir",)  # parameters that nobody must choose for another machine
 
@@ -130,22 +135,8 @@ class Arrays:
 
     def take(self, number: int) -> NDArray[Any]:
         """Return an array."""
-        self.left.remove(f"{number}.npy")
-        data = self.archive.read(f"{number}.npy")
-        shape, _, dtype = read_npy_header(member := BytesIO(data))
-        promised, there = prod(shape) * dtype.itemsize, len(data) - member.tell()
-        if promised != there:  # NumPy would take the memory first
-            raise ValueError(f"array {number} must have {promised} bytes, got {there}")
-        member.seek(0)
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def read_npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and type of the array in an ``.npy`` file, and leave the rest."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)  # longer ones, of which 3.0 is a kind
+        self.left.remove(name := f"{number}.npy")
+        return read_member(self.archive, name)
 
 
 def decode(value: Any, arrays: Arrays, known: Mapping[str, type]) -> Any:
@@ -220,6 +211,7 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         for group in ("params", "fitted")
     )
     estimator = make(**without(params, *HERE_ONLY))
+    check_numbers(make, params)
     fitted = without(fitted, *estimator.get_params(deep=False))  # which have a place of their own
     if taken := [name for name in fitted if hasattr(make, name)]:
         raise ValueError(f"no fit of {make.__name__} leaves attributes {taken}")
@@ -234,7 +226,7 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         built = copy.copy(estimator)
         vars(built).update({**estimator._built_with, "feature_layer": None})
         weights = {name: torch.as_tensor(value) for name, value in net["weights"].items()}
-        with torch.device("meta"):  # has shapes, and takes no memory
+        with torch.device("meta"), at_most(4 * len(weights) + FEW):  # has shapes, and no memory
             wanted = built._architecture().build(built.in_shape_, built.target_.n_outputs)
         found = {name: weight.shape for name, weight in weights.items()}
         if found != (shapes := {name: value.shape for name, value in wanted.state_dict().items()}):
@@ -249,6 +241,33 @@ def decode_estimator(content: Mapping[str, Any], arrays: Arrays) -> Any:
         built.net_.history.extend(net["history"])
         estimator.net_ = built.net_
     return estimator
+
+
+def check_numbers(make: Any, params: Mapping[str, Any]) -> None:
+    """Raise ValueError for numbers among parameters that a fit would have refused."""
+    # Numbers only: a path may lead nowhere here, and need not.
+    for name, one in getattr(make, "__dataclass_fields__", {}).items():
+        rule, value = one.metadata.get("rule"), params.get(name)
+        if rule is not None and isinstance(value, (int, float)):
+            check(f"{name} of {make.__name__}", value, rule)
+
+
+@contextmanager
+def at_most(n_parameters: int) -> Iterator[None]:
+    """Let no network of more parameters be built: a few bytes can ask for a million layers."""
+    count, here = 0, get_ident()
+
+    def counted(module: nn.Module, name: str, parameter: Any) -> None:
+        nonlocal count
+        count += get_ident() == here  # not of what other threads build meanwhile
+        if count > n_parameters:
+            raise ValueError("the weights are of another network, which has fewer parameters")
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def known_to(make: Any) -> Mapping[str, type]:
@@ -282,6 +301,14 @@ def join_objects(parts: Any) -> NDArray[Any]:
     return array.reshape(shape)
 
 
+def join_scalar(parts: Any) -> Any:
+    """Return a number or a text of NumPy from its type and its value."""
+    dtype, value = np.dtype(parts[0]), parts[1]
+    if dtype.kind not in "biufU":  # others take a number for a size
+        raise ValueError(f"a scalar must be a number or a text, got dtype {dtype}")
+    return dtype.type(value)
+
+
 CODECS = {
     "tuple": Codec(lambda v: type(v) is tuple, list, tuple),
     # As pairs, because keys may be numbers, and because an object of JSON has another meaning.
@@ -289,7 +316,7 @@ CODECS = {
     "scalar": Codec(
         lambda v: isinstance(v, np.generic) and type(v.item()) in PLAIN,
         lambda v: [v.dtype.str, v.item()],
-        lambda parts: np.dtype(parts[0]).type(parts[1]),
+        join_scalar,
     ),
     "objects": Codec(
         lambda v: isinstance(v, np.ndarray),  # all other arrays are stored as such

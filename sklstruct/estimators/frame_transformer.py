@@ -17,7 +17,7 @@ from ..compat import TransformerMixin, check_feature_names_in
 from ..layers import FrameConv
 from ..params import instance_of, integer, one_of, param
 from ..plugins import make_frame, register_carried, with_carried
-from ..training.device import resolve_device, seeded_initialisation
+from ..training.device import MOST_THREADS, resolve_device, seeded_initialisation
 from ..training.prediction import run_in_pieces
 from .samples import SampleReader
 
@@ -35,10 +35,18 @@ class TorchReader(SampleReader):
         or the CPU, whichever is there first.
     n_threads : int, default=1
         Threads of torch on a CPU; None takes torch's own setting.
+
+    Examples
+    --------
+    >>> from sklstruct.estimators import TorchReader
+    >>> class Mine(TorchReader):
+    ...     depth: int = 2
+    >>> Mine(device="cpu", n_threads=2)
+    Mine(image_shape=None, layout=None, dtype='float32', device='cpu', n_threads=2, depth=2)
     """
 
     device: str = param("auto", instance_of("the name of a device", str))
-    n_threads: int | None = param(1, integer(1) | None)
+    n_threads: int | None = param(1, integer(1, MOST_THREADS) | None)
 
     _sees_places: ClassVar[bool] = True
 
@@ -53,6 +61,24 @@ class FeatureTransformer(TransformerMixin, TorchReader):
     ----------
     in_shape_ : tuple of int
         Shape of a sample, (channels, *spatial).
+
+    See Also
+    --------
+    FrameTransformer : Responses to the atoms of a frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import FeatureTransformer
+    >>> class Means(FeatureTransformer):
+    ...     def _prepare(self, in_shape):
+    ...         pass
+    ...     def _function(self, device):
+    ...         return lambda x: x.flatten(2).mean(2)
+    ...     def _names(self):
+    ...         return np.array([f"mean{c}" for c in range(self.in_shape_[0])], dtype=object)
+    >>> Means().fit_transform(np.ones((5, 3, 8, 8))).shape
+    (5, 3)
     """
 
     _fewest_features: ClassVar[int] = 1
@@ -133,6 +159,10 @@ class FrameTransformer(FeatureTransformer):
     Attributes
     ----------
     frame_ : Frame
+
+    See Also
+    --------
+    ScatteringTransformer : Wavelets, of higher orders too.
 
     Examples
     --------

@@ -20,6 +20,11 @@ class StructuredClassifier(NetworkClassifier):
         ``RFNN(widths=(32, 32))``, or its class; or a function ``(in_shape, n_outputs) -> Module``.
         Its parameters can be set and searched: ``architecture__frame__order``.
 
+    See Also
+    --------
+    StructuredRegressor : The same for values.
+    StructuredMapClassifier : A label at every place.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -41,6 +46,20 @@ class StructuredRegressor(NetworkRegressor):
     ----------
     architecture : str, Architecture or callable, default="linear"
         As ``StructuredClassifier`` takes it.
+
+    See Also
+    --------
+    StructuredClassifier : The same for classes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import StructuredRegressor
+    >>> X = load_digits().images[:60]
+    >>> ink = X.mean(axis=(1, 2))
+    >>> model = StructuredRegressor(architecture="rfnn", max_epochs=1, random_state=0)
+    >>> model.fit(X, ink).predict(X[:3]).shape
+    (3,)
     """
 
     architecture: Any = param("linear", resolve=make_architecture)

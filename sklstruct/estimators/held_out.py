@@ -51,6 +51,16 @@ class CalibratedClassifier(ClassifierMixin, Params, BaseEstimator):
     classes_ : ndarray, shape (n_classes,)
     temperature_ : float
         1 where less than two classes have several distinct samples to hold out.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import PixelSVC
+    >>> from sklstruct.estimators import CalibratedClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = PixelSVC(random_state=0).fit(X[:200], y[:200])
+    >>> isinstance(model, CalibratedClassifier), model.temperature_ > 0
+    (True, True)
     """
 
     random_state: int | np.random.RandomState | None = param(None, SEED)
@@ -92,6 +102,14 @@ class ClassWeighted(Params):
     ----------
     class_weight : "balanced", dict or None, default=None
         Factors on the weights of the samples of each class; classes of factor 0 are left out.
+
+    Examples
+    --------
+    >>> from sklstruct.estimators import ClassWeighted
+    >>> class Mine(ClassWeighted):
+    ...     C: float = 1.0
+    >>> Mine(class_weight="balanced")
+    Mine(class_weight='balanced', C=1.0)
     """
 
     class_weight: dict[Any, float] | str | None = param(None, MAPPING | one_of("balanced") | None)
@@ -115,6 +133,13 @@ def weights_of_samples(X: Any, y: Array, sample_weight: Any, class_weight: Any =
     ------
     ValueError
         If the weights are not valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import weights_of_samples
+    >>> weights_of_samples(np.zeros((3, 2)), np.array([0, 0, 1]), None, class_weight={0: 0.5, 1: 1})
+    array([0.5, 0.5, 1. ])
     """
     weight: Array = check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
@@ -155,6 +180,19 @@ def distinct_rows(
     ------
     ValueError
         If y holds no classes, or the weights are not valid or leave less than two of them.
+
+    See Also
+    --------
+    without_copies : The same for any targets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import distinct_rows
+    >>> X, y = np.array([[1.0], [1.0], [2.0]]), np.array(["a", "a", "b"])
+    >>> rows, codes, weight, classes = distinct_rows(X, y, sample_weight=None, class_weight=None)
+    >>> len(rows), float(weight.sum()), classes.tolist()
+    (2, 3.0, ['a', 'b'])
     """
     check_classification_targets(y)
     weight = weights_of_samples(X, y, sample_weight, class_weight)
@@ -186,6 +224,15 @@ def without_copies(X: Array, y: Array, weight: Array) -> tuple[Labels, Array]:
     -------
     rows : ndarray of int, shape (m,)
     weight : ndarray, shape (m,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import without_copies
+    >>> X, y = np.array([[1.0], [1.0], [2.0]]), np.array([0, 0, 1])
+    >>> rows, weight = without_copies(X, y, weight=np.ones(3))
+    >>> sorted(zip(X[rows, 0].tolist(), weight.tolist()))
+    [(1.0, 2.0), (2.0, 1.0)]
     """
     kept = np.flatnonzero(weight)
     if not len(kept):
@@ -199,7 +246,16 @@ def without_copies(X: Array, y: Array, weight: Array) -> tuple[Labels, Array]:
 
 
 def digests(X: Array) -> NDArray[np.int64]:
-    """Return two numbers for every sample that are the same where samples are."""
+    """Return two numbers for every sample that are the same where samples are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import digests
+    >>> found = digests(np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0]]))
+    >>> found.shape, len(np.unique(found, axis=0))
+    ((3, 2), 2)
+    """
     each = (blake2b((sample + 0).tobytes(), digest_size=DIGEST).digest() for sample in X)
     return np.frombuffer(b"".join(each), np.int64).reshape(len(X), -1)
 
@@ -211,6 +267,14 @@ def subject_numbers(groups: ArrayLike | None, X: Any) -> Labels:
     ------
     ValueError
         If groups are missing for some samples.
+
+    Examples
+    --------
+    >>> from sklstruct.estimators import subject_numbers
+    >>> subject_numbers(["b", "a", "b"], X=[[0], [1], [2]])
+    array([0, 1, 0])
+    >>> subject_numbers(None, X=[[0], [1], [2]])
+    array([0, 1, 2])
     """
     if groups is None:
         return np.arange(len(X))
@@ -254,6 +318,23 @@ def held_out_values(
     values : ndarray, shape (m, ...)
         None for both where less than two classes have several subjects: those of one class
         cannot tell how well classes are told apart.
+
+    See Also
+    --------
+    best_temperature : What to divide such values by.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.svm import LinearSVC
+    >>> from sklstruct.estimators import held_out_values
+    >>> X, y = load_iris(return_X_y=True)
+    >>> def decide(train, test):
+    ...     return LinearSVC(random_state=0).fit(X[train], y[train]).decision_function(X[test])
+    >>> rows, values = held_out_values(decide, y, random_state=0)
+    >>> rows.shape, values.shape
+    ((150,), (150, 3))
     """
     subjects = np.arange(len(codes)) if subjects is None else pd.factorize(subjects)[0]
     rows: list[Labels] = []
@@ -306,6 +387,15 @@ def best_temperature(
     Returns
     -------
     temperature, log_loss : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import best_temperature
+    >>> values = np.eye(2)[[0, 1, 0, 1, 0]]  # the last one is wrong
+    >>> temperature, log_loss = best_temperature(values, np.array([0, 1, 0, 1, 1]), np.ones(5))
+    >>> round(float(temperature), 2), round(float(log_loss), 2)
+    (0.72, 0.5)
     """
     margins = values - values[np.arange(len(values)), codes][:, np.newaxis]
     share = weight / weight.sum()
@@ -333,6 +423,17 @@ def best_candidate(values: Array, codes: Labels, weight: Array) -> tuple[int, fl
     candidate : int
         The first one, where several are equally good.
     temperature : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import best_candidate
+    >>> codes = np.array([0, 1, 0, 1, 0, 1])
+    >>> good = np.eye(2)[codes] + 0.6 * np.eye(2)[[0, 1, 0, 1, 0, 0]]
+    >>> candidates = np.stack([1 - good, good], axis=1)  # one is always wrong
+    >>> candidate, temperature = best_candidate(candidates, codes, weight=np.ones(6))
+    >>> candidate
+    1
     """
     deviations = values - values.mean(axis=2, keepdims=True)
     units = deviations.std(axis=(0, 2))

@@ -259,6 +259,11 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
     ignored_label : object, default=None
         A label of places that say nothing, neither in training nor in ``score``.
 
+    See Also
+    --------
+    StructuredMapRegressor : The same for values.
+    sklstruct_fcn.architecture.FrameFCN : The default architecture.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -330,6 +335,19 @@ class StructuredMapRegressor(MapEstimator, NetworkRegressor):
     """Regressor of every place, with any architecture that gives maps.
 
     Values of y that are not finite say nothing, neither in training nor in ``score``.
+
+    See Also
+    --------
+    StructuredMapClassifier : The same for labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import StructuredMapRegressor
+    >>> X = load_digits().images[:20]
+    >>> model = StructuredMapRegressor(max_epochs=1, random_state=0).fit(X, X / 16)
+    >>> model.predict(X).shape
+    (20, 8, 8)
     """
 
     _target: ClassVar[Any] = Maps

@@ -20,12 +20,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..io.atomic import atomic_write
+from ..io.reading import open_file, open_zip
 from .encoding import DATA, Arrays, Parts, decode, encode
 from .volumes import steps_of
 
 FORMAT = "sklstruct model"
 VERSION = 2
 HEADER = "model.json"
+MOST_JSON = 2**24  # bytes, which may become twenty times as many in memory
 
 
 def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -50,14 +52,32 @@ def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
         If its class is not registered, or a parameter or an attribute cannot be stored.
     OSError
         If the file cannot be written; an earlier one is then left as it was.
+
+    See Also
+    --------
+    load_model : The way back.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import ScatteringSVC
+    >>> from sklstruct.estimators import load_model, save_model
+    >>> digits = load_digits()
+    >>> model = ScatteringSVC(random_state=0).fit(digits.images[:100], digits.target[:100])
+    >>> save_model(model, "model.skl")
+    >>> load_model("model.skl").score(digits.images[100:200], digits.target[100:200]) > 0.8
+    True
     """
     for step in steps_of(estimator):  # a pipeline looks at its last step only
         check_is_fitted(step)
     parts = Parts()
     model = encode(estimator, parts, "model")
     header = {"format": FORMAT, "version": VERSION, "needs": parts.needs, "model": model}
+    text = json.dumps(header)
+    if len(text) > MOST_JSON:  # or nobody could load it
+        raise ValueError(f"A model may have {MOST_JSON} bytes beside its arrays, got {len(text)}.")
     with atomic_write(path, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(HEADER, json.dumps(header))
+        archive.writestr(HEADER, text)
         for number, array in enumerate(parts.arrays):
             # Stored, not compressed: weights are noise to a compressor.
             with archive.open(f"{number}.npy", "w", force_zip64=True) as member:
@@ -83,13 +103,31 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     ValueError
         If it is no model file or a damaged one, has another format, or needs a plugin that is
         not installed; the message names the file.
+
+    See Also
+    --------
+    save_model : The way there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.estimators import load_model, save_model
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> save_model(model, "model.skl")
+    >>> np.array_equal(load_model("model.skl").predict_proba(X), model.predict_proba(X))
+    True
     """
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         try:
-            archive = zipfile.ZipFile(stream)
+            archive = open_zip(stream)
             for member in archive.infolist():  # or a small file could fill the memory
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"its part {member.filename} must be stored, not compressed")
+            if (size := archive.getinfo(HEADER).file_size) > MOST_JSON:
+                raise ValueError(f"{HEADER} must have at most {MOST_JSON} bytes, got {size}")
             header = json.loads(archive.read(HEADER))
             version = header["version"] if header["format"] == FORMAT else None
             needs = ", ".join(f"{name} of {dist}" for name, dist in header.get("needs", {}).items())

@@ -13,7 +13,25 @@ from .targets import Values
 
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
-    """Train a network whose outputs are standardised values."""
+    """Train a network whose outputs are standardised values.
+
+    See Also
+    --------
+    NetworkClassifier : The same for classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from sklstruct import Architecture
+    >>> from sklstruct.estimators import NetworkRegressor
+    >>> class Linear(Architecture, NetworkRegressor):
+    ...     def build(self, in_shape, n_outputs):
+    ...         return nn.Sequential(nn.Flatten(), nn.Linear(np.prod(in_shape), n_outputs))
+    >>> X = np.random.default_rng(0).normal(size=(8, 6, 6))
+    >>> Linear(max_epochs=1).fit(X, X.mean(axis=(1, 2))).predict(X).shape
+    (8,)
+    """
 
     _target: ClassVar[Any] = Values
 

@@ -107,7 +107,21 @@ def image_shape_of(shape: tuple[int, ...], image_shape: Any) -> tuple[int, ...]:
 
 
 def channels_first(X: NDArray[Any], layout: str) -> NDArray[Any]:
-    """Return X, shape (n, *axes of layout), as (n, channels, *spatial)."""
+    """Return X, shape (n, *axes of layout), as (n, channels, *spatial).
+
+    See Also
+    --------
+    like_samples : The way back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import channels_first
+    >>> channels_first(np.zeros((5, 28, 32, 3)), "HWC").shape
+    (5, 3, 28, 32)
+    >>> channels_first(np.zeros((5, 28, 32)), "HW").shape
+    (5, 1, 28, 32)
+    """
     if "C" not in layout:
         return X[:, np.newaxis]
     return np.moveaxis(X, 1 + layout.index("C"), 1)
@@ -117,6 +131,17 @@ def like_samples(X: NDArray[Any], layout: str, shape: tuple[int, ...]) -> NDArra
     """Return arrays (n, channels, *spatial) in the layout and the shape of samples of X.
 
     This undoes ``channels_first``, and the folding of flat rows.
+
+    See Also
+    --------
+    channels_first : The way there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import like_samples
+    >>> like_samples(np.zeros((5, 3, 28, 32)), "HWC", (28, 32, 3)).shape
+    (5, 28, 32, 3)
     """
     at = layout.find("C")
     X = X[:, 0] if at < 0 else np.moveaxis(X, 1, 1 + at)
@@ -231,6 +256,14 @@ def as_array(X: Any) -> Any:
     TypeError
         For a DataLoader or a Dataset, which say neither how many samples they have nor of what
         shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.estimators import as_array
+    >>> as_array(torch.ones(2, 3)), as_array([[1, 2], [3, 4]]).shape
+    (array([[1., 1., 1.],
+           [1., 1., 1.]], dtype=float32), (2, 2))
     """
     torch: Any = sys.modules.get("torch")  # what nobody has imported has no tensors
     if torch and isinstance(X, torch.Tensor):
@@ -348,6 +381,17 @@ class SampleReader(Params, BaseEstimator):
     ----------
     layout_ : str
         How samples were read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.estimators import SampleReader
+    >>> class Means(SampleReader):
+    ...     def fit(self, X, y=None):
+    ...         self.means_ = self._read(X, reset=True).mean(axis=(0, 2, 3))
+    ...         return self
+    >>> Means(layout="HWC").fit(np.ones((5, 8, 8, 3))).means_
+    array([1., 1., 1.], dtype=float32)
     """
 
     image_shape: tuple[int, ...] | None = None

@@ -169,6 +169,10 @@ class LinearStackClassifier(ClassifierMixin, LinearStack):
     weights_ : ndarray, shape (2,)
         Factors on the logarithms of the probabilities of network and linear classifier.
 
+    See Also
+    --------
+    LinearStackRegressor : The same for values.
+
     References
     ----------
     D. H. Wolpert. Stacked generalization. Neural Networks, 1992.
@@ -258,9 +262,23 @@ class LinearStackRegressor(RegressorMixin, LinearStack):
     linear : str or regressor, default="voxel_ridge"
         The same, the simpler part.
 
+    See Also
+    --------
+    LinearStackClassifier : The same for classes.
+
     References
     ----------
     L. Breiman. Stacked regressions. Machine Learning, 1996.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import LinearStackRegressor, RFNNRegressor
+    >>> X = load_digits().images[:60]
+    >>> ink = X.mean(axis=(1, 2))
+    >>> stack = LinearStackRegressor(network=RFNNRegressor(max_epochs=1), cv=2, random_state=0)
+    >>> stack.fit(X, ink).score(X, ink) > 0.9
+    True
     """
 
     network: Any = param("rfnin_regressor", resolve=make_estimator)

@@ -28,6 +28,20 @@ def on_paths(estimator: Any, **nifti_params: Any) -> Any:
     estimator : Pipeline or estimator
         ``NiftiVolumes`` and the estimator.  If that takes paths, itself; or, if its parameter
         ``volumes`` is None, a clone that has ``NiftiVolumes`` there.
+
+    See Also
+    --------
+    NiftiVolumes : From paths to volumes.
+
+    Examples
+    --------
+    >>> from sklstruct import RegionSVC, VoxelSVC
+    >>> from sklstruct.estimators import on_paths
+    >>> on_paths(VoxelSVC(), spacing=8.0)
+    Pipeline(steps=[('niftivolumes', NiftiVolumes(spacing=8.0)),
+                    ('voxelsvc', VoxelSVC())])
+    >>> on_paths(RegionSVC(atlas="atlas.nii.gz"), spacing=8.0)
+    RegionSVC(atlas='atlas.nii.gz', volumes=NiftiVolumes(spacing=8.0))
     """
     if not takes_paths(estimator):
         return make_pipeline(NiftiVolumes(**nifti_params), estimator)

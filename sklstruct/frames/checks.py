@@ -10,6 +10,7 @@ import numpy as np
 from ..params import check, integer, real
 
 POSITIVE = real(above=0)
+MOST_ATOMS = 2500  # whose Gram matrix takes seconds, growing with their cube
 MOST_VALUES = 1 << 24  # of all atoms: 128 MB.  A slip, or a file, must not fill the memory.
 
 
@@ -48,8 +49,18 @@ def check_size(size: Any) -> int:
     return int(size)
 
 
+def check_atoms(n_atoms: int) -> None:
+    """Raise ValueError for more atoms than a frame may have."""
+    if n_atoms > MOST_ATOMS:
+        raise ValueError(
+            f"a frame must have at most {MOST_ATOMS} atoms, got {n_atoms}: lower the order, the "
+            "size, or the number of scales or orientations."
+        )
+
+
 def check_values(n_atoms: int, size: int, ndim: int) -> None:
     """Raise ValueError if so many atoms of size**ndim samples are too large to be built."""
+    check_atoms(n_atoms)
     if n_atoms * size**ndim > MOST_VALUES:
         raise ValueError(
             f"{n_atoms} atoms of {size}**{ndim} samples must have at most {MOST_VALUES} values "
@@ -58,7 +69,14 @@ def check_values(n_atoms: int, size: int, ndim: int) -> None:
 
 
 def support_size(size: Any, scale: float, truncate: Any) -> int:
-    """Return ``size``, or what covers ``truncate`` standard deviations to each side."""
+    """Return ``size``, or what covers ``truncate`` standard deviations to each side.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import support_size
+    >>> support_size(None, scale=1.5, truncate=3.0), support_size(7, scale=1.5, truncate=3.0)
+    (11, 7)
+    """
     if size is not None:
         return check_size(size)
     return 2 * int(np.ceil(check_positive("truncate", truncate) * scale)) + 1

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..params import Params, remembered
+from .checks import check_atoms
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,18 @@ class Steering(NamedTuple):
     errors : ndarray, shape (n_atoms,)
         Relative error (2-norm over the support) of each moved atom; at rounding level where
         the frame is steerable.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> quarter_turn = [[0, -1], [1, 0]]
+    >>> steering = GaussianDerivatives(order=1).build(ndim=2).steering(quarter_turn)
+    >>> abs(steering.matrix.round()).astype(int)
+    array([[1, 0, 0],
+           [0, 0, 1],
+           [0, 1, 0]])
+    >>> steering.error < 1e-12
+    True
     """
 
     matrix: NDArray[np.floating[Any]]
@@ -43,6 +56,23 @@ class FrameFamily(Params):
     """Base of the frame families: parameters that build a frame for any number of dimensions.
 
     A family lists its parameters and has a method ``build(ndim)`` that returns a ``Frame``.
+
+    See Also
+    --------
+    sklstruct.testing.parametrize_frames : Conformance checks for a family of one's own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.frames import Frame, FrameFamily
+    >>> class Boxes(FrameFamily):
+    ...     size: int = 3
+    ...     def build(self, ndim):
+    ...         return Frame("boxes", np.ones((1, *(self.size,) * ndim)))
+    >>> Boxes(size=5)
+    Boxes(size=5)
+    >>> Boxes(size=5).build(ndim=2)
+    Frame('boxes', 1 atoms on 5x5)
     """
 
     _keywords_only = False  # GaussianDerivatives(3) is clear enough
@@ -87,6 +117,19 @@ class Frame:
     ValueError
         If the atoms have no spatial axis, an even extent, or values that are not finite, if one
         is zero everywhere, or if labels, orders, scales or orientations are not one an atom.
+
+    See Also
+    --------
+    FrameFamily : Parameters that build a frame for any number of dimensions.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Frame
+    >>> frame = Frame("differences", [[1, 2, 1], [-1, 0, 1], [-1, 2, -1]])
+    >>> frame
+    Frame('differences', 3 atoms on 3)
+    >>> frame.rank, frame.is_complete
+    (3, True)
     """
 
     name: str
@@ -101,6 +144,7 @@ class Frame:
         atoms = np.array(self.atoms, dtype=np.float64)
         if atoms.ndim < 2 or atoms.size == 0:
             raise ValueError(f"atoms must have shape (n_atoms, *support), got {atoms.shape}.")
+        check_atoms(len(atoms))
         if not all(extent % 2 for extent in atoms.shape[1:]):
             raise ValueError(f"Every extent of a support must be odd, got {atoms.shape[1:]}.")
         if not np.isfinite(atoms).all():
@@ -344,5 +388,13 @@ def build_frame(family: FrameFamily, ndim: int) -> Frame:
     """Return the frame of a family, the same one for equal families.
 
     Layers and fits that have a frame in common so share what is derived from it.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives, build_frame
+    >>> build_frame(GaussianDerivatives(order=2), 2)
+    Frame('gaussian', 6 atoms on 7x7)
+    >>> build_frame(GaussianDerivatives(order=2), 2) is build_frame(GaussianDerivatives(order=2), 2)
+    True
     """
     return family.build(ndim)

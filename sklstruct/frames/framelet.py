@@ -34,6 +34,15 @@ class Framelets(FrameFamily):
     ----------
     A. Ron and Z. Shen. Affine systems in L2(R^d): the analysis of the analysis operator.
     Journal of Functional Analysis, 1997.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Framelets
+    >>> frame = Framelets(degree=1).build(ndim=1)
+    >>> frame.atoms.round(2)
+    array([[ 0.25,  0.5 ,  0.25],
+           [ 0.35,  0.  , -0.35],
+           [-0.25,  0.5 , -0.25]])
     """
 
     degree: int = 1

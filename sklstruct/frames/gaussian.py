@@ -39,10 +39,24 @@ class GaussianDerivatives(FrameFamily):
     truncate : float, default=3.0
         Half the automatic extent, in standard deviations of the largest scale.
 
+    See Also
+    --------
+    Gabor, Morlet : Waves of several directions under a Gaussian.
+    Pixels : The unstructured twin.
+
     References
     ----------
     J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
     in CNNs. CVPR, 2016, section 3 (eq. 20 of chapter 3 of the first author's thesis).
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> frame = GaussianDerivatives(order=2, scales=(1.0,)).build(ndim=2)
+    >>> frame
+    Frame('gaussian', 6 atoms on 7x7)
+    >>> frame.labels
+    ('g', 'g_x', 'g_y', 'g_xx', 'g_xy', 'g_yy')
     """
 
     order: int = 3

@@ -45,9 +45,22 @@ class Gabor(FrameFamily):
     truncate : float, default=3.0
         Half the automatic extent, in standard deviations of the largest scale.
 
+    See Also
+    --------
+    Morlet : The same waves without a mean.
+
     References
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Gabor
+    >>> frame = Gabor(n_orientations=2, scales=(1.5,)).build(ndim=2)
+    >>> frame
+    Frame('gabor', 5 atoms on 11x11)
+    >>> frame.labels
+    ('g', 'cos0', 'sin0', 'cos1', 'sin1')
     """
 
     n_orientations: int = 4
@@ -101,9 +114,20 @@ class Morlet(Gabor):
 
     The window at the largest scale stays as it is.  Parameters as of ``Gabor``.
 
+    See Also
+    --------
+    Gabor : The waves as they are.
+
     References
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, section 2.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Gabor, Morlet
+    >>> sums = Morlet(n_orientations=2).build(ndim=2).atoms.sum(axis=(1, 2))
+    >>> bool(abs(sums[1:]).max() < 1e-12)
+    True
     """
 
     name: ClassVar[str] = "morlet"
@@ -111,7 +135,14 @@ class Morlet(Gabor):
 
 
 def half_sphere(ndim: int, count: int) -> Array:
-    """Return unit vectors spread over half a sphere, shape (count, ndim), in array axes."""
+    """Return unit vectors spread over half a sphere, shape (count, ndim), in array axes.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import half_sphere
+    >>> half_sphere(3, 10).shape
+    (10, 3)
+    """
     if ndim == 1:
         return np.ones((1, 1))
     k = np.arange(count)

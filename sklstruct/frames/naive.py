@@ -21,9 +21,24 @@ class Monomials(FrameFamily):
     size : int, default=3
         Extent of the support along every axis, odd.
 
+    See Also
+    --------
+    GaussianDerivatives : Better conditioned, at any scale.
+
     References
     ----------
     J.-H. Jacobsen. Structured deep networks (thesis), section 4.4.1.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Monomials
+    >>> frame = Monomials(order=1).build(ndim=2)
+    >>> frame.labels
+    ('x00', 'x10', 'x01', 'x11')
+    >>> frame.atoms[1]
+    array([[-1.,  0.,  1.],
+           [-1.,  0.,  1.],
+           [-1.,  0.,  1.]])
     """
 
     order: int = 2

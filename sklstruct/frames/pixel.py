@@ -21,6 +21,15 @@ class Pixels(FrameFamily):
     size : int, default=7
         Extent of the support along every axis, odd; the default is the extent of
         ``GaussianDerivatives()``.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import Pixels
+    >>> frame = Pixels(size=3).build(ndim=2)
+    >>> frame
+    Frame('pixel', 9 atoms on 3x3)
+    >>> frame.is_tight, float(frame.condition_number)
+    (True, 1.0)
     """
 
     size: int = 7

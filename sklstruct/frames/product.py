@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
+from math import comb, prod
 from typing import Any
 
 import numpy as np
 
 from ..params import remembered
-from .checks import check_integer, check_ndim, check_positive, check_scales
+from .checks import check_atoms, check_integer, check_ndim, check_positive, check_scales
 from .frame import Array, Frame
 from .gaussian import GaussianDerivatives, jet_atoms
 
+MOST_VALUES = 1 << 26  # of all atoms, half a gigabyte: factors alone take next to nothing
 NARROWEST = 0.4  # standard deviation in samples; a narrower Gaussian is a single sample
 
 
@@ -52,6 +54,11 @@ class ProductFrame(Frame):
     def atoms(self) -> Array:
         """The filters, shape (n_atoms, *support)."""
         assert self.factors is not None
+        if len(self) * prod(self.support) > MOST_VALUES:
+            raise ValueError(
+                f"{len(self)} atoms of {'x'.join(map(str, self.support))} samples, built as a "
+                f"whole, must have at most {MOST_VALUES} values together: lower order or scales."
+            )
         atoms = zip(*self.factors, strict=True)
         return np.stack([reduce(np.multiply.outer, profiles) for profiles in atoms])
 
@@ -83,9 +90,18 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
     ------
     ValueError
         If a parameter is out of range, or a scale too small for the step.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import GaussianDerivatives, product_jet
+    >>> product_jet(GaussianDerivatives(order=2), 3)
+    Frame('gaussian', 10 atoms on 7x7x7)
+    >>> product_jet(GaussianDerivatives(order=2), 3, 0.5).support
+    (13, 13, 13)
     """
     ndim, order = check_ndim(ndim), check_integer("order", family.order, 0)
     scales = check_scales(family.scales)
+    check_atoms((comb(order + ndim, ndim) - 1) * len(scales) + 1)
     steps = [check_positive("step", value) for value in np.broadcast_to(step, ndim).tolist()]
     if scales[0] / max(steps) < NARROWEST:
         raise ValueError(

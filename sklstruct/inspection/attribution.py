@@ -76,12 +76,29 @@ def gradient_map(
     ValueError
         If the target or a parameter is none of the above, or X has another shape.
 
+    See Also
+    --------
+    class_activation_map : What places contribute.
+    occlusion_map : For any estimator.
+
     References
     ----------
     K. Simonyan, A. Vedaldi and A. Zisserman. Deep inside convolutional networks. ICLR, 2014.
 
     D. Smilkov, N. Thorat, B. Kim, F. Viegas and M. Wattenberg. SmoothGrad: removing noise by
     adding noise. 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.inspection import gradient_map
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> gradient_map(model, X[:3], target=7).shape
+    (3, 8, 8)
+    >>> gradient_map(model, X[:3], kind="input_x_gradient").shape
+    (3, 8, 8)
     """
     weigh = output_weights(estimator, target)
     check("kind", kind, one_of("gradient", "input_x_gradient"))
@@ -150,10 +167,25 @@ def class_activation_map(
     ValueError
         If there is no such target, or X has another shape.
 
+    See Also
+    --------
+    gradient_map : For any network.
+    occlusion_map : For any estimator.
+
     References
     ----------
     B. Zhou, A. Khosla, A. Lapedriza, A. Oliva and A. Torralba. Learning deep features for
     discriminative localization. CVPR, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct import RFNiNClassifier
+    >>> from sklstruct.inspection import class_activation_map
+    >>> X = np.random.default_rng(0).normal(size=(8, 12, 12, 12))
+    >>> model = RFNiNClassifier(max_epochs=1, random_state=0).fit(X, [0, 1] * 4)
+    >>> class_activation_map(model, X[:2], target=1).shape
+    (2, 12, 12, 12)
     """
     weigh = output_weights(estimator, target)
     module = estimator.net_.module_

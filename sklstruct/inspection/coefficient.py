@@ -45,10 +45,25 @@ class CoefficientDisplay(Display):
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (n_layers,)
 
+    See Also
+    --------
+    KernelDisplay : The kernels that coefficients make.
+
     References
     ----------
     J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
     in CNNs. CVPR, 2016, figure 5.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.inspection import CoefficientDisplay
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> display = CoefficientDisplay.from_estimator(model)
+    >>> display.to_frame().columns.tolist()
+    ['layer', 'atom', 'order', 'scale', 'mean', 'std']
     """
 
     def __init__(

@@ -56,6 +56,22 @@ class CohortScoresDisplay(Display):
     ------
     ValueError
         If there is no such metric, or no value of it.
+
+    See Also
+    --------
+    sklstruct.studies.score_fits : The numbers behind it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.inspection import CohortScoresDisplay
+    >>> from sklstruct.studies import cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> display = CohortScoresDisplay.from_results(results, metric="auc").save("auc.png")
+    >>> display.values["bayes"].round(2).tolist()
+    [0.98, 0.99, 0.99]
     """
 
     def __init__(
@@ -118,6 +134,23 @@ class CohortDifferencesDisplay(Display):
     ------
     ValueError
         If there is nothing to compare.
+
+    See Also
+    --------
+    sklstruct.studies.compare : The numbers behind it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.inspection import CohortDifferencesDisplay
+    >>> from sklstruct.studies import cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = cohort_study(models, X, y, groups=range(len(y)), n_repeats=3)
+    >>> display = CohortDifferencesDisplay.from_results(results, baseline="counts")
+    >>> display.comparisons["difference"].round(2).tolist()
+    [0.03]
     """
 
     def __init__(self, comparisons: pd.DataFrame) -> None:
@@ -167,6 +200,22 @@ class CohortRocDisplay(Display):
     areas : dict from str to float
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (1,)
+
+    See Also
+    --------
+    sklstruct.studies.roc_curves : The numbers behind it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.inspection import CohortRocDisplay
+    >>> from sklstruct.studies import cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> display = CohortRocDisplay.from_results(results)
+    >>> {label: round(float(area), 2) for label, area in display.areas.items()}
+    {'bayes': 0.98}
     """
 
     def __init__(self, curves: pd.DataFrame, areas: dict[str, float]) -> None:
@@ -217,6 +266,22 @@ class CohortCalibrationDisplay(Display):
     ------
     ValueError
         If there are no bins, as where no estimator gives probabilities.
+
+    See Also
+    --------
+    sklstruct.studies.calibration : The numbers behind it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.inspection import CohortCalibrationDisplay
+    >>> from sklstruct.studies import cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> display = CohortCalibrationDisplay.from_results(results, n_bins=2)
+    >>> display.bins.columns.tolist()
+    ['estimator', 'low', 'high', 'probability', 'frequency', 'n']
     """
 
     def __init__(self, bins: pd.DataFrame, estimators: Sequence[str] | None = None) -> None:

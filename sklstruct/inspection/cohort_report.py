@@ -73,6 +73,24 @@ def write_report(
         If there is no such baseline, or the results are not sound.
     OSError
         If a file cannot be written.
+
+    See Also
+    --------
+    sklstruct.studies.format_cohort_summary : The figures as text.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.inspection import write_report
+    >>> from sklstruct.studies import cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = cohort_study(models, X, y, groups=range(len(y)), n_repeats=3)
+    >>> _ = write_report(results, "report", baseline="counts")
+    >>> sorted(file.name for file in Path("report").iterdir())
+    ['comparisons.csv', 'report.html', 'summary.csv']
     """
     found = Findings(results, baseline)
     title = f"Predicting {found.results.target} from scans"

@@ -48,6 +48,10 @@ class FrameDisplay(Display):
     TypeError
         If ``frame`` is no ``Frame``.
 
+    See Also
+    --------
+    KernelDisplay : Kernels that were learned.
+
     Examples
     --------
     >>> from sklstruct.inspection import FrameDisplay

@@ -47,6 +47,22 @@ class KernelDisplay(Display):
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes
         First those of the atoms, then those of a kernel and its bars, for each kernel.
+
+    See Also
+    --------
+    CoefficientDisplay : Coefficients of all layers.
+    FrameDisplay : The atoms.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.inspection import KernelDisplay
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> display = KernelDisplay.from_estimator(model).save("kernels.png")
+    >>> display.kernels.shape, display.coefficients.shape
+    ((4, 7, 7), (4, 10))
     """
 
     def __init__(

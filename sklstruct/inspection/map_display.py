@@ -84,6 +84,20 @@ class MapDisplay(Display):
     ValueError
         If the arrays are not of one shape with three axes, the map is not finite, the affine is
         not invertible, or the place lies outside.
+
+    See Also
+    --------
+    SampleMapsDisplay : Samples beside each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.inspection import MapDisplay
+    >>> values = np.zeros((10, 12, 8))
+    >>> values[2:4, 5:8, 3:5] = 1
+    >>> display = MapDisplay(values, np.ones_like(values), title="where it looked").plot()
+    >>> len(display.axes_)
+    3
     """
 
     def __init__(
@@ -261,6 +275,19 @@ class SampleMapsDisplay(Display):
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (2 n,)
         First those of the samples, then those of the maps.
+
+    See Also
+    --------
+    MapDisplay : Three planes of one volume.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct.inspection import SampleMapsDisplay
+    >>> X = load_digits().images[:3]
+    >>> display = SampleMapsDisplay(X, X - 8, titles=["a", "b", "c"]).plot()
+    >>> len(display.axes_)
+    6
     """
 
     def __init__(self, samples: Array, maps: Array, titles: Sequence[str], label: str = "") -> None:

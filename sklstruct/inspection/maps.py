@@ -96,6 +96,23 @@ def write_maps(
     OSError, ValueError
         If the folder is not empty or cannot be written, a scan is not sound, or y or subjects
         have another length.
+
+    See Also
+    --------
+    write_array_maps : The same for images.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> from sklstruct import VoxelSVC
+    >>> from sklstruct.estimators import on_paths
+    >>> from sklstruct.inspection import occlusion_map, write_maps
+    >>> from sklstruct.io import simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, shape=(16, 16, 16), spacing=12.0)
+    >>> model = on_paths(VoxelSVC()).fit(cohort.X, cohort.y)
+    >>> out = write_maps(model, cohort.X[:2], "maps", partial(occlusion_map, size=8))
+    >>> sorted(file.name for file in out.iterdir())
+    ['group', 'maps.json', 'mean_volume.nii.gz', 'scans', 'scans.csv']
     """
     volumes, estimator = parts_of(model)
     scans = volumes.lazy(X)
@@ -167,6 +184,21 @@ def write_array_maps(
     ------
     OSError, ValueError
         If the folder is not empty or cannot be written, or X has another shape than in training.
+
+    See Also
+    --------
+    write_maps : The same for scans.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.inspection import gradient_map, write_array_maps
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> out = write_array_maps(model, X[:3], "maps", gradient_map, names=["a", "b", "c"], target=7)
+    >>> sorted(file.name for file in out.iterdir())
+    ['maps.json', 'maps.npy', 'maps.png', 'samples.csv']
     """
     maps = attribution(estimator, X, target)
     channel = getattr(estimator, "layout_", "").find("C")

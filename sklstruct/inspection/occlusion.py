@@ -63,10 +63,24 @@ def occlusion_map(
     ValueError
         If a parameter is none of the above.
 
+    See Also
+    --------
+    gradient_map, class_activation_map : Faster, for networks.
+
     References
     ----------
     M. D. Zeiler and R. Fergus. Visualizing and understanding convolutional networks.
     ECCV, 2014.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import ScatteringSVC
+    >>> from sklstruct.inspection import occlusion_map
+    >>> X, y = load_digits().images[:100], load_digits().target[:100]
+    >>> model = ScatteringSVC(random_state=0).fit(X, y)
+    >>> occlusion_map(model, X[:3], size=3).shape
+    (3, 8, 8)
     """
     samples = np.asarray(X)
     if samples.ndim < 2 or samples.dtype.kind not in "iuf":

@@ -56,6 +56,10 @@ class ScatteringDisplay(Display):
         If the coefficients are not those of oriented wavelets in the plane, if their number is
         not that of the rows of ``meta``, or if there are none at the place.
 
+    See Also
+    --------
+    CoefficientDisplay : Coefficients that a network has learned.
+
     References
     ----------
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013, figure 3.

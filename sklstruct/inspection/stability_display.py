@@ -44,10 +44,26 @@ class StabilityDisplay(Display):
     ValueError
         If there are no results, or representations have other deformations than the first.
 
+    See Also
+    --------
+    stability : The numbers behind it.
+
     References
     ----------
     S. Mallat. Group invariant scattering. Communications on Pure and Applied Mathematics, 2012.
     J. Bruna and S. Mallat. Invariant scattering convolution networks. PAMI, 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct import ScatteringTransformer
+    >>> from sklstruct.inspection import StabilityDisplay
+    >>> x, y = np.mgrid[:32, :32] / 32
+    >>> X = np.sin(2 * np.pi * np.stack([x + 2 * y, 3 * x - y]))
+    >>> models = {"scattering": ScatteringTransformer(J=2, L=4).fit(X)}
+    >>> display = StabilityDisplay.from_transformers(models, X)
+    >>> display.to_frame().columns.tolist()
+    ['representation', 'deformation', 'constant', 'mean_constant']
     """
 
     def __init__(self, results: dict[str, Sequence[Stability]]) -> None:

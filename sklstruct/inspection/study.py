@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -11,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
+from ..io.reading import read_bytes
 from ..studies import summarise
-from ..studies.description import read_description
+from ..studies.description import MOST_BYTES, read_description
 from ..studies.record import FITS, STUDY
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, one_axes
@@ -62,6 +64,27 @@ class StudyDisplay(Display):
     ------
     ValueError
         If a column is missing, the metric is no column of numbers, or no row has a value.
+
+    See Also
+    --------
+    sklstruct.studies.summarise : The numbers behind it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.inspection import StudyDisplay
+    >>> from sklstruct.studies import limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> display = StudyDisplay.from_results(results).save("curves.png")
+    >>> display.to_frame().round(2)
+      estimator  size  mean   std  n_draws
+    0     gauss    10  0.92  0.05        3
+    1     gauss    40  0.96  0.02        3
+    2    counts    10  0.83  0.07        3
+    3    counts    40  0.90  0.01        3
     """
 
     def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy", name: str = "") -> None:
@@ -105,7 +128,8 @@ class StudyDisplay(Display):
                 name = read_description(path / STUDY, ()).get("name", "")
             path = path / FITS["limited_data"]
         try:
-            display = cls(pd.read_csv(path), metric=metric, name=name)
+            text = BytesIO(read_bytes(path, MOST_BYTES, "the results of a study"))
+            display = cls(pd.read_csv(text), metric=metric, name=name)
         except ValueError as error:  # pandas' errors about the file are some too
             raise ValueError(f"{path}: {error}") from error
         return display.plot(ax)

@@ -33,6 +33,15 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     ------
     OSError
         The subclass that says why the place cannot be written to; its message names ``path``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sklstruct.io import atomic_write
+    >>> with atomic_write("notes.txt") as stream:
+    ...     _ = stream.write("all or nothing")
+    >>> Path("notes.txt").read_text()
+    'all or nothing'
     """
     path = Path(path)
     if path.is_dir():

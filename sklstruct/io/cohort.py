@@ -46,6 +46,21 @@ class Cohort:
         Whether to go on without the scans that have problems.
     notes : DataFrame or None
         What ``check`` found that stops nothing, with the columns subject, file and note.
+
+    See Also
+    --------
+    simulate_cohort : Scans to try things on.
+    check_leakage : Whether two cohorts have the same images.
+
+    Examples
+    --------
+    >>> from sklstruct.io import Cohort, simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> cohort = Cohort.from_bids("study", target="diagnosis").check()
+    >>> cohort
+    Cohort('study', 8 scans of 8 subjects; diagnosis: control (4), patient (4); 2 sites)
+    >>> cohort.table.columns.tolist()
+    ['participant_id', 'image', 'age', 'site', 'diagnosis']
     """
 
     name: str

@@ -28,6 +28,17 @@ class Dataset:
     ValueError
         If lengths or shapes do not agree, if there is nothing, or if values are no numbers or
         not finite.
+
+    See Also
+    --------
+    load_dataset : From a name, a file or a folder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.io import Dataset
+    >>> Dataset("noise", np.zeros((10, 8, 8)), np.arange(10) % 2)
+    Dataset('noise', 10 samples of 8x8, 2 labels)
     """
 
     name: str

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from .dataset import Dataset, check_samples
+from .reading import check_growth, open_file, read_npy
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 WHITE = {"L": 255, "RGB": 255, "I;16": 65535}  # the largest value of each mode
+GROWTH, BYTES = 200, 12  # how many times its size a file may become, and a pixel in colour
 NUMBER_MODES = {"L", "I", "I;16", "F"}  # one number a pixel; everything else is read as colour
 
 
@@ -41,6 +43,21 @@ def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> 
     ValueError
         If there are fewer than two classes, or a class has no image, or an image cannot be
         read, is not finite or has another shape than the first one.
+
+    See Also
+    --------
+    load_dataset : From a name, a file or a folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sklstruct.io import read_image_folder
+    >>> for label in ("cat", "dog"):
+    ...     Path("pets", label).mkdir(parents=True)
+    ...     np.save(f"pets/{label}/0.npy", np.zeros((4, 6)))
+    >>> read_image_folder("pets")
+    Dataset('pets', 2 samples of 4x6, 2 labels)
     """
     path = Path(path)
     classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and is_shown(entry))
@@ -82,13 +99,16 @@ def is_shown(path: Path) -> bool:
 def read_image(path: Path) -> NDArray[Any]:
     """Return one image as an array of finite numbers."""
     # Pillow and NumPy would take a damaged file for one of another format, or name it by no path.
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         try:
+            size = os.fstat(stream.fileno()).st_size
             if path.suffix.lower() == ".npy":
-                image = np.lib.format.read_array(stream, allow_pickle=False)
+                image = read_npy(stream, size)
             else:
+                opened = Image.open(stream)  # which reads no pixels yet
+                check_growth(size, opened.width * opened.height * BYTES, GROWTH)
                 # Cameras store how they were held beside the pixels, which alone lie on their side.
-                upright = ImageOps.exif_transpose(Image.open(stream))
+                upright = ImageOps.exif_transpose(opened)
                 if upright.mode not in NUMBER_MODES:
                     upright = upright.convert("L" if upright.mode in ("1", "LA") else "RGB")
                 image = np.asarray(upright)

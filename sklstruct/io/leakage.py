@@ -35,6 +35,20 @@ def check_leakage(
     ValueError
         If a subject is on both sides, or an image under whatever name; all of them are named.
         Also if an image cannot be read.
+
+    See Also
+    --------
+    sklstruct.studies.subject_splits : Splits that keep subjects on one side.
+
+    Examples
+    --------
+    >>> from sklstruct.io import check_leakage, simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> check_leakage(cohort.take(range(4)), cohort.take(range(4, 8)))  # says nothing: all is well
+    >>> check_leakage(cohort.X[:4], cohort.X[3:])
+    Traceback (most recent call last):
+        ...
+    ValueError: The same image must not be in training and in test, but these are: ...
     """
     train, train_groups = parts(train, train_groups)
     test, test_groups = parts(test, test_groups)

@@ -36,6 +36,16 @@ def load_dataset(
         If there is nothing at a path, or not the file of a registered data set.
     ValueError
         If a name is unknown, with the close matches; or if the data cannot be used.
+
+    See Also
+    --------
+    read_npz, read_image_folder : Where the files are.
+
+    Examples
+    --------
+    >>> from sklstruct.io import load_dataset
+    >>> load_dataset("digits")
+    Dataset('digits', 1797 samples of 8x8, 10 labels)
     """
     path = Path(source).expanduser()
     is_name = isinstance(source, str) and path.name == source and path.suffix != ".npz"

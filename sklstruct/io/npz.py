@@ -3,15 +3,13 @@
 import os
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
-from numpy.lib.format import read_array
 from numpy.typing import NDArray
 
 from .dataset import Dataset
+from .reading import check_growth, open_file, open_zip, read_member
 
-SMALL = 2**28  # bytes of arrays that any file may become
-GROWTH = 20  # how many times its size a file may become
+GROWTH = 20  # how many times its size a file may become, as data seldom grow tenfold
 KEYS = (("X", "y"), ("X_train", "y_train"))
 
 
@@ -36,6 +34,18 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
         If the file is not there or may not be read.
     ValueError
         If it is damaged, holds pickled objects or other keys, or no data set.
+
+    See Also
+    --------
+    load_dataset : From a name, a file or a folder.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.io import read_npz
+    >>> np.savez_compressed("images.npz", X=np.zeros((10, 8, 8)), y=np.arange(10) % 2)
+    >>> read_npz("images.npz")
+    Dataset('images', 10 samples of 8x8, 2 labels)
     """
     path = Path(path)
     arrays = read_arrays(path, {key for keys in (*KEYS, ("X_test", "y_test")) for key in keys})
@@ -55,22 +65,15 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
 def read_arrays(path: Path, keys: set[str]) -> dict[str, NDArray[Any]]:
     """Return those arrays of an ``.npz`` file that have one of the keys."""
     # np.load takes what is no zip archive for a pickle, and tells its user to allow it.
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         try:
-            archive = ZipFile(stream)
+            archive = open_zip(stream)
             found = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             found = {key: info for key, info in found.items() if key in keys}
-            # A megabyte of zeros can stand for a gigabyte; data seldom grow tenfold.
-            stored, taken = path.stat().st_size, sum(info.file_size for info in found.values())
-            if taken > max(SMALL, GROWTH * stored):
-                raise ValueError(
-                    f"its {stored} bytes would become {taken}, more than {GROWTH} times as many; "
-                    "where that is right, save it without compression"
-                )
-            arrays = {}
-            for key, info in found.items():
-                with archive.open(info) as member:
-                    arrays[key] = read_array(member, allow_pickle=False)
-            return arrays
+            # Of the parts that are read: the others may be there to make the file a large one.
+            stored = sum(info.compress_size for info in found.values())
+            taken = sum(info.file_size for info in found.values())
+            check_growth(min(stored, path.stat().st_size), taken, GROWTH)
+            return {key: read_member(archive, info.filename) for key, info in found.items()}
         except Exception as error:  # zip, decompressors and headers fail in their own ways
             raise ValueError(f"{path} is not a sound .npz file of plain arrays: {error}") from error

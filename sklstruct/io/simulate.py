@@ -143,6 +143,17 @@ def simulate_cohort(
         If the folder is not empty or cannot be written.
     ImportError
         If a template is asked for and nilearn is not installed.
+
+    See Also
+    --------
+    Cohort.from_bids : A folder of one's own.
+
+    Examples
+    --------
+    >>> from sklstruct.io import simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> cohort
+    Cohort('study', 8 scans of 8 subjects; diagnosis: control (4), patient (4); 2 sites)
     """
     # The parameters, as long as there is nothing else.
     recipe = Recipe(**{name: given for name, given in locals().items() if name != "out"})

@@ -84,6 +84,22 @@ class CohortResults:
         Scans that were left out before: subject, file and problem.
     description : dict
         What ``study.json`` holds: data, seeds, estimators and environments.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.studies import CohortResults, cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models, subjects = {"bayes": GaussianNB()}, range(len(y))
+    >>> results = cohort_study(models, X, y, subjects, n_repeats=3, out="results")
+    >>> results.fits[["estimator", "repeat", "n_train", "n_test"]].head(3)
+      estimator  repeat  n_train  n_test
+    0     bayes       0      427     142
+    1     bayes       1      427     142
+    2     bayes       2      427     142
+    >>> CohortResults.read("results").predictions.shape == results.predictions.shape
+    True
     """
 
     fits: pd.DataFrame
@@ -134,7 +150,10 @@ class CohortResults:
         folder = Path(folder)
         check_kind(folder, [FIT_TABLE.file, PREDICTIONS])
         description = read_description(folder / STUDY, EXTENT)
-        layout = layout_of(np.array(description["data"]["classes"]))
+        try:
+            layout = layout_of(np.array(description["data"]["classes"]))
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{folder / STUDY} is damaged: {error!r}.") from error
         fits = read_fits(folder, layout, description)
         left_out: list[Row] = []
         LEFT_OUT.read(folder, left_out.append)
@@ -232,6 +251,26 @@ def cohort_study(
         If an estimator is no classifier that gives scores.
     OSError
         If a file cannot be read, or ``out`` cannot be written to.
+
+    See Also
+    --------
+    summarise_cohort, compare, score_fits : What came out.
+    limited_data : Learning curves.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = cohort_study(models, X, y, groups=range(len(y)), n_repeats=3)
+    >>> results
+    CohortResults: label, 331 subjects, 3 hold-outs
+               balanced_accuracy   auc  sensitivity  specificity  accuracy  brier  log_loss
+    estimator
+    gauss                  0.937 0.984        0.944        0.931     0.939  0.059     0.957
+    counts                 0.903 0.957        0.970        0.836     0.920  0.077     1.150
     """
     check_classifiers(estimators)
     check_scalar(target, "target", str)

@@ -38,6 +38,35 @@ def format_cohort_summary(results: CohortResults, baseline: str | None = None) -
     ------
     ValueError
         If there is no such baseline, or the results are not sound.
+
+    See Also
+    --------
+    summarise_cohort, compare : The same as tables of numbers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import cohort_study, format_cohort_summary
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = cohort_study(models, X, y, groups=range(len(y)), n_repeats=3)
+    >>> print(format_cohort_summary(results, baseline="counts"))
+    label: tested on 331 scans of 331 subjects in 3 hold-outs.
+    Mean over the hold-outs [95 % interval over the tested subjects]; 1 is positive.
+    <BLANKLINE>
+                                      gauss                counts
+    balanced accuracy     93.7 [90.1, 96.1]     90.3 [86.1, 93.5]
+    AUC                0.984 [0.962, 0.993]  0.957 [0.927, 0.975]
+    sensitivity           94.4 [90.3, 97.1]     97.0 [93.7, 98.9]
+    specificity           93.1 [87.0, 96.9]     83.6 [75.9, 89.7]
+    accuracy              93.9 [90.5, 96.1]     92.0 [88.4, 94.6]
+    Brier score        0.059 [0.036, 0.099]  0.077 [0.053, 0.113]
+    log loss           0.957 [0.470, 1.948]  1.150 [0.717, 1.844]
+    <BLANKLINE>
+    Difference in balanced accuracy from counts, and p (Holm):
+                   difference  corrected t-test  exchange test
+    gauss  +3.4 [−7.1, +13.9]              0.30           0.11
     """
     summary = summarise_cohort(results).set_index(["metric", "estimator"])
     labels = estimators_of(results)

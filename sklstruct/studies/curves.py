@@ -35,6 +35,23 @@ def roc_curves(results: CohortResults) -> pd.DataFrame:
     ------
     ValueError
         If the results are not sound.
+
+    See Also
+    --------
+    sklstruct.inspection.CohortRocDisplay : A picture of them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.studies import cohort_study, roc_curves
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> roc_curves(results).iloc[[0, 10, 100]].round(2)
+        estimator  false_positive_rate  true_positive_rate
+    0       bayes                  0.0                0.00
+    10      bayes                  0.1                0.96
+    100     bayes                  1.0                1.00
     """
     curves: dict[str, list[Floats]] = {}
     for (estimator, _), outcome in outcomes(results).items():
@@ -86,6 +103,22 @@ def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
     ------
     ValueError
         If the number of bins is not positive, or the results are not sound.
+
+    See Also
+    --------
+    sklstruct.inspection.CohortCalibrationDisplay : A picture of it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.studies import calibration, cohort_study
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> calibration(results, n_bins=2).round(2)
+      estimator  low  high  probability  frequency    n
+    0     bayes  0.0   0.5         0.01       0.09  163
+    1     bayes  0.5   1.0         1.00       0.96  263
     """
     check_scalar(n_bins, "n_bins", Integral, min_val=1)
     forecasts = []

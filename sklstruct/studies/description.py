@@ -14,8 +14,10 @@ from typing import Any
 from sklearn.base import clone
 
 from ..io.leakage import named
+from ..io.reading import read_bytes
 from .data import fingerprint
 
+MOST_BYTES = 2**24  # of a description, which may become twenty times as many in memory
 LIBRARIES = ("sklstruct", "numpy", "scipy", "scikit-learn", "pandas", "joblib", "torch", "skorch")
 GROWING: dict[str, Any] = {  # what later runs of a study may add to, and how it adds up
     "sizes": lambda old, new: sorted({*old, *new}),
@@ -80,11 +82,12 @@ def is_random_state(parameter: str) -> bool:
 def read_description(path: Path, extent: Iterable[str]) -> Description:
     """Return the description in a ``study.json``, which must have the names in ``extent``."""
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        content = read_bytes(path, MOST_BYTES, "the description of a study")
+        description = json.loads(content.decode("utf-8"))
         merge(description, description, path)  # has all that a description must have
         for name in extent:
             description[name]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error!r}.") from error
     return description
 

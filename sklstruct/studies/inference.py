@@ -74,6 +74,11 @@ def summarise_cohort(
     ValueError
         If a parameter is out of its range, or the results are not sound.
 
+    See Also
+    --------
+    compare : Differences from a baseline.
+    format_cohort_summary : The same as text.
+
     References
     ----------
     C. J. Clopper and E. S. Pearson. The use of confidence or fiducial limits illustrated in the
@@ -83,6 +88,18 @@ def summarise_cohort(
     R. G. Newcombe. Confidence intervals for an effect size measure based on the Mann-Whitney
     statistic. Part 2: asymptotic methods and evaluation. Statistics in Medicine, 2006.
     C. A. Field and A. H. Welsh. Bootstrapping clustered data. JRSS B, 2007.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.studies import cohort_study, summarise_cohort
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> summarise_cohort(results)[["estimator", "metric", "mean", "low", "high"]].round(2).head(2)
+      estimator             metric  mean   low  high
+    0     bayes  balanced_accuracy  0.94  0.90  0.96
+    1     bayes                auc  0.98  0.96  0.99
     """
     check_confidence(confidence)
     check_scalar(n_bootstrap, "n_bootstrap", Integral, min_val=1)
@@ -178,12 +195,28 @@ def compare(
         If a parameter is out of its range, the results are not sound, or two estimators were
         not tested on the same scans.
 
+    See Also
+    --------
+    paired_differences : The same for learning curves.
+
     References
     ----------
     C. Nadeau and Y. Bengio. Inference for the generalization error. Machine Learning, 2003.
     E. S. Venkatraman and C. B. Begg. A distribution-free procedure for comparing receiver
     operating characteristic curves from a paired experiment. Biometrika, 1996.
     S. Holm. A simple sequentially rejective multiple test procedure. Scand. J. Statist., 1979.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import cohort_study, compare
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = cohort_study(models, X, y, groups=range(len(y)), n_repeats=3)
+    >>> compare(results, baseline="counts")[["estimator", "difference", "low", "high"]].round(2)
+      estimator  difference   low  high
+    0     gauss        0.03 -0.07  0.14
     """
     check_confidence(confidence)
     check_scalar(n_permutations, "n_permutations", Integral, min_val=1)

@@ -134,6 +134,29 @@ def limited_data(
         one or damaged, which is then left as it is.
     OSError
         If ``out`` cannot be written to.
+
+    See Also
+    --------
+    summarise, format_summary, paired_differences : What came out.
+    cohort_study : Subjects and sites in place of draws.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> results.shape
+    (12, 11)
+    >>> results.groupby(["estimator", "size"])["accuracy"].mean().round(2)
+    estimator  size
+    counts     10      0.83
+               40      0.90
+    gauss      10      0.92
+               40      0.96
+    Name: accuracy, dtype: float64
     """
     data = StudyData.checked(X, y, X_test, y_test, test_size)
     check_estimators(estimators)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 LOCK = "study.lock"
+SHOWN = 200  # letters of what the file says
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def lock(folder: Path) -> IO[str]:
         except BlockingIOError:
             stream.seek(0)
             with stream:
-                holder = stream.read().strip() or "another process"
+                holder = stream.read(SHOWN).strip() or "another process"
             raise ValueError(
                 f"{folder} is in use by another study: {holder}.  Wait for its end, or give this "
                 "one a folder of its own."

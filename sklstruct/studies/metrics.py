@@ -81,6 +81,23 @@ def score_fits(results: CohortResults) -> pd.DataFrame:
     ------
     ValueError
         If the tables of the results lack columns or rows, have some twice, or disagree.
+
+    See Also
+    --------
+    summarise_cohort : Means with intervals.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.studies import cohort_study, score_fits
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
+    >>> score_fits(results)[["estimator", "repeat", "balanced_accuracy", "auc"]].round(2)
+      estimator  repeat  balanced_accuracy   auc
+    0     bayes       0               0.92  0.98
+    1     bayes       1               0.93  0.99
+    2     bayes       2               0.95  0.99
     """
     tests = outcomes(results)
     fits = results.fits[[*KEY, "held_out_site", *SIZES]].reset_index(drop=True)

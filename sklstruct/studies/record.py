@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import pandas as pd
 
 from ..io.atomic import atomic_write
-from .description import Description, merge, read_description
+from .description import MOST_BYTES, Description, merge, read_description
 from .draws import estimator_seed
 from .lock import locked
 from .tables import Row, Table
@@ -141,8 +141,14 @@ class Record:
     def _describe(self) -> None:
         """Write the description."""
         if self.folder is not None:
+            text = json.dumps(self.description, indent=2) + "\n"
+            if len(text) > MOST_BYTES:  # before days of fits that could not be read again
+                raise ValueError(
+                    f"The description of a study may have {MOST_BYTES} bytes, got {len(text)}: "
+                    "it names too many scans."
+                )
             with atomic_write(self.folder / STUDY) as stream:
-                stream.write(json.dumps(self.description, indent=2) + "\n")
+                stream.write(text)
 
     def add(self, fit: Fit) -> None:
         """Add a finished fit, and write everything to disk."""
@@ -201,8 +207,13 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
 
     def take_detail(row: Row) -> None:
         fit = fits.get(layout.cell(row))
-        if fit is not None:
-            fit.details.append(row)
+        if fit is None:
+            return
+        if len(fit.details) == fit.row["n_test"]:
+            raise ValueError(
+                f"{layout.named(layout.cell(row))} must have {len(fit.details)} rows, got more"
+            )
+        fit.details.append(row)
 
     first, *others = layout.tables
     layout.tables[-1].read(folder, take_fit)

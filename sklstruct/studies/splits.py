@@ -65,6 +65,21 @@ def subject_splits(
         If there is no such split: a class has a single subject, the share leaves nothing on one
         side, there are fewer sites than repeats, or a part lacks a class when a site is left
         out.
+
+    See Also
+    --------
+    cohort_study : Everything on these splits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.studies import subject_splits
+    >>> y, subjects = np.repeat([0, 1], 8), np.repeat(np.arange(8), 2)  # two scans each
+    >>> splits = subject_splits(y, subjects, n_repeats=3)
+    >>> [(len(train), len(test)) for train, test in splits]
+    [(12, 4), (12, 4), (12, 4)]
+    >>> set(subjects[splits[0][0]]) & set(subjects[splits[0][1]])
+    set()
     """
     groups = labelled("groups", groups)
     y = labelled("y", y, groups)

@@ -36,6 +36,25 @@ def summarise(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
     ------
     ValueError
         If the results are empty or lack a column.
+
+    See Also
+    --------
+    format_summary : The same as text.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import limited_data, summarise
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> summarise(results).round(2)
+      estimator  size  mean   std  n_draws
+    0     gauss    10  0.92  0.05        3
+    1     gauss    40  0.96  0.02        3
+    2    counts    10  0.83  0.07        3
+    3    counts    40  0.90  0.01        3
     """
     check_columns(results, metric)
     values = results.astype({metric: float}).groupby(["estimator", "size"], sort=False)[metric]
@@ -56,6 +75,23 @@ def format_summary(results: pd.DataFrame, metric: str = "accuracy") -> str:
     -------
     table : str
         A line for each estimator, a column for each size; no ± where there is one draw.
+
+    See Also
+    --------
+    summarise : The same as a table of numbers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import format_summary, limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> print(format_summary(results))
+                    10          40
+    gauss   91.9 ± 4.6  96.3 ± 1.6
+    counts  83.3 ± 7.4  89.6 ± 1.1
     """
     summary = summarise(results, metric)
     scale, style = (100, ".1f") if metric in SHARES else (1, ".3g")
@@ -123,9 +159,27 @@ def paired_differences(
     ValueError
         If the reference or a column is not in the results.
 
+    See Also
+    --------
+    compare : The same for cohorts.
+
     References
     ----------
     C. Nadeau and Y. Bengio. Inference for the generalization error. Machine Learning, 2003.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import limited_data, paired_differences
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> differences = paired_differences(results, reference="counts")
+    >>> differences[["estimator", "size", "difference"]].round(2)
+      estimator  size  difference
+    0     gauss    10        0.09
+    1     gauss    40        0.07
     """
     check_columns(results, metric, "draw", "n_test")
     if reference not in set(results["estimator"]):

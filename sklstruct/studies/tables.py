@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
 from ..io.atomic import atomic_write
+from ..io.reading import open_file
 
 Row = dict[str, Any]
+
+MOST_BYTES, MOST_IN_LINE = 2**30, 2**20  # beyond those of any study
 
 TYPES: dict[str, type] = {"str": str, "int64": int, "Int64": int, "float64": float, "bool": bool}
 TRUTH = {"True": True, "False": False}
@@ -70,18 +74,16 @@ class Table:
         path = folder / self.file
         lines = None  # not pandas: it would not say on which line a file is wrong
         try:
-            with open(path, encoding="utf-8", newline="") as stream:
-                text = stream.read()
-            lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-            if (header := next(lines, [])) != list(self.columns):
-                raise ValueError(f"the columns must be {list(self.columns)}, got {header}")
-            for line in lines:
-                if len(line) != len(self.columns):
-                    raise ValueError(f"there must be {len(self.columns)} values, got {len(line)}")
-                take({n: self._value(n, text) for n, text in zip(self.columns, line, strict=True)})
-            # The last line of a file that was cut off may look whole.
-            if not text.endswith("\n"):
-                raise ValueError("it must end with the end of the line")
+            with open_file(path) as stream:
+                lines = csv.reader(read_lines(stream), strict=True)
+                if (header := next(lines, [])) != list(self.columns):
+                    raise ValueError(f"the columns must be {list(self.columns)}, got {header}")
+                for line in lines:
+                    if len(line) != len(self.columns):
+                        expected = len(self.columns)
+                        raise ValueError(f"there must be {expected} values, got {len(line)}")
+                    values = zip(self.columns, line, strict=True)
+                    take({name: self._value(name, text) for name, text in values})
         except (ValueError, csv.Error) as error:
             place = "" if lines is None else f"line {lines.line_num}: "
             raise ValueError(f"{path} is damaged, and is left as it is: {place}{error}.") from error
@@ -95,6 +97,20 @@ class Table:
             return TRUTH[text] if kind == "bool" else TYPES[kind](text)
         except (ValueError, KeyError):
             raise ValueError(f"{name} must be {kind}, got {text!r}") from None
+
+
+def read_lines(stream: IO[bytes]) -> Iterator[str]:
+    """Yield the lines of a table, one at a time, or raise a ValueError where one is too long."""
+    if (size := os.fstat(stream.fileno()).st_size) > MOST_BYTES:
+        raise ValueError(f"a table must have at most {MOST_BYTES} bytes, got {size}")
+    line = b"\n"
+    while following := stream.readline(MOST_IN_LINE + 1):
+        if len(line := following) > MOST_IN_LINE:
+            raise ValueError(f"a line must have at most {MOST_IN_LINE} bytes, got more")
+        yield line.decode("utf-8")
+    # The last line of a file that was cut off may look whole.
+    if not line.endswith(b"\n"):
+        raise ValueError("it must end with the end of the line")
 
 
 def as_csv(lines: Iterable[Iterable[Any]]) -> str:

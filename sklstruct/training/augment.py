@@ -69,6 +69,16 @@ class Augment(Params):
         Standard deviation of white noise, in units of the values.
     whole_shifts : bool, default=False
         Whether to shift by whole samples, which blurs nothing: as by cropping a padded image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct import RFNNClassifier
+    >>> from sklstruct.training import Augment
+    >>> augment = Augment(shift=0.1, rotation=15, flip=True)
+    >>> augment(torch.rand(4, 1, 8, 8), torch.Generator().manual_seed(0)).shape
+    torch.Size([4, 1, 8, 8])
+    >>> model = RFNNClassifier(augment=augment)
     """
 
     _keywords_only = False

@@ -27,6 +27,15 @@ class Batch(tuple):
     x : Tensor, shape (n, channels, *spatial)
     y : Tensor, or tuple of Tensor
     weight : Tensor, shape (n,)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import Batch
+    >>> batch = Batch(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]), torch.ones(4))
+    >>> x, y = batch
+    >>> x.shape, batch.weight
+    (torch.Size([4, 1, 8, 8]), tensor([1., 1., 1., 1.]))
     """
 
     weight: Tensor

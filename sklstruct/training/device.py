@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import nn
 
+MOST_THREADS = 1024  # what cannot start all its threads is ended by their library
 _INITIALISATION = threading.RLock()
 _FORKED: list[bool] = []  # whether this process is the copy of another one
 if hasattr(os, "register_at_fork"):
@@ -27,6 +28,12 @@ def resolve_device(device: str) -> str:
     ------
     ValueError
         If torch does not know the device, or this machine does not have it.
+
+    Examples
+    --------
+    >>> from sklstruct.training import resolve_device
+    >>> resolve_device("cpu")
+    'cpu'
     """
     if device == "auto":
         device = os.environ.get("SKLSTRUCT_DEVICE") or (
@@ -66,7 +73,16 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
 
 @contextmanager
 def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """Let torch use so many threads for one operation; None leaves it alone."""
+    """Let torch use so many threads for one operation; None leaves it alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import limited_threads
+    >>> with limited_threads(1):
+    ...     print(torch.get_num_threads())
+    1
+    """
     before = torch.get_num_threads()
     if _FORKED and n_threads != 1:
         warnings.warn(

@@ -20,7 +20,22 @@ def main_output(outputs: Any) -> Tensor:
 
 
 class Objective:
-    """Base of objectives that judge outputs alone."""
+    """Base of objectives that judge outputs alone.
+
+    See Also
+    --------
+    CrossEntropy, SquaredError : The usual ones.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import Objective
+    >>> class Absolute(Objective):
+    ...     def of(self, outputs, y):
+    ...         return (outputs[:, 0] - y).abs()
+    >>> Absolute()(torch.nn.Identity(), torch.tensor([[1.0], [3.0]]), torch.tensor([1.0, 1.0]))
+    tensor([0., 2.])
+    """
 
     def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
         """Return the loss of each sample, shape (n,)."""
@@ -43,6 +58,18 @@ class CrossEntropy(Objective):
     ----------
     label_smoothing : float, default=0.0
         The share s of every target that is spread over all C classes.
+
+    See Also
+    --------
+    SquaredError : For values in place of classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import CrossEntropy
+    >>> logits, y = torch.tensor([[0.0, 2.0]]), torch.tensor([1])
+    >>> CrossEntropy().of(logits, y), CrossEntropy(label_smoothing=0.1).of(logits, y)
+    (tensor([0.1269]), tensor([0.2269]))
     """
 
     label_smoothing: float = 0.0
@@ -54,7 +81,19 @@ class CrossEntropy(Objective):
 
 @dataclass(frozen=True)
 class SquaredError(Objective):
-    """Squared error, the mean over the values of a sample."""
+    """Squared error, the mean over the values of a sample.
+
+    See Also
+    --------
+    CrossEntropy : For classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import SquaredError
+    >>> SquaredError().of(torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))
+    tensor([2.])
+    """
 
     def of(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Map outputs and values, both (n, n_values, ...), to losses (n, ...)."""
@@ -92,6 +131,19 @@ class Auxiliary(Objective):
     base : Objective
     weights : sequence of float
         The :math:`a_k` of the outputs after the first one.
+
+    See Also
+    --------
+    Penalised : A penalty of the network beside the loss.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import Auxiliary, CrossEntropy
+    >>> logits, y = torch.zeros(5, 3), torch.zeros(5, dtype=torch.long)
+    >>> network = lambda x: (logits, logits)  # with a side output
+    >>> Auxiliary(CrossEntropy(), weights=[0.3])(network, None, y)
+    tensor([1.4282, 1.4282, 1.4282, 1.4282, 1.4282])
     """
 
     base: Objective
@@ -123,6 +175,19 @@ class Penalised:
     penalty : callable
         Maps the network to a number.
     strength : float, default=1.0
+
+    See Also
+    --------
+    Auxiliary : Losses of side outputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import Penalised, SquaredError
+    >>> network = torch.nn.Linear(1, 1)
+    >>> objective = Penalised(SquaredError(), lambda net: net.weight.abs().sum(), strength=0.1)
+    >>> objective(network, torch.ones(4, 1), torch.ones(4, 1)).shape
+    torch.Size([4])
     """
 
     base: Callable[[nn.Module, Tensor, Any], Tensor]
@@ -136,7 +201,19 @@ class Penalised:
 
 @dataclass(frozen=True)
 class NetworkLoss:
-    """The loss that a network itself defines, ``network.loss(x, y)``."""
+    """The loss that a network itself defines, ``network.loss(x, y)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.training import NetworkLoss
+    >>> class Net(nn.Linear):
+    ...     def loss(self, x, y):
+    ...         return (self(x)[:, 0] - y).abs()
+    >>> NetworkLoss()(Net(2, 1), torch.zeros(5, 2), torch.zeros(5)).shape
+    torch.Size([5])
+    """
 
     def __call__(self, network: Any, x: Tensor, y: Any) -> Tensor:
         """Return the loss of each sample, shape (n,)."""

@@ -75,6 +75,14 @@ class Plan:
     patience : int, default=None
         Epochs without a lower validation loss after which training ends, and goes back to the
         best one; None trains for all epochs.
+
+    Examples
+    --------
+    >>> from sklstruct.training import Plan
+    >>> recipe = {"optimizer": "adamw", "schedule": "one-cycle", "weight_decay": 0.01}
+    >>> plan = Plan(max_epochs=10, batch_size=25, lr=0.01, **recipe)
+    >>> plan.max_epochs, plan.patience
+    (10, None)
     """
 
     max_epochs: int

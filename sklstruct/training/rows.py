@@ -110,6 +110,13 @@ def spread(mean: Array, variance: Array, n: int, dtype: Any) -> Array:
         Number of values behind each.
     dtype : dtype
         Of the values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.training import spread
+    >>> spread(np.array([1.0, 5.0]), np.array([4.0, 0.0]), n=10, dtype=np.float32)
+    array([2., 1.])
     """
     deviation = np.sqrt(variance)
     # A sum of n equal numbers is off by n roundings at most, and the numbers themselves by one.

@@ -112,12 +112,21 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     file_grid_ : Grid or None
         The grid that every file must have, with ``grid="same"``.
 
+    See Also
+    --------
+    RegionMeans : One number for each region of an atlas.
+    sklstruct.estimators.on_paths : Any estimator of volumes as one of paths.
+
     Examples
     --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklstruct import NiftiVolumes, RFNNClassifier
-    >>> model = make_pipeline(NiftiVolumes(mask="brain", crop=True), RFNNClassifier())
-    >>> model.fit(paths, y)  # doctest: +SKIP
+    >>> from sklstruct import NiftiVolumes
+    >>> from sklstruct.io import simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> volumes = NiftiVolumes(mask="brain", crop=True).fit(cohort.X)
+    >>> volumes.transform(cohort.X).shape
+    (8, 22, 28, 24)
+    >>> volumes.spacing_
+    (6.0, 6.0, 6.0)
     """
 
     grid: Source = param("first", VOLUME)

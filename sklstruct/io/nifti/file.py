@@ -13,6 +13,7 @@ from nibabel import Nifti1Header, Nifti1Image, Nifti2Header
 from nibabel.spatialimages import SpatialImage
 
 from ..atomic import atomic_write
+from ..reading import DEFLATE_RATIO, check_growth, open_file
 from .grid import Array, Grid, to_canonical
 
 StrPath = str | os.PathLike[str]
@@ -22,7 +23,8 @@ MAX_BYTES = 2**31
 CHUNK = 2**15  # voxels that are converted at a time
 BESIDE = 2**22  # bytes before and behind the voxels that are read at most
 GZIP_START = b"\x1f\x8b"
-GZIP_RATIO = 1032  # no compressed byte stands for more than so many
+GROWTH = 200  # how many times its size a large file may become: masks reach that, scans do not
+FLOAT = np.dtype(np.float32).itemsize
 HEADER_SIZE = 540  # of the longer of the two versions
 
 
@@ -66,6 +68,17 @@ def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
     -------
     problem : str or None
         The message, with the path, of the error that reading the file raises.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sklstruct.io import check_volume, simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> check_volume(cohort.X[0]) is None
+    True
+    >>> _ = Path("broken.nii").write_text("no volume")
+    >>> check_volume("broken.nii").split(":")[0]
+    'broken.nii is not a usable NIfTI volume'
     """
     try:
         read_volume(path, max_bytes)
@@ -116,8 +129,8 @@ def read_volume(
             values = values.reshape(grid.shape, order="F")
             check_values(values, constant, finite)
     else:
-        with opened(source) as (stream, capacity):
-            header = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes)
+        with opened(source) as file:
+            header, stream = file.header(max_bytes), file.stream
             values, grid = read_values(stream, header), header.grid
             check_values(values, constant, finite)
     return to_canonical(values, grid)
@@ -135,8 +148,8 @@ def read_grid(source: Source, max_bytes: int = MAX_BYTES, *, canonical: bool = T
         with naming(source):
             grid = grid_of(source, max_bytes)
     else:
-        with opened(source) as (stream, capacity):
-            grid = parse_header(stream.read(HEADER_SIZE), capacity, max_bytes).grid
+        with opened(source) as file:
+            grid = file.header(max_bytes).grid
     return grid.canonical() if canonical else grid
 
 
@@ -186,17 +199,40 @@ def naming(source: Source) -> Iterator[None]:
         raise ValueError(f"{name_of(source)} is not a usable NIfTI volume: {error}.") from error
 
 
+class Opened(NamedTuple):
+    """A file at its start.
+
+    Parameters
+    ----------
+    stream : file
+        Of what it holds, decompressed.
+    size : int
+        Bytes on the disk.
+    zipped : bool
+    """
+
+    stream: IO[bytes]
+    size: int
+    zipped: bool
+
+    def header(self, max_bytes: int) -> VolumeHeader:
+        """Return what the header says, if the file may become so much."""
+        capacity = self.size * DEFLATE_RATIO if self.zipped else self.size
+        header = parse_header(self.stream.read(HEADER_SIZE), capacity, max_bytes)
+        if self.zipped:
+            check_growth(self.size, prod(header.grid.shape) * FLOAT, GROWTH)
+        return header
+
+
 @contextmanager
-def opened(path: StrPath) -> Iterator[tuple[IO[bytes], int]]:
-    """Open a file, compressed or not, with the most bytes that it can hold."""
-    with open(path, "rb") as raw, naming(path):
+def opened(path: StrPath) -> Iterator[Opened]:
+    """Open a file, compressed or not."""
+    with open_file(path) as raw, naming(path):
         size = os.fstat(raw.fileno()).st_size
         zipped = raw.read(len(GZIP_START)) == GZIP_START  # names are often wrong about it
         raw.seek(0)
-        if zipped:
-            yield gzip.GzipFile(fileobj=raw), size * GZIP_RATIO  # type: ignore[misc]
-        else:
-            yield raw, size
+        stream: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
+        yield Opened(stream, size, zipped)
 
 
 def parse_header(block: bytes, capacity: int, max_bytes: int) -> VolumeHeader:
@@ -244,7 +280,7 @@ def three_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def check_size(shape: tuple[int, ...], dtype: Any, max_bytes: int) -> None:
     """Raise a ValueError if a volume takes too much, as it is stored or in single precision."""
-    needed = prod(shape) * max(np.dtype(dtype).itemsize, np.dtype(np.float32).itemsize)
+    needed = prod(shape) * max(np.dtype(dtype).itemsize, FLOAT)
     if needed > max_bytes:
         raise ValueError(
             f"a volume may take max_bytes={max_bytes}, but {'x'.join(map(str, shape))} voxels "

@@ -58,6 +58,13 @@ def find_volumes(X: Any, pattern: str = PATTERN) -> list[Any]:
         If an entry is neither a path nor an image.
     ValueError
         If there are none, or X has several columns.
+
+    Examples
+    --------
+    >>> from sklstruct.io import find_volumes, simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> len(find_volumes("study")), len(find_volumes("study/sub-000[12]/anat/*.nii.gz"))
+    (8, 2)
     """
     if isinstance(X, (str, os.PathLike)):
         return found_by(os.path.expanduser(X), pattern)

@@ -41,6 +41,14 @@ class OfRegions(TakesPaths):
     volumes : NiftiVolumes, default=None
         How files are read; voxels outside its mask are in no region.  None is
         ``NiftiVolumes()``, without scaling for shares.
+
+    Examples
+    --------
+    >>> from sklstruct.io import OfRegions
+    >>> class Mine(OfRegions):
+    ...     C: float = 1.0
+    >>> Mine(atlas="atlas.nii.gz", statistic="share")
+    Mine(atlas='atlas.nii.gz', names=None, statistic='share', volumes=None, C=1.0)
     """
 
     atlas: Any = param(None, VOLUME)
@@ -65,13 +73,20 @@ class RegionMeans(TransformerMixin, OfRegions):
     regions_ : ndarray of int, shape ``volumes_.shape_``
         The label of every voxel.
 
+    See Also
+    --------
+    RegionSVC : A classifier of these.
+    NiftiVolumes : All voxels.
+
     Examples
     --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
     >>> from sklstruct import RegionMeans
-    >>> model = make_pipeline(RegionMeans(atlas="atlas.nii.gz"), LogisticRegression())
-    >>> model.fit(paths, y)  # doctest: +SKIP
+    >>> from sklstruct.io import simulate_cohort
+    >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
+    >>> atlas = "study/derivatives/truth/label-atrophy_mask.nii.gz"
+    >>> means = RegionMeans(atlas=atlas, names={1: "atrophy"}).fit(cohort.X)
+    >>> means.transform(cohort.X).shape, means.region_names_
+    ((8, 1), ['atrophy'])
     """
 
     def fit(self, X: Any, y: Any = None) -> Self:
