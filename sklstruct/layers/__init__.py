@@ -10,6 +10,7 @@ from .dropout import adopt_dropout as adopt_dropout
 from .filtering import is_traced as is_traced
 from .frame_conv import FrameConv as FrameConv
 from .frame_conv import to_dense as to_dense
+from .fused import KERNELS as KERNELS
 from .kept import KeptTensors as KeptTensors
 from .network import DenseNetwork as DenseNetwork
 from .network import Linear as Linear

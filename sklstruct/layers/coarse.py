@@ -183,6 +183,21 @@ class CoarseFrameConv(FrameConv):
     ------
     ValueError
         If a parameter is none of the above, or the atoms are not separable.
+
+    See Also
+    --------
+    FrameConv
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> from sklstruct.layers import CoarseFrameConv
+    >>> layer = CoarseFrameConv(1, 8, GaussianDerivatives(order=1, scales=(1.0, 16.0)), ndim=3)
+    >>> layer(torch.zeros(1, 1, 40, 40, 40)).shape
+    torch.Size([1, 8, 40, 40, 40])
+    >>> [small.output_shape((40, 40, 40)) for _, small in layer.filters((40, 40, 40))]
+    [(40, 40, 40), (6, 6, 6)]
     """
 
     def __init__(

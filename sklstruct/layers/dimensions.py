@@ -31,6 +31,14 @@ def convolve(
     Returns
     -------
     y : Tensor, shape (n, out_channels, *spatial_out)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import convolve
+    >>> kernel = torch.ones(1, 1, 3)
+    >>> convolve(torch.arange(5.0).view(1, 1, 5), kernel, None, stride=1, padding=(1,))
+    tensor([[[1., 3., 6., 9., 7.]]])
     """
     supports = zip(kernel.shape[2:], x.shape[2:], strict=True)
     if stride > 1 and any(support > extent for support, extent in supports):

@@ -28,6 +28,19 @@ class Dropout(nn.Dropout):
         Probability that an activation is zeroed.
     whole_channels : bool, default=False
         Whether channels are zeroed as a whole, as by ``nn.Dropout2d`` and its like.
+
+    See Also
+    --------
+    adopt_dropout
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import Dropout
+    >>> layer = Dropout(0.5)
+    >>> layer.generator = torch.Generator().manual_seed(0)
+    >>> sorted(set(layer(torch.ones(1000)).tolist()))
+    [0.0, 2.0]
     """
 
     def __init__(self, p: float = 0.5, whole_channels: bool = False) -> None:
@@ -65,6 +78,20 @@ def adopt_dropout(network: nn.Module, generator: torch.Generator | None) -> None
     network : nn.Module
     generator : torch.Generator or None
         None is torch's global one.
+
+    See Also
+    --------
+    Dropout
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import adopt_dropout
+    >>> network = nn.Sequential(nn.Linear(3, 2), nn.Dropout2d(0.2))
+    >>> adopt_dropout(network, torch.Generator().manual_seed(0))
+    >>> network[1].whole_channels
+    True
     """
     for parent in list(network.modules()):
         for name, child in parent.named_children():

@@ -319,5 +319,12 @@ def correlation(profile: Profile, length: int, stride: int, padding: int) -> Arr
 
 
 def is_traced() -> bool:
-    """Return whether a graph is being made of what is computed, for tensors of other sizes too."""
+    """Return whether a graph is being made of what is computed, for tensors of other sizes too.
+
+    Examples
+    --------
+    >>> from sklstruct.layers import is_traced
+    >>> is_traced()
+    False
+    """
     return torch.compiler.is_compiling() or torch.jit.is_tracing()

@@ -73,6 +73,20 @@ class FrameConv(nn.Module):
     ----------
     J.-H. Jacobsen, J. van Gemert, Z. Lou and A. W. M. Smeulders. Structured receptive fields
     in CNNs. CVPR, 2016, section 3.3 (eq. 23 of the first author's thesis).
+
+    See Also
+    --------
+    CoarseFrameConv, to_dense
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import FrameConv
+    >>> layer = FrameConv(1, 8, "gaussian", bias=False)
+    >>> layer(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 8, 28, 28])
+    >>> layer.kernel.shape, layer.coefficients.shape  # of 10 atoms
+    (torch.Size([8, 1, 7, 7]), torch.Size([8, 1, 10]))
     """
 
     norms: Tensor
@@ -279,6 +293,16 @@ def to_dense(network: nn.Module) -> nn.Module:
     dense : nn.Module
         With the same output.  Its layers are torch's own, where the others were so before; the
         class of the network itself stays what it is.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sklstruct.layers import FrameConv, to_dense
+    >>> to_dense(nn.Sequential(FrameConv(1, 8, "gaussian"), nn.ReLU()))
+    Sequential(
+      (0): Conv2d(1, 8, kernel_size=(7, 7), stride=(1, 1), padding=(3, 3))
+      (1): ReLU()
+    )
     """
     if isinstance(network, FrameConv):
         return network.to_dense()

@@ -15,6 +15,17 @@ class KeptTensors(dict[Any, Tensor]):
     """Constants that are made when first asked for, by key, dtype and device.
 
     Copies and pickles start empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from sklstruct.layers import KeptTensors
+    >>> kept = KeptTensors()
+    >>> kept.like(torch.zeros(1), "ones", lambda: np.ones(2))
+    tensor([1., 1.])
+    >>> kept.like(torch.zeros(1), "ones", lambda: 1 / 0)  # is not asked for again
+    tensor([1., 1.])
     """
 
     def like(self, x: Tensor, key: Any, make: Callable[[], NDArray[Any]]) -> Tensor:

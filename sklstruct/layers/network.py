@@ -32,6 +32,21 @@ class Network(nn.Module):
         Number of features; None counts those of a sample of zeros.
     bias : bool, default=True
         Whether the head has one.
+
+    See Also
+    --------
+    MeanNetwork, DenseNetwork
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import FrameConv, Network
+    >>> stages = nn.Sequential(FrameConv(1, 8, "gaussian"), nn.ReLU(), nn.MaxPool2d(2))
+    >>> network = Network((1, 8, 8), 3, stages)
+    >>> x = torch.zeros(5, 1, 8, 8)
+    >>> network.features(x).shape, network(x).shape
+    (torch.Size([5, 128]), torch.Size([5, 3]))
     """
 
     def __init__(
@@ -69,7 +84,14 @@ class Network(nn.Module):
 
 
 class Linear(Architecture):
-    """One linear layer of all values of a sample: the network without structure."""
+    """One linear layer of all values of a sample: the network without structure.
+
+    Examples
+    --------
+    >>> from sklstruct.layers import Linear
+    >>> Linear().build((1, 8, 8), 3).head
+    Linear(in_features=64, out_features=3, bias=True)
+    """
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> Network:
         """Return the network."""
@@ -84,6 +106,19 @@ class MeanNetwork(Network):
     .. math:: a_o(p) = \sum_c w_{oc} \, h_c(p)
 
     with the weights w of the head and the last maps h.
+
+    See Also
+    --------
+    Network
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import FrameConv, MeanNetwork
+    >>> network = MeanNetwork((1, 8, 8), 3, nn.Sequential(FrameConv(1, 8, "gaussian")))
+    >>> network.class_activations(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 3, 8, 8])
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -126,6 +161,19 @@ class DenseNetwork(nn.Module):
         Number of spatial axes.
     dropout : float, default=0.0
         Of whole channels, before the head.
+
+    See Also
+    --------
+    Network
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import DenseNetwork, FrameConv
+    >>> network = DenseNetwork(3, nn.Sequential(FrameConv(1, 8, "gaussian")), width=8, ndim=2)
+    >>> network(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 3, 8, 8])
     """
 
     def __init__(
