@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from sklstruct import Architecture
-from sklstruct.layers import BATCH_NORM, CONV, MAX_POOL, Dropout, MeanNetwork
+from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, MeanNetwork, Pointwise
 from sklstruct.params import FLAG, SEQUENCE, WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
@@ -245,14 +245,10 @@ class Group(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout, self.checkpointing = Dropout(dropout), checkpointing
-        self.parts = nn.ModuleDict({"spatial": normed(conv, width, ndim)})
+        self.parts = nn.ModuleDict({"spatial": normed(conv, width, ndim, pool and not mixing)})
         if mixing:
-            pointwise = CONV[ndim](width, width, 1, bias=False)
-            self.parts["mixing"] = normed(pointwise, width, ndim)
-        if pool:
-            self.parts["mixing" if mixing else "spatial"].add_module(
-                "pool", MAX_POOL[ndim](3, stride=2, padding=1)
-            )
+            pointwise = Pointwise(width, width, ndim, bias=False)
+            self.parts["mixing"] = normed(pointwise, width, ndim, pool)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, width, *spatial_out)."""
@@ -266,9 +262,12 @@ class Group(nn.Module):
         return x
 
 
-def normed(conv: nn.Module, width: int, ndim: int) -> nn.Sequential:
-    """Return a convolution with norm and rectifier."""
-    return nn.Sequential(OrderedDict(conv=conv, norm=BATCH_NORM[ndim](width), relu=nn.ReLU()))
+def normed(conv: nn.Module, width: int, ndim: int, pool: bool) -> nn.Sequential:
+    """Return a convolution with norm, pooling if there is any, and rectifier."""
+    layers = OrderedDict(conv=conv, norm=BATCH_NORM[ndim](width))
+    if pool:  # before the rectifier, which has less to do then and gives the same
+        layers["pool"] = MAX_POOL[ndim](3, stride=2, padding=1)
+    return nn.Sequential(OrderedDict(layers, relu=nn.ReLU()))
 
 
 def recomputing(module: nn.Module) -> tuple[Any, Any]:

@@ -12,6 +12,44 @@ BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
+class Pointwise(nn.Linear):
+    """Convolution with kernels of a single sample: a linear layer at every place.
+
+    Parameters
+    ----------
+    in_channels, out_channels, ndim : int
+    bias : bool, default=True
+
+    See Also
+    --------
+    convolve
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import Pointwise
+    >>> Pointwise(4, 8, ndim=3)(torch.zeros(2, 4, 5, 6, 7)).shape
+    torch.Size([2, 8, 5, 6, 7])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, ndim: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, bias)
+        self.ndim = ndim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in_channels, *spatial) to (n, out_channels, *spatial)."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+    def to_dense(self) -> nn.Module:
+        """Return a plain ``nn.ConvNd`` with the same output."""
+        make = CONV[self.ndim]
+        conv = make(self.in_features, self.out_features, 1, bias=self.bias is not None)
+        state = self.state_dict()
+        state["weight"] = state["weight"][(..., *[None] * self.ndim)]
+        conv.load_state_dict(state)
+        return conv.to(self.weight).train(self.training)
+
+
 def convolve(
     x: Tensor, kernel: Tensor, bias: Tensor | None, *, stride: int, padding: tuple[int, ...]
 ) -> Tensor:

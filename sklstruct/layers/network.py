@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..architecture import Architecture
-from .dimensions import CONV
+from .dimensions import Pointwise
 from .dropout import Dropout
 
 
@@ -182,7 +182,7 @@ class DenseNetwork(nn.Module):
         super().__init__()
         self.stages = stages
         self.dropout = Dropout(dropout, whole_channels=True)
-        self.head = CONV[ndim](width, n_outputs, 1)
+        self.head = Pointwise(width, n_outputs, ndim)
 
     def features(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to what the head reads, (n, width, *spatial)."""
