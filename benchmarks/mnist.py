@@ -1,8 +1,9 @@
 """MNIST with few training images: RFNN, its unstructured twins and an SVM on pixels.
 
-Five stratified draws, the same for every estimator, tested on the 10000 test images; defaults
-throughout.  Stopped and started again it continues.  Needs mnist.npz in the folder that
-SKLSTRUCT_DATA names.  Results go to mnist.csv, one row a fit.
+Twenty stratified draws from the first 50000 training images, the same for every estimator, tested
+on the 10000 others, which no setting was chosen on; defaults throughout.  Stopped and started
+again it continues.  Needs mnist.npz in the folder that SKLSTRUCT_DATA names.  Results go to
+mnist.csv, one row a fit.
 """
 
 import argparse
@@ -29,6 +30,7 @@ PAPER = {
     "RFNN, paper": RFNNClassifier(preset="paper"),
     "twin, paper": RFNNClassifier(preset="paper", frame="pixel"),
 }
+N_TRAIN = 50000
 GROUPS = {"plain": PLAIN, "augmented": AUGMENTED, "paper": PAPER}
 
 
@@ -36,8 +38,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--groups", default="plain,augmented")
     parser.add_argument("--only", help="labels, separated by semicolons")
-    parser.add_argument("--sizes", default="300,1000")
-    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--sizes", default="300")
+    parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--work", default="mnist-study", help="folder of the running study")
     args = parser.parse_args()
@@ -47,10 +49,10 @@ def main():
         named = {label: named[label] for label in args.only.split(";")}
     results = limited_data(
         named,
-        data.X,
-        data.y,
-        X_test=data.X_test,
-        y_test=data.y_test,
+        data.X[:N_TRAIN],
+        data.y[:N_TRAIN],
+        X_test=data.X[N_TRAIN:],
+        y_test=data.y[N_TRAIN:],
         sizes=[int(size) for size in args.sizes.split(",")],
         n_draws=args.draws,
         n_jobs=args.n_jobs,
