@@ -1,6 +1,7 @@
 """The compiled parts; everything else about the package is in pyproject.toml."""
 
 import sys
+from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -19,11 +20,11 @@ class BuildExt(build_ext):
 
 
 def kernel(folder: str, name: str) -> Extension:
-    """Return a kernel as an extension: NAME.c, and NAME.h for each instruction set."""
+    """Return a kernel as an extension: NAME.c, and headers for each instruction set."""
     return Extension(
         f"{folder.removeprefix('plugins/').replace('/', '.')}.{name}",
         sources=[f"{folder}/{name}.c"],
-        depends=[f"{folder}/{name}.h", f"{LAYERS}/instructions.h"],
+        depends=[*glob(f"{folder}/*.h"), f"{LAYERS}/instructions.h"],
         include_dirs=[LAYERS],
         extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],
         libraries=[] if sys.platform == "win32" else ["m"],

@@ -19,6 +19,7 @@
 #define MAX_RADIX 31
 #define MAX_PASSES 32
 #define MAX_LEVELS 32
+#define MAX_ORDER 3
 #define PI 3.14159265358979323846
 
 /* How to transform a line: the radices, the twiddle factors after each pass, and the roots of
@@ -59,6 +60,7 @@ typedef struct {
     const int64_t *row_source, *column_source;
     const Path *path;
     const float *filters;
+    float *matrix[MAX_LEVELS]; /* of the averages across, for large signals */
 } Plan;
 
 /* The kernel for each set of instructions: as many lanes as one of its registers has, and four
@@ -68,6 +70,7 @@ typedef struct {
 #define ATTRIBUTE AVX512
 #define LANES 16
 #include "_lanes.h"
+#include "_planes.h"
 #undef LANES
 #define LANES 4
 #include "_lanes.h"
@@ -78,6 +81,7 @@ typedef struct {
 #define ATTRIBUTE AVX2
 #define LANES 8
 #include "_lanes.h"
+#include "_planes.h"
 #undef LANES
 #define LANES 4
 #include "_lanes.h"
@@ -89,6 +93,7 @@ typedef struct {
 #define ATTRIBUTE
 #define LANES 4
 #include "_lanes.h"
+#include "_planes.h"
 #undef LANES
 
 typedef void (*Scatter)(const Plan *, const float *const *, void *, void *, float *const *);
@@ -96,16 +101,16 @@ typedef void (*ScatterOne)(const Plan *, const float *, void *, void *, float *)
 typedef struct {
     long lanes;
     Scatter wide, narrow;
-    ScatterOne one;
+    ScatterOne one, plane;
 } Kernel;
 
 /* By the number of the set. */
 static const Kernel kernels[] = {
 #if defined(__x86_64__)
-    {16, scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4},
-    {8, scatter_avx2_8, scatter_avx2_4, scatter_one_avx2_4},
+    {16, scatter_avx512_16, scatter_avx512_4, scatter_one_avx512_4, scatter_plane_avx512_16},
+    {8, scatter_avx2_8, scatter_avx2_4, scatter_one_avx2_4, scatter_plane_avx2_8},
 #endif
-    {4, scatter_plain_4, scatter_plain_4, scatter_one_plain_4},
+    {4, scatter_plain_4, scatter_plain_4, scatter_one_plain_4, scatter_plane_plain_4},
 };
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -178,8 +183,25 @@ static int plan_grids(Plan *plan, const int64_t *averages, const float *weights)
     return 1;
 }
 
+/* Write the average across at each level as a matrix, a row of whole vectors for each column. */
+static int plan_matrices(Plan *plan, long lanes) {
+    long step = (plan->out_width + lanes - 1) / lanes * lanes;
+    for (int level = 0; level < plan->levels; level++) {
+        const Average *across = plan->across + level;
+        float *matrix = calloc(across->extent * step, sizeof(float));
+        if (!matrix) return 0;
+        plan->matrix[level] = matrix;
+        for (long w = 0; w < plan->out_width; w++)
+            for (long i = 0; i < across->reach; i++)
+                matrix[(first_place(across, w) + i) % across->extent * step + w] +=
+                    across->weight[i];
+    }
+    return 1;
+}
+
 static void free_grids(Plan *plan) {
     for (int level = 0; level < plan->levels; level++) {
+        free(plan->matrix[level]);
         free_line(&plan->grid[level].rows);
         free_line(&plan->grid[level].columns);
     }
@@ -224,6 +246,23 @@ static int scatter_all(const Plan *plan, const Kernel *kernel, const float *x, f
     return ready;
 }
 
+/* Scatter n large signals, one by one. */
+static int scatter_planes(const Plan *plan, const Kernel *kernel, const float *x, float *out,
+                          long n) {
+    size_t rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
+    size_t longest = rows > columns ? rows : columns, lanes = kernel->lanes;
+    size_t value = 2 * sizeof(float) * lanes; /* of a vector of complex numbers */
+    size_t plane = longest * ((longest + lanes - 1) / lanes) + 1;
+    void *space = aligned(value * plane * 2 * (MAX_ORDER + 1)), *scratch = aligned(value * 2 * longest);
+    int ready = space && scratch;
+    for (long done = 0; ready && done < n; done++)
+        kernel->plane(plan, x + (size_t)done * plan->height * plan->width, space, scratch,
+                      out + (size_t)done * plan->n_paths * plan->out_height * plan->out_width);
+    free(space);
+    free(scratch);
+    return ready;
+}
+
 /* --- Python -------------------------------------------------------------------------------- */
 
 enum { SIGNALS, OUT, ROW_SOURCE, COLUMN_SOURCE, AVERAGES, WEIGHT, PATHS, FILTERS, N_BUFFERS };
@@ -240,16 +279,18 @@ static int consistent(const Plan *plan, const Py_buffer *b, long n) {
            (size_t)b[COLUMN_SOURCE].len == first[N_FIELDS + EXTENT] * sizeof(int64_t);
 }
 
-/* scatter(kernel, n, height, width, out_height, out_width, signals, out, row_source,
-           column_source, averages, weights, paths, filters): fill out. */
+/* scatter(kernel, large, n, height, width, out_height, out_width, signals, out, row_source,
+           column_source, averages, weights, paths, filters): fill out.  Filters of large signals
+   have columns for rows, and end with a vector of zeros. */
 static PyObject *scatter(PyObject *self, PyObject *args) {
     (void)self;
     const char *name;
     Py_buffer b[N_BUFFERS];
     Plan plan;
+    int large;
     long n;
     memset(&plan, 0, sizeof(plan));
-    if (!PyArg_ParseTuple(args, "sllllly*w*y*y*y*y*y*y*", &name, &n, &plan.height, &plan.width,
+    if (!PyArg_ParseTuple(args, "splllll" "y*w*y*y*y*y*y*y*", &name, &large, &n, &plan.height, &plan.width,
                           &plan.out_height, &plan.out_width, &b[SIGNALS], &b[OUT], &b[ROW_SOURCE],
                           &b[COLUMN_SOURCE], &b[AVERAGES], &b[WEIGHT], &b[PATHS], &b[FILTERS]))
         return NULL;
@@ -264,8 +305,11 @@ static PyObject *scatter(PyObject *self, PyObject *args) {
     int valid = kernel && consistent(&plan, b, n), done = 0;
     if (valid) {
         Py_BEGIN_ALLOW_THREADS;
-        if (plan_grids(&plan, b[AVERAGES].buf, b[WEIGHT].buf))
+        int planned = plan_grids(&plan, b[AVERAGES].buf, b[WEIGHT].buf);
+        if (planned && !large)
             done = scatter_all(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, n);
+        else if (planned && plan_matrices(&plan, kernel->lanes))
+            done = scatter_planes(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, n);
         free_grids(&plan);
         Py_END_ALLOW_THREADS;
     }

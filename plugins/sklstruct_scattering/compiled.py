@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from .grid import Grid
 from .paths import Path
 
 LANES = 16
+LARGE = 120**2  # values of a padded image
 LARGEST_PRIME = 31  # prime factor of an extent
 
 
@@ -54,11 +55,12 @@ def scatter(plan: Plan, planes: Tensor) -> Tensor | None:
     except RuntimeError:
         return None
     out = np.empty((len(signals), *plan.out_shape), np.float32)
-    threads = min(torch.get_num_threads(), ceil(len(signals) / LANES))
+    together = 1 if plan.large else LANES  # threads share no vector
+    threads = min(torch.get_num_threads(), ceil(len(signals) / together))
     if threads <= 1:
         plan.run(signals, out)
     else:
-        step = ceil(len(signals) / LANES / threads) * LANES  # threads share no vector
+        step = ceil(len(signals) / together / threads) * together
         parts = [slice(start, start + step) for start in range(0, len(signals), step)]
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part: plan.run(signals[part], out[part]), parts))
@@ -80,17 +82,21 @@ class Plan:
         filters.
     kernel : str
         One of ``KERNELS``.
+    large : bool
+        Whether one signal is computed at a time: several of them would not stay in the cache.
     """
 
     out_shape: tuple[int, ...]
     heights: tuple[int, ...]
     arrays: tuple[NDArray[Any], ...]
     kernel: str
+    large: bool
 
     def run(self, signals: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """Fill ``out`` with the coefficients of the signals; other threads may go on."""
         if len(signals):
-            _lanes.scatter(self.kernel, len(signals), *self.heights, signals, out, *self.arrays)
+            how = self.kernel, self.large, len(signals)
+            _lanes.scatter(*how, *self.heights, signals, out, *self.arrays)
 
 
 def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
@@ -98,6 +104,7 @@ def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
     if not KERNELS or len(grid.axes) > 2 or not all(map(is_smooth, grid.padded_shape)):
         return None
     lead = (1,) * (2 - len(grid.axes))  # the kernel takes a line for an image of one row
+    large = len(grid.axes) == 2 and prod(grid.padded_shape) > LARGE
     shape, out_shape = (axis.extent for axis in grid.axes), grid.extents(bank.coarsest, True)
     sources = [np.zeros(1, int)] * len(lead) + [axis.source(grid.padding) for axis in grid.axes]
     return Plan(
@@ -106,9 +113,10 @@ def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
         (
             *(np.ascontiguousarray(source, np.int64) for source in sources),
             *all_averages(grid, bank, 1 + max(path.level for path in paths)),
-            *all_filters(paths),
+            *all_filters(paths, large),
         ),
         KERNELS[0],
+        large,
     )
 
 
@@ -139,8 +147,13 @@ def all_averages(
     return np.array(table, np.int64), weights.astype(np.float32)
 
 
-def all_filters(paths: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return level, first child, number of children and place of the filter; and the filters."""
+def all_filters(
+    paths: Sequence[Path], large: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return level, first child, number of children and place of the filter; and the filters.
+
+    Those for large signals have columns for rows, as spectra have there.
+    """
     table = np.zeros((len(paths), 4), np.int64)
     filters: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
     places: dict[int, int] = {}  # of what many parents share
@@ -155,6 +168,8 @@ def all_filters(paths: Sequence[Path]) -> tuple[NDArray[np.int64], NDArray[np.fl
         if id(spectrum) not in places:
             places[id(spectrum)] = sum(map(len, filters))
             # with the factor of the inverse transform, which the kernel leaves out
-            filters.append((spectrum / spectrum.size).astype(np.float32).ravel())
+            values = (spectrum / spectrum.size).astype(np.float32)
+            filters.append(values.ravel(order="F" if large else "C"))
         table[number, 3] = places[id(spectrum)]
-    return table, np.concatenate(filters)
+    # The kernel reads whole vectors, the last one beyond the filters.
+    return table, np.concatenate([*filters, np.zeros(LANES, np.float32)])
