@@ -150,15 +150,21 @@ built = pytest.mark.skipif(not compiled.KERNELS, reason="built without a C compi
 each_kernel = pytest.mark.parametrize("kernel", compiled.KERNELS)
 
 
-def by_kernel(kernel, **parameters):
-    """Return a transform that computes with the instructions of a kernel."""
-    scattering = Scattering(**parameters)
+each_way = pytest.mark.parametrize("large", [False, True], ids=["side by side", "one by one"])
+
+
+def by_kernel(kernel, large, **parameters):
+    """Return a transform that computes with a kernel, images as if they were large or small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "LARGE", 0 if large else np.inf)
+        scattering = Scattering(**parameters)
     scattering.plan = replace(scattering.plan, kernel=kernel)
     return scattering
 
 
 @built
 @each_kernel
+@each_way
 @given(
     shape=st.one_of(
         st.tuples(st.integers(8, 40)),
@@ -171,12 +177,12 @@ def by_kernel(kernel, **parameters):
     padding=st.sampled_from(["reflect", "symmetric", "zero", "periodic"]),
     n=st.integers(0, 21),
 )
-def test_kernel_agrees_with_torch(kernel, shape, J, L, T, max_order, padding, n):
+def test_kernel_agrees_with_torch(kernel, large, shape, J, L, T, max_order, padding, n):
     J, T = min(J, min(shape).bit_length() - 1), T if len(shape) == 1 else None
     if padding == "periodic":
         shape = tuple(extent // 8 * 8 or 8 for extent in shape)
     scattering = by_kernel(
-        kernel, J=J, L=L, Q=L, T=T, shape=shape, max_order=max_order, padding=padding
+        kernel, large, J=J, L=L, Q=L, T=T, shape=shape, max_order=max_order, padding=padding
     )
     x = noise(n, 1, *shape)
     seen, wanted = scattering(x.float()), scattering(x)
@@ -187,8 +193,9 @@ def test_kernel_agrees_with_torch(kernel, shape, J, L, T, max_order, padding, n)
 
 @built
 @each_kernel
-def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads(kernel):
-    scattering = by_kernel(kernel, J=2, L=5, shape=(20, 13))
+@each_way
+def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads(kernel, large):
+    scattering = by_kernel(kernel, large, J=2, L=5, shape=(20, 13))
     x = noise(37, 1, 20, 13, dtype=torch.float32)
     together = scattering(x)
     for start, stop in ((0, 1), (3, 5), (30, 37), (5, 25), (7, 11)):
@@ -203,9 +210,10 @@ def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads(k
 
 @built
 @each_kernel
+@each_way
 @pytest.mark.parametrize("n", [1, 21])
-def test_kernel_neither_overflows_nor_vanishes(kernel, n):
-    scattering = by_kernel(kernel, J=2, L=2, shape=(9, 12))
+def test_kernel_neither_overflows_nor_vanishes(kernel, large, n):
+    scattering = by_kernel(kernel, large, J=2, L=2, shape=(9, 12))
     x = noise(n, 1, 9, 12)
     wanted = scattering(x)
     for size in (1e-30, 1e-20, 1e20, 1e36):

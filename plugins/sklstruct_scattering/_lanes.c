@@ -253,7 +253,8 @@ static int scatter_planes(const Plan *plan, const Kernel *kernel, const float *x
     size_t longest = rows > columns ? rows : columns, lanes = kernel->lanes;
     size_t value = 2 * sizeof(float) * lanes; /* of a vector of complex numbers */
     size_t plane = longest * ((longest + lanes - 1) / lanes) + 1;
-    void *space = aligned(value * plane * 2 * (MAX_ORDER + 1)), *scratch = aligned(value * 2 * longest);
+    void *space = aligned(value * plane * 2 * (MAX_ORDER + 1));
+    void *scratch = aligned(value * 2 * longest);
     int ready = space && scratch;
     for (long done = 0; ready && done < n; done++)
         kernel->plane(plan, x + (size_t)done * plan->height * plan->width, space, scratch,
