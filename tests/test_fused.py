@@ -168,8 +168,9 @@ def test_compiled_networks_have_it_as_an_operator():
     circle = [x.detach(), coefficients, y]
     for wanted in range(3):
         one, two = circle[wanted - 2], circle[wanted - 1]
-        operator = torch.ops.sklstruct.filter_and_mix.default
-        torch.library.opcheck(operator, (wanted, one, two, (6, 6), *layer.bank.plan.tensors()))
+        operator, (numbers, *arrays) = torch.ops.sklstruct.filter_and_mix.default, layer.bank.plan
+        plan = numbers, *map(torch.from_numpy, arrays)
+        torch.library.opcheck(operator, (wanted, one, two, (6, 6), *plan))
 
 
 GUARDED = """

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..frames import Frame
 from .dimensions import LONG
-from .fused import Axis, Plan, Profile, make_plan, serves
+from .fused import Axis, FilterAndMix, Plan, Profile, make_plan
 from .kept import KeptTensors
 
 Array: TypeAlias = NDArray[np.float64]
@@ -204,68 +204,6 @@ class SeparableFilter:
             (profile, padding, length),
             lambda: correlation(profile, length, self.stride, padding),
         )
-
-
-class FilterAndMix(torch.autograd.Function):
-    r"""``SeparableFilter`` as a differentiable function that keeps no responses.
-
-    The inner product :math:`\langle y, \sum_{ik} c_{oik} (\psi_k \star f_i) \rangle` is linear in
-    signals, coefficients and y, which are numbered 0, 1 and 2.  The gradient for one of them is a
-    function of the next two in this circle, and so are the derivatives of that.
-    """
-
-    @staticmethod
-    def forward(
-        bank: SeparableFilter, wanted: int, spatial: tuple[int, ...], one: Tensor, two: Tensor
-    ) -> Tensor:
-        """Return the gradient for what is wanted; for y these are the mixed responses."""
-        if bank.plan and serves(one, two):
-            plan = bank.plan.tensors()
-            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, spatial, *plan)
-        if wanted == 0:
-            return bank.unmix(one, two, spatial)
-        return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        """Keep what derivatives need."""
-        *ctx.how, one, two = inputs
-        ctx.save_for_backward(one, two)
-        ctx.save_for_forward(one, two)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        """Return the gradients of both tensors."""
-        (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
-        pairs = ((wanted + 1) % 3, two, grad), ((wanted + 2) % 3, grad, one)
-        needed = zip(pairs, ctx.needs_input_grad[3:], strict=True)
-        gradients = [
-            FilterAndMix.apply(bank, number, spatial, *pair) if need else None
-            for (number, *pair), need in needed
-        ]
-        return None, None, None, *gradients
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        """Return the derivative along a direction."""
-        (one, two), (along_one, along_two) = ctx.saved_tensors, tangents[3:]
-        parts = [
-            FilterAndMix.apply(*ctx.how, *pair)
-            for pair in ((along_one, two), (one, along_two))
-            if all(tensor is not None for tensor in pair)
-        ]
-        return sum(parts[1:], start=parts[0])
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
-        """Return the results for a batch of tensors, one after another."""
-        *how, one, two = inputs
-        several = [
-            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
-            for tensor, dim in zip((one, two), in_dims[3:], strict=True)
-        ]
-        results = [FilterAndMix.apply(*how, *pair) for pair in zip(*several, strict=True)]
-        return torch.stack(results), 0
 
 
 def separable_terms(atoms: Array) -> tuple[tuple[Array, ...], list[int]]:

@@ -1,8 +1,8 @@
-"""The compiled way to filter and mix: single precision, on a CPU.
+"""Filtering and mixing as one function, and the compiled way to it: single precision, on a CPU.
 
-It computes the responses of a few rows at a time, channels side by side in the lanes of a vector,
-and mixes them while they are in the cache.  Where it does not apply, or was not built, torch
-computes the same.
+The kernel computes the responses of a few rows at a time, channels side by side in the lanes of a
+vector, and mixes them while they are in the cache.  Where it does not apply, or was not built,
+torch computes the same.
 """
 
 from __future__ import annotations
@@ -28,6 +28,71 @@ AXES = 3  # the kernel takes lines and images for volumes of one plane, or of on
 MOST_TAPS = 128  # of a profile
 
 
+class FilterAndMix(torch.autograd.Function):
+    r"""``SeparableFilter`` as a differentiable function that keeps no responses.
+
+    It computes by the kernel, or else as the bank does.
+
+    The inner product :math:`\langle y, \sum_{ik} c_{oik} (\psi_k \star f_i) \rangle` is linear in
+    signals, coefficients and y, which are numbered 0, 1 and 2.  The gradient for one of them is a
+    function of the next two in this circle, and so are the derivatives of that.
+    """
+
+    @staticmethod
+    def forward(
+        bank: Any, wanted: int, spatial: tuple[int, ...], one: Tensor, two: Tensor
+    ) -> Tensor:
+        """Return the gradient for what is wanted; for y these are the mixed responses."""
+        if bank.plan and serves(one, two):
+            numbers, *arrays = bank.plan
+            tensors = map(torch.from_numpy, arrays)
+            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, spatial, numbers, *tensors)
+        if wanted == 0:
+            return bank.unmix(one, two, spatial)
+        return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Keep what derivatives need."""
+        *ctx.how, one, two = inputs
+        ctx.save_for_backward(one, two)
+        ctx.save_for_forward(one, two)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Return the gradients of both tensors."""
+        (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
+        pairs = ((wanted + 1) % 3, two, grad), ((wanted + 2) % 3, grad, one)
+        needed = zip(pairs, ctx.needs_input_grad[3:], strict=True)
+        gradients = [
+            FilterAndMix.apply(bank, number, spatial, *pair) if need else None
+            for (number, *pair), need in needed
+        ]
+        return None, None, None, *gradients
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        """Return the derivative along a direction."""
+        (one, two), (along_one, along_two) = ctx.saved_tensors, tangents[3:]
+        parts = [
+            FilterAndMix.apply(*ctx.how, *pair)
+            for pair in ((along_one, two), (one, along_two))
+            if all(tensor is not None for tensor in pair)
+        ]
+        return sum(parts[1:], start=parts[0])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+        """Return the results for a batch of tensors, one after another."""
+        *how, one, two = inputs
+        several = [
+            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
+            for tensor, dim in zip((one, two), in_dims[3:], strict=True)
+        ]
+        results = [FilterAndMix.apply(*how, *pair) for pair in zip(*several, strict=True)]
+        return torch.stack(results), 0
+
+
 class Plan(NamedTuple):
     """What the kernel needs to know of a filter bank.
 
@@ -44,10 +109,6 @@ class Plan(NamedTuple):
     numbers: list[int]
     profiles: NDArray[np.float32]
     atoms: NDArray[np.int64]
-
-    def tensors(self) -> tuple[list[int], Tensor, Tensor]:
-        """Return what the operator takes."""
-        return self.numbers, torch.from_numpy(self.profiles), torch.from_numpy(self.atoms)
 
 
 def memory(
