@@ -28,7 +28,8 @@ from sklstruct import plugins
 from sklstruct.estimators import Augment, NetworkEstimator
 from sklstruct.estimators.samples import decide_layout
 from sklstruct.estimators.stack import LinearStack
-from sklstruct.frames import GaussianDerivatives, Pixels
+from sklstruct.frames import FrameFamily, GaussianDerivatives, Pixels
+from sklstruct.inspection import FrameDisplay
 from sklstruct.layers import FrameConv, to_dense
 
 RFNNClassifier, RFNNRegressor = sklstruct.RFNNClassifier, sklstruct.RFNNRegressor
@@ -878,7 +879,11 @@ class Wider(sklstruct.Architecture):
             ValueError,
             r"10 .*\(25, 1\)",
         ),
-        (lambda *args: nn.Flatten(0), ValueError, r"10 outputs for each of 25 .* \(1600,\)"),
+        (
+            lambda *args: nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten(0)),
+            ValueError,
+            r"10 .*\(1600,\)",
+        ),
         (lambda *args: np.zeros(3), TypeError, "must build an nn.Module, got ndarray"),
         (RFNN(widths=(4, 0)), ValueError, "widths of RFNN must be a sequence of integers"),
     ],
@@ -887,6 +892,19 @@ def test_mistakes_in_an_architecture_are_named(architecture, error, message, dig
     X, y = (part[:100] for part in digits)
     with pytest.raises(error, match=message):
         StructuredClassifier(architecture=architecture, max_epochs=1).fit(X, y)
+
+
+class Arrays(FrameFamily):
+    """A family that builds atoms, and no frame of them."""
+
+    def build(self, ndim):
+        return np.ones((3,) * (ndim + 1))
+
+
+@pytest.mark.parametrize("use", [lambda f: FrameConv(1, 2, f), FrameDisplay.from_family])
+def test_a_family_that_builds_no_frame_is_named(use):
+    with pytest.raises(TypeError, match=r"Arrays must build a Frame, got ndarray"):
+        use(Arrays())
 
 
 FORKED = """
