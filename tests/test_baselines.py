@@ -85,6 +85,8 @@ def test_any_shape_and_any_units_give_the_same(digits):
     proba = flat.predict_proba(X_test.reshape(-1, 64))
     np.testing.assert_array_equal(proba, images.predict_proba(X_test))
     offsets = np.random.default_rng(0).normal(size=(8, 8))  # one a pixel, but one scale for all
+    with pytest.warns(UserWarning, match="another scale"):
+        images.predict(256 * X)
     moved = PixelSVC(random_state=0).fit(256 * X + offsets, y)
     decision = moved.decision_function(256 * X_test + offsets)
     np.testing.assert_allclose(decision, images.decision_function(X_test), atol=images.svc_.tol)

@@ -377,6 +377,20 @@ def test_a_column_that_a_pattern_names_twice_has_one_value(start, bids):
     assert cohort.report["file"].map(lambda path: Path(path).name).unique() == [scan(7).name]
 
 
+@pytest.mark.parametrize("start", ["*/anat/", "**/", "sub-*/**/", "[s]?b-[0-9]/*/"])
+def test_names_end_at_underscores_where_no_name_has_one(start, bids):
+    write_scan(bids / scan(1, "rec-norm"), 9)
+    pattern = start + "{participant_id}_T1w.nii.gz"
+    assert Cohort.from_tsv(bids / "participants.tsv", pattern, "sex").report.empty
+    add_stranger(bids)
+    cohort = Cohort.from_tsv(bids / "participants.tsv", pattern, "sex")
+    assert cohort.report["file"].map(lambda path: Path(path).name).tolist() == [scan(7).name]
+    rewrite(bids, HEADER, "sub-1_rec-norm\tF\t50\tsite0", ROWS[1])
+    cohort = Cohort.from_tsv(bids / "participants.tsv", pattern, "sex")
+    assert len(cohort) == 2
+    assert str(bids / scan(1)) in cohort.report["file"].tolist()
+
+
 def test_a_listed_image_must_be_one_file_inside_the_folder(bids):
     outside = write_scan(bids.parent / "x.nii.gz", 1)
     files = ["../x.nii.gz", outside, scan(3), scan(3), "n/a"]
@@ -449,6 +463,9 @@ def test_a_subject_is_the_same_with_or_without_a_prefix(bids):
     rewrite(bids, "participant_id\tfile", f"sub-1\t{scan(1)}", f"1\t{scan(2)}")
     cohort = Cohort.from_tsv(bids / "participants.tsv", "file")
     assert problems(cohort)[0][1] == "there are several rows of this participant, lines 2 and 3"
+    groups = np.array([f"{prefix}{n:02}" for n in range(12) for prefix in ("", "sub-")])
+    for _, test in subject_splits(np.repeat([0, 1], 12), groups, n_repeats=5):
+        np.testing.assert_array_equal(test[1::2] - test[::2], 1)
 
 
 def flipped(values, affine):

@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
@@ -21,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
+from sklstruct.io.leakage import check_leakage
 from sklstruct.io.nifti.estimator import NiftiVolumes
 from sklstruct.io.simulate import simulate_cohort
 from sklstruct.studies import CohortResults, cohort_data, cohort_study, limited_data, subject_splits
@@ -204,6 +208,10 @@ def test_a_search_that_parts_scans_of_a_subject_is_warned_of():
     for estimator in (search, make_pipeline(StandardScaler(), search)):
         with pytest.warns(UserWarning, match="'a' splits the scans of a subject .* cv=3"):
             cohort_study({"a": estimator}, X, y, groups, **options)
+    machine = CalibratedClassifierCV(LogisticRegression(), cv=2)  # whom the search gives no groups
+    search = GridSearchCV(machine, {"estimator__C": [1, 2]}, cv=StratifiedGroupKFold(2))
+    with pytest.warns(UserWarning, match="scans of a subject .* cv=2 of CalibratedClassifierCV"):
+        cohort_study({"a": search}, X, y, groups, **options)
     cohort_study({"a": search}, X, y, np.arange(24), **options)  # one scan each: nothing to part
 
 
@@ -563,6 +571,17 @@ def test_the_same_image_of_two_subjects_is_refused_and_named(cohort, tmp_path):
         volume_study(cohort, out=tmp_path / "out")
     assert f"{first} of {cohort.groups[2]} and {second} of {cohort.groups[5]}" in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_images_in_memory_are_as_good_as_files(cohort, tmp_path):
+    images = [nibabel.load(path) for path in cohort.X]
+    in_memory = SimpleNamespace(X=images, y=cohort.y, groups=cohort.groups)
+    results = volume_study(in_memory, out=tmp_path / "out")
+    expected = volume_study(cohort).predictions.drop(columns="scan")
+    pd.testing.assert_frame_equal(results.predictions.drop(columns="scan"), expected)
+    assert results.predictions["scan"].isin([str(row) for row in range(len(images))]).all()
+    with pytest.raises(ValueError, match=r"in training and in test, .*: .* and an image in memory"):
+        check_leakage([nibabel.Nifti1Image.from_bytes(images[0].to_bytes())], cohort.X[:1])
 
 
 def test_the_same_rows_of_two_subjects_are_refused(diary):

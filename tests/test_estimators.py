@@ -28,7 +28,8 @@ from sklstruct import plugins
 from sklstruct.estimators import Augment, NetworkEstimator
 from sklstruct.estimators.samples import decide_layout
 from sklstruct.estimators.stack import LinearStack
-from sklstruct.frames import GaussianDerivatives, Pixels
+from sklstruct.frames import FrameFamily, GaussianDerivatives, Pixels
+from sklstruct.inspection import FrameDisplay
 from sklstruct.layers import FrameConv, to_dense
 
 RFNNClassifier, RFNNRegressor = sklstruct.RFNNClassifier, sklstruct.RFNNRegressor
@@ -442,8 +443,11 @@ def test_a_history_does_not_keep_every_batch(digits):
         lambda X: pd.Series(list(X), index=range(7, 127)),
         lambda X: [Image.fromarray(x) for x in X],
         lambda X: [torch.tensor(x) for x in X],
+        lambda X: pd.DataFrame({"image": list(X)}),
+        lambda X: torch.tensor(X).to(torch.float8_e4m3fn),
+        lambda X: torch.tensor(X).to_sparse(),
     ],
-    ids=["arrays", "numbers", "series", "images", "tensors"],
+    ids=["arrays", "numbers", "series", "images", "tensors", "frame", "float8", "sparse"],
 )
 def test_a_list_of_samples_is_as_good_as_an_array(digits, as_given):
     X, y = (digits[0] * 16).astype(np.uint8), digits[1]
@@ -452,6 +456,10 @@ def test_a_list_of_samples_is_as_good_as_an_array(digits, as_given):
     assert np.array_equal(model.predict_proba(as_given(X)), wanted)
     with pytest.raises(ValueError, match=r"got \(8, 8\) in X\[0\] and \(4, 8\) in X\[1\]"):
         model.predict([X[0], X[1, :4]])
+    with pytest.raises(ValueError, match=r"samples of shape \(8,\), but .* of shape \(8, 8\)"):
+        model.predict(Image.fromarray(X[0]))
+    with pytest.raises(ValueError, match="one array a sample, but has 2 columns"):
+        model.fit(pd.DataFrame({"left": list(X), "right": list(X)}), y)
 
 
 def test_samples_that_look_like_a_mistake_draw_a_warning(digits):
@@ -461,8 +469,12 @@ def test_samples_that_look_like_a_mistake_draw_a_warning(digits):
         model.fit(X.reshape(120, 64), y)
     with pytest.warns(UserWarning, match=r"image_shape=\(6, 6, 6\)"):
         model.fit(np.tile(X.reshape(120, 64), 4)[:, :216], y)
+    with pytest.warns(UserWarning, match=r"image_shape=\(3, 16, 16\)"):
+        model.fit(np.tile(X.reshape(120, 64), 12), y)
     with pytest.warns(UserWarning, match="2 x 32: layout='CL'"):
         model.fit(X.reshape(120, 2, 32), y)
+    with pytest.warns(UserWarning, match="8 x 64: layout='CL'"):  # channels of an EEG, say
+        model.fit(np.tile(X, 8), y)
     for layout, shape in (("L", (64,)), ("CL", (2, 32)), (None, (8, 8))):  # said, or clear
         model.set_params(layout=layout).fit(X.reshape(120, *shape), y)
     with pytest.warns(UserWarning, match="another scale .* mean 76.8 .* and had 0.301"):
@@ -476,6 +488,8 @@ def test_samples_that_look_like_a_mistake_draw_a_warning(digits):
         clone(model).fit(torch.utils.data.DataLoader(X), y)
     exact = torch.tensor(X).bfloat16()
     assert np.array_equal(model.predict_proba(exact), model.predict_proba(exact.float()))
+    one = torch.ones(120).bfloat16()
+    assert np.array_equal(model.fit(exact, y, sample_weight=one).predict(exact), model.predict(X))
 
 
 def test_numbers_of_numpy_are_as_good_as_those_of_python(digits):
@@ -859,6 +873,17 @@ class Wider(sklstruct.Architecture):
     "architecture, error, message",
     [
         (Wider(), ValueError, r"must have 10 outputs for each of 25 samples, got .* \(25, 13\)"),
+        (lambda *args: nn.Linear(8, 10), ValueError, r"for each of 25 .* \(25, 1, 8, 10\)"),
+        (
+            lambda *args: nn.Sequential(nn.Flatten(), nn.Linear(64, 1)),
+            ValueError,
+            r"10 .*\(25, 1\)",
+        ),
+        (
+            lambda *args: nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten(0)),
+            ValueError,
+            r"10 .*\(1600,\)",
+        ),
         (lambda *args: np.zeros(3), TypeError, "must build an nn.Module, got ndarray"),
         (RFNN(widths=(4, 0)), ValueError, "widths of RFNN must be a sequence of integers"),
     ],
@@ -867,6 +892,19 @@ def test_mistakes_in_an_architecture_are_named(architecture, error, message, dig
     X, y = (part[:100] for part in digits)
     with pytest.raises(error, match=message):
         StructuredClassifier(architecture=architecture, max_epochs=1).fit(X, y)
+
+
+class Arrays(FrameFamily):
+    """A family that builds atoms, and no frame of them."""
+
+    def build(self, ndim):
+        return np.ones((3,) * (ndim + 1))
+
+
+@pytest.mark.parametrize("use", [lambda f: FrameConv(1, 2, f), FrameDisplay.from_family])
+def test_a_family_that_builds_no_frame_is_named(use):
+    with pytest.raises(TypeError, match=r"Arrays must build a Frame, got ndarray"):
+        use(Arrays())
 
 
 FORKED = """

@@ -357,7 +357,9 @@ def test_learning_curves_of_a_folder_say_what_they_are(results, tmp_path):
     X = np.arange(40.0)[:, None]
     estimators = {"svm": SVC(), "linear": SVC(kernel="linear")}
     options = {"sizes": [4, 8], "n_draws": 3, "out": tmp_path, "progress": False}
-    limited_data(estimators, X, X[:, 0] % 2, name="parity", **options)
+    parity = limited_data(estimators, X, X[:, 0] % 2, name="parity", **options)
+    for source in (parity, tmp_path / "results.csv"):
+        assert "on parity" in StudyDisplay.from_results(source).axes_[0].get_title(loc="left")
     display = StudyDisplay.from_results(tmp_path)
     assert display.axes_[0].get_title("left") == (
         "Learning curves on parity, 3 draws\n"

@@ -68,6 +68,17 @@ def test_a_place_that_cannot_be_written_to_is_named(place, kind, tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(OSError, match=r"Not a regular file: '.*pipe'"),
+        atomic_write(tmp_path / "pipe"),
+    ):
+        pytest.fail("there was something to write to")
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
 # ------------------------------------------------------------------------------- datasets
 
 

@@ -367,7 +367,13 @@ def test_neither_hot_voxels_nor_a_negative_image_give_a_mask_that_is_no_head(tmp
     values[0, 0, 0], values[5, 5, 5], values[0, 1, 0] = 1e6, 3e5, -1e6
     hot = save(tmp_path / "hot.nii", values)
     np.testing.assert_array_equal(NiftiVolumes(mask="brain").fit([hot]).mask_, head)
+    cut = head.copy()
+    cut[:9, 4:7, 3:7] = True  # reaches the border, as a neck does
+    damaged = 9 * head + noise(head.shape)
+    damaged[0] = 1e5
     for name, values, share in [
+        ("ground", -9 * cut + noise(head.shape), "a region .* and 98.0% of the border"),
+        ("slice", damaged, r"a region that fills 0\.0% of the inside"),
         ("negative", -9 * head + noise(head.shape), "100.0%"),
         ("dots", np.where(np.arange(head.size) % 99, 0, 9).reshape(head.shape), "0.0%"),
     ]:
@@ -853,8 +859,9 @@ def test_a_scan_that_misses_most_of_the_grid_is_refused_or_warned_about(cohort, 
     volumes = NiftiVolumes(scaling=None, cache_dir=tmp_path / "cache").fit([first])
     with pytest.raises(ValueError, match=r"b\.nii .*covers 12% of the grid.* min_coverage=0\.25"):
         volumes.transform([corner])
-    with pytest.warns(UserWarning, match=r"c\.nii: .* covers 50% of the grid"):
-        half = volumes.transform([beside])[0]
+    for _ in ("computed", "from the cache"):
+        with pytest.warns(UserWarning, match=r"c\.nii: .* covers 50% of the grid"):
+            half = volumes.transform([beside])[0]
     np.testing.assert_array_equal(half[4:], noise((8, 8, 8))[:4])
     with pytest.raises(ValueError, match=r"c\.nii .*covers 50% .*min_coverage=0\.6"):
         volumes.set_params(min_coverage=0.6).transform([beside])

@@ -48,6 +48,7 @@ def test_every_package_has_types():
     packages = setuptools.find_packages(ROOT / "plugins", include=["sklstruct*"])
     assert all((ROOT / "plugins" / name / "py.typed").is_file() for name in packages)
     assert (ROOT / "sklstruct" / "py.typed").is_file()
+    assert (ROOT / "examples/sklstruct-example/sklstruct_example/py.typed").is_file()
 
 
 def test_versions_agree():

@@ -114,9 +114,27 @@ def test_regions_have_names(tmp_path, atlas, scans):
         assert table.columns.tolist() == ["left", "region 5", "right"]
     with pytest.raises(ValueError, match=r"several are \['left'\]"):
         RegionMeans(atlas=atlas[0], names={2: "left", 5: "left"}).fit(paths)
-    (tmp_path / "names.tsv").write_text("label\tname\n2\tleft\n")
-    with pytest.raises(ValueError, match=r"names\.tsv must be a table with the columns index"):
-        RegionMeans(atlas=atlas[0], names=tmp_path / "names.tsv").fit(paths)
+    (tmp_path / "names.csv").write_text('index,name\n2,"left, 1"\n5,n/a\n12.0,right\n')
+    model = RegionMeans(atlas=atlas[0], names=tmp_path / "names.csv").fit(paths)
+    assert model.region_names_ == ["left, 1", "region 5", "right"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("label\tname\n2\tleft\n", r"line 1: there must be a column 'index'"),
+        ("index,name\n2,left\n", r"line 1: .* separated by tabs, not by ','"),
+        ("index\tlabel\n2\tleft\n", r"line 1: there is no column 'name'"),
+        ('index\tname\n2\t"left\n5\tb\n12\tright"\n', "line 2: .*quotation mark"),
+        ("index\tname\n2\tleft\n2.5\tb\n", r"line 3: index must be an integer.* got '2\.5'"),
+        ("index\tname\n2\tleft\n2\tb\n", "line 3: index must be .* another one .* got '2'"),
+        ("index\tname\n2\tleft\nn/a\tb\n", "line 3: index must be an integer.* got None"),
+    ],
+)
+def test_a_table_of_names_is_refused_by_its_line(text, message, tmp_path, atlas, scans):
+    (tmp_path / "names.tsv").write_text(text)
+    with pytest.raises(ValueError, match=rf"names\.tsv, {message}"):
+        RegionMeans(atlas=atlas[0], names=tmp_path / "names.tsv").fit(scans[0])
 
 
 FAR_AWAY = Grid(SHAPE, AFFINE + np.eye(4, k=3) * 1000)

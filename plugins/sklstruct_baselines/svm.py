@@ -10,7 +10,13 @@ from sklearn.svm import SVC
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklstruct.estimators import as_array, best_temperature, distinct_rows, held_out_values
+from sklstruct.estimators import (
+    as_array,
+    best_temperature,
+    distinct_rows,
+    held_out_values,
+    watch_scale,
+)
 from sklstruct.params import one_of, param, real
 from sklstruct.threads import one_blas_thread
 from sklstruct.training import spread
@@ -108,6 +114,7 @@ class PixelSVC(PairwiseSVC):
         X, y = validate_data(self, as_array(X), y, allow_nd=True, dtype=np.float64)
         self._image_shape = X.shape[1:]
         X = X.reshape(len(X), -1)
+        watch_scale(self, X[:, np.newaxis], reset=True)
         rows, y, weight, self.classes_ = distinct_rows(X, y, sample_weight, self.class_weight)
         X = X[rows]
         # One scale for all pixels, or those of the margin would be as loud as the others.
@@ -137,7 +144,9 @@ class PixelSVC(PairwiseSVC):
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on "
                 f"shape {self._image_shape}."
             )
-        return decision_values(self.svc_, self._scaled(X.reshape(len(X), -1)))
+        X = X.reshape(len(X), -1)
+        watch_scale(self, X[:, np.newaxis], reset=False)
+        return decision_values(self.svc_, self._scaled(X))
 
     def _scaled(self, X: Array) -> Array:
         return (X - self.mean_) / self.scale_

@@ -25,6 +25,7 @@ from .samples import SampleReader as SampleReader
 from .samples import as_array as as_array
 from .samples import channels_first as channels_first
 from .samples import like_samples as like_samples
+from .samples import watch_scale as watch_scale
 from .stack import LinearStackClassifier as LinearStackClassifier
 from .stack import LinearStackRegressor as LinearStackRegressor
 from .volumes import on_paths as on_paths

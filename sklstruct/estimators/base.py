@@ -60,7 +60,7 @@ from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
-from .samples import DTYPE, like_samples, read
+from .samples import DTYPE, as_array, like_samples, read
 from .targets import Classes
 
 RECIPE = {  # values of training parameters that neither the caller nor a preset gives
@@ -357,7 +357,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         if sample_weight is None:
             return X, y, None, kept
         weight = check_sample_weight(
-            sample_weight, y, dtype=np.float64, ensure_non_negative=True, copy=True
+            as_array(sample_weight), y, dtype=np.float64, ensure_non_negative=True, copy=True
         )
         return X, *self._with_weight(y, weight, kept)
 

@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from ..compat import BaseEstimator, ClassifierMixin, check_sample_weight
 from ..params import MAPPING, SEED, Params, one_of, param
+from .samples import as_array
 
 Array = NDArray[Any]
 Labels = NDArray[np.intp]
@@ -142,7 +143,7 @@ def weights_of_samples(X: Any, y: Array, sample_weight: Any, class_weight: Any =
     array([0.5, 0.5, 1. ])
     """
     weight: Array = check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+        as_array(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True
     )
     kept = np.flatnonzero(weight)  # "balanced" must not count what has no weight
     classes, codes = np.unique(y[kept], return_inverse=True)

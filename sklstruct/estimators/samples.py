@@ -43,6 +43,7 @@ LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
 DTYPE = one_of("float32", "float64")
 MOST_CHANNELS = 4  # grey, colour, colour with alpha; more are not taken for channels
 SMALLEST_IMAGE = 64  # values; shorter rows are seldom images
+SMALLEST_COLOURED = 768  # the same, of three colours
 LONGEST_SIGNAL = 10_000  # values; longer rows are mostly volumes, or voxels of a mask
 FLAT = 8  # an image this much longer than high is suspicious
 FAR = 4  # a scale that differs by such a factor is suspicious
@@ -267,18 +268,29 @@ def as_array(X: Any) -> Any:
     """
     torch: Any = sys.modules.get("torch")  # what nobody has imported has no tensors
     if torch and isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()  # NumPy has no bfloat16
+        X, known = X.detach().cpu().to_dense(), (torch.float16, torch.float32, torch.float64)
+        # NumPy has no bfloat16, nor what is shorter.
+        return (X.float() if X.is_floating_point() and X.dtype not in known else X).numpy()
+    if hasattr(X, "__array_interface__") and not hasattr(X, "shape"):
+        return np.asarray(X)  # one image of PIL, whose shape is then compared with that of samples
     sources = (torch.utils.data.DataLoader, torch.utils.data.Dataset) if torch else ()
     if isinstance(X, sources) and not is_lazy(X):
         raise TypeError(
             f"X must be an array, got a {type(X).__name__}: take its samples out, or give it "
             "shape, ndim and dtype, as LazySamples have them."
         )
-    of_objects = isinstance(getattr(X, "dtype", None), np.dtypes.ObjectDType) and X.ndim == 1
+    cells = X.to_numpy() if hasattr(X, "iloc") else X
+    of_objects = isinstance(cells, np.ndarray) and cells.dtype.hasobject
     if not isinstance(X, (list, tuple)) and not of_objects:
         return X
-    samples = [np.asarray(as_array(x) if hasattr(x, "detach") else x) for x in X]
+    if of_objects and cells.ndim == 2 and cells.shape[1] == 1:  # as a DataFrame of one column
+        cells = cells[:, 0]
+    if of_objects and cells.ndim > 1 and cells.size and np.ndim(cells.flat[0]):
+        raise ValueError(
+            f"X must have one array a sample, but has {cells.shape[1]} columns, of which the first "
+            "one holds arrays."
+        )
+    samples = [np.asarray(as_array(x) if hasattr(x, "detach") else x) for x in cells]
     if not samples or samples[0].ndim == 0 or samples[0].dtype.hasobject:
         return X
     for number, sample in enumerate(samples):
@@ -295,14 +307,18 @@ def warn_of_shape(shape: tuple[int, ...]) -> None:
     advice = ""
     if len(shape) == 1:
         side, edge = isqrt(shape[0]), round(shape[0] ** (1 / 3))
-        square = [(side, side)] if side**2 == shape[0] >= SMALLEST_IMAGE else []
+        square: list[tuple[int, ...]] = (
+            [(side, side)] if side**2 == shape[0] >= SMALLEST_IMAGE else []
+        )
+        third = isqrt(shape[0] // 3)
+        square += [(3, third, third)] if 3 * third**2 == shape[0] >= SMALLEST_COLOURED else []
         cube = [(edge, edge, edge)] if edge**3 == shape[0] > SMALLEST_IMAGE else []
         if square or cube:
             shapes = " or ".join(f"image_shape={one}" for one in square + cube)
             advice = f"signals of {shape[0]} values: {shapes} reads them as images, layout='L'"
         elif shape[0] > LONGEST_SIGNAL:
             advice = f"signals of {shape[0]} values: image_shape reads them as volumes, layout='L'"
-    elif len(shape) == 2 and min(shape) <= MOST_CHANNELS and FLAT * min(shape) <= max(shape):
+    elif len(shape) == 2 and FLAT * min(shape) <= max(shape):
         layout = "CL" if shape[0] < shape[1] else "LC"
         advice = f"images of {shape[0]} x {shape[1]}: layout={layout!r} reads signals, layout='HW'"
     if advice:
@@ -313,6 +329,27 @@ def watch_scale(estimator: Any, X: NDArray[Any], reset: bool) -> None:
     """Keep mean and deviation of every channel, or warn where they are far from what they were.
 
     So are samples from 0 to 255 for a network that has learned from 0 to 1.
+
+    Parameters
+    ----------
+    estimator : estimator
+        That keeps them.
+    X : ndarray, shape (n, channels, *spatial)
+    reset : bool
+        True in ``fit``, False in ``predict``.
+
+    See Also
+    --------
+    SampleReader : A base of estimators that does this by itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from sklstruct.estimators import watch_scale
+    >>> model, X = SimpleNamespace(), np.random.default_rng(0).normal(size=(50, 1, 8))
+    >>> watch_scale(model, X, reset=True)
+    >>> watch_scale(model, X + 1, reset=False)  # says nothing: nearly the same
     """
     # A hundred samples at a thousand places: enough for a factor, and hardly a copy.
     step = slice(None, None, max(1, round((prod(X.shape[2:]) / 1000) ** (1 / (X.ndim - 2)))))

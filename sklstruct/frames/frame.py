@@ -397,4 +397,7 @@ def build_frame(family: FrameFamily, ndim: int) -> Frame:
     >>> build_frame(GaussianDerivatives(order=2), 2) is build_frame(GaussianDerivatives(order=2), 2)
     True
     """
-    return family.build(ndim)
+    frame = family.build(ndim)
+    if not isinstance(frame, Frame):
+        raise TypeError(f"{type(family).__name__} must build a Frame, got {type(frame).__name__}.")
+    return frame

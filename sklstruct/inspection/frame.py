@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .. import plugins
-from ..frames import Frame
+from ..frames import Frame, build_frame
 from . import drawing
 from .display import Axes, Display, Place
 from .drawing import Sheet
@@ -157,8 +157,7 @@ def built(family: Any, ndim: int | None = None, **params: Any) -> Frame:
         raise TypeError(f"{family!r} has no parameters, but {sorted(params)} were given.")
     if params:
         family.set_params(**params)
-    frame: Frame = family.build(getattr(family, "ndim", 2) if ndim is None else ndim)
-    return frame
+    return build_frame(family, getattr(family, "ndim", 2) if ndim is None else ndim)
 
 
 def arrange(frame: Frame) -> list[Line]:

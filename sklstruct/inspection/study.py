@@ -121,12 +121,12 @@ class StudyDisplay(Display):
             If the file cannot be read.
         """
         if isinstance(results, pd.DataFrame):
-            return cls(results, metric=metric).plot(ax)
-        path, name = Path(results), ""
+            return cls(results, metric=metric, name=results.attrs.get("name", "")).plot(ax)
+        path = Path(results)
         if not path.is_file():  # the folder of a study
-            if (path / STUDY).exists():
-                name = read_description(path / STUDY, ()).get("name", "")
             path = path / FITS["limited_data"]
+        beside = path.with_name(STUDY)
+        name = read_description(beside, ()).get("name", "") if beside.exists() else ""
         try:
             text = BytesIO(read_bytes(path, MOST_BYTES, "the results of a study"))
             display = cls(pd.read_csv(text), metric=metric, name=name)

@@ -46,6 +46,8 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "Cannot write: Is a directory", str(path))
+    if path.exists() and not path.is_file():  # a device is no file to put another one in its place
+        raise OSError(errno.EINVAL, "Cannot write: Not a regular file", str(path))
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     stream: IO[Any]
     with replacing(path) as temporary, open(temporary, mode, **text) as stream:  # type: ignore[call-overload]

@@ -8,8 +8,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .nifti import Grid, read_volume
+from .nifti.file import Source, SpatialImage, name_of
 
 SHOWN = 10  # names in a message
 
@@ -25,7 +27,7 @@ def check_leakage(
 
     Parameters
     ----------
-    train, test : Cohort, or array-like of path, shape (n_train,) and (n_test,)
+    train, test : Cohort, or array-like of path or image, shape (n_train,) and (n_test,)
         The subjects of cohorts are known.
     train_groups, test_groups : array-like, shape (n_train,) and (n_test,), default=None
         Subjects of the paths; not compared if left out.
@@ -62,7 +64,7 @@ def check_leakage(
     if pairs:
         raise ValueError(
             "The same image must not be in training and in test, but these are: "
-            + named(f"{in_test} and {in_train}" for in_test, in_train in pairs)
+            + named(f"{name_of(in_test)} and {name_of(in_train)}" for in_test, in_train in pairs)
         )
 
 
@@ -90,6 +92,13 @@ def check_subjects(train_groups: Any, test_groups: Any) -> None:
         )
 
 
+def same_names(groups: NDArray[Any]) -> NDArray[Any]:
+    """Return names of subjects, all with "sub-" if one has it: "sub-01" and "01" are one."""
+    if groups.dtype.kind != "U" or not np.char.startswith(groups, "sub-").any():
+        return groups
+    return np.array([f"sub-{name.removeprefix('sub-')}" for name in groups.tolist()])
+
+
 def named(names: Iterable[str]) -> str:
     """Return the first names of many as a sentence's end."""
     names = list(names)
@@ -97,7 +106,7 @@ def named(names: Iterable[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{more}."
 
 
-def voxel_digest(path: str | os.PathLike[str]) -> str:
+def voxel_digest(path: Source) -> str:
     """Return a fingerprint of the voxels of an image, whatever its name and its header.
 
     Raises
@@ -116,14 +125,16 @@ class Look(NamedTuple):
     grid: Grid
 
 
-def look_at(path: str | os.PathLike[str]) -> Look:
+def look_at(path: Source) -> Look:
     """Return what there is to know about a scan, read once for each state of its file."""
+    if isinstance(path, SpatialImage):  # which may change unseen
+        return look_once.__wrapped__(path)
     stat = os.stat(path)  # a study asks for the same files again, and they may have changed
     return look_once(os.fspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=2**14)
-def look_once(path: str, *state: int) -> Look:
+def look_once(path: Source, *state: int) -> Look:
     """Return what there is to know about a file in some state."""
     values, grid = read_volume(path, finite=False)
     digest = hashlib.sha256(str(values.shape).encode())

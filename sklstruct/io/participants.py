@@ -14,11 +14,14 @@ Row = dict[str, str | None]
 Rows = dict[int, Row]
 
 MAX_BYTES, MAX_LINES, MAX_COLUMNS = 2**26, 2**19, 2**14  # beyond those of any cohort
+SEPARATORS = {"\t": "tabs", ",": "commas"}
 MISSING = {"", "n/a", "N/A", "NA", "NaN", "nan"}
 
 
-def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Rows:
-    """Return the rows of a ``participants.tsv``, or of another table of BIDS.
+def read_participants(
+    path: Path, target: str | None, key: str = SUBJECT, separator: str = "\t"
+) -> Rows:
+    """Return the rows of a ``participants.tsv``, or of another table.
 
     Parameters
     ----------
@@ -27,6 +30,8 @@ def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Row
         A column that must be there, beside the key.
     key : str, default="participant_id"
         The column that says what a row is about.
+    separator : str, default=a tab
+        What is between cells.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Row
     # One line at a time: a lone quotation mark would swallow all rows up to the next one.
     for line, content in enumerate(re.split(r"\r\n?|\n", read_text(path)), 1):
         try:
-            cells = next(csv.reader([content], delimiter="\t", strict=True), [])
+            cells = next(csv.reader([content], delimiter=separator, strict=True), [])
         except csv.Error as error:
             hint = ", a quotation mark must have its partner on the line" * ('"' in content)
             raise ValueError(f"{path}, line {line}: {error}{hint}.") from error
@@ -55,14 +60,15 @@ def read_participants(path: Path, target: str | None, key: str = SUBJECT) -> Row
     if not numbered:
         raise ValueError(f"{path} is empty, but must be a table with a column {key!r}.")
     (first, header), *rest = numbered
-    check_header(f"{path}, line {first}", header, target, key)
+    check_header(f"{path}, line {first}", header, target, key, separator)
     if not rest:
         raise ValueError(f"{path} has a header but no {key.removesuffix('_id')}s.")
     rows: Rows = {}
     for line, cells in rest:
         if len(cells) != len(header):
             raise ValueError(
-                f"{path}, line {line}: there must be {len(header)} cells separated by tabs, as "
+                f"{path}, line {line}: there must be {len(header)} cells separated by "
+                f"{SEPARATORS[separator]}, as "
                 f"in the header, got {len(cells)}."
             )
         values = (None if cell in MISSING else cell for cell in cells)
@@ -96,13 +102,16 @@ def read_text(path: Path) -> str:
     return text
 
 
-def check_header(where: str, header: list[str], target: str | None, key: str) -> None:
+def check_header(
+    where: str, header: list[str], target: str | None, key: str, separator: str
+) -> None:
     """Raise a ValueError unless there is a header with the columns that are needed."""
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise ValueError(f"{where}: every column must have a name of its own, got twice {twice}.")
     if key not in header:
-        sign = next((sign for sign in ",;" if len(header) == 1 and sign in header[0]), None)
-        hint = f" Columns must be separated by tabs, not by {sign!r}." if sign else ""
+        sign = next((sign for sign in ",;\t" if len(header) == 1 and sign in header[0]), None)
+        between = SEPARATORS[separator]
+        hint = f" Columns must be separated by {between}, not by {sign!r}." if sign else ""
         raise ValueError(f"{where}: there must be a column {key!r}, got {header}.{hint}")
     if target is not None and target not in header:
         raise ValueError(

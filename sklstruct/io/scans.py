@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from .participants import SESSION, SUBJECT, Row, Rows, read_participants
 
 IMAGE = "image"
+WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}  # of glob, as regular expressions
 
 Files = dict[str | None, list[Path]]  # images of one row, by session
 Key = tuple[str, str | None]  # subject and session, as in the name of an image
@@ -114,7 +115,7 @@ def join_listed(rows: Rows, root: Path, images: str) -> Join:
     """Find the images of rows by a column with paths, or by a pattern with columns in braces."""
     columns = next(iter(rows.values()))
     listed = images in columns
-    every = [] if listed else matches(root, images, dict.fromkeys(columns, "*"), str)
+    every = [] if listed else matches(root, images, dict.fromkeys(columns, "*"), str, forms(rows))
     files: dict[int, Files] = {}
     for line, row in rows.items():
         if listed:
@@ -128,7 +129,26 @@ def join_listed(rows: Rows, root: Path, images: str) -> Join:
     return Join(rows, files, every)
 
 
-def matches(root: Path, pattern: str, row: Row, quote: Callable[[str], str] = escape) -> list[Path]:
+def forms(rows: Rows) -> dict[str, str]:
+    """Return the regular expression of the cells of each column."""
+    # Where no name has an underscore, sub-1_rec-norm is another image of sub-1, and no subject.
+    cells: dict[str, str] = defaultdict(str)
+    for row in rows.values():
+        for column, cell in row.items():
+            cells[column] += cell or ""
+    ends = {
+        column: "".join(mark for mark in "/_" if mark not in text) for column, text in cells.items()
+    }
+    return {column: f"([^{marks}]*)" if marks else "(.*)" for column, marks in ends.items()}
+
+
+def matches(
+    root: Path,
+    pattern: str,
+    row: Row,
+    quote: Callable[[str], str] = escape,
+    forms: Mapping[str, str] = MappingProxyType({}),
+) -> list[Path]:
     """Return the files that a pattern stands for, with the cells of a row put in."""
     cells = {name: quote(cell or "") for name, cell in row.items()}
     try:
@@ -144,9 +164,10 @@ def matches(root: Path, pattern: str, row: Row, quote: Callable[[str], str] = es
     known: dict[str | None, str] = {}
     form = ""
     for literal, column, *_ in Formatter().parse(pattern):
-        form += ".*".join(map(re.escape, re.split(r"\*\*/|\[[^]]*\]|[*?]", literal)))
+        tokens = re.findall(r"(\*\*/?|\[[^]]+\]|[*?])|(.)", literal, re.DOTALL)
+        form += "".join(re.escape(one) or WILDCARDS.get(wild, "[^/]") for wild, one in tokens)
         if column is not None:
-            form += known.get(column, "(.*)")
+            form += known.get(column, forms.get(column, "(.*)"))
             known.setdefault(column, rf"\{len(known) + 1}")
     names = glob(filled, root_dir=root, recursive=True)
     return sorted(root / name for name in names if re.fullmatch(form, name, re.DOTALL))

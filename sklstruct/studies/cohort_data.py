@@ -11,11 +11,12 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
 from ..compat import num_samples, safe_indexing
-from ..io.leakage import check_subjects, named, voxel_digest
+from ..io.leakage import check_subjects, named, same_names, voxel_digest
 from ..io.nifti import find_volumes, read_grid
 from .data import fingerprint
 from .splits import MOST_CLASSES, TEST_SHARE, labelled, subject_splits
@@ -25,6 +26,7 @@ Array = NDArray[Any]
 Indices = NDArray[np.intp]
 
 MARK = 12  # letters of a fingerprint that tells one scan from another
+SCAN = str, os.PathLike, SpatialImage
 LABEL_TYPES = {"U": "str", "b": "bool", "i": "int64", "u": "int64", "f": "float64"}  # of labels
 
 
@@ -65,7 +67,7 @@ class CohortData:
         random_state: int,
     ) -> Self:
         """Return the data, or raise an error that says what is wrong with it."""
-        groups = labelled("groups", groups)
+        groups = same_names(labelled("groups", groups))
         y = labelled("y", y, groups)
         sites = None if sites is None else labelled("sites", sites, groups)
         check_lengths(X, y, groups, sites)
@@ -78,9 +80,10 @@ class CohortData:
             sites=sites,
             random_state=random_state,
         )
-        if isinstance(safe_indexing(X, 0), (str, os.PathLike)):
+        if isinstance(safe_indexing(X, 0), SCAN):
             # As they were written, so that tables name scans as their owner does.
-            X = np.array([str(path) for path in find_volumes(X)], dtype=object)
+            scans = [str(x) if isinstance(x, os.PathLike) else x for x in find_volumes(X)]
+            X = np.array([*scans, None], dtype=object)[:-1]  # NumPy would look into images
         elif not hasattr(X, "shape"):
             X = np.asarray(X)
         data = cls(X, y, groups.astype(str), sites, splits, test_size)
@@ -112,13 +115,13 @@ class CohortData:
             raise ValueError(f"X must have every scan once, got several times: {named(twice)}")
 
     def _in_words(self, row: int) -> str:
-        name = self.names[row] if self.has_paths else f"row {row}"
+        name = self.names[row] if self.has_scans else f"row {row}"
         return f"{name} of {self.groups[row]}"
 
     @property
-    def has_paths(self) -> bool:
-        """Whether the samples are paths."""
-        return isinstance(self.X, np.ndarray) and self.X.ndim == 1 and isinstance(self.X[0], str)
+    def has_scans(self) -> bool:
+        """Whether the samples are paths, or images in memory."""
+        return isinstance(self.X, np.ndarray) and self.X.ndim == 1 and isinstance(self.X[0], SCAN)
 
     @cached_property
     def classes(self) -> Array:
@@ -128,7 +131,7 @@ class CohortData:
     @cached_property
     def digests(self) -> list[str]:
         """Fingerprints of the images, or of the rows."""
-        if self.has_paths:
+        if self.has_scans:
             return [voxel_digest(path) for path in self.X]
         rows = range(len(self.y))
         return [fingerprint(np.asarray(safe_indexing(self.X, row))) for row in rows]
@@ -144,7 +147,7 @@ class CohortData:
     @cached_property
     def _contents(self) -> list[str]:
         """Fingerprints of voxels and grids, not of names: a folder may move."""
-        if not self.has_paths:
+        if not self.has_scans:
             return self.digests
         grids = (fingerprint(read_grid(path).affine) for path in self.X)
         return [voxels + grid for voxels, grid in zip(self.digests, grids, strict=True)]
@@ -152,7 +155,9 @@ class CohortData:
     @property
     def names(self) -> list[str]:
         """The paths, or the numbers of the rows."""
-        return list(self.X) if self.has_paths else [str(row) for row in range(len(self.y))]
+        names = [str(row) for row in range(len(self.y))]
+        scans = self.X if self.has_scans else names
+        return [x if isinstance(x, str) else name for x, name in zip(scans, names, strict=True)]
 
     def take(self, scans: Indices) -> Any:
         """Return some samples."""

@@ -337,12 +337,17 @@ def warn_of_searches(estimators: Mapping[str, Any], data: CohortData) -> None:
         return
     for label, estimator in estimators.items():
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        if hasattr(last, "cv") and not group_params(estimator, data.groups):
-            warnings.warn(
-                f"The estimator {label!r} splits the scans of a subject in its own validation: its "
-                f"cv={last.cv!r} does not take groups, as StratifiedGroupKFold does.",
-                stacklevel=3,
-            )
+        # Subjects reach the last step and nothing inside of it, as an estimator that is searched.
+        parts = [part for part in estimator.get_params().values() if part is not last]
+        parts += [] if group_params(estimator, data.groups) else [last]
+        for part in parts:
+            if hasattr(part, "cv") and hasattr(part, "fit"):
+                warnings.warn(
+                    f"The estimator {label!r} splits the scans of a subject in its own validation: "
+                    f"its cv={part.cv!r} of {type(part).__name__} does not take groups, as "
+                    "StratifiedGroupKFold of a search in the last step does.",
+                    stacklevel=3,
+                )
 
 
 def check_tested(record: Record, cells: Iterable[Cell], data: CohortData) -> None:

@@ -179,6 +179,7 @@ def limited_data(
     with Record.opened(out, description, LAYOUT) as record:
         complete(record, fits, n_jobs, progress)
     (results,) = LAYOUT.frames(record[product(estimators, sizes, range(n_draws))])
+    results.attrs["name"] = name  # for the title of a picture
     return results
 
 

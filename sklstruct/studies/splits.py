@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 
-from ..io.leakage import named
+from ..io.leakage import named, same_names
 
 Indices = NDArray[np.intp]
 
@@ -81,7 +81,7 @@ def subject_splits(
     >>> set(subjects[splits[0][0]]) & set(subjects[splits[0][1]])
     set()
     """
-    groups = labelled("groups", groups)
+    groups = same_names(labelled("groups", groups))
     y = labelled("y", y, groups)
     check_consistent_length(y, groups)
     check_scalar(n_repeats, "n_repeats", Integral, min_val=1)

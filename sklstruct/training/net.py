@@ -91,9 +91,12 @@ class Net(NeuralNet):
         x, y = batch
         # An objective gives losses only, and callbacks want to see what the network said.
         seen: list[Tensor] = []
-        hook = self.module_.register_forward_hook(
-            lambda module, args, outputs: seen.append(main_output(outputs))
-        )
+
+        def see(module: nn.Module, args: Any, outputs: Any) -> None:
+            seen.append(main_output(outputs))
+            self._check_outputs(seen[-1], len(args[0]) if args else len(x), y)
+
+        hook = self.module_.register_forward_hook(see)
         try:
             losses = self.criterion_(self.module_, x, y)
         finally:
@@ -103,12 +106,19 @@ class Net(NeuralNet):
                 f"The objective must return the loss of each sample, shape ({len(x)},), got shape "
                 f"{tuple(losses.shape)}."
             )
-        if seen and seen[-1].shape[:2] != (len(x), self.n_outputs):
-            raise ValueError(
-                f"The network must have {self.n_outputs} outputs for each of {len(x)} samples, got "
-                f"outputs of shape {tuple(seen[-1].shape)}."
-            )
         return {"loss": (losses * batch.weight).mean(), "y_pred": seen[-1] if seen else losses}
+
+    def _check_outputs(self, outputs: Any, n_samples: int, y: Any) -> None:
+        """Raise unless a network gives what was asked for, before a loss fails or broadcasts."""
+        shape = tuple(getattr(outputs, "shape", ()))
+        wanted = (n_samples, self.n_outputs)
+        # What is learned of every place comes with the weights of places.
+        if (shape[:2] if isinstance(y, (tuple, list)) else shape) != wanted:
+            got = f"outputs of shape {shape}" if shape else f"{type(outputs).__name__}"
+            raise ValueError(
+                f"The network must have {self.n_outputs} outputs for each of {n_samples} samples, "
+                f"got {got}."
+            )
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Net:
         """Set the optimiser, with the parameters sorted into the groups of the plan."""

@@ -115,11 +115,11 @@ class VolumeReader:
             self._compute(path, out)
         else:
             # All that volumes on the whole grid depend on.
-            size = self.grid.shape, self.grid.affine.tolist()
-            setting = *size, self.smoothing_fwhm, self.min_coverage * self.covered
+            setting = self.grid.shape, self.grid.affine.tolist(), self.smoothing_fwhm
             cache.fetch(
                 self.cache_dir, cache.key_of(path, setting), out, partial(self._compute, path)
             )
+        self._check_coverage(path)  # here, as what a cache holds is no less incomplete
         if self.non_finite == "zero" and np.isnan(out.min()):
             out[np.isnan(out)] = 0
         return out
@@ -133,17 +133,22 @@ class VolumeReader:
         if self.smoothing_fwhm is not None:
             smooth(values, grid.spacing, self.smoothing_fwhm)
         resample(values, grid, self.grid, out=out)
-        share = coverage(grid, self.grid) / self.covered
-        place = f"on {grid}, it covers {share:.0%} of the grid of {self.grid}"
         with naming(path):
             if not out.any():  # the affines of a file and of the grid do not meet
                 raise ValueError(f"on {grid}, it is zero everywhere on the grid of {self.grid}")
+        if unknown is not None:  # marked, so that an entry of the cache serves for every mask
+            out[resample(unknown.astype(np.float32), grid, self.grid) > CLOSE] = np.nan
+
+    def _check_coverage(self, path: Source) -> None:
+        """Raise a ValueError for a scan that misses most of the grid, or warn of one."""
+        grid = read_grid(path, self.max_bytes)
+        share = coverage(grid, self.grid) / self.covered
+        place = f"on {grid}, it covers {share:.0%} of the grid of {self.grid}"
+        with naming(path):
             if share < self.min_coverage:
                 raise ValueError(f"{place}, which is less than min_coverage={self.min_coverage}")
         if share < MOST:
             warnings.warn(f"{name_of(path)}: {place}; the rest is zero.", stacklevel=2)
-        if unknown is not None:  # marked, so that an entry of the cache serves for every mask
-            out[resample(unknown.astype(np.float32), grid, self.grid) > CLOSE] = np.nan
 
 
 def check_same_grid(path: Source, wanted: Grid, max_bytes: int) -> None:

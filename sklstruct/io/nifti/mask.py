@@ -12,6 +12,7 @@ from .lazy import VolumeReader
 BINS = 256
 INLIERS = 2, 98  # percentiles of a volume
 HEAD = 0.01, 0.95  # share of a grid that a head may fill
+GROUND = 0.75  # share of the border of a grid that no head fills
 
 
 def read_mask(path: Source, grid: Grid, max_bytes: int = MAX_BYTES) -> Array:
@@ -56,7 +57,24 @@ def brain_mask(paths: Iterable[Source], reader: VolumeReader) -> Array:
             f"mask='brain' must find a head that fills {HEAD[0]:.0%} to {HEAD[1]:.0%} of the grid, "
             f"bright on a dark ground, got {mask.mean():.1%}; give a mask image, or none."
         )
+    # What is bright at the border is no head, but the ground around a dark one, or a damaged slice.
+    inside, border = shares_of(mask)
+    if border > min(GROUND, 2 * inside):
+        raise ValueError(
+            "mask='brain' must find a head in the middle of the grid, bright on a dark ground, got "
+            f"a region that fills {inside:.1%} of the inside and {border:.1%} of the border; give "
+            "a mask image, or none."
+        )
     return mask
+
+
+def shares_of(mask: Array) -> tuple[float, float]:
+    """Return which share of the inside of a grid a mask fills, and of its outermost voxels."""
+    border = np.ones(mask.shape, bool)
+    border[(slice(1, -1),) * 3] = False
+    if border.all():  # too small to have an inside
+        return 1.0, 0.0
+    return float(mask[~border].mean()), float(mask[border].mean())
 
 
 def foreground(volume: Array) -> Array:

@@ -1,19 +1,18 @@
 """Paths of NIfTI files to one number for each region of an atlas, the scikit-learn way."""
 
+import re
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ...compat import TransformerMixin
 from ...params import MAPPING, instance_of, one_of, param
-from ..participants import read_text
+from ..participants import read_participants
 from .estimator import NiftiVolumes
 from .file import MAX_BYTES, Source, StrPath, naming, read_volume
 from .grid import Array, Grid, resample
@@ -197,7 +196,7 @@ def read_atlas(path: Source, max_bytes: int = MAX_BYTES) -> tuple[Array, Grid]:
     wrong = values[off | (labels < 0) | (labels >= LARGEST)]
     with naming(path):
         if wrong.size:
-            raise ValueError(f"labels must be integers from 0 to {LARGEST - 1}, got {wrong[0]:g}")
+            raise ValueError(f"labels must be integers from 0 to {LARGEST - 1}, got {wrong[0]!s}")
         if not labels.any():
             raise ValueError("an atlas must have labels, but all voxels are 0")
     return labels.astype(np.int32), grid
@@ -221,11 +220,14 @@ def read_names(path: StrPath) -> dict[int, str]:
     OSError, ValueError
         If there is no such table, or something else in it; the message names it.
     """
-    try:
-        text = StringIO(read_text(Path(path)))
-        table = pd.read_csv(text, sep="\t" if Path(path).suffix == ".tsv" else ",")
-        return dict(zip(table["index"].astype(int).tolist(), table["name"], strict=True))
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{Path(path)} must be a table with the columns index (integers) and name: {error}."
-        ) from error
+    separator = "\t" if Path(path).suffix == ".tsv" else ","
+    names: dict[int, str] = {}
+    for line, row in read_participants(Path(path), "name", "index", separator).items():
+        label, name = row["index"] or "", row["name"]
+        if not re.fullmatch(r"[0-9]+(\.0*)?", label) or int(float(label)) in names:
+            raise ValueError(
+                f"{path}, line {line}: index must be an integer, another one in each row, got "
+                f"{row['index']!r}."
+            )
+        names[int(float(label))] = name or ""
+    return {label: name for label, name in names.items() if name}
