@@ -37,7 +37,7 @@ from sklearn.utils.validation import validate_data
 
 from ..compat import BaseEstimator
 from ..params import Params, one_of, param
-from ..training.rows import Unread
+from ..training.rows import Unread, rounding
 
 LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
 DTYPE = one_of("float32", "float64")
@@ -320,7 +320,8 @@ def watch_scale(estimator: Any, X: NDArray[Any], reset: bool) -> None:
     axes = 0, *range(2, X.ndim)
     mean, spread = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
     if reset:
-        estimator._moments = mean, spread
+        constant = spread <= rounding(mean, some[:, 0].size, X.dtype)
+        estimator._moments = mean, np.where(constant, 0, spread)
         return
     known_mean, known_spread = estimator._moments
     far = (abs(mean - known_mean) > FAR * known_spread) | (spread > FAR * known_spread)
