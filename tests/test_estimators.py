@@ -30,6 +30,7 @@ from sklstruct.estimators.samples import decide_layout
 from sklstruct.estimators.stack import LinearStack
 from sklstruct.frames import GaussianDerivatives, Pixels
 from sklstruct.layers import FrameConv, to_dense
+from sklstruct.params import plain
 
 RFNNClassifier, RFNNRegressor = sklstruct.RFNNClassifier, sklstruct.RFNNRegressor
 StructuredClassifier = sklstruct.StructuredClassifier
@@ -398,7 +399,7 @@ def test_a_constant_channel_has_scale_one(digits, dtype, weights):
     # In single precision the last channel is constant too.
     assert (model.scale_ == 1).tolist() == [False, True, dtype == "float32"]
     moved = X.copy()
-    moved[:, 1] *= 1 + 1e-6
+    moved[:, 1] *= 1 + 1e-6  # says nothing about its scale either
     np.testing.assert_allclose(model.predict_proba(moved), model.predict_proba(X), atol=1e-5)
     flat = RFNNRegressor(**SMALL, dtype=dtype).fit(X, np.full(120, 0.1), sample_weight=weights)
     assert flat.target_.scale == 1
@@ -482,6 +483,46 @@ def test_numbers_of_numpy_are_as_good_as_those_of_python(digits):
     grid = {"max_epochs": np.arange(1, 3), "n_threads": np.arange(1, 2)}
     search = GridSearchCV(RFNNClassifier(**SMALL), grid, cv=2, error_score="raise").fit(*digits)
     assert np.isfinite(search.best_score_)
+    short = {"max_epochs": 1, "random_state": 0, "optimizer": "sgd", "dtype": "float64"}
+    rfnin = {"widths": [4, 4, 4], "strides": [1, 2, 1], "pools": [True, False, False]}
+    for model, params in (
+        (RFNNClassifier, short | {"widths": (8, 8)}),
+        (sklstruct.RFNiNClassifier, short | rfnin),
+        (sklstruct.ScatteringNetClassifier, short | {"J": 1, "width": 4, "n_cells": 1}),
+        (sklstruct.PCASVC, {"n_components": np.float16(0.5), "random_state": 0}),
+    ):
+        of_numpy, params = (
+            {name: change(value) for name, value in params.items()}
+            for change in (lambda value: np.asarray(value)[()], plain)
+        )
+        seen, wanted = (
+            model(**p).fit(*digits).predict_proba(digits[0]) for p in (params, of_numpy)
+        )
+        assert np.array_equal(seen, wanted)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RFNNClassifier(**SMALL, early_stopping=True),
+        sklstruct.ScatteringSVC(J=1),
+        sklstruct.PCASVC(),
+        sklstruct.PixelSVC(),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_half_a_fit_is_none(model, again, digits, monkeypatch):
+    X, y = digits
+    model = clone(model)
+    if again:
+        model.fit(X, y)
+    for name in ("_hold_out", "_choose", "_solve", "_machine"):
+        if hasattr(model, name):
+            monkeypatch.setitem(vars(model), name, lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 def test_early_stopping_returns_to_the_best_epoch(digits):
@@ -876,7 +917,7 @@ from sklstruct import RFNNClassifier
 
 def fitted(n_threads):
     X = np.random.default_rng(0).normal(size=(20, 8, 8))
-    model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0, n_threads=n_threads)
+    model = RFNNClassifier(widths=(64, 64), max_epochs=1, random_state=0, n_threads=n_threads)
     return model.fit(X, np.arange(20) % 2).predict_proba(X)
 
 several = fitted(2)  # whose threads are not there in a child of this process

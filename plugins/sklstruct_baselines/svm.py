@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklstruct.estimators import as_array, best_temperature, distinct_rows, held_out_values
-from sklstruct.params import one_of, param, real
+from sklstruct.params import all_or_nothing, one_of, param, real
 from sklstruct.threads import one_blas_thread
 from sklstruct.training import spread
 
@@ -82,6 +82,7 @@ class PixelSVC(PairwiseSVC):
 
     storable: ClassVar[bool] = False  # libsvm trusts the arrays of a machine with its memory
 
+    @all_or_nothing
     @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the machine, then the temperature of its probabilities.

@@ -38,6 +38,7 @@ from ..params import (
     SEQUENCE,
     Params,
     Rule,
+    all_or_nothing,
     instance_of,
     integer,
     one_of,
@@ -208,6 +209,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     _read = partialmethod(read, lazily=True)
 
     @with_callbacks
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -486,6 +488,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={plan.lr}.")
         return self
 
+    @all_or_nothing
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, target: Any = None) -> Self:
         """Train for one more epoch at a constant learning rate."""
         self.check_params()
