@@ -471,8 +471,9 @@ def test_samples_that_look_like_a_mistake_draw_a_warning(digits):
     with pytest.warns(UserWarning, match="another scale"):
         model.score(X / 16, y)
     model.predict(X[:1] / 16)  # one sample says little
-    with pytest.raises(ValueError, match=r"samples of shape \(8, 0\), which hold no values"):
-        clone(model).fit(X[:, :, :0], y)
+    for nothing in (X[:, :, :0], X[:, :0]):
+        with pytest.raises(ValueError, match=r"samples of shape .*, which hold no values"):
+            clone(model).fit(nothing, y)
     with pytest.raises(TypeError, match="got a DataLoader"):
         clone(model).fit(torch.utils.data.DataLoader(X), y)
     exact = torch.tensor(X).bfloat16()
@@ -523,6 +524,19 @@ def test_half_a_fit_is_none(model, again, digits, monkeypatch):
         model.fit(X, y)
     with pytest.raises(NotFittedError):
         model.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(120), "groups must have at least two, got one"),
+        (np.arange(5), "inconsistent numbers of samples"),
+        ([None, *range(119)], "groups must have no missing values, got 1"),
+    ],
+)
+def test_groups_that_set_nobody_aside_are_named(groups, message, digits):
+    with pytest.raises(ValueError, match=message):
+        RFNNClassifier(**SMALL, early_stopping=True).fit(*digits, groups=groups)
 
 
 def test_early_stopping_returns_to_the_best_epoch(digits):

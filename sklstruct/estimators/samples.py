@@ -222,7 +222,7 @@ def read(
         y = as_array(y)
     if not reset and hasattr(X, "shape"):
         check_sample_shape(estimator, tuple(X.shape[1:]))
-    if 0 in getattr(X, "shape", (1, 1))[2:]:  # scikit-learn looks at the first of these axes
+    if getattr(X, "ndim", 0) > 2 and 0 in X.shape[1:]:  # scikit-learn looks at rows only
         raise ValueError(f"X has samples of shape {X.shape[1:]}, which hold no values.")
     checks = {"dtype": estimator.dtype, "allow_nd": True, **checks}
     checked = validate_data(estimator, X, y, reset=reset, **checks)
