@@ -503,6 +503,15 @@ def test_damaged_files_are_refused_and_left_alone(file, damage, message, diary, 
     assert contents(out) == before
 
 
+def test_a_scan_has_one_label_wherever_it_was_tested(diary, tmp_path):
+    out = tmp_path / "out"
+    label = study(diary, out=out).predictions["label"][0]
+    text = (out / "predictions.csv").read_text()
+    (out / "predictions.csv").write_text(edited(text, label="a" if label == "c" else "c"))
+    with pytest.raises(ValueError, match="subject and label of 8 must be the same in all its rows"):
+        CohortResults.read(out)
+
+
 def test_a_file_that_is_gone_is_missed(diary, tmp_path):
     out = tmp_path / "out"
     study(diary, out=out)
