@@ -486,6 +486,12 @@ def edited(text, **cells):
         ),
         ("predictions.csv", lambda text: edited(text, subject="sub-03"), "4 subjects, got 5"),
         ("fits.csv", lambda text: text.replace(",16,", ",15,", 1), r"n_train .* split|of the data"),
+        ("fits.csv", lambda text: edited(text, n_train="-3"), "line 2: n_train must be at least 0"),
+        (
+            "fits.csv",
+            lambda text: edited(text, fit_seconds="nan"),
+            "fit_seconds must be .*, got nan",
+        ),
         ("study.json", lambda text: text[:-5], r"study\.json is damaged"),
         ("study.json", lambda text: text.replace("n_repeats", "n"), r"study\.json is damaged"),
     ],
