@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -206,7 +205,7 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
             raise ValueError(f"{layout.named(cell)} is there twice")
         for name, value in row.items():  # counts, times, metrics: none is less
             lacking = name in layout.tables[-1].may_lack and value != value
-            if isinstance(value, Real) and not (value >= 0 or lacking):
+            if isinstance(value, int | float) and not (value >= 0 or lacking):
                 raise ValueError(f"{name} must be at least 0, got {value}")
         fits[cell] = Fit(row, [])
 
