@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .params import Params
+from .params import Params, plain
 from .plugins import lookup, make_frame
 
 if TYPE_CHECKING:  # listing architectures must not import torch
@@ -94,11 +94,14 @@ class Architecture(Params):
         return self.presets[name]
 
     def in_force(self) -> Any:
-        """Return a copy whose parameters are checked, with the values of the preset for None."""
+        """Return a copy whose parameters are checked, with the values of the preset for None.
+
+        Numbers are Python's own, as not every layer of torch takes those of NumPy.
+        """
         self.check_params()
         values, table = {}, self.published()
         for one in fields(self):
-            value = getattr(self, one.name)
+            value = plain(getattr(self, one.name))
             values[one.name] = table.get(one.name) if value is None else value
         return type(self)(**values)
 
@@ -111,7 +114,7 @@ class Architecture(Params):
             If it is a sequence of another length.  Those of presets are continued by their last
             value, so that ``widths`` may have any length.
         """
-        own = getattr(self, name)
+        own = plain(getattr(self, name))
         value = self.published().get(name) if own is None else own
         values = list(value) if isinstance(value, (tuple, list)) else [value]
         if own is None or len(values) == 1:

@@ -126,8 +126,24 @@ def one_of(*values: Any) -> Rule:
     """
     return Rule(
         f"one of {values}" if len(values) > 1 else repr(values[0]),
-        lambda v: any(type(v) is type(known) and v == known for known in values),
+        lambda v: any(type(plain(v)) is type(known) and v == known for known in values),
     )
+
+
+def plain(value: Any) -> Any:
+    """Return a value with Python's numbers and texts for those of NumPy, and lists for arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.params import plain
+    >>> plain((np.int64(3), np.bool_(True))), plain(np.arange(2))
+    ((3, True), [0, 1])
+    """
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
+    of_numpy = type(value).__module__ == "numpy" and hasattr(value, "tolist")
+    return value.tolist() if of_numpy else value
 
 
 def instance_of(words: str, *types: type) -> Rule:
@@ -427,3 +443,39 @@ def remembered(build: Callable[..., Any]) -> Callable[..., Any]:
         return from_bytes(key)
 
     return once
+
+
+def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method ``fit`` such that half a fit is none.
+
+    Where it fails after anything was found out, all fitted attributes are taken away.
+
+    Examples
+    --------
+    >>> from sklstruct.params import all_or_nothing
+    >>> class Mean:
+    ...     @all_or_nothing
+    ...     def fit(self, X):
+    ...         self.n_ = len(X)
+    ...         self.mean_ = sum(X) / self.n_
+    >>> mean = Mean()
+    >>> try:
+    ...     mean.fit([])
+    ... except ZeroDivisionError:
+    ...     print(vars(mean))
+    {}
+    """
+
+    @wraps(fit)
+    def whole(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            fitted = [name for name in vars(self) if name.endswith("_") and name[0] != "_"]
+            if any(vars(self)[name] is not before.get(name) for name in fitted):
+                for name in fitted:
+                    del self.__dict__[name]
+            raise
+
+    return whole

@@ -494,6 +494,12 @@ def edited(text, **cells):
         ),
         ("predictions.csv", lambda text: edited(text, subject="sub-03"), "4 subjects, got 5"),
         ("fits.csv", lambda text: text.replace(",16,", ",15,", 1), r"n_train .* split|of the data"),
+        ("fits.csv", lambda text: edited(text, n_train="-3"), "line 2: n_train must be at least 0"),
+        (
+            "fits.csv",
+            lambda text: edited(text, fit_seconds="nan"),
+            "fit_seconds must be .*, got nan",
+        ),
         ("study.json", lambda text: text[:-5], r"study\.json is damaged"),
         ("study.json", lambda text: text.replace("n_repeats", "n"), r"study\.json is damaged"),
     ],
@@ -509,6 +515,15 @@ def test_damaged_files_are_refused_and_left_alone(file, damage, message, diary, 
         with pytest.raises(ValueError, match=message):
             CohortResults.read(out)
     assert contents(out) == before
+
+
+def test_a_scan_has_one_label_wherever_it_was_tested(diary, tmp_path):
+    out = tmp_path / "out"
+    label = study(diary, out=out).predictions["label"][0]
+    text = (out / "predictions.csv").read_text()
+    (out / "predictions.csv").write_text(edited(text, label="a" if label == "c" else "c"))
+    with pytest.raises(ValueError, match="subject and label of 8 must be the same in all its rows"):
+        CohortResults.read(out)
 
 
 def test_a_file_that_is_gone_is_missed(diary, tmp_path):

@@ -31,6 +31,7 @@ from sklstruct.estimators.stack import LinearStack
 from sklstruct.frames import FrameFamily, GaussianDerivatives, Pixels
 from sklstruct.inspection import FrameDisplay
 from sklstruct.layers import FrameConv, to_dense
+from sklstruct.params import plain
 
 RFNNClassifier, RFNNRegressor = sklstruct.RFNNClassifier, sklstruct.RFNNRegressor
 StructuredClassifier = sklstruct.StructuredClassifier
@@ -399,7 +400,7 @@ def test_a_constant_channel_has_scale_one(digits, dtype, weights):
     # In single precision the last channel is constant too.
     assert (model.scale_ == 1).tolist() == [False, True, dtype == "float32"]
     moved = X.copy()
-    moved[:, 1] *= 1 + 1e-6
+    moved[:, 1] *= 1 + 1e-6  # says nothing about its scale either
     np.testing.assert_allclose(model.predict_proba(moved), model.predict_proba(X), atol=1e-5)
     flat = RFNNRegressor(**SMALL, dtype=dtype).fit(X, np.full(120, 0.1), sample_weight=weights)
     assert flat.target_.scale == 1
@@ -482,8 +483,9 @@ def test_samples_that_look_like_a_mistake_draw_a_warning(digits):
     with pytest.warns(UserWarning, match="another scale"):
         model.score(X / 16, y)
     model.predict(X[:1] / 16)  # one sample says little
-    with pytest.raises(ValueError, match=r"samples of shape \(8, 0\), which hold no values"):
-        clone(model).fit(X[:, :, :0], y)
+    for nothing in (X[:, :, :0], X[:, :0]):
+        with pytest.raises(ValueError, match=r"samples of shape .*, which hold no values"):
+            clone(model).fit(nothing, y)
     with pytest.raises(TypeError, match="got a DataLoader"):
         clone(model).fit(torch.utils.data.DataLoader(X), y)
     exact = torch.tensor(X).bfloat16()
@@ -496,6 +498,59 @@ def test_numbers_of_numpy_are_as_good_as_those_of_python(digits):
     grid = {"max_epochs": np.arange(1, 3), "n_threads": np.arange(1, 2)}
     search = GridSearchCV(RFNNClassifier(**SMALL), grid, cv=2, error_score="raise").fit(*digits)
     assert np.isfinite(search.best_score_)
+    short = {"max_epochs": 1, "random_state": 0, "optimizer": "sgd", "dtype": "float64"}
+    rfnin = {"widths": [4, 4, 4], "strides": [1, 2, 1], "pools": [True, False, False]}
+    for model, params in (
+        (RFNNClassifier, short | {"widths": (8, 8)}),
+        (sklstruct.RFNiNClassifier, short | rfnin),
+        (sklstruct.ScatteringNetClassifier, short | {"J": 1, "width": 4, "n_cells": 1}),
+        (sklstruct.PCASVC, {"n_components": np.float16(0.5), "random_state": 0}),
+    ):
+        of_numpy, params = (
+            {name: change(value) for name, value in params.items()}
+            for change in (lambda value: np.asarray(value)[()], plain)
+        )
+        seen, wanted = (
+            model(**p).fit(*digits).predict_proba(digits[0]) for p in (params, of_numpy)
+        )
+        assert np.array_equal(seen, wanted)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RFNNClassifier(**SMALL, early_stopping=True),
+        sklstruct.ScatteringSVC(J=1),
+        sklstruct.PCASVC(),
+        sklstruct.PixelSVC(),
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_half_a_fit_is_none(model, again, digits, monkeypatch):
+    X, y = digits
+    model = clone(model)
+    if again:
+        model.fit(X, y)
+    for name in ("_hold_out", "_choose", "_solve", "_machine"):
+        if hasattr(model, name):
+            monkeypatch.setitem(vars(model), name, lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(120), "groups must have at least two, got one"),
+        (np.arange(5), "inconsistent numbers of samples"),
+        ([None, *range(119)], "groups must have no missing values, got 1"),
+    ],
+)
+def test_groups_that_set_nobody_aside_are_named(groups, message, digits):
+    with pytest.raises(ValueError, match=message):
+        RFNNClassifier(**SMALL, early_stopping=True).fit(*digits, groups=groups)
 
 
 def test_early_stopping_returns_to_the_best_epoch(digits):
@@ -914,7 +969,7 @@ from sklstruct import RFNNClassifier
 
 def fitted(n_threads):
     X = np.random.default_rng(0).normal(size=(20, 8, 8))
-    model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0, n_threads=n_threads)
+    model = RFNNClassifier(widths=(64, 64), max_epochs=1, random_state=0, n_threads=n_threads)
     return model.fit(X, np.arange(20) % 2).predict_proba(X)
 
 several = fitted(2)  # whose threads are not there in a child of this process

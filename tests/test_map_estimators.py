@@ -242,6 +242,20 @@ def test_bad_input_is_named(params, data, message):
         StructuredMapClassifier(**{"max_epochs": 1, **params}).fit(*data)
 
 
+@pytest.mark.parametrize("by", ["class_weight", "sample_weight"])
+def test_a_class_without_weight_is_left_out(by):
+    labels = np.random.default_rng(0).integers(0, 3, size=Y.shape)
+    weight = [(one != 0).astype(float) for one in labels] if by == "sample_weight" else None
+    model = StructuredMapClassifier(max_epochs=1, random_state=0)
+    if by == "class_weight":
+        model.set_params(class_weight={0: 0, 1: 1, 2: 1})
+    model.fit(X, labels, sample_weight=weight, X_val=X, y_val=labels)
+    assert model.classes_.tolist() == [1, 2]
+    assert set(np.unique(model.predict(X))) <= {1, 2}
+    with pytest.raises(ValueError, match="at least two classes with weight, got one class: 2"):
+        model.set_params(class_weight={0: 0, 1: 0, 2: 1}).fit(X, labels)
+
+
 def test_what_is_no_map_is_refused(model):
     with pytest.raises(TypeError, match="StructuredMapClassifier"):
         StructuredClassifier(architecture="frame_fcn").fit(X, [0, 1, 0, 1])

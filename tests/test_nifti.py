@@ -201,6 +201,14 @@ def test_zscore_has_mean_0_and_deviation_1_in_the_mask(seed, factor, shift):
     np.testing.assert_allclose(*scaled.values(), atol=1e-3)
 
 
+@pytest.mark.parametrize("scaling", ["zscore", "percentile"])
+def test_values_that_differ_by_rounding_have_no_scale(scaling):
+    volume = np.full((6, 6, 6), 1000.3, np.float32)
+    volume[::2] = np.nextafter(volume[::2], np.float32(np.inf))
+    with pytest.raises(ValueError, match=r"must be positive and finite, got .* about 1000\.3"):
+        scale(volume, scaling)
+
+
 def test_percentiles_become_0_and_1():
     mask = noise(seed=1) > -1
     volume, original = noise(), noise()

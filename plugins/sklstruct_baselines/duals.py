@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,7 +142,7 @@ def principal_components(K: Array, weight: Array) -> tuple[Array, Array]:
 
 def leading(scores: Array, weight: Array, number: int | float) -> slice:
     """Return the first components: so many, or those that hold a share of the variance."""
-    if not isinstance(number, float):
+    if isinstance(number, Integral):
         return slice(number)
     variances = weight @ np.square(scores)
     shares = np.cumsum(variances) / variances.sum()

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.estimators import SampleReader, channels_first, like_samples
-from sklstruct.params import FLAG, one_of, param, real
+from sklstruct.params import FLAG, all_or_nothing, one_of, param, real
 from sklstruct.threads import one_blas_thread
 
 from .duals import Array
@@ -44,6 +44,7 @@ class ImageModel(LinearModel, SampleReader):
     smoothing: float | str | None = param(1.0, real(above=0) | one_of("cv") | None)
     standardize: bool = param(True, FLAG)
 
+    @all_or_nothing
     @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose the setting on samples held out, then fit the model on all.

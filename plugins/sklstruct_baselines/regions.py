@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sklstruct.io import OfRegions, RegionMeans
+from sklstruct.params import all_or_nothing
 from sklstruct.threads import one_blas_thread
 
 from .duals import Array
@@ -51,6 +52,7 @@ class RegionSVC(OfRegions, LinearSVC):
     (8, 2)
     """
 
+    @all_or_nothing
     @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Find the regions, choose the penalty on samples held out, then fit the machine on all.

@@ -17,7 +17,7 @@ from sklstruct.estimators import (
     held_out_values,
     watch_scale,
 )
-from sklstruct.params import one_of, param, real
+from sklstruct.params import all_or_nothing, one_of, param, real
 from sklstruct.threads import one_blas_thread
 from sklstruct.training import spread
 
@@ -88,6 +88,7 @@ class PixelSVC(PairwiseSVC):
 
     storable: ClassVar[bool] = False  # libsvm trusts the arrays of a machine with its memory
 
+    @all_or_nothing
     @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the machine, then the temperature of its probabilities.

@@ -68,10 +68,10 @@ class FrameFCN(Architecture):
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> DenseNetwork:
         """Return the network."""
-        self.check_params()
-        ndim, channels = len(in_shape) - 1, pairwise([in_shape[0], *self.widths])
+        net = self.in_force()
+        ndim, channels = len(in_shape) - 1, pairwise([in_shape[0], *net.widths])
         stages = nn.Sequential()
-        for (n_in, n_out), frame in zip(channels, self.frames(len(self.widths)), strict=True):
+        for (n_in, n_out), frame in zip(channels, self.frames(len(net.widths)), strict=True):
             conv = FrameConv(n_in, n_out, frame, ndim=ndim, bias=False)  # norms have a bias
             stages.append(nn.Sequential(conv, BATCH_NORM[ndim](n_out), nn.ReLU()))
-        return DenseNetwork(n_outputs, stages, self.widths[-1], ndim, self.dropout)
+        return DenseNetwork(n_outputs, stages, net.widths[-1], ndim, net.dropout)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklstruct import estimators
 from sklstruct.estimators import CalibratedClassifier
-from sklstruct.params import FLAG, param
+from sklstruct.params import FLAG, all_or_nothing, param
 from sklstruct.threads import one_blas_thread
 
 from .checks import SCALE
@@ -84,6 +84,7 @@ class ScatteringClassifier(CalibratedClassifier, OnScattering):
     def _head(self, candidates: list[Any]) -> Head:
         """Return a head for these values."""
 
+    @all_or_nothing
     @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from samples and their classes.

@@ -90,27 +90,27 @@ class ScatteringNet(OnWavelets, Architecture):
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> Network:
         """Return the network."""
-        self.check_params()
-        ndim, width = len(in_shape) - 1, self.width
-        if self.front == "scattering":
-            front: Any = LogScattering(self.J, in_shape[1:], self.L, self.learnable)
+        net = self.in_force()
+        ndim, width = len(in_shape) - 1, net.width
+        if net.front == "scattering":
+            front: Any = LogScattering(net.J, in_shape[1:], net.L, net.learnable)
             maps = in_shape[0] * len(front.scattering.paths)
         else:
-            extents = Scattering(self.J, in_shape[1:], L=self.L).out_shape
-            front, maps = convolutional_stem(in_shape[0], width, self.J, extents), width
+            extents = Scattering(net.J, in_shape[1:], L=net.L).out_shape
+            front, maps = convolutional_stem(in_shape[0], width, net.J, extents), width
         stages: dict[str, nn.Module] = {
             "front": front,
             # Paths differ by orders of magnitude, and no weight should have to undo that.
             "norm": BATCH_NORM[ndim](maps, affine=False),
-            "dropout": Dropout(self.input_dropout, whole_channels=True),
+            "dropout": Dropout(net.input_dropout, whole_channels=True),
             "mixing": CONV[ndim](maps, width, 1, bias=False),
         }
-        for number in range(1, self.n_blocks + 1):
-            stages[f"block{number}"] = ResidualBlock(width, ndim, self.dropout)
+        for number in range(1, net.n_blocks + 1):
+            stages[f"block{number}"] = ResidualBlock(width, ndim, net.dropout)
         stages["last"] = nn.Sequential(BATCH_NORM[ndim](width), nn.ReLU())
         layers = nn.Sequential(OrderedDict(stages))
-        pool = nn.Sequential(MEAN_POOL[ndim](self.n_cells), nn.Flatten())
-        options = {"dropout": self.head_dropout, "n_features": width * self.n_cells**ndim}
+        pool = nn.Sequential(MEAN_POOL[ndim](net.n_cells), nn.Flatten())
+        options = {"dropout": net.head_dropout, "n_features": width * net.n_cells**ndim}
         return Network(in_shape, n_outputs, layers, pool=pool, **options)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ from ..params import (
     SEQUENCE,
     Params,
     Rule,
+    all_or_nothing,
     instance_of,
     integer,
     one_of,
@@ -60,6 +61,7 @@ from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
+from .held_out import subject_numbers
 from .samples import DTYPE, as_array, like_samples, read
 from .targets import Classes
 
@@ -208,6 +210,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     _read = partialmethod(read, lazily=True)
 
     @with_callbacks
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -251,6 +254,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             raise ValueError(f"{given} was given without {missing}.")
         told = {"estimator": self, "X": X, "y": y}  # to callbacks of scikit-learn
         X, y, weight, kept = self._read_pairs(X, y, sample_weight, reset=not warm)
+        groups = None if groups is None else subject_numbers(groups, X)
         before = self.target_ if warm else None
         if getattr(self, "class_weight", None) is not None:
             classes = self._target.of(y, weight, estimator=self)
@@ -259,18 +263,18 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         self.target_: Any = self._target.of(y, weight, before, estimator=self)
         if warm:
             self._check_unchanged()
-        validation = None
-        if X_val is not None:
-            X_val, y_val, _, _ = self._read_pairs(X_val, y_val, None, reset=False)
-            validation = self._data(X_val, y_val, None, np.arange(len(y_val)))
         # All are drawn whether they are needed or not, so that no option changes the others.
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
         if not warm:
             self._start(X, weight, kept, init, split)
+        validation = None
+        if X_val is not None:
+            X_val, y_val, _, _ = self._read_pairs(X_val, y_val, None, reset=False)
+            validation = self._data(X_val, y_val, None, np.arange(len(y_val)))
         training = self._data(X, y, weight, kept)
         if self.early_stopping and validation is None:
             if groups is not None:
-                groups = np.asarray(groups)[training.index]
+                groups = groups[training.index]
             training, validation = self._hold_out(training, groups, seed=self._split)
         plan = self._plan(len(training))
         if not getattr(self, CALLBACKS_SET, None):
@@ -486,6 +490,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={plan.lr}.")
         return self
 
+    @all_or_nothing
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, target: Any = None) -> Self:
         """Train for one more epoch at a constant learning rate."""
         self.check_params()
@@ -495,7 +500,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             self.target_ = self._target.of(y, weight, estimator=self) if target is None else target
         if getattr(self, "class_weight", None) is not None:
             weight = self.target_.weighed(y, weight, self.class_weight)
-            if not first and not np.any(weight):
+            if not first and not any(map(np.any, weight)):
                 return self  # a batch of classes that do not count
             y, weight, kept = self._with_weight(y, weight, kept)
         init, split, order = check_random_state(self.random_state).randint(MAX_SEED, size=3)
@@ -517,7 +522,11 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         """Split samples into training and validation."""
         labels, n = self.target_.strata(data.y), len(data)
         if groups is not None:
-            check_consistent_length(np.arange(n), groups)
+            if len(np.unique(groups)) < 2:
+                raise ValueError(
+                    "early_stopping=True cannot set subjects aside: groups must have at least two, "
+                    "got one.  Give fit X_val and y_val, or switch it off."
+                )
             folds = StratifiedGroupKFold(
                 min(max(2, round(1 / self.validation_fraction)), len(np.unique(groups))),
                 shuffle=True,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..compat import TransformerMixin, check_feature_names_in
 from ..layers import FrameConv
-from ..params import instance_of, integer, one_of, param
+from ..params import all_or_nothing, instance_of, integer, one_of, param
 from ..plugins import make_frame, register_carried, with_carried
 from ..training.device import MOST_THREADS, resolve_device, seeded_initialisation
 from ..training.prediction import run_in_pieces
@@ -97,6 +97,7 @@ class FeatureTransformer(TransformerMixin, TorchReader):
     def _names(self) -> NDArray[Any]:
         """Return the name of every feature."""
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Build the filters for the shape of the samples; y is there for pipelines."""
         self.check_params()

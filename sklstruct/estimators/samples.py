@@ -37,7 +37,7 @@ from sklearn.utils.validation import validate_data
 
 from ..compat import BaseEstimator
 from ..params import Params, one_of, param
-from ..training.rows import Unread
+from ..training.rows import Unread, rounding
 
 LAYOUTS = ("L", "CL", "LC", "HW", "CHW", "HWC", "DHW", "CDHW", "DHWC")
 DTYPE = one_of("float32", "float64")
@@ -223,7 +223,7 @@ def read(
         y = as_array(y)
     if not reset and hasattr(X, "shape"):
         check_sample_shape(estimator, tuple(X.shape[1:]))
-    if 0 in getattr(X, "shape", (1, 1))[2:]:  # scikit-learn looks at the first of these axes
+    if getattr(X, "ndim", 0) > 2 and 0 in X.shape[1:]:  # scikit-learn looks at rows only
         raise ValueError(f"X has samples of shape {X.shape[1:]}, which hold no values.")
     checks = {"dtype": estimator.dtype, "allow_nd": True, **checks}
     checked = validate_data(estimator, X, y, reset=reset, **checks)
@@ -357,7 +357,8 @@ def watch_scale(estimator: Any, X: NDArray[Any], reset: bool) -> None:
     axes = 0, *range(2, X.ndim)
     mean, spread = some.mean(axis=axes, dtype=np.float64), some.std(axis=axes, dtype=np.float64)
     if reset:
-        estimator._moments = mean, spread
+        constant = spread <= rounding(mean, some[:, 0].size, X.dtype)
+        estimator._moments = mean, np.where(constant, 0, spread)
         return
     known_mean, known_spread = estimator._moments
     far = (abs(mean - known_mean) > FAR * known_spread) | (spread > FAR * known_spread)

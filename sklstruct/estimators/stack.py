@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 
 from .. import plugins
 from ..compat import BaseEstimator, ClassifierMixin, RegressorMixin, safe_indexing
-from ..params import SEED, Params, integer, param
+from ..params import SEED, Params, all_or_nothing, integer, param
 from .held_out import best_temperature, held_out_values, subject_numbers, weights_of_samples
 
 Array = NDArray[Any]
@@ -59,6 +59,7 @@ class LinearStack(Params, BaseEstimator):
     cv: int = param(3, integer(2))
     random_state: Any = param(None, SEED)
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose the share on samples held out, and fit both parts on all.
 

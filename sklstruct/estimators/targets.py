@@ -111,9 +111,9 @@ class Classes:
         # A part of the samples need not hold every class that a dict gives a weight.
         given = np.concatenate([self.classes, y]) if isinstance(class_weight, dict) else y
         factors = compute_class_weight(class_weight, classes=self.classes, y=given)
-        if not (np.all(factors >= 0) and np.any(factors > 0)):
+        if not (np.all((factors >= 0) & np.isfinite(factors)) and np.any(factors > 0)):
             raise ValueError(
-                f"class_weight must hold numbers of at least 0, not all of them 0, got "
+                f"class_weight must hold finite numbers of at least 0, not all of them 0, got "
                 f"{class_weight!r}."
             )
         return factors
@@ -205,10 +205,13 @@ class Maps:
         What is at a place.
     ignored : object, default=None
         The label of places that say nothing; values that are not finite say nothing either.
+    left_out : ndarray, default=None
+        Labels of places that have no weight anywhere.
     """
 
     places: Classes | Values
     ignored: Any = None
+    left_out: Array | None = None
 
     @classmethod
     def of(
@@ -224,16 +227,22 @@ class Maps:
         Parameters
         ----------
         maps : sequence of ndarray, shape (*spatial) of labels or (n_values, *spatial)
-        weight : sequence of ndarray, default=None
-            Not used: a place says the same with any weight.
+        weight : sequence of ndarray, shape (*spatial), default=None
+            Of places; a class needs some.
         before : Maps, default=None
             Where a training goes on.
         estimator : StructuredMapClassifier or StructuredMapRegressor
         """
-        ignored = getattr(estimator, "ignored_label", None)
+        ignored, left_out = getattr(estimator, "ignored_label", None), None
         if is_classifier(estimator):
             y = np.concatenate([labels[known(labels, ignored)] for labels in maps])
             kind: Any = Classes
+            if weight is not None:
+                pairs = zip(maps, weight, strict=True)
+                some = np.concatenate([w[known(labels, ignored)] > 0 for labels, w in pairs])
+                if some.any():
+                    left_out = np.setdiff1d(y, y[some])
+                    y = y[some]
         else:
             flat = np.concatenate([values.reshape(len(values), -1) for values in maps], axis=1)
             y = flat.T[np.isfinite(flat).all(axis=0)]
@@ -243,7 +252,7 @@ class Maps:
         if kind is Classes:
             check_classification_targets(y)
         places = kind.of(y, None, None if before is None else before.places)
-        return cls(places, ignored) if before is None else before
+        return cls(places, ignored, left_out) if before is None else before
 
     @property
     def n_outputs(self) -> int:
@@ -269,6 +278,8 @@ class Maps:
         """
         if isinstance(self.places, Classes):
             says = known(y, self.ignored)
+            if self.left_out is not None:
+                says &= ~np.isin(y, self.left_out)
             numbers = np.zeros(y.shape, np.int64)
             numbers[says] = self.places.encode(y[says]).numpy()
             return numbers, says

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -112,7 +113,7 @@ class KernelDisplay(Display):
         names = list(layers)
         # Names are long, and mean nothing to whoever wants the second layer.
         index = 0 if layer is None else names.index(layer) if layer in names else layer
-        if not isinstance(index, int) or not -len(names) <= index < len(names):
+        if not isinstance(index, Integral) or not -len(names) <= index < len(names):
             raise ValueError(
                 f"layer must be an index below {len(names)} or one of {', '.join(names)}, got "
                 f"{layer!r}."

@@ -155,6 +155,7 @@ class CohortResults:
         except (ValueError, KeyError) as error:
             raise ValueError(f"{folder / STUDY} is damaged: {error!r}.") from error
         fits = read_fits(folder, layout, description)
+        check_told_once(folder, [row for fit in fits.values() for row in fit.details])
         left_out: list[Row] = []
         LEFT_OUT.read(folder, left_out.append)
         return cls._of(list(fits.values()), layout, description, LEFT_OUT.frame(left_out))
@@ -393,6 +394,18 @@ def layout_of(classes: NDArray[Any]) -> Layout:
     }
     tables, known = (Table(PREDICTIONS, columns), FIT_TABLE), classes.tolist()
     return Layout(KEYS, EXTENT, tables, partial(flaw_of, classes=known), decided_apart)
+
+
+def check_told_once(folder: Path, rows: list[Row]) -> None:
+    """Raise a ValueError unless a scan has one subject and one label, wherever it was tested."""
+    told: dict[Any, tuple[Any, Any]] = {}
+    for row in rows:
+        seen = row["subject"], row["label"]
+        if (first := told.setdefault(row["scan"], seen)) != seen:
+            raise ValueError(
+                f"{folder / PREDICTIONS} is damaged, and is left as it is: the subject and label "
+                f"of {row['scan']} must be the same in all its rows, got {first} and {seen}."
+            )
 
 
 def flaw_of(fit: Fit, classes: list[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -62,8 +63,8 @@ class StudyData:
             n_classes, n_test = len(labels), test_size
             if test_size is None:
                 n_test = max(n_classes, round(HELD_OUT_SHARE * len(y)))  # to be stratified
-            elif isinstance(test_size, float):
-                n_test = round(test_size * len(y))
+            elif isinstance(test_size, Real) and not isinstance(test_size, Integral):
+                n_test = round(float(test_size) * len(y))
             if not n_classes <= n_test <= len(y) - n_classes:
                 raise ValueError(
                     f"test_size must leave at least {n_classes} samples, one a class, on both "

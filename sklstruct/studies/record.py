@@ -203,6 +203,10 @@ def read_fits(folder: Path, layout: Layout, description: Description) -> dict[Ce
             raise ValueError(f"it is not of the study that {STUDY} describes")
         if cell in fits:
             raise ValueError(f"{layout.named(cell)} is there twice")
+        for name, value in row.items():  # counts, times, metrics: none is less
+            lacking = name in layout.tables[-1].may_lack and value != value
+            if isinstance(value, int | float) and not (value >= 0 or lacking):
+                raise ValueError(f"{name} must be at least 0, got {value}")
         fits[cell] = Fit(row, [])
 
     def take_detail(row: Row) -> None:

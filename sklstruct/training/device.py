@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from torch import nn
@@ -15,8 +14,16 @@ from torch import nn
 MOST_THREADS = 1024  # what cannot start all its threads is ended by their library
 _INITIALISATION = threading.RLock()
 _FORKED: list[bool] = []  # whether this process is the copy of another one
+
+
+def compute_alone() -> None:
+    """Let torch wait for no threads in a process that was forked, as they are not there."""
+    _FORKED.append(True)
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=partial(_FORKED.append, True))
+    os.register_at_fork(after_in_child=compute_alone)
 
 
 def resolve_device(device: str) -> str:

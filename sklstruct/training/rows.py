@@ -119,6 +119,10 @@ def spread(mean: Array, variance: Array, n: int, dtype: Any) -> Array:
     array([2., 1.])
     """
     deviation = np.sqrt(variance)
+    return np.where(deviation > rounding(mean, n, dtype), deviation, 1.0)
+
+
+def rounding(mean: Array, n: int, dtype: Any) -> Array:
+    """Return the deviation that n equal values of a dtype may have, of the given mean."""
     # A sum of n equal numbers is off by n roundings at most, and the numbers themselves by one.
-    rounding = n * np.finfo(np.float64).eps + np.finfo(dtype).eps
-    return np.where(deviation > rounding * np.abs(mean), deviation, 1.0)
+    return (n * np.finfo(np.float64).eps + np.finfo(dtype).eps) * np.abs(mean)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from ...compat import TransformerMixin
-from ...params import FLAG, Rule, instance_of, integer, one_of, param, real
+from ...params import FLAG, Rule, all_or_nothing, instance_of, integer, one_of, param, real
 from .file import MAX_BYTES, Source, SpatialImage, StrPath, check_size, read_grid, write_volume
 from .grid import Array, Box, Grid, coverage, resample
 from .intensity import SCALINGS
@@ -145,6 +145,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     max_bytes: int = param(MAX_BYTES, integer(1))
     pattern: str = param(PATTERN, instance_of("a pattern", str))
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the common grid and the mask.
 

@@ -9,6 +9,7 @@ from scipy import ndimage
 from .grid import Array
 
 SCALINGS = ("zscore", "percentile")
+ROUNDING = np.finfo(np.float32).eps  # relative: values this close are the same one
 FWHM = np.sqrt(8 * np.log(2))  # full width at half maximum of a Gaussian of deviation 1
 
 
@@ -59,22 +60,22 @@ def scale(
         mean = np.mean(volume, dtype=np.float64, where=where)
         np.subtract(volume, mean, out=volume, dtype=np.float64, casting="same_kind")
         deviation = np.sqrt(np.mean(np.square(volume), dtype=np.float64, where=where))
-        volume /= positive("deviation", deviation)
+        volume /= positive("deviation", deviation, mean)
     elif scaling == "percentile":
         inside = volume.flatten() if mask is None else volume[mask]
         low, high = np.percentile(inside, percentiles, overwrite_input=True)  # a copy anyway
         volume -= low
-        volume /= positive(f"range between the percentiles {percentiles}", high - low)
+        volume /= positive(f"range between the percentiles {percentiles}", high - low, high)
         np.clip(volume, 0, 1, out=volume)
     if mask is not None:
         volume[~mask] = 0
 
 
-def positive(name: str, width: Any) -> Any:
-    """Return a measure of spread, or raise a ValueError if there is none."""
-    if not 0 < width < np.inf:
+def positive(name: str, width: Any, level: Any) -> Any:
+    """Return a measure of spread, or raise a ValueError if there is none but rounding."""
+    if not ROUNDING * abs(level) < width < np.inf:
         raise ValueError(
             f"the {name} of its values (in the mask, if there is one) must be positive and "
-            f"finite, got {width:g}"
+            f"finite, got {width:g} about {level:g}"
         )
     return width

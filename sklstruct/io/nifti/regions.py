@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ...compat import TransformerMixin
-from ...params import MAPPING, instance_of, one_of, param
+from ...params import MAPPING, all_or_nothing, instance_of, one_of, param
 from ..participants import read_participants
 from .estimator import NiftiVolumes
 from .file import MAX_BYTES, Source, StrPath, naming, read_volume
@@ -88,6 +88,7 @@ class RegionMeans(TransformerMixin, OfRegions):
     ((8, 1), ['atrophy'])
     """
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the common grid, and the regions on it.
 
