@@ -192,7 +192,8 @@ def class_activation_map(
     if not hasattr(module, "class_activations"):
         raise TypeError(
             f"The network {type(module).__name__} of {type(estimator).__name__} has no class "
-            "activations, which need a mean over places before the last layer: use a gradient map (gradient_map)."
+            "activations, which need a mean over places before the last layer: use a gradient map "
+            "(gradient_map)."
         )
     spatial = estimator.in_shape_[1:]
 

@@ -323,22 +323,20 @@ static int do_all(Work *work, long threads) {
 
 /* --- the two calls ------------------------------------------------------------------------- */
 
-/* Copy a matrix, or its transpose, with rows of whole vectors. */
-static float *padded_matrix(const float *from, long rows, long columns, int transpose,
-                            long lanes) {
-    long height = transpose ? columns : rows, width = transpose ? rows : columns;
-    long step = padded(width, lanes);
-    float *to = aligned(sizeof(float) * height * step);
-    for (long i = 0; to && i < height; i++)
-        for (long j = 0; j < step; j++)
-            to[i * step + j] = j >= width ? 0 : transpose ? from[j * columns + i]
-                                                          : from[i * columns + j];
+/* Copy a matrix with rows of whole vectors. */
+static float *padded_matrix(const float *from, long rows, long columns, long lanes) {
+    long step = padded(columns, lanes);
+    float *to = aligned(sizeof(float) * rows * step);
+    for (long i = 0; to && i < rows; i++) {
+        memcpy(to + i * step, from + i * columns, sizeof(float) * columns);
+        memset(to + i * step + columns, 0, sizeof(float) * (step - columns));
+    }
     return to;
 }
 
 static int run_convolve(const Plan *plan, const Kernel *kernel, Call *call, long threads) {
     long rows = plan->axis[2].nodes * plan->channels;
-    float *mixing = padded_matrix(call->mixing, rows, plan->outs, 0, kernel->lanes);
+    float *mixing = padded_matrix(call->mixing, rows, plan->outs, kernel->lanes);
     call->mixing = mixing;
     Work work = {plan, call, kernel, NULL, 0, plan->n * plan->tasks, 0, 0};
     int done = mixing && do_all(&work, threads);
@@ -350,19 +348,16 @@ static int run_differentiate(const Plan *plan, const Kernel *kernel, Call *call,
                              long threads) {
     long rows = plan->axis[2].nodes * plan->channels, step = plan->outs_padded;
     float *mixing = NULL, *groups = NULL;
-    if (call->mixing) mixing = padded_matrix(call->mixing, rows, plan->outs, 1, kernel->lanes);
+    if (call->mixing) mixing = padded_matrix(call->mixing, plan->outs, rows, kernel->lanes);
     if (gradient) groups = aligned(sizeof(float) * plan->groups * rows * step);
     int done = (mixing || !call->mixing) && (groups || !gradient);
     call->mixing = mixing;
     Work work = {plan, call, kernel, groups, 0, plan->groups, 0, 1};
     done = done && do_all(&work, threads);
-    for (long i = 0; done && gradient && i < rows; i++)
-        for (long j = 0; j < plan->outs; j++) {
-            float sum = 0;
-            for (long group = 0; group < plan->groups; group++)
-                sum += groups[(group * rows + i) * step + j];
-            gradient[i * plan->outs + j] = sum;
-        }
+    if (done && gradient) memset(gradient, 0, sizeof(float) * rows * plan->outs);
+    for (long i = 0; done && gradient && i < plan->groups * rows; i++)
+        for (long j = 0; j < plan->outs; j++)
+            gradient[i % rows * plan->outs + j] += groups[i * step + j];
     free(mixing);
     free(groups);
     return done;
@@ -429,7 +424,8 @@ static PyObject *convolve(PyObject *self, PyObject *args) {
 
 /* differentiate(kernel, threads, layout, profiles, x, mixing, y_gradient, x_gradient,
                  mixing_gradient): fill the last two, or that of them which is not None.  Of x and
-   mixing the one that the other one's gradient needs may be None. */
+   mixing the one that the other one's gradient needs may be None.  Here the mixing has outputs
+   first, and then leaves and channels; its gradient has them last, as in convolve. */
 static PyObject *differentiate(PyObject *self, PyObject *args) {
     (void)self;
     const char *name;

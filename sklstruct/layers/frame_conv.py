@@ -211,7 +211,9 @@ class FrameConv(nn.Module):
         if self.method_for(shape) == "filter" and not x.is_complex():
             with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
                 out = self._mixed(x.to(self.weight.dtype))
-            return out if self.bias is None else out + self.bias.view(-1, *(1,) * self.frame.ndim)
+                if self.bias is not None:
+                    out += self.bias.view(-1, *(1,) * self.frame.ndim)
+            return out
         return convolve(x, self.kernel, self.bias, stride=self.stride, padding=padding)
 
     def out_extents(self, extents: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ torch computes the same.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -93,6 +94,10 @@ class FilterAndMix(torch.autograd.Function):
         return torch.stack(results), 0
 
 
+# Which torch looks up at every call.
+FilterAndMix.forward.__signature__ = inspect.signature(FilterAndMix.forward)  # type: ignore[attr-defined]
+
+
 class Plan(NamedTuple):
     """What the kernel needs to know of a filter bank.
 
@@ -129,7 +134,12 @@ def memory(
         for axis, extent in enumerate(spatial, start=AXES - len(spatial)):
             taps, stride, zeros, _ = numbers[4 * axis : 4 * axis + 4]
             extents.append((extent + 2 * zeros - taps) // stride + 1 if stride else zeros)
-    return one.new_empty((n, *extents, channels)).movedim(-1, 1)
+    strides, step = [1], channels
+    for extent in reversed(extents):
+        strides.insert(1, step)
+        step *= extent
+    # No view of another tensor, so that a bias may be added in place.
+    return one.new_empty_strided((n, channels, *extents), (step, *strides))
 
 
 def compute(
@@ -156,20 +166,23 @@ def compute(
     """
     found = memory(wanted, one, two, spatial, numbers)
     circle = [(found, one, two)[(place - wanted) % 3] for place in range(3)]
-    by_leaf = circle.pop(1).permute(2, 1, 0)[atoms].contiguous()
+    coefficients = circle.pop(1)
     x, y = (part.resolve_neg().movedim(1, -1).contiguous().numpy() for part in circle)
-    layout = [x.shape[0], *by_leaf.shape[1:]]
+    layout = [x.shape[0], *coefficients.shape[1::-1]]
     for axis, extent in enumerate([1] * (AXES - len(spatial)) + list(spatial)):
         layout += [extent, *numbers[4 * axis : 4 * axis + 4]]
     plan = np.array(layout + list(numbers[4 * AXES :]), np.int64), profiles.numpy()
-    mixing, threads = by_leaf.numpy(), torch.get_num_threads()
+    how = KERNELS[0], torch.get_num_threads(), *plan
     if wanted == 2:
-        _fused.convolve(KERNELS[0], threads, *plan, x, mixing, y)
+        mixing = coefficients.permute(2, 1, 0).index_select(0, atoms)
+        _fused.convolve(*how, x, mixing.numpy(), y)
     elif wanted == 0:
-        _fused.differentiate(KERNELS[0], threads, *plan, None, mixing, y, x, None)
+        mixing = coefficients.permute(0, 2, 1).index_select(1, atoms)
+        _fused.differentiate(*how, None, mixing.numpy(), y, x, None)
     else:
-        _fused.differentiate(KERNELS[0], threads, *plan, x, None, y, None, mixing)
-        found.permute(2, 1, 0).index_copy_(0, atoms, by_leaf)
+        mixing = torch.empty(len(atoms), *coefficients.shape[1::-1])
+        _fused.differentiate(*how, x, None, y, None, mixing.numpy())
+        found.permute(2, 1, 0).index_copy_(0, atoms, mixing)
     return found
 
 
