@@ -13,14 +13,13 @@ from common import append_csv
 from torch.nn import functional as F
 
 from sklstruct import RFNNClassifier
+from sklstruct.architecture import make_architecture
 
 
 def hand_written(X, y, seed, epochs, batch_size=25, lr=0.01):
     """Return the network after the steps that the estimator's defaults take."""
-    from sklstruct_rfnn.network import RFNN
-
     torch.manual_seed(seed)
-    network = RFNN((1, *X.shape[1:]), 10)
+    network = make_architecture("rfnn").build((1, *X.shape[1:]), 10)
     x = torch.from_numpy((X - X.mean()) / X.std())[:, None]
     y = torch.from_numpy(y)
     decayed = [p for p in network.parameters() if p.ndim > 1]

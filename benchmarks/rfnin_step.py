@@ -32,7 +32,7 @@ from math import prod
 import numpy as np
 import torch
 from common import append_csv
-from sklstruct_rfnin.network import RFNiN, strided
+from sklstruct_rfnin.architecture import RFNiN, RFNiNNetwork, strided
 from torch import nn
 from torch.nn import functional as F
 
@@ -71,13 +71,13 @@ def joined(numbers, sign="x"):
 
 def mri(**options):
     """Return the preset in full size."""
-    return RFNiN((1, *MNI), 2, preset="mri", spacing=2.0, **options)
+    return RFNiN(preset="mri", spacing=2.0, **options).build((1, *MNI), 2)
 
 
 def layers_of(network):
     """Return the spatial convolutions of a network, and the extents of what comes into each."""
     shape, layers = network.in_shape, []
-    for group in network.groups:
+    for group in network.stages:
         conv, end = (part[0] for part in (group.parts["spatial"], group.parts["mixing"]))
         layers.append((conv, shape[1:]))
         pooled = hasattr(group.parts["mixing"], "pool")
@@ -162,7 +162,7 @@ def dense_twin(conv, spatial, kind):
 def dense_network(network, kind):
     """Return a copy of a network that has dense kernels."""
     dense = copy.deepcopy(network)
-    for group, (conv, spatial) in zip(dense.groups, layers_of(network), strict=True):
+    for group, (conv, spatial) in zip(dense.stages, layers_of(network), strict=True):
         group.parts["spatial"].conv = dense_twin(conv, spatial, kind)
     return dense
 
@@ -171,15 +171,15 @@ def dense_network(network, kind):
 def relative_difference(model, other, x):
     """Return the difference of the outputs in training, of a network in front of the mean."""
     ours, theirs = (
-        (m.groups if isinstance(m, RFNiN) else m)(x) for m in (model.train(), other.train())
+        (m.stages if isinstance(m, RFNiNNetwork) else m)(x) for m in (model.train(), other.train())
     )
     return float((ours - theirs).norm() / theirs.norm())
 
 
 def weight_gb(model):
     """Return the gigabytes of the weights of the spatial convolutions."""
-    network = isinstance(model, RFNiN)
-    convs = [group.parts["spatial"].conv for group in model.groups] if network else [model]
+    network = isinstance(model, RFNiNNetwork)
+    convs = [group.parts["spatial"].conv for group in model.stages] if network else [model]
     return sum(conv.weight.numel() * 4e-9 for conv in convs)
 
 
@@ -211,7 +211,8 @@ def compare_networks(turns):
     """Compare whole networks on single volumes."""
     for volume, spacing, widths, kinds in NETWORKS:
         torch.manual_seed(0)
-        network = RFNiN((1, *volume), 2, preset="mri", spacing=spacing, widths=widths)
+        design = RFNiN(preset="mri", spacing=spacing, widths=widths)
+        network = design.build((1, *volume), 2)
         twins = {kind: dense_network(network, kind) for kind in kinds}
         x = torch.randn(1, 1, *volume)
         compare(network, twins, x, turns, spacing=spacing, channels=joined(widths, "/"))
