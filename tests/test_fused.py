@@ -211,7 +211,8 @@ for kernel, channels, outs, size in product(_fused.available(), (1, 3, 5, 17), (
     mixing = normal(3 * channels * outs)
     _fused.convolve(kernel, 1, layout, profiles, x, mixing, y)
     gx, gm = normal(x.size), normal(mixing.size)
-    _fused.differentiate(kernel, 1, layout, profiles, x, mixing, y, gx, gm)
+    _fused.differentiate(kernel, 1, layout, profiles, None, mixing, y, gx, None)
+    _fused.differentiate(kernel, 1, layout, profiles, x, None, y, None, gm)
     assert all(np.isfinite(array).all() for array in (y, gx, gm))
 """
 

@@ -51,7 +51,7 @@ typedef struct {
 /* What a thread needs for itself. */
 typedef struct {
     float *memory, *responses, *mixed, *leaves, *above, *weights;
-    float **planes, **gradients, **rows, **lines, **outs;
+    float **planes, **rows, **lines, **outs;
     const float **sources;
 } Space;
 
@@ -116,7 +116,7 @@ static inline long phase(const Plan *plan, long place) {
 typedef struct {
     long lanes;
     void (*convolve)(const Plan *, const Call *, const Space *, long);
-    void (*differentiate)(const Plan *, const Call *, const Space *, const Space *, long, float *);
+    void (*differentiate)(const Plan *, const Call *, const Space *, long, float *);
 } Kernel;
 
 /* By the number of the set. */
@@ -207,14 +207,13 @@ static size_t share_out(const Plan *plan, Space *space, float *memory) {
     float *unused;
     TAKE(space->responses, last->nodes * places * c);
     TAKE(space->mixed, places * plan->mixed_padded);
-    TAKE(space->leaves, last->nodes * apart * c);
-    TAKE(space->above, places * plan->outs_padded);
     TAKE(space->weights, last->nodes * last->taps);
     for (long i = 0; i < first->nodes; i++) {
         float **slot = space->planes ? space->planes + i : &unused;
         TAKE(*slot, plane);
-        if (space->gradients) space->gradients[i] = space->planes[i];
     }
+    TAKE(space->above, places * plan->outs_padded); /* from here on there are zeros between */
+    TAKE(space->leaves, last->nodes * apart * c);
     for (long i = 0; i < rows->nodes; i++) {
         float **slot = space->rows ? space->rows + i : &unused;
         TAKE(*slot, plan->phases * plan->phase * c);
@@ -232,14 +231,13 @@ static size_t share_out(const Plan *plan, Space *space, float *memory) {
 static void free_space(Space *space) {
     free(space->memory);
     free(space->planes);
-    free(space->gradients);
     free(space->rows);
     free(space->lines);
     free(space->outs);
     free(space->sources);
 }
 
-/* Take what a thread needs, all of it zero; return whether there was enough. */
+/* Take what a thread needs; return whether there was enough. */
 static int make_space(const Plan *plan, Space *space) {
     const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
     memset(space, 0, sizeof(*space));
@@ -247,18 +245,17 @@ static int make_space(const Plan *plan, Space *space) {
     memset(space, 0, sizeof(*space));
     space->memory = aligned(bytes);
     space->planes = malloc(sizeof(float *) * first->nodes);
-    space->gradients = malloc(sizeof(float *) * first->nodes);
     space->rows = malloc(sizeof(float *) * rows->nodes);
     space->lines = malloc(sizeof(float *) * rows->nodes);
     space->outs = malloc(sizeof(float *) * last->nodes);
     space->sources = malloc(sizeof(float *) * last->nodes * last->taps);
-    if (!space->memory || !space->planes || !space->gradients || !space->rows || !space->lines ||
-        !space->outs || !space->sources) {
+    if (!space->memory || !space->planes || !space->rows || !space->lines || !space->outs ||
+        !space->sources) {
         free_space(space);
         return 0;
     }
-    memset(space->memory, 0, bytes);
     share_out(plan, space, space->memory);
+    memset(space->above, 0, bytes - sizeof(float) * (space->above - space->memory));
     return 1;
 }
 
@@ -282,34 +279,31 @@ typedef struct {
     int failed, backward;
 } Work;
 
-static void differentiate_group(const Work *work, const Space *filters, const Space *adjoint,
-                                long group) {
+static void differentiate_group(const Work *work, const Space *space, long group) {
     const Plan *plan = work->plan;
     size_t size = (size_t)plan->axis[2].nodes * plan->channels * plan->outs_padded;
     float *mixing = work->mixing ? work->mixing + group * size : NULL;
     if (mixing) memset(mixing, 0, sizeof(float) * size);
     long stop = (group + 1) * plan->n / plan->groups;
     for (long sample = group * plan->n / plan->groups; sample < stop; sample++)
-        work->kernel->differentiate(plan, work->call, filters, adjoint, sample, mixing);
+        work->kernel->differentiate(plan, work->call, space, sample, mixing);
 }
 
 /* What each thread does: task after task, until there is none. */
 static void do_tasks(void *data) {
     Work *work = data;
-    Space filters, adjoint;
-    int filtering = make_space(work->plan, &filters);
-    int ready = filtering && (!work->backward || make_space(work->plan, &adjoint));
+    Space space;
+    int ready = make_space(work->plan, &space);
     if (!ready) __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
     for (long task; ready;) {
         task = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED);
         if (task >= work->stop) break;
         if (work->backward)
-            differentiate_group(work, &filters, &adjoint, task);
+            differentiate_group(work, &space, task);
         else
-            work->kernel->convolve(work->plan, work->call, &filters, task);
+            work->kernel->convolve(work->plan, work->call, &space, task);
     }
-    if (filtering) free_space(&filters);
-    if (ready && work->backward) free_space(&adjoint);
+    if (ready) free_space(&space);
 }
 
 static int do_all(Work *work, long threads) {
@@ -376,8 +370,9 @@ static int consistent(const Plan *plan, const Py_buffer *b) {
     size_t mixing = (size_t)plan->axis[2].nodes * plan->channels * plan->outs;
     size_t x = (size_t)plan->n * plan->sample, y = (size_t)plan->n * plan->outs;
     for (int i = 0; i < AXES; i++) y *= plan->axis[i].out;
+    int both = b[X_GRADIENT].obj && b[MIXING_GRADIENT].obj;
     int needed = (b[X].obj || !b[MIXING_GRADIENT].obj) && (b[MIXING].obj || !b[X_GRADIENT].obj);
-    return needed && fits(b + X, x) && fits(b + MIXING, mixing) && fits(b + Y, y) &&
+    return needed && !both && fits(b + X, x) && fits(b + MIXING, mixing) && fits(b + Y, y) &&
            fits(b + X_GRADIENT, x) && fits(b + MIXING_GRADIENT, mixing);
 }
 
@@ -423,8 +418,8 @@ static PyObject *convolve(PyObject *self, PyObject *args) {
 }
 
 /* differentiate(kernel, threads, layout, profiles, x, mixing, y_gradient, x_gradient,
-                 mixing_gradient): fill the last two, or that of them which is not None.  Of x and
-   mixing the one that the other one's gradient needs may be None.  Here the mixing has outputs
+                 mixing_gradient): fill that of the last two which is not None.  Of x and mixing, the
+   one whose gradient is wanted may be None.  Here the mixing has outputs
    first, and then leaves and channels; its gradient has them last, as in convolve. */
 static PyObject *differentiate(PyObject *self, PyObject *args) {
     (void)self;

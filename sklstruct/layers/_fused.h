@@ -359,14 +359,14 @@ ATTRIBUTE static void TARGET(unfilter_planes)(const Plan *plan, const Space *spa
     Window seen = window(axis, place);
     long size = plan->axis[1].in * plan->row;
     for (long t = 0; t < seen.taps; t++) out[t] = x + (seen.first + t) * size;
-    TARGET(spread)(axis->nodes, (const float *const *)space->gradients, seen.weight,
+    TARGET(spread)(axis->nodes, (const float *const *)space->planes, seen.weight,
                    axis->node_step, seen.taps, size, out);
 }
 
-/* The gradients of a sample; that of the mixing is added to `mixing`. */
+/* The gradient of a sample, or, added to `mixing`, that of the mixing: one of them in a call. */
 ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call *call,
-                                                   const Space *filters, const Space *adjoint,
-                                                   long sample, float *mixing) {
+                                                   const Space *space, long sample,
+                                                   float *mixing) {
     long rows = plan->axis[1].out, planes = plan->axis[0].out, places = plan->axis[2].out;
     long leaves = plan->axis[2].nodes, c = plan->channels;
     const float *x = call->x + sample * plan->sample;
@@ -374,8 +374,8 @@ ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call 
     if (gradient) memset(gradient, 0, sizeof(float) * plan->sample);
     for (long depth = 0; depth < planes; depth++) {
         const float *const *from = NULL;
-        float *const *to = plan->plane_is_x ? &gradient : adjoint->gradients;
-        if (mixing) from = TARGET(planes_at)(plan, filters, &x, depth);
+        float *const *to = plan->plane_is_x ? &gradient : space->planes;
+        if (mixing) from = TARGET(planes_at)(plan, space, &x, depth);
         if (gradient && !plan->plane_is_x)
             for (long node = 0; node < plan->axis[0].nodes; node++)
                 memset(to[node], 0, sizeof(float) * plan->axis[1].in * plan->row);
@@ -384,15 +384,15 @@ ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call 
             const float *y = call->y + ((sample * planes + depth) * rows + row) * places * plan->outs;
             if (plan->outs != plan->outs_padded) { /* whole vectors, the last one with zeros */
                 for (long i = 0; i < n; i++)
-                    memcpy(filters->above + i * plan->outs_padded, y + i * plan->outs,
+                    memcpy(space->above + i * plan->outs_padded, y + i * plan->outs,
                            sizeof(float) * plan->outs);
-                y = filters->above;
+                y = space->above;
             }
             if (mixing) {
-                TARGET(respond)(plan, filters, from, row, count);
+                TARGET(respond)(plan, space, from, row, count);
                 Product product = {
                     .rows = leaves * c, .columns = plan->outs_padded, .add = 1,
-                    .a = filters->responses, .period = c, .row_step = 1,
+                    .a = space->responses, .period = c, .row_step = 1,
                     .period_step = plan->block * places * c,
                     .outer = 1, .inner = n, .inner_step = c,
                     .b = y, .b_step = plan->outs_padded,
@@ -406,14 +406,14 @@ ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call 
                 .a = y, .period = n, .row_step = plan->outs_padded,
                 .outer = 1, .inner = plan->outs, .inner_step = 1,
                 .b = call->mixing, .b_step = plan->mixed_padded,
-                .c = adjoint->mixed, .c_step = plan->mixed_padded,
+                .c = space->mixed, .c_step = plan->mixed_padded,
             };
             TARGET(multiply)(&product);
             for (long number = 0; number < count; number++)
-                TARGET(unfilter)(plan, adjoint, number, to, row + number);
+                TARGET(unfilter)(plan, space, number, to, row + number);
         }
         if (gradient && !plan->plane_is_x)
-            TARGET(unfilter_planes)(plan, adjoint, gradient, depth);
+            TARGET(unfilter_planes)(plan, space, gradient, depth);
     }
 }
 

@@ -47,7 +47,8 @@ class FilterAndMix(torch.autograd.Function):
         if bank.plan and serves(one, two):
             numbers, *arrays = bank.plan
             tensors = map(torch.from_numpy, arrays)
-            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, spatial, numbers, *tensors)
+            extents = bank.output_shape(spatial) if wanted == 2 else spatial
+            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, extents, numbers, *tensors)
         if wanted == 0:
             return bank.unmix(one, two, spatial)
         return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)
@@ -120,20 +121,14 @@ def memory(
     wanted: int,
     one: Tensor,
     two: Tensor,
-    spatial: Sequence[int],
+    extents: Sequence[int],
     numbers: Sequence[int],
     *rest: Any,
 ) -> Tensor:
     """Return memory for what is wanted, with the channels of a place side by side."""
     if wanted == 1:
         return two.new_empty((one.shape[1], two.shape[1], numbers[4 * AXES - 1]))
-    if wanted == 0:
-        n, channels, extents = two.shape[0], one.shape[1], list(spatial)
-    else:
-        n, channels, extents = one.shape[0], two.shape[0], []
-        for axis, extent in enumerate(spatial, start=AXES - len(spatial)):
-            taps, stride, zeros, _ = numbers[4 * axis : 4 * axis + 4]
-            extents.append((extent + 2 * zeros - taps) // stride + 1 if stride else zeros)
+    n, channels = (two.shape[0], one.shape[1]) if wanted == 0 else (one.shape[0], two.shape[0])
     strides, step = [1], channels
     for extent in reversed(extents):
         strides.insert(1, step)
@@ -146,7 +141,7 @@ def compute(
     wanted: int,
     one: Tensor,
     two: Tensor,
-    spatial: Sequence[int],
+    extents: Sequence[int],
     numbers: Sequence[int],
     profiles: Tensor,
     atoms: Tensor,
@@ -159,17 +154,17 @@ def compute(
         Signals (0), coefficients (1) or mixed responses (2); the tensors are the next two of
         this circle.
     one, two : Tensor
-    spatial : sequence of int
-        Extents of the signals.
+    extents : sequence of int
+        Of what is wanted, where it is signals or mixed responses.
     numbers, profiles, atoms
         Of ``Plan``.
     """
-    found = memory(wanted, one, two, spatial, numbers)
+    found = memory(wanted, one, two, extents, numbers)
     circle = [(found, one, two)[(place - wanted) % 3] for place in range(3)]
     coefficients = circle.pop(1)
     x, y = (part.resolve_neg().movedim(1, -1).contiguous().numpy() for part in circle)
     layout = [x.shape[0], *coefficients.shape[1::-1]]
-    for axis, extent in enumerate([1] * (AXES - len(spatial)) + list(spatial)):
+    for axis, extent in enumerate((*(1,) * (AXES - x.ndim + 2), *x.shape[1:-1])):
         layout += [extent, *numbers[4 * axis : 4 * axis + 4]]
     plan = np.array(layout + list(numbers[4 * AXES :]), np.int64), profiles.numpy()
     how = KERNELS[0], torch.get_num_threads(), *plan
@@ -189,7 +184,7 @@ def compute(
 # As an operator it stands in the graphs of torch.compile, which need not look into it.
 LIBRARY = torch.library.Library("sklstruct", "FRAGMENT")
 LIBRARY.define(
-    "filter_and_mix(int wanted, Tensor one, Tensor two, SymInt[] spatial, int[] numbers, "
+    "filter_and_mix(int wanted, Tensor one, Tensor two, SymInt[] extents, int[] numbers, "
     "Tensor profiles, Tensor atoms) -> Tensor"
 )
 LIBRARY.impl("filter_and_mix", compute, "CPU")
