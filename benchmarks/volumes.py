@@ -2,11 +2,11 @@
 
 Hold-outs of a quarter of the subjects (of half of them where the cohort is simulated),
 stratified, the same for every classifier; defaults throughout.  The tasks place-J-N are simulated
-too, N scans to train on, and the lesion of every patient lies elsewhere, J mm away on average
-along each of two axes: a linear model of voxels has the less to hold on to, the larger J is.  Defaults were chosen on other
-hold-outs of the same cohorts, or within their training parts.  Stopped and started again it
-continues.  Needs the folders t1 and hippocampus in the folder that SKLSTRUCT_DATA names.
-Results go to volumes.csv, one row a fit.
+too: N scans to train on, and the lesion of every patient displaced by J mm (one standard
+deviation) along the cortex, so that a linear model of voxels has the less to hold on to, the
+larger J is.  Defaults were chosen on other hold-outs of the same cohorts, or within their
+training parts.  Stopped and started again it continues.  Needs the folders t1 and hippocampus in
+the folder that SKLSTRUCT_DATA names.  Results go to volumes.csv, one row a fit.
 """
 
 import argparse
