@@ -66,6 +66,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--work", type=Path, default="volumes-study", help="of the running study")
     args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
     for task in args.tasks.split(","):
         cohort = cohort_of(task, args.work)
         results = cohort_study(
