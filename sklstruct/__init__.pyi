@@ -3,6 +3,8 @@ from sklstruct_baselines.regions import RegionSVC as RegionSVC
 from sklstruct_baselines.svm import PixelSVC as PixelSVC
 from sklstruct_baselines.voxels import VoxelRidge as VoxelRidge
 from sklstruct_baselines.voxels import VoxelSVC as VoxelSVC
+from sklstruct_irevnet.estimators import IRevNetClassifier as IRevNetClassifier
+from sklstruct_irevnet.estimators import IRevNetRegressor as IRevNetRegressor
 from sklstruct_rfnin.estimators import RFNiNClassifier as RFNiNClassifier
 from sklstruct_rfnin.estimators import RFNiNRegressor as RFNiNRegressor
 from sklstruct_rfnn.estimators import RFNNClassifier as RFNNClassifier

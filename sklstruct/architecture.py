@@ -33,7 +33,8 @@ class Architecture(Params):
 
     - ``class_activations(x)``, (n, n_outputs, \*places), whose mean over the places is the output
       but for a constant;
-    - ``inverse(features)``, the samples that have these features;
+    - ``inverse(features)``, the samples that have these features; with a parameter ``layer`` also
+      of what a layer of that name gives;
     - ``loss(x, y)``, the loss of each sample, (n,), where outputs are more than one tensor: then
       ``forward`` returns a tuple that begins with the outputs.
 

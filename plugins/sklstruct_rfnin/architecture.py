@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,11 +12,17 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from sklstruct import Architecture
-from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, MeanNetwork, Pointwise
+from sklstruct.layers import (
+    BATCH_NORM,
+    MAX_POOL,
+    Dropout,
+    MeanNetwork,
+    Pointwise,
+    frozen_statistics,
+)
 from sklstruct.params import FLAG, SEQUENCE, WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
@@ -273,21 +279,6 @@ def normed(conv: nn.Module, width: int, ndim: int, pool: bool) -> nn.Sequential:
 def recomputing(module: nn.Module) -> tuple[Any, Any]:
     """Return the contexts of a module that is run, and is run again for the gradient."""
     return nullcontext(), frozen_statistics(module)
-
-
-@contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch norms leave their running statistics alone, which have seen the batch before."""
-    # Without a count of batches a momentum of 0 leaves everything as it is.
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        for norm, (momentum, tracked) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, tracked
 
 
 def strided(shape: tuple[int, ...], stride: int) -> tuple[int, ...]:

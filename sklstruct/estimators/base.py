@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from functools import partialmethod
+from functools import partial, partialmethod
+from inspect import signature
 from math import ceil, prod
 from threading import get_ident
 from typing import Any, ClassVar, Self
@@ -315,7 +316,8 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         Parameters
         ----------
         features : array-like, shape (n, n_features_out)
-            As ``transform`` returns them where ``feature_layer`` is None.
+            As ``transform`` returns them, of the whole network or of the ``feature_layer`` that
+            is set, if the network knows an inverse of that one.
 
         Returns
         -------
@@ -325,13 +327,16 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         Raises
         ------
         ValueError
-            If features are of a layer within, have another number, or are not finite.
+            If features have another number than those of ``transform``, or are not finite, or
+            their layer has no inverse.
         """
         check_is_fitted(self)
-        if self.feature_layer is not None:
+        network: Any = self.net_.module_
+        layer = self.feature_layer
+        if layer is not None and "layer" not in signature(network.inverse).parameters:
             raise ValueError(
                 "inverse_transform needs the features of the whole network: set "
-                f"feature_layer=None, got {self.feature_layer!r}."
+                f"feature_layer=None, got {layer!r}."
             )
         shape = self._feature_shape()
         Z = np.asarray(features, dtype=self._built_with["dtype"])
@@ -341,11 +346,37 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             )
         if not np.isfinite(Z).all():
             raise ValueError("features must be finite, got NaN or infinity.")
-        inverse: Any = self.net_.module_.inverse
+        inverse = network.inverse if layer is None else partial(network.inverse, layer=layer)
         x = self._run(Z.reshape(len(Z), *shape), inverse, prepare=torch.tensor)
         ones = -1, *(1,) * (x.ndim - 2)
         samples = x * self.scale_.reshape(ones) + self.mean_.reshape(ones)
         return like_samples(samples.astype(x.dtype), self.layout_, self.sample_shape_)
+
+    @available_if(lambda self: hasattr(self.net_.module_, "inverse"))
+    def reconstruction_error(self, X: Any) -> float:
+        r"""Return how far samples are from what the inverse makes of their features.
+
+        .. math:: \frac{1}{n} \sum_x \frac{\|x - \Phi^{-1} \Phi x\|}{\|x\|}
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had; x is such a sample as the network reads it,
+            standardised.
+
+        Returns
+        -------
+        error : float
+            Some 1e-6 in single precision, if the inverse does what it should.
+        """
+        check_is_fitted(self)
+        network: Any = self.net_.module_
+
+        def error(x: Tensor) -> Tensor:
+            lost = (x - network.inverse(network.features(x))).flatten(1).norm(dim=1)
+            return lost / x.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
+
+        return float(self._run(self._read(X, reset=False), error).mean())
 
     # The steps of a fit ---------------------------------------------------------------------
 

@@ -16,4 +16,12 @@ from .kept import KeptTensors as KeptTensors
 from .network import DenseNetwork as DenseNetwork
 from .network import Linear as Linear
 from .network import MeanNetwork as MeanNetwork
+from .network import MeanOverPlaces as MeanOverPlaces
 from .network import Network as Network
+from .recomputing import Replay as Replay
+from .recomputing import frozen_statistics as frozen_statistics
+from .reversible import Coupling as Coupling
+from .reversible import InjectivePad as InjectivePad
+from .reversible import Reversible as Reversible
+from .reversible import ReversibleSequential as ReversibleSequential
+from .reversible import SpaceToChannels as SpaceToChannels

@@ -138,7 +138,15 @@ class MeanNetwork(Network):
 
 
 class MeanOverPlaces(nn.Module):
-    """Map (n, channels, *places) to the means, (n, channels)."""
+    """Map (n, channels, *places) to the means, (n, channels).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import MeanOverPlaces
+    >>> MeanOverPlaces()(torch.ones(5, 8, 7, 7)).shape
+    torch.Size([5, 8])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the means over all places."""

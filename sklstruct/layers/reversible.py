@@ -1,0 +1,434 @@
+"""Layers with an inverse, and chains of them that keep no activations for the gradient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.autograd.function import once_differentiable
+
+from .filtering import is_traced
+from .recomputing import Replay, frozen_statistics
+
+Grads = dict[nn.Parameter, Tensor]
+ORDERS = ("position", "channel")
+
+
+class Reversible(nn.Module):
+    r"""Base of layers with ``forward`` and ``inverse`` side by side.
+
+    .. math:: \Phi^{-1}(\Phi(x)) = x
+
+    A subclass defines both, and may be a part of ``ReversibleSequential`` then.  Where ``forward``
+    is injective and not onto, ``inverse`` is a left inverse.
+
+    See Also
+    --------
+    Coupling : Makes any layer reversible.
+    sklstruct.testing.check_reversible : Checks of one's own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import Reversible, ReversibleSequential
+    >>> class Scale(Reversible):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.log_scale = nn.Parameter(torch.zeros(()))
+    ...     def forward(self, x):
+    ...         return x * self.log_scale.exp()
+    ...     def inverse(self, y):
+    ...         return y * (-self.log_scale).exp()
+    >>> chain = ReversibleSequential(Scale(), Scale())
+    >>> chain.inverse(chain(torch.ones(2)))
+    tensor([1., 1.])
+    """
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return the input that has this output."""
+        raise NotImplementedError(f"{type(self).__name__} must define inverse(y).")
+
+    def retrace(self, y: Tensor, grad: Tensor, replay: Replay) -> tuple[Tensor, Tensor, Grads]:
+        """Return the input of an output and the gradients that follow from that of the output.
+
+        Parameters
+        ----------
+        y, grad : Tensor
+            Output, and the gradient of a loss for it.
+        replay : Replay
+            Of the pass that led to y.
+
+        Returns
+        -------
+        x, grad_x : Tensor
+        grads : dict from nn.Parameter to Tensor
+        """
+        with torch.no_grad(), replay.again():
+            x = self.inverse(y)
+        with torch.enable_grad(), replay.again():
+            leaf = x.detach().requires_grad_()
+            again = self(leaf)
+        grad_x, grads = gradients(again, leaf, self, grad)
+        return x, grad_x, grads
+
+
+def gradients(y: Tensor, x: Tensor, layer: nn.Module, grad: Tensor) -> tuple[Tensor, Grads]:
+    """Return the gradients for the input and for the parameters of a layer."""
+    parameters = [one for one in layer.parameters() if one.requires_grad]
+    grad_x, *found = torch.autograd.grad(
+        y, [x, *parameters], grad.to(y.dtype), allow_unused=True, materialize_grads=False
+    )
+    grads = {p: g for p, g in zip(parameters, found, strict=True) if g is not None}
+    return torch.zeros_like(x) if grad_x is None else grad_x, grads
+
+
+class Coupling(Reversible):
+    r"""Additive coupling of two halves of the channels: reversible, whatever the residual is.
+
+    .. math::
+        (x, \tilde x) \mapsto (S \tilde x, \; S x + F(\tilde x)), \qquad
+        \tilde x = S^{-1} y_1, \quad x = S^{-1} (y_2 - F(\tilde x))
+
+    Parameters
+    ----------
+    residual : nn.Module
+        F, from (n, channels / 2, \*spatial) to the shape that S gives.
+    reshuffle : SpaceToChannels, default=None
+        S, a permutation of values; None is the identity.
+
+    See Also
+    --------
+    ReversibleSequential : A chain of these.
+
+    References
+    ----------
+    J.-H. Jacobsen, A. Smeulders and E. Oyallon. i-RevNet: deep invertible networks. ICLR, 2018.
+
+    L. Dinh, D. Krueger and Y. Bengio. NICE: non-linear independent components estimation. ICLR
+    workshop, 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import Coupling
+    >>> coupling = Coupling(nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.Tanh()))
+    >>> x = torch.rand(5, 4, 8, 8)
+    >>> torch.allclose(coupling.inverse(coupling(x)), x, atol=1e-6)
+    True
+    """
+
+    def __init__(self, residual: nn.Module, reshuffle: SpaceToChannels | None = None) -> None:
+        super().__init__()
+        self.residual = residual
+        self.reshuffle = SpaceToChannels(1) if reshuffle is None else reshuffle
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to the two halves of the output, side by side."""
+        first, second = halves(x)
+        shift = self.residual(second)
+        return torch.cat([self.reshuffle(second), self.reshuffle(first) + shift], 1)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return the input that has this output; what training keeps of batches stays."""
+        first, second = halves(y)
+        known = self.reshuffle.inverse(first)
+        with frozen_statistics(self.residual) if self.training else nullcontext():
+            shift = self.residual(known)
+        return torch.cat([self.reshuffle.inverse(second - shift), known], 1)
+
+    def retrace(self, y: Tensor, grad: Tensor, replay: Replay) -> tuple[Tensor, Tensor, Grads]:
+        """Return the input and the gradients, for one evaluation of the residual."""
+        first, second = halves(y)
+        grad_first, grad_second = halves(grad)
+        # S is a permutation: its inverse takes gradients back as well.
+        back = self.reshuffle.inverse
+        known = back(first).detach().requires_grad_()
+        with torch.enable_grad(), replay.again():
+            shift = self.residual(known)
+        grad_known, grads = gradients(shift, known, self.residual, grad_second)
+        known, shift = known.detach(), shift.detach()
+        x = torch.cat([back(second - shift), known], 1)
+        return x, torch.cat([back(grad_second), back(grad_first) + grad_known], 1), grads
+
+
+def halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the second half of the channels."""
+    channels = x.shape[1]
+    if channels % 2:
+        raise ValueError(f"A coupling needs an even number of channels to halve, got {channels}.")
+    return x[:, : channels // 2], x[:, channels // 2 :]
+
+
+class SpaceToChannels(Reversible):
+    r"""Move blocks of neighbours into channels: less resolution, and nothing lost.
+
+    .. math:: y[(r, c), u] = x[c, b u + r], \qquad r \in \{0, \dots, b - 1\}^{ndim}
+
+    Parameters
+    ----------
+    block : int, default=2
+        b, edge of a block.
+    order : {"position", "channel"}, default="position"
+        What channels of the output are sorted by first: by the place r in the block, as in the
+        code of the i-RevNet's authors, or by the channel c, as by ``nn.PixelUnshuffle``.  Which
+        values make the first half of the channels depends on it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import SpaceToChannels
+    >>> x = torch.arange(8).view(1, 2, 4)
+    >>> SpaceToChannels()(x).tolist()
+    [[[0, 2], [4, 6], [1, 3], [5, 7]]]
+    >>> SpaceToChannels(order="channel")(x).tolist()
+    [[[0, 2], [1, 3], [4, 6], [5, 7]]]
+    """
+
+    def __init__(self, block: int = 2, order: str = "position") -> None:
+        super().__init__()
+        if block < 1 or order not in ORDERS:
+            raise ValueError(
+                f"block must be at least 1 and order one of {ORDERS}, got {block} and {order!r}."
+            )
+        self.block, self.order = block, order
+
+    def extra_repr(self) -> str:
+        """Return what tells two of them apart."""
+        return f"{self.block}, {self.order!r}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, channels * block**ndim, *spatial / block)."""
+        block, (n, channels, *spatial) = self.block, x.shape
+        if block == 1:
+            return x
+        if any(extent % block for extent in spatial):
+            raise ValueError(
+                f"Extents must be multiples of block={block} to be moved into channels, got "
+                f"{tuple(spatial)}."
+            )
+        ndim, coarse = len(spatial), [extent // block for extent in spatial]
+        blocks = x.reshape(n, channels, *(part for extent in coarse for part in (extent, block)))
+        places, within = range(2, 2 + 2 * ndim, 2), range(3, 3 + 2 * ndim, 2)
+        inner = (*within, 1) if self.order == "position" else (1, *within)
+        return blocks.permute(0, *inner, *places).reshape(n, channels * block**ndim, *coarse)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Map (n, channels * block**ndim, *places) to (n, channels, *places * block)."""
+        block, (n, width, *coarse) = self.block, y.shape
+        if block == 1:
+            return y
+        ndim = len(coarse)
+        if width % block**ndim:
+            raise ValueError(
+                f"Channels must be a multiple of {block**ndim}, the values of a block, got {width}."
+            )
+        channels = width // block**ndim
+        first = self.order == "position"
+        inner = (*[block] * ndim, channels) if first else (channels, *[block] * ndim)
+        parts = y.reshape(n, *inner, *coarse)
+        channel, within = (1 + ndim, range(1, 1 + ndim)) if first else (1, range(2, 2 + ndim))
+        pairs = zip(range(2 + ndim, 2 + 2 * ndim), within, strict=True)
+        axes = (axis for pair in pairs for axis in pair)
+        fine = [extent * block for extent in coarse]
+        return parts.permute(0, channel, *axes).reshape(n, channels, *fine)
+
+
+class InjectivePad(Reversible):
+    """Put zeros around a sample and behind its channels; the inverse cuts them off.
+
+    It is injective and, but without zeros, not onto: the inverse is a left inverse, which ignores
+    what has come to stand where the zeros were.
+
+    Parameters
+    ----------
+    channels : int, default=0
+        Channels of zeros at the end.
+    places : sequence of (int, int), default=()
+        Zeros before and after each spatial axis.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import InjectivePad
+    >>> pad = InjectivePad(channels=1, places=[(0, 1)])
+    >>> pad(torch.ones(1, 1, 2)).tolist()
+    [[[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]
+    >>> pad.inverse(pad(torch.ones(1, 1, 2))).tolist()
+    [[[1.0, 1.0]]]
+    """
+
+    def __init__(self, channels: int = 0, places: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__()
+        self.channels, self.places = channels, tuple(places)
+
+    def extra_repr(self) -> str:
+        """Return what tells two of them apart."""
+        return f"channels={self.channels}, places={self.places}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to the padded shape."""
+        places = self.places or [(0, 0)] * (x.ndim - 2)
+        # torch counts axes from the last one
+        return F.pad(x, [*sum(reversed(places), ()), 0, self.channels])
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return what is not padding."""
+        y = y[:, : y.shape[1] - self.channels]
+        for axis, (before, after) in enumerate(self.places, start=2):
+            y = y.narrow(axis, before, y.shape[axis] - before - after)
+        return y
+
+
+class ReversibleSequential(Reversible, nn.Sequential):
+    """Reversible layers one after another, whose gradient needs the memory of one of them.
+
+    The backward pass recomputes the input of each layer from its output, from the last to the
+    first, where autograd would have kept it: a third more time, and memory that does not grow
+    with depth.  Gradients are those of autograd but for the rounding of the inverse; norms see a
+    batch once, dropout drops the same.  Autograd takes over where activations are not the
+    matter, or all derivatives are wanted: without gradients, under transforms of ``torch.func``,
+    and while a graph is traced.
+
+    Parameters
+    ----------
+    *layers : Reversible
+        Or one ordered dict of them, which gives them names.
+    store_activations : bool, default=False
+        Whether to leave it to autograd; needed for second derivatives by ``create_graph=True``.
+    tolerance : float, default=1e-3
+        A backward pass warns if the input that it comes back to differs by more than this from
+        the one that there was, relative to its norm.
+
+    See Also
+    --------
+    Coupling : What most layers of a chain are.
+
+    References
+    ----------
+    A. N. Gomez, M. Ren, R. Urtasun and R. B. Grosse. The reversible residual network:
+    backpropagation without storing activations. NeurIPS, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sklstruct.layers import Coupling, ReversibleSequential
+    >>> chain = ReversibleSequential(*(Coupling(nn.Conv1d(2, 2, 3, padding=1)) for _ in range(9)))
+    >>> chain(torch.rand(1, 4, 8)).sum().backward()
+    >>> chain[0].residual.weight.grad.shape
+    torch.Size([2, 2, 3])
+    """
+
+    def __init__(
+        self, *layers: Any, store_activations: bool = False, tolerance: float = 1e-3
+    ) -> None:
+        nn.Sequential.__init__(self, *layers)
+        for name, layer in self.named_children():
+            if not isinstance(layer, Reversible):
+                raise TypeError(
+                    f"Layer {name} must be Reversible, with forward and inverse, got "
+                    f"{type(layer).__name__}: Coupling makes it so."
+                )
+        self.store_activations, self.tolerance = store_activations, tolerance
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers from the first to the last."""
+        parameters = [one for one in self.parameters() if one.requires_grad]
+        if self.store_activations or not (parameters or x.requires_grad) or keeps_all():
+            return nn.Sequential.forward(self, x)
+        layers = list(self)
+        # Zeros of a padding have to be zeros again, and not almost: each begins a chain of its own.
+        pads = [k for k, layer in enumerate(layers) if k and isinstance(layer, InjectivePad)]
+        for start, end in pairwise([0, *pads, len(layers)]):
+            x = _Retraced.apply(layers[start:end], self.tolerance, x, *parameters)
+        return x
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Apply the inverses from the last to the first."""
+        for layer in reversed(list(self)):
+            y = layer.inverse(y)
+        return y
+
+
+def keeps_all() -> bool:
+    """Return whether autograd, or a tracer, has to see every step."""
+    transformed = torch._C._functorch.maybe_current_level() is not None
+    dual = forward_ad._current_level >= 0
+    return not torch.is_grad_enabled() or is_traced() or transformed or dual
+
+
+class _Retraced(torch.autograd.Function):
+    """A chain of reversible layers, of which input and output are kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, layers: list[Reversible], tolerance: float, x: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        y, ctx.layers, ctx.tolerance, ctx.replays = x, layers, tolerance, []
+        for layer in layers:
+            ctx.replays.append(Replay(layer, y, *ctx.replays[-1:]))
+            with torch.autocast(**ctx.replays[-1].precision):
+                y = layer(y)
+        # What is saved is watched: a step of the optimiser in between is an error, not a wrong
+        # gradient.  So are running statistics where they are what norms use.
+        parts = (part for layer in layers for part in layer.modules() if not part.training)
+        fixed = [buffer for part in parts for buffer in part.buffers(recurse=False)]
+        ctx.save_for_backward(x, y, *parameters, *fixed)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        _, _, wanted, *wanted_parameters = ctx.needs_input_grad
+        x, y, *saved = ctx.saved_tensors
+        y, parameters, grads = y.detach(), saved[: len(wanted_parameters)], {}
+        steps = list(zip(ctx.layers, ctx.replays, strict=True))
+        owned = [list(layer.parameters()) for layer in ctx.layers]
+        # The first couplings start from the input as it is.  Where a padding has left zeros, they
+        # see constant channels, of which a norm makes 0: exactly where a rectifier turns.
+        have_some = [k for k, own in enumerate(owned) if own]
+        n_exact = have_some[1] + 1 if len(have_some) > 1 else len(steps)
+        learn = [k for k, own in enumerate(owned) if any(one.requires_grad for one in own)]
+        lowest = 0 if wanted else learn[0] if learn else len(steps)
+
+        def add(more: Grads) -> None:
+            for parameter, one in more.items():  # layers may share some
+                grads[parameter] = grads[parameter] + one if parameter in grads else one
+
+        for layer, replay in reversed(steps[max(n_exact, lowest) :]):
+            y, grad, more = layer.retrace(y, grad, replay)
+            add(more)
+        if lowest < n_exact:
+            inputs = [x.detach()]
+            for layer, replay in steps[:n_exact]:
+                with replay.again():
+                    inputs.append(layer(inputs[-1]))
+            check_drift(inputs.pop(), y, ctx.tolerance)
+            for (layer, replay), leaf in reversed(list(zip(steps[:n_exact], inputs, strict=True))):
+                with torch.enable_grad(), replay.again():
+                    again = layer(leaf.requires_grad_())
+                grad, more = gradients(again, leaf, layer, grad)
+                add(more)
+        return None, None, grad if wanted else None, *map(grads.get, parameters)
+
+
+def check_drift(x: Tensor, again: Tensor, tolerance: float) -> None:
+    """Warn if an input and the one that was computed from the output are too far apart."""
+    norm, error = float(x.norm()), float((x - again).norm())
+    if not error <= tolerance * norm:  # nor is it where there is a nan
+        warnings.warn(
+            f"An input recomputed from the output differs by {error / (norm or 1):.2g} of its "
+            f"norm, more than tolerance={tolerance:g}: gradients are that inexact.  A smaller "
+            "learning rate, float64 or store_activations=True avoids it.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
