@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklstruct.layers import BATCH_NORM, CONV, Coupling, MeanNetwork, Network, ReversibleSequential
+from sklstruct.layers import (
+    BATCH_NORM,
+    CONV,
+    Coupling,
+    MeanNetwork,
+    Network,
+    ReversibleSequential,
+    channels_last,
+)
 
 from .architecture import IRevNet, bottleneck
 
@@ -34,6 +42,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, channels_out, *spatial_out)."""
+        x = channels_last(x)  # norms and convolutions are faster so
         return self.project(x) + self.residual(x)
 
 

@@ -5,6 +5,7 @@ from .dimensions import BATCH_NORM as BATCH_NORM
 from .dimensions import CONV as CONV
 from .dimensions import MAX_POOL as MAX_POOL
 from .dimensions import Pointwise as Pointwise
+from .dimensions import channels_last as channels_last
 from .dimensions import convolve as convolve
 from .dropout import Dropout as Dropout
 from .dropout import adopt_dropout as adopt_dropout

@@ -93,5 +93,13 @@ def convolve(
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Return x of shape (n, channels, *spatial) with the channels of a place side by side."""
+    """Return x of shape (n, channels, *spatial) with the channels of a place side by side.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import channels_last
+    >>> channels_last(torch.zeros(1, 3, 8, 8)).stride()
+    (192, 1, 24, 3)
+    """
     return x.movedim(1, -1).contiguous().movedim(-1, 1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
+from .dimensions import channels_last
 from .filtering import is_traced
 from .recomputing import Replay, frozen_statistics
 
@@ -165,7 +166,7 @@ def parts(state: State) -> tuple[Tensor, Tensor]:
     if isinstance(state, tuple):
         return state
     first, second = halves(state)
-    return first.clone(memory_format=torch.contiguous_format), second.clone()
+    return first.clone(), second.clone()
 
 
 def whole(state: State) -> Tensor:
@@ -179,7 +180,7 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
     if channels % 2:
         raise ValueError(f"A coupling needs an even number of channels to halve, got {channels}.")
     first, second = x.chunk(2, 1)
-    return first, second.contiguous()  # which norms are much faster for
+    return channels_last(first), channels_last(second)  # norms and convolutions are faster so
 
 
 class SpaceToChannels(Reversible):
