@@ -26,3 +26,4 @@ from .reversible import InjectivePad as InjectivePad
 from .reversible import Reversible as Reversible
 from .reversible import ReversibleSequential as ReversibleSequential
 from .reversible import SpaceToChannels as SpaceToChannels
+from .reversible import fixed_point as fixed_point

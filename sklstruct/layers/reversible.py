@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from .recomputing import Replay, frozen_statistics
 Grads = dict[nn.Parameter, Tensor]
 State = Tensor | tuple[Tensor, Tensor]  # whole, or as the two halves that couplings work on
 ORDERS = ("position", "channel")
+GRIDS = {torch.float32: 2.0**-17, torch.float64: 2.0**-44}
 
 
 class Reversible(nn.Module):
@@ -100,6 +100,11 @@ class Coupling(Reversible):
         (x, \tilde x) \mapsto (S \tilde x, \; S x + F(\tilde x)), \qquad
         \tilde x = S^{-1} y_1, \quad x = S^{-1} (y_2 - F(\tilde x))
 
+    Residuals are rounded to a grid, see ``fixed_point``.  Of values that are on it, as those in a
+    ``ReversibleSequential`` are, the inverse then gives every bit back: deep networks would else
+    enlarge the rounding of sums by some orders of magnitude, without bounds where a norm divides
+    by the deviation of a channel that does not vary.
+
     Parameters
     ----------
     residual : nn.Module
@@ -134,18 +139,23 @@ class Coupling(Reversible):
         self.residual = residual
         self.reshuffle = SpaceToChannels(1) if reshuffle is None else reshuffle
 
+    def shift(self, second: Tensor) -> Tensor:
+        """Return what is added to the first half, on the grid."""
+        # Bits must not depend on which way the second half was come by.
+        return fixed_point(self.residual(channels_last(second)).to(second.dtype))
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to the two halves of the output, side by side."""
         first, second = halves(x)
-        shift = self.residual(second)
-        return torch.cat([self.reshuffle(second), self.reshuffle(first) + shift], 1)
+        moved = self.reshuffle(first) + self.shift(second)
+        return torch.cat([self.reshuffle(second), moved], 1)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Return the input that has this output; what training keeps of batches stays."""
         first, second = halves(y)
         known = self.reshuffle.inverse(first)
         with frozen_statistics(self.residual) if self.training else nullcontext():
-            shift = self.residual(known)
+            shift = self.shift(known)
         return torch.cat([self.reshuffle.inverse(second - shift), known], 1)
 
     def retrace(self, y: State, grad: State, replay: Replay) -> tuple[State, State, Grads]:
@@ -155,7 +165,7 @@ class Coupling(Reversible):
         back = self.reshuffle.inverse  # a permutation: it takes gradients back as well
         known = back(first).detach().requires_grad_()
         with torch.enable_grad(), replay.again():
-            shift = self.residual(known)
+            shift = self.shift(known)
         grad_known, grads = gradients(shift, known, self.residual, grad_second)
         x = back(second.sub_(shift.detach())), known.detach()
         return x, (back(grad_second), back(grad_first).add_(grad_known)), grads
@@ -181,6 +191,53 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"A coupling needs an even number of channels to halve, got {channels}.")
     first, second = x.chunk(2, 1)
     return channels_last(first), channels_last(second)  # norms and convolutions are faster so
+
+
+def fixed_point(x: Tensor) -> Tensor:
+    """Return x on the grid of the multiples of a power of two; gradients pass as they are.
+
+    The grid is 2^-17 in single and 2^-44 in double precision: sums on it are exact up to 128 and
+    512, so that what was added can be taken away again.  Half precision has none.
+
+    Parameters
+    ----------
+    x : Tensor
+
+    Returns
+    -------
+    rounded : Tensor
+        Of the shape of x.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import fixed_point
+    >>> float(fixed_point(torch.tensor(0.1)) * 2**17)
+    13107.0
+    """
+    return _OnGrid.apply(x, GRIDS[x.dtype]) if x.dtype in GRIDS else x
+
+
+class _OnGrid(torch.autograd.Function):
+    """Rounding that gradients do not see."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, step: float) -> Tensor:
+        return (x / step).round_().mul_(step)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep nothing."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        return tangent.view_as(tangent)
 
 
 class SpaceToChannels(Reversible):
@@ -308,10 +365,10 @@ class ReversibleSequential(Reversible, nn.Sequential):
 
     The backward pass recomputes the input of each layer from its output, from the last to the
     first, where autograd would have kept it: a third more time, and memory that does not grow
-    with depth.  Gradients are those of autograd but for the rounding of the inverse; norms see a
-    batch once, dropout drops the same.  Autograd takes over where activations are not the
-    matter, or all derivatives are wanted: without gradients, under transforms of ``torch.func``,
-    and while a graph is traced.
+    with depth.  Samples are put on the grid of ``fixed_point`` first, so that couplings are undone
+    exactly: gradients are those of autograd bit by bit.  Norms see a batch once, dropout drops
+    the same.  Autograd takes over where activations are not the matter, or all derivatives are
+    wanted: without gradients, under transforms of ``torch.func``, and while a graph is traced.
 
     Parameters
     ----------
@@ -319,9 +376,10 @@ class ReversibleSequential(Reversible, nn.Sequential):
         Or one ordered dict of them, which gives them names.
     store_activations : bool, default=False
         Whether to leave it to autograd; needed for second derivatives by ``create_graph=True``.
-    tolerance : float, default=1e-3
+    tolerance : float, default=1e-5
         A backward pass warns if the input that it comes back to differs by more than this from
-        the one that there was, relative to its norm.
+        the one that there was, relative to its norm: as it may where activations leave the range
+        in which sums are exact.
 
     See Also
     --------
@@ -344,7 +402,7 @@ class ReversibleSequential(Reversible, nn.Sequential):
     """
 
     def __init__(
-        self, *layers: Any, store_activations: bool = False, tolerance: float = 1e-3
+        self, *layers: Any, store_activations: bool = False, tolerance: float = 1e-5
     ) -> None:
         nn.Sequential.__init__(self, *layers)
         for name, layer in self.named_children():
@@ -357,15 +415,11 @@ class ReversibleSequential(Reversible, nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers from the first to the last."""
+        x = fixed_point(x)
         parameters = [one for one in self.parameters() if one.requires_grad]
         if self.store_activations or not (parameters or x.requires_grad) or keeps_all():
             return nn.Sequential.forward(self, x)
-        layers = list(self)
-        # Zeros of a padding have to be zeros again, and not almost: each begins a chain of its own.
-        pads = [k for k, layer in enumerate(layers) if k and isinstance(layer, InjectivePad)]
-        for start, end in pairwise([0, *pads, len(layers)]):
-            x = _Retraced.apply(layers[start:end], self.tolerance, x, *parameters)
-        return x
+        return _Retraced.apply(list(self), self.tolerance, x, *parameters)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Apply the inverses from the last to the first."""
@@ -406,35 +460,16 @@ class _Retraced(torch.autograd.Function):
         _, _, wanted, *wanted_parameters = ctx.needs_input_grad
         x, y, *saved = ctx.saved_tensors
         y, parameters, grads = y.detach(), saved[: len(wanted_parameters)], {}
-        steps = list(zip(ctx.layers, ctx.replays, strict=True))
-        owned = [list(layer.parameters()) for layer in ctx.layers]
-        # The first couplings start from the input as it is.  Where a padding has left zeros, they
-        # see constant channels, of which a norm makes 0: exactly where a rectifier turns.
-        have_some = [k for k, own in enumerate(owned) if own]
-        n_exact = have_some[1] + 1 if len(have_some) > 1 else len(steps)
-        learn = [k for k, own in enumerate(owned) if any(one.requires_grad for one in own)]
-        lowest = 0 if wanted else learn[0] if learn else len(steps)
-
-        def add(more: Grads) -> None:
+        learning = [any(p.requires_grad for p in layer.parameters()) for layer in ctx.layers]
+        lowest = 0 if wanted else learning.index(True) if any(learning) else len(learning)
+        steps = zip(ctx.layers[lowest:], ctx.replays[lowest:], strict=True)
+        for layer, replay in reversed(list(steps)):
+            y, grad, more = layer.retrace(y, grad, replay)
             for parameter, one in more.items():  # layers may share some
                 grads[parameter] = grads[parameter] + one if parameter in grads else one
-
-        for layer, replay in reversed(steps[max(n_exact, lowest) :]):
-            y, grad, more = layer.retrace(y, grad, replay)
-            add(more)
-        if lowest < n_exact:
-            inputs = [x.detach()]
-            for layer, replay in steps[:n_exact]:
-                with replay.again():
-                    inputs.append(layer(inputs[-1]))
-            check_drift(inputs.pop(), whole(y), ctx.tolerance)
-            grad = whole(grad)
-            for (layer, replay), leaf in reversed(list(zip(steps[:n_exact], inputs, strict=True))):
-                with torch.enable_grad(), replay.again():
-                    again = layer(leaf.requires_grad_())
-                grad, more = gradients(again, leaf, layer, grad)
-                add(more)
-        return None, None, grad if wanted else None, *map(grads.get, parameters)
+        if lowest == 0:
+            check_drift(x, whole(y), ctx.tolerance)
+        return None, None, whole(grad) if wanted else None, *map(grads.get, parameters)
 
 
 def check_drift(x: Tensor, again: Tensor, tolerance: float) -> None:
@@ -443,8 +478,9 @@ def check_drift(x: Tensor, again: Tensor, tolerance: float) -> None:
     if not error <= tolerance * norm:  # nor is it where there is a nan
         warnings.warn(
             f"An input recomputed from the output differs by {error / (norm or 1):.2g} of its "
-            f"norm, more than tolerance={tolerance:g}: gradients are that inexact.  A smaller "
-            "learning rate, float64 or store_activations=True avoids it.",
+            f"norm, more than tolerance={tolerance:g}, and so far gradients are inexact: "
+            "activations may have grown beyond the range of exact sums.  A smaller learning rate, "
+            "float64 or store_activations=True avoids it.",
             RuntimeWarning,
             stacklevel=2,
         )
