@@ -150,10 +150,19 @@ class Coupling(Reversible):
         moved = self.reshuffle(first) + self.shift(second)
         return torch.cat([self.reshuffle(second), moved], 1)
 
-    def inverse(self, y: Tensor) -> Tensor:
-        """Return the input that has this output; what training keeps of batches stays."""
+    def inverse(self, y: Tensor, n_zeros: int = 0) -> Tensor:
+        """Return the input that has this output; what training keeps of batches stays.
+
+        Parameters
+        ----------
+        y : Tensor, shape (n, channels, *spatial)
+        n_zeros : int, default=0
+            Channels at the end of the input that are known to be 0.
+        """
         first, second = halves(y)
         known = self.reshuffle.inverse(first)
+        # Norms of channels that have never varied would enlarge what is off by a thousand times.
+        known[:, max(0, known.shape[1] - n_zeros) :] = 0
         with frozen_statistics(self.residual) if self.training else nullcontext():
             shift = self.shift(known)
         return torch.cat([self.reshuffle.inverse(second - shift), known], 1)
@@ -423,8 +432,12 @@ class ReversibleSequential(Reversible, nn.Sequential):
 
     def inverse(self, y: Tensor) -> Tensor:
         """Apply the inverses from the last to the first."""
-        for layer in reversed(list(self)):
-            y = layer.inverse(y)
+        layers = list(self)
+        for layer, below in zip(reversed(layers), [*layers[-2::-1], None], strict=True):
+            if isinstance(layer, Coupling) and isinstance(below, InjectivePad):
+                y = layer.inverse(y, below.channels)
+            else:
+                y = layer.inverse(y)
         return y
 
 
@@ -459,17 +472,24 @@ class _Retraced(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         _, _, wanted, *wanted_parameters = ctx.needs_input_grad
         x, y, *saved = ctx.saved_tensors
-        y, parameters, grads = y.detach(), saved[: len(wanted_parameters)], {}
+        y, parameters, seen = y.detach(), saved[: len(wanted_parameters)], set()
+        # Room for what stays comes first: between the large tensors that come and go, small ones
+        # would keep the memory of these from being used again.
+        grads = {one: torch.empty_like(one) for one in parameters}
         learning = [any(p.requires_grad for p in layer.parameters()) for layer in ctx.layers]
         lowest = 0 if wanted else learning.index(True) if any(learning) else len(learning)
         steps = zip(ctx.layers[lowest:], ctx.replays[lowest:], strict=True)
         for layer, replay in reversed(list(steps)):
             y, grad, more = layer.retrace(y, grad, replay)
-            for parameter, one in more.items():  # layers may share some
-                grads[parameter] = grads[parameter] + one if parameter in grads else one
+            while more:
+                parameter, one = more.popitem()
+                kept = grads[parameter]  # which layers may share
+                kept.add_(one) if parameter in seen else kept.copy_(one)
+                seen.add(parameter)
         if lowest == 0:
             check_drift(x, whole(y), ctx.tolerance)
-        return None, None, whole(grad) if wanted else None, *map(grads.get, parameters)
+        found = (grads[one] if one in seen else None for one in parameters)
+        return None, None, whole(grad) if wanted else None, *found
 
 
 def check_drift(x: Tensor, again: Tensor, tolerance: float) -> None:
