@@ -97,7 +97,9 @@ def singular_values(
     check("k", k, integer(1) | None)
     x = network_input(estimator, sample)
     network = copy.deepcopy(estimator.net_.module_).eval().requires_grad_(False).to(x)
-    name, parameter = (estimator.feature_layer, "feature_layer") if layer is None else (layer, "layer")
+    name, parameter = (
+        (estimator.feature_layer, "feature_layer") if layer is None else (layer, "layer")
+    )
     limits = limited_threads(estimator.n_threads), one_blas_thread()
     with limits[0], limits[1], representation(network, name, parameter) as features:
         jacobian = Jacobian.of(lambda x: flat(features(x)), x)
@@ -121,7 +123,7 @@ def network_input(estimator: Any, sample: Any) -> Tensor:
     X = np.asarray(sample)[np.newaxis]
     if X.shape[1:] != estimator.sample_shape_:
         raise ValueError(
-            f"sample must have the shape {estimator.sample_shape_} of one sample, got {X.shape[1:]}."
+            f"sample must have the shape {estimator.sample_shape_}, got {X.shape[1:]}."
         )
     device = next(estimator.net_.module_.parameters()).device
     x = estimator._to_tensor(estimator._read(X, reset=False))
