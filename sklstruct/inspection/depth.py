@@ -244,8 +244,8 @@ def contraction_by_depth(
         One row for the samples, at depth 0 with layer "input", and for each layer: ``layer``,
         ``depth``, ``ratio`` of the mean distance within classes to that between them,
         ``contracted``, the share of pairs within a class that are no farther apart than as
-        samples, ``margin``, the smallest distance between classes, and ``margin_5``, their 5 %
-        quantile, which does not hang on a single pair.
+        samples (NaN for these), ``margin``, the smallest distance between classes, and
+        ``margin_5``, their 5 % quantile, which does not hang on a single pair.
 
     Raises
     ------
@@ -293,12 +293,13 @@ def contraction_by_depth(
     samples = estimator._to_tensor(estimator._read(X, reset=False)[:]).flatten(1).double()
     features = [samples.numpy(), *block_features(estimator, X, names, places)]
     rows: list[tuple[Any, ...]] = []
-    before = None
     for depth, (name, values) in enumerate(zip(["input", *names], features, strict=True)):
         distances = relative_distances(values, name)
-        before = distances if before is None else before
         within, between = distances[alike], distances[~alike]
-        contracted = np.mean(within <= before[alike] * (1 + ROUNDING))
+        if depth == 0:
+            before, contracted = within, np.nan
+        else:
+            contracted = np.mean(within <= before * (1 + ROUNDING))
         margins = between.min(), np.quantile(between, SMALLEST)
         rows.append((name, depth, within.mean() / between.mean(), contracted, *margins))
     columns = ["layer", "depth", "ratio", "contracted", "margin", "margin_5"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,13 +43,12 @@ class Panel(NamedTuple):
 
 def draw_panels(on: Place, heading: list[str], panels: Sequence[Panel]) -> list[Axes]:
     """Draw panels side by side under a heading, and return their axes."""
-    letters = max(len(name) for panel in panels for name in [*panel.curves, *panel.levels])
-    step = PANEL + GAP + LETTER * letters
+    letters = [max(map(len, [*panel.curves, *panel.levels])) for panel in panels]
+    *lefts, right = accumulate((PANEL + GAP + LETTER * n for n in letters), initial=LEFT)
     width, head = heading_size(heading)
     head += NAME
-    sheet = Sheet(LEFT + max(step * len(panels), width), head + HEIGHT + FOOT, on)
+    sheet = Sheet(max(right, LEFT + width), head + HEIGHT + FOOT, on)
     sheet.heading(LEFT, heading)
-    lefts = [LEFT + step * number for number in range(len(panels))]
     axes = [sheet.axes(left, head, PANEL, HEIGHT) for left in lefts]
     for ax, panel in zip(axes, panels, strict=True):
         draw_panel(ax, panel)
@@ -82,7 +82,8 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
     else:
         ax.locator_params(axis="y", nbins=6)
     quieten(ax)
-    label_ends(ax, {name: line for name, line in lines.items() if name})
+    if any(lines):
+        label_ends(ax, lines)
 
 
 def check_results(results: Any, *wanted: str) -> None:
