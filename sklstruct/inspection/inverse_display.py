@@ -18,7 +18,7 @@ from .jacobian import singular_values
 from .panels import Panel, check_results, draw_panels
 
 PICTURE, SPACE, MARGIN, NAME = 0.8, 0.08, 0.25, 0.25  # inches
-COLOURED = 3  # channels; means over others are drawn in grey
+N_COLOURS = 3  # channels
 
 
 class SingularValuesDisplay(Display):
@@ -242,11 +242,11 @@ class InterpolationDisplay(Display):
         width = MARGIN + max(step * n_steps, text) + MARGIN
         sheet = Sheet(width, head + step * n_pairs + MARGIN, on)
         sheet.heading(MARGIN, heading)
-        axes = []
+        axes, drawn = [], pictures(self.samples)
         for pair, column in np.ndindex(n_pairs, n_steps):
             ax = sheet.axes(MARGIN + step * column, head + step * pair, PICTURE, PICTURE)
-            ends = self.samples[pair, [0, -1]]
-            draw_sample(ax, self.samples[pair, column], (float(ends.min()), float(ends.max())))
+            ends = drawn[pair, [0, -1]]
+            draw_sample(ax, drawn[pair, column], float(ends.min()), float(ends.max()))
             if pair == 0:
                 t = self.found.table["t"].iloc[column]
                 ax.set_title(f"t = {t:.2g}", fontsize=SMALL, color=INK, pad=3)
@@ -254,20 +254,27 @@ class InterpolationDisplay(Display):
         return axes
 
 
-def draw_sample(ax: Axes, sample: NDArray[Any], ends: tuple[float, float]) -> None:
-    """Draw a sample, (channels, *spatial): lines, an image, or the middle plane of a volume."""
-    low, high = ends
-    if sample.ndim == 2:
-        for channel, values in enumerate(sample):
-            ax.plot(values, color=COLOURS[channel % len(COLOURS)], linewidth=1)
-        room = 0.1 * (high - low) or 1.0
-        ax.set_ylim(low - room, high + room)
+def pictures(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return what is drawn of samples (n_pairs, n_steps, channels, *spatial).
+
+    That is signals as they are, and of images and middle planes of volumes the colours, or the
+    mean over other channels.
+    """
+    if samples.ndim == 4:
+        return samples
+    planes = samples[:, :, :, samples.shape[3] // 2] if samples.ndim == 6 else samples
+    return planes if planes.shape[2] == N_COLOURS else planes.mean(axis=2, keepdims=True)
+
+
+def draw_sample(ax: Axes, values: NDArray[Any], low: float, high: float) -> None:
+    """Draw lines (channels, extent) or an image (channels, height, width)."""
+    extent = high - low or 1.0
+    if values.ndim == 2:
+        for channel, line in enumerate(values):
+            ax.plot(line, color=COLOURS[channel % len(COLOURS)], linewidth=1)
+        ax.set_ylim(low - extent / 10, high + extent / 10)
     else:
-        plane = sample[:, sample.shape[1] // 2] if sample.ndim == 4 else sample
-        if len(plane) == COLOURED:
-            picture = np.clip((plane - low) / (high - low or 1.0), 0, 1)
-            ax.imshow(np.moveaxis(picture, 0, -1), interpolation="nearest")
-        else:
-            ax.imshow(plane.mean(axis=0), "gray", vmin=low, vmax=high, interpolation="nearest")
+        shades = np.clip((np.moveaxis(values, 0, -1) - low) / extent, 0, 1)
+        ax.imshow(shades, "gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(color=FAINT, linewidth=0.5)

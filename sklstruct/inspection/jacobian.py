@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..estimators.base import representation
 from ..params import check, integer
@@ -97,11 +98,12 @@ def singular_values(
     check("k", k, integer(1) | None)
     x = network_input(estimator, sample)
     network = copy.deepcopy(estimator.net_.module_).eval().requires_grad_(False).to(x)
-    name, parameter = (
-        (estimator.feature_layer, "feature_layer") if layer is None else (layer, "layer")
-    )
-    limits = limited_threads(estimator.n_threads), one_blas_thread()
-    with limits[0], limits[1], representation(network, name, parameter) as features:
+    named = (estimator.feature_layer, "feature_layer") if layer is None else (layer, "layer")
+    with (
+        limited_threads(estimator.n_threads),
+        one_blas_thread(),
+        representation(network, *named) as features,
+    ):
         jacobian = Jacobian.of(lambda x: flat(features(x)), x)
         n_values = min(jacobian.shape)
         if k is not None and k > n_values:
@@ -177,9 +179,7 @@ class Jacobian:
         step = min(COPIES, max(1, VALUES_AT_ONCE // max(self.shape)))
         for start in range(0, n, step):
             numbers = torch.arange(start, min(start + step, n), device=self.x.device)
-            units = torch.zeros(len(numbers), n).to(self.x)
-            units[torch.arange(len(numbers)), numbers] = 1
-            yield multiply(units).numpy(force=True)
+            yield multiply(one_hot(numbers, n).to(self.x)).numpy(force=True)
 
     def decompose(self, k: int | None) -> tuple[Array, float]:
         """Return the k largest singular values, and the sum of the squares of all."""
@@ -199,14 +199,14 @@ class Jacobian:
     def largest(self, k: int) -> Array:
         """Return the k largest singular values by Lanczos iterations."""
 
-        def times(multiply: Callable[[Tensor], Tensor]) -> Callable[[Array], Array]:
-            return lambda v: multiply(torch.from_numpy(v.reshape(1, -1)).to(self.x))[0].numpy(
-                force=True
-            )
+        def on_arrays(multiply: Callable[[Tensor], Tensor]) -> Callable[[Array], Array]:
+            def multiply_array(v: Array) -> Array:
+                return multiply(torch.from_numpy(v.reshape(1, -1)).to(self.x))[0].numpy(force=True)
 
-        operator = LinearOperator(
-            self.shape, times(self.push), times(self.pull), dtype=np.dtype(np.float64)
-        )
+            return multiply_array
+
+        products = on_arrays(self.push), on_arrays(self.pull)
+        operator = LinearOperator(self.shape, *products, dtype=np.dtype(np.float64))
         # Any start that is not orthogonal to what is sought, but always the same.
         start = np.random.default_rng(0).normal(size=min(self.shape))
         values = svds(operator, k, v0=start, return_singular_vectors=False)

@@ -15,6 +15,7 @@ from .study import MARKERS, label_ends, legible, quieten
 
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 2.6, 2.4, 0.6, 0.6, 0.3, 0.6  # inches
 DOTS = 30  # more points have no markers
+DECADE, ROOM = 10, 1.1  # least extent of a logarithmic axis, and what is added above
 
 
 class Panel(NamedTuple):
@@ -78,6 +79,8 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
         ax.locator_params(axis="x", nbins=6, integer=True)
     if "y" in panel.logarithmic:
         ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, high / DECADE), high * ROOM)  # else rounding may fill the axis
         ax.minorticks_off()
     else:
         ax.locator_params(axis="y", nbins=6)
