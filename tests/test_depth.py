@@ -291,8 +291,13 @@ def test_only_what_has_an_inverse_is_interpolated(images, model):
     Z = noise(8, 8, 8)
     with pytest.raises(ValueError, match=r"same shape, got \(2, 8, 8\) and \(3, 8, 8\)"):
         interpolate(fitted(Couplings()), Z[:2], Z[2:5])
+    with pytest.raises(ValueError, match=r"must be samples, .* got \(0, 8, 8\)"):
+        interpolate(fitted(Couplings()), Z[:0], Z[:0])
     with pytest.raises(ValueError, match="the same sample in pair 1"):
         interpolate(fitted(Couplings()), Z[:2], Z[[3, 1]])
+    within = fitted(Couplings(), feature_layer="stages.1.change")
+    with pytest.raises(ValueError, match="set feature_layer=None, got"):
+        interpolate(within, Z[:2], Z[2:4])
     with pytest.raises(ValueError, match="n_steps must be an integer of at least 2"):
         interpolate(fitted(Couplings()), Z[:2], Z[2:4], n_steps=1)
 

@@ -133,14 +133,8 @@ class DepthDisplay(Display):
         if "accuracy" in self.results:
             curves = accuracies(self.results, "depth")
             levels = {"head": float(curves.pop("head").iloc[0])} if "head" in curves else {}
-            return draw_panels(
-                on,
-                [
-                    "Accuracy by depth",
-                    "of classifiers on the means of the features over places",
-                ],
-                [Panel("accuracy", "block", curves, levels)],
-            )
+            heading = ["Accuracy by depth", "of classifiers on the means of features over places"]
+            return draw_panels(on, heading, [Panel("accuracy", "block", curves, levels)])
         table = self.results.set_index("depth")
         panels = [
             Panel(name, "block (0: the samples)", {label: table[c] for label, c in lines.items()})

@@ -75,7 +75,8 @@ def interpolate(estimator: Any, first: Any, second: Any, n_steps: int = 8) -> In
     TypeError
         If it has no inverse.
     ValueError
-        If first and second differ in shape, or samples of a pair are the same.
+        If first and second differ in shape, samples of a pair are the same, or ``transform``
+        returns the features of a layer within.
 
     See Also
     --------
@@ -109,19 +110,21 @@ def interpolate(estimator: Any, first: Any, second: Any, n_steps: int = 8) -> In
             f"{type(estimator).__name__} has no {missing[0]}: its network needs inverse(features)."
         )
     pairs = [np.asarray(as_array(samples)) for samples in (first, second)]
-    if pairs[0].shape != pairs[1].shape:
+    shapes = [each.shape for each in pairs]
+    if shapes[0] != shapes[1] or not pairs[0].size:
         raise ValueError(
-            f"first and second must have the same shape, got {pairs[0].shape} and {pairs[1].shape}."
+            "first and second must be samples, as many and of the same shape, got "
+            f"{shapes[0]} and {shapes[1]}."
         )
-    n_pairs = len(pairs[0])
-    t = np.linspace(1, 0, n_steps)
-    features = mixtures(t, *(estimator.transform(samples) for samples in pairs))
-    found = estimator.inverse_transform(features.reshape(n_pairs * n_steps, -1))
-    samples = found.reshape(n_pairs, n_steps, *found.shape[1:])
     ends = [each[:, np.newaxis] for each in pairs]
     apart = distances(*ends)
     if not apart.all():
         raise ValueError(f"first and second are the same sample in pair {int(apart.argmin())}.")
+    n_pairs = len(pairs[0])
+    t = np.linspace(1, 0, n_steps)
+    features = mixtures(t, *(np.asarray(estimator.transform(each)) for each in pairs))
+    found = np.asarray(estimator.inverse_transform(features.reshape(n_pairs * n_steps, -1)))
+    samples = found.reshape(n_pairs, n_steps, *found.shape[1:])
     table = {
         "pair": np.repeat(np.arange(n_pairs), n_steps),
         "t": np.tile(t, n_pairs),

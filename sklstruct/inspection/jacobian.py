@@ -23,7 +23,7 @@ from ..training import limited_threads
 from .blocks import Array, check_network, flat
 
 MOST_ENTRIES = 2**24  # of a Jacobian that is held
-MOST_ROWS = 2**15  # that are computed for the sum of their squares, one after another
+MOST_ROWS = 2**14  # that are computed for the sum of their squares, one after another
 COPIES, VALUES_AT_ONCE = 64, 2**20  # of a sample, in one batch
 
 
@@ -44,7 +44,7 @@ def singular_values(
     as a whole and decomposed.  Of a larger one only products with vectors are computed, and the
     largest values are found by Lanczos iterations.  The sum of all squares, which energies are
     shares of, is exact too: it is that of the rows or of the columns, whichever are fewer, and
-    costs as many products.  Where both exceed 32768, energies are NaN.
+    costs as many products.  Where both exceed 16384, energies are NaN.
 
     Parameters
     ----------
