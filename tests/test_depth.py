@@ -30,7 +30,7 @@ from sklstruct.inspection import (
     jacobian,
     singular_values,
 )
-from sklstruct.inspection.blocks import block_features, block_names
+from sklstruct.inspection.blocks import block_features, block_names, mean_over_places
 from sklstruct.layers import Network
 
 EXACT = {"dtype": "float64", "max_epochs": 1, "random_state": 0}
@@ -329,6 +329,18 @@ def test_one_pass_gives_the_means_of_all_blocks(kind, shape):
     block_features(estimator, X, names[-1:])
     handle.remove()
     assert len(runs) == n_passes  # as many for one layer as for all
+
+
+def test_streams_of_a_block_stand_side_by_side():
+    X, estimator = noise(8, 8, 8), fitted(Couplings())
+    names = block_names(estimator, None)
+    for places in ("mean", "all"):
+        features = block_features(estimator, X, names, places)
+        np.testing.assert_array_equal(features[-1], estimator.transform(X))
+    streams = torch.randn(2, 3, 4, 5), torch.randn(2, 1, 2, 2)
+    wanted = torch.cat([stream.mean(dim=(2, 3)) for stream in streams], dim=1)
+    torch.testing.assert_close(mean_over_places(streams), wanted)
+    assert mean_over_places(streams[0].bfloat16()).dtype == torch.float32
 
 
 def test_blocks_are_told_or_are_the_stages(model):
