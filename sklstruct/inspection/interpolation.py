@@ -75,8 +75,8 @@ def interpolate(estimator: Any, first: Any, second: Any, n_steps: int = 8) -> In
     TypeError
         If it has no inverse.
     ValueError
-        If first and second differ in shape, samples of a pair are the same, or ``transform``
-        returns the features of a layer within.
+        If first and second differ in shape, samples of a pair are the same, or features are
+        those of a layer that has no inverse.
 
     See Also
     --------

@@ -158,19 +158,18 @@ class Jacobian:
         with torch.no_grad():
             return cls(function, x, (function(x).shape[1], x.numel()))
 
-    def pull(self, weights: Tensor, *, create_graph: bool = False) -> Tensor:
+    def pull(self, weights: Tensor) -> Tensor:
         """Return the products of the transpose with weights of outputs, (n, n_inputs)."""
-        x = self.x.repeat(len(weights), *[1] * (self.x.ndim - 1)).requires_grad_()
-        with torch.enable_grad():
-            outputs = self.function(x)
-            return torch.autograd.grad(outputs, x, weights, create_graph=create_graph)[0].flatten(1)
+        copies = self.x.expand(len(weights), *self.x.shape[1:]).contiguous()
+        # By a transform, under which no layer leaves out what second derivatives need.
+        transpose = torch.func.vjp(self.function, copies)[1]
+        return transpose(weights)[0].flatten(1)
 
     def push(self, directions: Tensor) -> Tensor:
         """Return the products with directions of samples, (n, n_outputs)."""
         # What pulls is linear in the weights, so its own transpose pushes.
-        weights = self.x.new_zeros(len(directions), self.shape[0], requires_grad=True)
-        pulled = self.pull(weights, create_graph=True)
-        return torch.autograd.grad(pulled, weights, directions)[0]
+        weights = self.x.new_zeros(len(directions), self.shape[0])
+        return torch.func.vjp(self.pull, weights)[1](directions)[0]
 
     def rows(self) -> Iterator[NDArray[Any]]:
         """Yield the rows some at a time, or the columns if they are fewer."""
