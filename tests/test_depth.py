@@ -561,6 +561,15 @@ def test_samples_of_any_shape_are_drawn(shape):
     assert_legible(display.figure_)
 
 
+def test_numbers_of_components_that_lie_close_are_not_all_written():
+    numbers = [*2 ** np.arange(8), 200]
+    table = pd.DataFrame({"n_components": numbers, "classifier": "linear_svm", "accuracy": 0.5})
+    display = ComponentsDisplay(table).plot()
+    labels = [label.get_text() for label in display.axes_[0].get_xticklabels()]
+    assert labels[-2:] == ["128", ""]
+    assert_legible(display.figure_)
+
+
 def test_displays_refuse_other_tables():
     table = pd.DataFrame({"a": [1]})
     for display in (DepthDisplay, ComponentsDisplay, lambda t: SingularValuesDisplay({"x": t})):

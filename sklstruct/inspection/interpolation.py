@@ -53,6 +53,10 @@ def interpolate(estimator: Any, first: Any, second: Any, n_steps: int = 8) -> In
     from these shows how far it is from that; the distance of the first sample from the first
     of the pair is the error of the inverse.
 
+    Mixtures of features are features of a sample where there are as many as values of a sample.
+    A network that pads has more: an inverse then gives samples of other features, which may be
+    far from both of the pair.
+
     Parameters
     ----------
     estimator : fitted transformer

@@ -15,6 +15,7 @@ from .study import MARKERS, label_ends, legible, quieten
 
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 2.6, 2.4, 0.6, 0.6, 0.3, 0.6  # inches
 DOTS = 30  # more points have no markers
+TICK_GAP = 0.13  # least distance of labels as a share of the axis
 DECADE, ROOM = 10, 1.1  # least extent of a logarithmic axis, and what is added above
 
 
@@ -73,7 +74,7 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
     if "x" in panel.logarithmic:
         ax.set_xscale("log")
         if len(places) <= DOTS:
-            ax.set_xticks(places, legible(places))
+            ax.set_xticks(places, legible(places, TICK_GAP))
         ax.minorticks_off()
     else:
         ax.locator_params(axis="x", nbins=6, integer=True)
