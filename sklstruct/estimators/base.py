@@ -6,13 +6,14 @@ X --read--> (n, channels, *spatial) --standardise--> tensor --network--> outputs
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial, partialmethod
 from inspect import signature
 from math import ceil, prod
 from threading import get_ident
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -601,24 +602,8 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
 
     def _features(self, X: NDArray[Any] | Unread) -> NDArray[Any]:
         """Return what passes the feature layer, in the shape it has there."""
-        module = self.net_.module_
-        if self.feature_layer is None:
-            if not hasattr(module, "features"):
-                raise ValueError(
-                    f"The network {type(module).__name__} has no features(x): name a layer with "
-                    "feature_layer."
-                )
-            return self._run(X, module.features)
-        seen: dict[int, Tensor] = {}  # by thread: others may run the same network
-
-        def keep(layer: nn.Module, args: Any, output: Tensor) -> None:
-            seen[get_ident()] = output
-
-        handle = named_layer(module, self.feature_layer).register_forward_hook(keep)
-        try:
-            return self._run(X, lambda x: (module(x), seen.pop(get_ident()))[1])
-        finally:
-            handle.remove()
+        with representation(self.net_.module_, self.feature_layer) as features:
+            return self._run(X, features)
 
     def _feature_shape(self) -> tuple[int, ...]:
         """Return the shape of the features of one sample."""
@@ -642,10 +627,68 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         super().__setstate__(register_carried(state))
 
 
-def named_layer(module: nn.Module, name: str) -> nn.Module:
+@contextmanager
+def representation(
+    module: nn.Module, layer: str | None, parameter: str = "feature_layer"
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Give the function from samples to what passes a layer, or to the features if it is None."""
+    if layer is not None:
+        with watched(module, [layer], parameter=parameter) as outputs:
+            yield lambda x: outputs(x)[0]
+        return
+    if not hasattr(module, "features"):
+        raise ValueError(
+            f"The network {type(module).__name__} has no features(x): name a layer with "
+            f"{parameter}."
+        )
+    yield cast(Any, module).features
+
+
+@contextmanager
+def watched(
+    module: nn.Module,
+    names: Sequence[str],
+    reduce: Callable[[Any], Tensor] | None = None,
+    parameter: str = "feature_layer",
+) -> Iterator[Callable[[Tensor], list[Tensor]]]:
+    """Give the function that runs a network once and returns what passes some of its layers.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    names : sequence of str
+        Those of the layers.
+    reduce : callable, default=None
+        What is kept of an output, when the layer has run; None keeps it as it is.
+    parameter : str, default="feature_layer"
+        What names a layer, for the message if there is no such layer.
+    """
+    layers = {name: named_layer(module, name, parameter) for name in names}
+    seen: dict[tuple[int, str], Tensor] = {}  # by thread: others may run the same network
+
+    def keep(name: str, layer: nn.Module, args: Any, output: Any) -> None:
+        seen[get_ident(), name] = output if reduce is None else reduce(output)
+
+    def outputs(x: Tensor) -> list[Tensor]:
+        module(x)
+        for name in names:
+            if (get_ident(), name) not in seen:
+                raise ValueError(f"{parameter}={name!r} is a layer that the network does not run.")
+        return [seen.pop((get_ident(), name)) for name in names]
+
+    handles = [layer.register_forward_hook(partial(keep, name)) for name, layer in layers.items()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def named_layer(module: nn.Module, name: str, parameter: str = "feature_layer") -> nn.Module:
     """Return the layer of that name, or raise ValueError with the names that there are."""
     layers: Mapping[str, nn.Module] = dict(module.named_modules())
     if not name or name not in layers:
         known = ", ".join(filter(None, layers))
-        raise ValueError(f"feature_layer={name!r} is no layer of the network: {known}.")
+        raise ValueError(f"{parameter}={name!r} is no layer of the network: {known}.")
     return layers[name]

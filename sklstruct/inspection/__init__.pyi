@@ -6,7 +6,17 @@ from .cohort_display import CohortDifferencesDisplay as CohortDifferencesDisplay
 from .cohort_display import CohortRocDisplay as CohortRocDisplay
 from .cohort_display import CohortScoresDisplay as CohortScoresDisplay
 from .cohort_report import write_report as write_report
+from .depth import accuracy_by_components as accuracy_by_components
+from .depth import accuracy_by_depth as accuracy_by_depth
+from .depth import contraction_by_depth as contraction_by_depth
+from .depth_display import ComponentsDisplay as ComponentsDisplay
+from .depth_display import DepthDisplay as DepthDisplay
 from .frame import FrameDisplay as FrameDisplay
+from .interpolation import Interpolation as Interpolation
+from .interpolation import interpolate as interpolate
+from .inverse_display import InterpolationDisplay as InterpolationDisplay
+from .inverse_display import SingularValuesDisplay as SingularValuesDisplay
+from .jacobian import singular_values as singular_values
 from .kernel import KernelDisplay as KernelDisplay
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability

@@ -241,12 +241,12 @@ def quieten(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
     ax.spines[["left", "bottom"]].set_color(FAINT)
 
 
-def legible(sizes: NDArray[Any]) -> list[str]:
+def legible(sizes: NDArray[Any], gap: float = TICK_GAP) -> list[str]:
     """Return labels of ascending ticks on a logarithmic axis, empty where there is no room."""
     places = np.log(sizes / sizes[0]) / (np.log(sizes[-1] / sizes[0]) or 1)
     labels, last = [], -np.inf
     for size, place in zip(sizes, places, strict=True):
-        fits = place - last > TICK_GAP
+        fits = place - last > gap
         labels.append(f"{size:g}" if fits else "")
         last = place if fits else last
     return labels

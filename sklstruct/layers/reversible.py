@@ -162,7 +162,8 @@ class Coupling(Reversible):
         first, second = halves(y)
         known = self.reshuffle.inverse(first)
         # Norms of channels that have never varied would enlarge what is off by a thousand times.
-        known[:, max(0, known.shape[1] - n_zeros) :] = 0
+        zeros = InjectivePad(min(n_zeros, known.shape[1]))
+        known = zeros(zeros.inverse(known))
         with frozen_statistics(self.residual) if self.training else nullcontext():
             shift = self.shift(known)
         return torch.cat([self.reshuffle.inverse(second - shift), known], 1)
