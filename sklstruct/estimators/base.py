@@ -348,7 +348,9 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         if not np.isfinite(Z).all():
             raise ValueError("features must be finite, got NaN or infinity.")
         inverse = network.inverse if layer is None else partial(network.inverse, layer=layer)
-        x = self._run(Z.reshape(len(Z), *shape), inverse, prepare=torch.tensor)
+        x = self._run(
+            Z.reshape(len(Z), *shape), inverse, prepare=torch.tensor, in_shape=self.in_shape_
+        )
         ones = -1, *(1,) * (x.ndim - 2)
         samples = x * self.scale_.reshape(ones) + self.mean_.reshape(ones)
         return like_samples(samples.astype(x.dtype), self.layout_, self.sample_shape_)
@@ -594,11 +596,13 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         X: NDArray[Any] | Unread,
         function: Callable[[Tensor], Tensor],
         prepare: Callable[[NDArray[Any]], Tensor] | None = None,
+        in_shape: tuple[int, ...] | None = None,
     ) -> NDArray[Any]:
         """Apply a function that runs the network to samples, a few at a time."""
         module = self.net_.module_.eval()
         device = next(module.parameters()).device
-        return run_in_pieces(function, X, prepare or self._to_tensor, device, self.n_threads)
+        prepare = prepare or self._to_tensor
+        return run_in_pieces(function, X, prepare, device, self.n_threads, in_shape)
 
     def _features(self, X: NDArray[Any] | Unread) -> NDArray[Any]:
         """Return what passes the feature layer, in the shape it has there."""

@@ -24,6 +24,7 @@ def run_in_pieces(
     prepare: Callable[[NDArray[Any]], Tensor],
     device: Any,
     n_threads: int | None,
+    in_shape: tuple[int, ...] | None = None,
 ) -> NDArray[Any]:
     """Return ``function(prepare(X))``, computed for a few samples at a time.
 
@@ -44,13 +45,16 @@ def run_in_pieces(
         Maps some samples to a tensor.
     device : torch device
     n_threads : int or None
+    in_shape : tuple of int, default=None
+        Shape of a sample for the network, where X is what it made of samples: pieces are as large
+        as those that it was made of, or an inverse would meet other roundings.
 
     Returns
     -------
     out : ndarray, shape (n, ...)
     """
     kind = "cpu" if torch.device(device).type == "cpu" else "other"
-    size = min(LARGEST_PIECE[kind], max(1, PIECE_VALUES[kind] // prod(X.shape[1:])))
+    size = min(LARGEST_PIECE[kind], max(1, PIECE_VALUES[kind] // prod(in_shape or X.shape[1:])))
     starts = range(0, len(X), size)
 
     def piece(start: int) -> Tensor:
