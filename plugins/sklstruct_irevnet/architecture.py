@@ -22,7 +22,7 @@ from sklstruct.layers import (
     ReversibleSequential,
     SpaceToChannels,
 )
-from sklstruct.params import FLAG, WIDTHS, integer, one_of, param, real
+from sklstruct.params import FLAG, SEQUENCE, WIDTHS, integer, one_of, param, real
 
 from .presets import PRESETS
 
@@ -56,7 +56,7 @@ class IRevNet(Architecture):
     blocks : sequence of int, default=None
         Couplings in each stage; (3, 3, 3).
     widths : sequence of int, int or "bijective", default=None
-        Channels of one half in each stage.  Samples with fewer are given channels of zeros at the
+        Channels of one half in each stage.  Where there are fewer, channels of zeros come at the
         end, which makes the network injective, and its inverse a left inverse.  An integer is the
         width of the last stage, and those before have as many values as it; 256.  "bijective":
         as many as samples have.
@@ -112,9 +112,9 @@ class IRevNet(Architecture):
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """Return the network."""
-        net = self.in_force()
-        strides, block = self.of_stages("strides", len(net.blocks)), net.initial_downsampling
+        net, block = self.in_force(), self.in_force().initial_downsampling
         channels, *spatial = in_shape
+        strides, n_blocks, widths = self._stages(channels * block ** len(spatial), len(spatial))
         ndim, total = len(spatial), block * prod(strides)
         if min(spatial) < total:
             raise ValueError(
@@ -122,51 +122,55 @@ class IRevNet(Architecture):
                 f"got {tuple(spatial)}: choose smaller strides."
             )
         missing = [-extent % total for extent in spatial]
-        channels *= block**ndim
-        widths = self._widths(channels, strides, ndim)
-        first = 2 * widths[0] // strides[0] ** ndim
         layers: OrderedDict[str, Reversible] = OrderedDict()
         layers["pad"] = InjectivePad(0, [(gap // 2, gap - gap // 2) for gap in missing])
         layers["downsample"] = SpaceToChannels(block, net.order)
-        layers["widen"] = InjectivePad(first - channels)
         extents = [(extent + gap) // block for extent, gap in zip(spatial, missing, strict=True)]
-        shapes = [tuple(in_shape), (in_shape[0], *(block * extent for extent in extents))]
-        shapes += [(channels, *extents), (first, *extents)]
-        half = first // 2
-        for width, stride, n_blocks in zip(widths, strides, net.blocks, strict=True):
-            for number in range(n_blocks):
-                step = 1 if number else stride
-                name = f"block{len(shapes) - 3}"
-                residual = bottleneck(half, width, net, step, ndim, norm_first=name != "block1")
-                layers[name] = Coupling(residual, SpaceToChannels(step, net.order))
-                half, extents = width, [extent // step for extent in extents]
+        shapes = [tuple(in_shape), (channels, *(block * extent for extent in extents))]
+        shapes.append((channels * block**ndim, *extents))
+        n_done = 0
+        for stage, (width, stride, n) in enumerate(zip(widths, strides, n_blocks, strict=True), 1):
+            before = 2 * width // stride**ndim
+            if before > shapes[-1][0]:
+                layers[f"widen{stage}"] = InjectivePad(before - shapes[-1][0])
+                shapes.append((before, *extents))
+            for step in (stride, *[1] * (n - 1)):
+                n_done += 1
+                half = shapes[-1][0] // 2
+                residual = bottleneck(half, width, net, step, ndim, norm_first=n_done > 1)
+                layers[f"block{n_done}"] = Coupling(residual, SpaceToChannels(step, net.order))
+                extents = [extent // step for extent in extents]
                 shapes.append((2 * width, *extents))
         stages = ReversibleSequential(layers, store_activations=net.store_activations)
         return IRevNetNetwork(stages, shapes, n_outputs, net.mixed_precision)
 
-    def _widths(self, channels: int, strides: Sequence[int], ndim: int) -> Sequence[int]:
-        """Return the channels of a half in each stage, for samples of so many channels."""
-        widths = self.in_force().widths
+    def _stages(self, channels: int, ndim: int) -> tuple[Sequence[int], ...]:
+        """Return strides, numbers of blocks, and channels of a half, for so many channels."""
+        net = self.in_force()
+        given = (getattr(self, name) for name in ("widths", "blocks", "strides"))
+        n_stages = len(next(filter(SEQUENCE.holds, given), self.published()["blocks"]))
+        strides, blocks = (self.of_stages(name, n_stages) for name in ("strides", "blocks"))
         growth = [stride**ndim for stride in strides]
-        if isinstance(widths, int):
-            widths = [widths // prod(growth[k + 1 :]) for k in range(len(growth))]
-        elif widths == "bijective":
+        if isinstance(net.widths, int):
+            widths = [net.widths // prod(growth[k + 1 :]) for k in range(n_stages)]
+        elif net.widths == "bijective":
             if channels % 2:
                 raise ValueError(
                     f"widths='bijective' needs an even number of channels to halve, got {channels}:"
                     " give widths, or an even initial_downsampling."
                 )
-            widths = [channels // 2 * prod(growth[: k + 1]) for k in range(len(growth))]
+            widths = [channels // 2 * prod(growth[: k + 1]) for k in range(n_stages)]
         else:
-            widths = self.of_stages("widths", len(strides))
-        before = [max(-(-channels // 2), widths[0] // growth[0]), *widths[:-1]]
+            widths = list(self.of_stages("widths", n_stages))
+        before = [-(-channels // 2), *widths[:-1]]
         for stage, (old, step, width) in enumerate(zip(before, growth, widths, strict=True), 1):
-            if width != old * step:
+            if width % step or width < old * step:
                 raise ValueError(
-                    f"widths must grow as space shrinks, or the halves do not fit: stage {stage} "
-                    f"has {width}, but {old} before it and a stride in {ndim}D make {old * step}."
+                    "widths must grow as space shrinks, or something would be lost: stage "
+                    f"{stage} must have {old * step} channels a half or a larger multiple of "
+                    f"{step}, got {width}."
                 )
-        return widths
+        return strides, blocks, widths
 
 
 def bottleneck(

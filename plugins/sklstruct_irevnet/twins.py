@@ -22,7 +22,6 @@ from sklstruct.layers import (
 from .architecture import IRevNet, bottleneck
 
 WIDEST = 2**14
-ENOUGH = 3  # blocks of equal shape that say how much another one adds
 
 
 class Residual(nn.Module):
@@ -76,7 +75,7 @@ class ResNetTwin(IRevNet):
     >>> from sklstruct_irevnet.twins import ResNetTwin
     >>> networks = [make().build((3, 32, 32), 10) for make in (IRevNet, ResNetTwin)]
     >>> [sum(weights.numel() for weights in network.parameters()) for network in networks]
-    []
+    [218378, 223672]
     """
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
@@ -97,10 +96,9 @@ class ResNetTwin(IRevNet):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         size = max(3, step)
         layers["widen"] = CONV[ndim](in_shape[0], width, size, step, padding=size // 2, bias=False)
+        strides, blocks, _ = self._stages(in_shape[0] * step**ndim, ndim)
         n_in = width
-        for stage, (n_blocks, stride) in enumerate(
-            zip(net.blocks, self.of_stages("strides", len(net.blocks)), strict=True), start=1
-        ):
+        for stage, (n_blocks, stride) in enumerate(zip(blocks, strides, strict=True), start=1):
             n_out = n_in * stride
             if n_out != n_in:
                 project = CONV[ndim](n_in, n_out, 1, stride, bias=False)
