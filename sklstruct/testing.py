@@ -21,6 +21,7 @@ the decorators need pytest: a check is a plain function that raises where it is 
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +42,7 @@ from .docstrings import entries as entries_of
 from .docstrings import split_sections
 from .estimators.base import RECIPE
 from .frames import Frame
-from .layers import FrameConv, to_dense
+from .layers import FrameConv, Reversible, ReversibleSequential, to_dense
 from .plugins import entries, make_frame
 from .training.objectives import main_output
 
@@ -148,9 +149,9 @@ def check_frame_repeats(family: Any, ndim: int) -> None:
     """
     params, frame = family.get_params(), family.build(ndim)
     made = type(family)
-    for copy in (family, clone(family), made(**params), made().set_params(**params)):
-        assert repr(copy.get_params()) == repr(params)
-        np.testing.assert_array_equal(copy.build(ndim).atoms, frame.atoms)
+    for twin in (family, clone(family), made(**params), made().set_params(**params)):
+        assert repr(twin.get_params()) == repr(params)
+        np.testing.assert_array_equal(twin.build(ndim).atoms, frame.atoms)
     for original in (family, frame):
         copy = pickle.loads(pickle.dumps(original)).build(ndim)
         np.testing.assert_array_equal(copy.evaluate(copy.grid), frame.evaluate(frame.grid))
@@ -485,8 +486,8 @@ def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
     loaded = build(in_shape, N_OUTPUTS)
     loaded.load_state_dict(network.state_dict())
     expected = main_output(network.eval()(x))
-    for copy in (loaded, pickle.loads(pickle.dumps(network))):
-        assert torch.equal(main_output(copy.eval()(x)), expected)
+    for twin in (loaded, pickle.loads(pickle.dumps(network))):
+        assert torch.equal(main_output(twin.eval()(x)), expected)
 
 
 def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) -> None:
@@ -526,6 +527,61 @@ def _architecture(build: Build) -> Architecture | None:
 
 def _shapes(network: nn.Module) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in network.state_dict().items()}
+
+
+# --- reversible layers ----------------------------------------------------------------------
+
+
+def check_reversible(layer: Reversible, x: Tensor) -> None:
+    """Check that a reversible layer goes back to its input, and takes gradients back as well.
+
+    Parameters
+    ----------
+    layer : Reversible
+        In training or in evaluation.
+    x : Tensor, shape (n, ...)
+        In double precision, where rounding cannot pass for a mistake.
+
+    Raises
+    ------
+    AssertionError
+        If the inverse is none, changes running statistics, or gradients that a chain computes by
+        it are not those of autograd.
+
+    See Also
+    --------
+    sklstruct.layers.Reversible
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import SpaceToChannels
+    >>> from sklstruct.testing import check_reversible
+    >>> check_reversible(SpaceToChannels(2), torch.rand(2, 3, 4, 6, dtype=torch.float64))
+    """
+    found = []
+    for store_activations in (True, False):
+        chain = ReversibleSequential(copy.deepcopy(layer), store_activations=store_activations)
+        chain.to(x.dtype)
+        leaf = x.clone().requires_grad_()
+        torch.manual_seed(0)
+        y = chain(leaf)
+        weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+        (y * weights).sum().backward()
+        gradients = {name: one.grad for name, one in chain.named_parameters()}
+        found.append({"x": leaf.grad, **gradients, **dict(chain.named_buffers())})
+    stored, recomputed = found
+    for name, wanted in stored.items():
+        seen = recomputed[name]
+        assert (seen is None) == (wanted is None), f"{name} has a gradient in one way only."
+        if wanted is not None:
+            torch.testing.assert_close(seen, wanted, rtol=1e-10, atol=1e-10, msg=name)
+    chain.eval()
+    before = copy.deepcopy(chain.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(chain.inverse(chain(x)), x, rtol=1e-10, atol=1e-10)
+    for name, value in chain.state_dict().items():
+        assert torch.equal(value, before[name]), f"The inverse changes {name}."
 
 
 # --- what they share ------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ class IRevNet(Architecture):
     initial_downsampling: int | None = param(None, integer(1) | None)
     order: str = param("position", one_of("position", "channel"))
     dropout: float | None = param(None, real(least=0, below=1) | None)
-    store_activations: bool = param(False, FLAG, may_change=True)
+    store_activations: bool = param(False, FLAG)
     mixed_precision: bool = param(False, FLAG)
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
@@ -174,7 +174,7 @@ class IRevNet(Architecture):
 
 
 def bottleneck(
-    n_in: int, n_out: int, net: IRevNet, stride: int, ndim: int, norm_first: bool = True
+    n_in: int, n_out: int, net: Any, stride: int, ndim: int, norm_first: bool = True
 ) -> nn.Sequential:
     """Return three convolutions, each after norm and rectifier.
 
@@ -197,7 +197,7 @@ def bottleneck(
     for k, (size, step) in enumerate(zip(sizes, steps, strict=True), start=1):
         if k > 1 or norm_first:
             layers |= {f"norm{k}": BATCH_NORM[ndim](widths[k - 1]), f"relu{k}": nn.ReLU()}
-        options = {"stride": step, "padding": size // 2, "bias": False}
+        options: dict[str, Any] = {"stride": step, "padding": size // 2, "bias": False}
         layers[f"conv{k}"] = CONV[ndim](widths[k - 1], widths[k], size, **options)
         if k == 2:
             layers["dropout"] = Dropout(net.dropout)
@@ -225,7 +225,10 @@ class IRevNetNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.stages, self.shapes, self.mixed_precision = stages, shapes, mixed_precision
-        self.head = mean_head(shapes[-1], n_outputs)
+        width, ndim = shapes[-1][0], len(shapes[-1]) - 1
+        norm, linear = BATCH_NORM[ndim](width), nn.Linear(width, n_outputs)
+        layers = OrderedDict(norm=norm, relu=nn.ReLU(), mean=MeanOverPlaces(), linear=linear)
+        self.head = nn.Sequential(layers)
 
     def features(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to the representation, (n, 2 * width, *places)."""
@@ -238,8 +241,8 @@ class IRevNetNetwork(nn.Module):
 
     def class_activations(self, x: Tensor) -> Tensor:
         """Return what every place adds to the outputs, (n, n_outputs, *places)."""
-        maps = self.head.relu(self.head.norm(self.features(x)))
-        return torch.einsum("nc...,oc->no...", maps, self.head.linear.weight)
+        maps, linear = self.head[:2](self.features(x)), cast(nn.Linear, self.head[-1])
+        return torch.einsum("nc...,oc->no...", maps, linear.weight)
 
     def inverse(self, z: Tensor, layer: str | None = None) -> Tensor:
         """Return the samples that have a representation.
@@ -265,11 +268,4 @@ class IRevNetNetwork(nn.Module):
                 f", got {tuple(z.shape)}."
             )
         with torch.autocast(z.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            return self.stages[:last].inverse(z)
-
-
-def mean_head(shape: Sequence[int], n_outputs: int) -> nn.Sequential:
-    """Return norm, rectifier, mean over places and linear layer, for maps (channels, *places)."""
-    layers = OrderedDict(norm=BATCH_NORM[len(shape) - 1](shape[0]), relu=nn.ReLU())
-    layers |= {"mean": MeanOverPlaces(), "linear": nn.Linear(shape[0], n_outputs)}
-    return nn.Sequential(layers)
+            return cast(ReversibleSequential, self.stages[:last]).inverse(z)

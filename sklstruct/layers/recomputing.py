@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,8 +69,8 @@ class Replay:
     def __init__(self, layer: nn.Module, x: Tensor, earlier: Replay | None = None) -> None:
         self.layer = layer
         self.modes = [(part, part.training) for part in layer.modules()]
-        owned = {part.generator for part, _ in self.modes if isinstance(part, Dropout)} - {None}
-        drawn_from: list[torch.Generator] = [torch.default_generator, *owned]
+        owned = {part.generator for part, _ in self.modes if isinstance(part, Dropout)}
+        drawn_from = [torch.default_generator, *(one for one in owned if one is not None)]
         if x.device.type == "cuda":
             drawn_from.append(torch.cuda.default_generators[x.device.index])
         self.states = {one: one.get_state() for one in drawn_from}
@@ -78,7 +79,7 @@ class Replay:
                 self.states[one] = state  # 5 kB for each of a hundred layers add up
         kind = x.device.type
         # What autocast keeps of weights has no gradient where it was made without one.
-        self.precision = {
+        self.precision: dict[str, Any] = {
             "device_type": kind,
             "enabled": torch.is_autocast_enabled(kind),
             "dtype": torch.get_autocast_dtype(kind),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -376,9 +376,9 @@ class ReversibleSequential(Reversible, nn.Sequential):
     The backward pass recomputes the input of each layer from its output, from the last to the
     first, where autograd would have kept it: a third more time, and memory that does not grow
     with depth.  Samples are put on the grid of ``fixed_point`` first, so that couplings are undone
-    exactly: gradients are those of autograd bit by bit.  Norms see a batch once, dropout drops
-    the same.  Autograd takes over where activations are not the matter, or all derivatives are
-    wanted: without gradients, under transforms of ``torch.func``, and while a graph is traced.
+    exactly, and gradients are those of autograd.  Norms see a batch once, dropout drops the same.
+    Autograd takes over where activations are not the matter, or all derivatives are wanted:
+    without gradients, under transforms of ``torch.func``, and while a graph is traced.
 
     Parameters
     ----------
@@ -429,11 +429,19 @@ class ReversibleSequential(Reversible, nn.Sequential):
         parameters = [one for one in self.parameters() if one.requires_grad]
         if self.store_activations or not (parameters or x.requires_grad) or keeps_all():
             return nn.Sequential.forward(self, x)
-        return _Retraced.apply(list(self), self.tolerance, x, *parameters)
+        return _Retraced.apply(list(self.flat()), self.tolerance, x, *parameters)
+
+    def flat(self) -> Iterator[Reversible]:
+        """Yield the layers, and those of a chain within in its place."""
+        for layer in self:
+            if isinstance(layer, ReversibleSequential):
+                yield from layer.flat()
+            else:
+                yield cast(Reversible, layer)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Apply the inverses from the last to the first."""
-        layers = list(self)
+        layers = list(self.flat())
         for layer, below in zip(reversed(layers), [*layers[-2::-1], None], strict=True):
             if isinstance(layer, Coupling) and isinstance(below, InjectivePad):
                 y = layer.inverse(y, below.channels)
