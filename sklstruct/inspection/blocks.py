@@ -29,6 +29,8 @@ def check_network(estimator: Any) -> None:
 def block_names(estimator: Any, layers: Sequence[str] | None) -> list[str]:
     """Return the names of the layers that are told, or else of the children of ``stages``.
 
+    Those without parameters, which pad or average, are left out if any has some.
+
     Raises
     ------
     ValueError
@@ -41,12 +43,13 @@ def block_names(estimator: Any, layers: Sequence[str] | None) -> list[str]:
         return names
     network = estimator.net_.module_
     stages = getattr(network, "stages", None)
-    names = [name for name, _ in stages.named_children()] if isinstance(stages, nn.Module) else []
-    if not names:
+    children = dict(stages.named_children()) if isinstance(stages, nn.Module) else {}
+    learned = [name for name, child in children.items() if list(child.parameters())]
+    if not children:
         raise ValueError(
             f"The network {type(network).__name__} has no stages: name its blocks with layers."
         )
-    return [f"stages.{name}" for name in names]
+    return [f"stages.{name}" for name in learned or children]
 
 
 def block_features(
