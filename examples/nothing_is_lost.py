@@ -19,7 +19,7 @@ def main(n_train: int = 400, **params: Any) -> None:
     """Print what is known after every stage, and what comes back."""
     X, y = load_digits(return_X_y=True)
     images = (15 * X).astype(np.uint8).reshape(-1, 8, 8)
-    params = {"kernels": "3-3-3", "widths": 64, "strides": (1, 2), **params}
+    params = {"widths": 64, "strides": (1, 2), **params}
     model = IRevNetClassifier(random_state=0, **params).fit(images[:n_train], y[:n_train])
     rest, labels = images[n_train:], y[n_train:]
     print(f"accuracy on {len(rest)} other digits: {100 * model.score(rest, labels):.1f} %")

@@ -552,10 +552,10 @@ def test_errors_of_the_network(params, in_shape, match):
 
 def test_errors_of_the_inverse(digits):
     network = IRevNet().build((1, 8, 8), 2)
-    with pytest.raises(ValueError, match=r"shape \(n, 512, 2, 2\), got \(3, 512, 2, 3\)"):
-        network.inverse(torch.zeros(3, 512, 2, 3))
+    with pytest.raises(ValueError, match=r"shape \(n, 256, 2, 2\), got \(3, 256, 2, 3\)"):
+        network.inverse(torch.zeros(3, 256, 2, 3))
     with pytest.raises(ValueError, match=r"layer must be one of stages\.pad, .* got 'head'"):
-        network.inverse(torch.zeros(3, 512, 2, 2), "head")
+        network.inverse(torch.zeros(3, 256, 2, 2), "head")
     model = IRevNetClassifier(max_epochs=1, random_state=0)
     with pytest.raises(AttributeError):
         model.inverse_transform(np.zeros((2, 8)))

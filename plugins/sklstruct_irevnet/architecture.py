@@ -54,16 +54,16 @@ class IRevNet(Architecture):
         parameters of the last are not known.  Learning rates fall along a cosine in place of
         steps.
     blocks : sequence of int, default=None
-        Couplings in each stage; (3, 3, 3).
+        Couplings in each stage; (2, 2, 2).
     widths : sequence of int, int or "bijective", default=None
         Channels of one half in each stage.  Where there are fewer, channels of zeros come at the
         end, which makes the network injective, and its inverse a left inverse.  An integer is the
-        width of the last stage, and those before have as many values as it; 256.  "bijective":
+        width of the last stage, and those before have as many values as it; 128.  "bijective":
         as many as samples have.
     strides : int or sequence of int, default=None
         Of the first coupling of each stage; (1, 2, 2).
     kernels : {"1-3-1", "3-3-3"}, default=None
-        Supports of the three convolutions; "1-3-1".
+        Supports of the three convolutions; "3-3-3".
     initial_downsampling : int, default=None
         Edge of the blocks that become channels before the first coupling; 1.
     order : {"position", "channel"}, default="position"
@@ -92,7 +92,7 @@ class IRevNet(Architecture):
     >>> x = torch.rand(2, 3, 27, 31)
     >>> z = network.features(x)
     >>> z.shape
-    torch.Size([2, 512, 7, 8])
+    torch.Size([2, 256, 7, 8])
     >>> torch.allclose(network.inverse(z), x, atol=1e-5)
     True
     """

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 SMALL: dict[str, Any] = {
-    "blocks": (3, 3, 3),
-    "widths": 256,
+    "blocks": (2, 2, 2),
+    "widths": 128,
     "strides": (1, 2, 2),
-    "kernels": "1-3-1",
+    "kernels": "3-3-3",
     "initial_downsampling": 1,
     "dropout": 0.1,
     "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
     "batch_size": 25,
-    "lr": 0.003,
+    "lr": 0.01,
     "optimizer": "adamw",
     "schedule": "one-cycle",
     "weight_decay": 0.05,
@@ -23,7 +23,6 @@ CIFAR = {
     **SMALL,
     "blocks": (18, 18, 18),
     "widths": (16, 64, 256),
-    "kernels": "3-3-3",
     "max_epochs": 200,
     "batch_size": 128,
     "lr": 0.1,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from sklstruct.layers import (
 
 from .architecture import IRevNet, bottleneck
 
-WIDEST = 2**14
+WIDEST = 2**13
 
 
 class Residual(nn.Module):
@@ -75,19 +76,21 @@ class ResNetTwin(IRevNet):
     >>> from sklstruct_irevnet.twins import ResNetTwin
     >>> networks = [make().build((3, 32, 32), 10) for make in (IRevNet, ResNetTwin)]
     >>> [sum(weights.numel() for weights in network.parameters()) for network in networks]
-    [218378, 223672]
+    [151362, 146898]
     """
+
+    _divisor: ClassVar[int] = 1  # of the channels
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """Return the network."""
         with torch.device("meta"):
             wanted = n_parameters(super().build(in_shape, n_outputs))
             build = partial(self._build, in_shape, n_outputs)
-            width = 2
-            while width < WIDEST and n_parameters(build(width + 2)) <= wanted:
-                width += 2
-            widths = sorted((width, width + 2), key=lambda w: abs(n_parameters(build(w)) - wanted))
-        return self._build(in_shape, n_outputs, widths[0])
+            widths = range(self._divisor, WIDEST, self._divisor)
+            larger = bisect_left(widths, wanted, key=lambda width: n_parameters(build(width)))
+            near = widths[max(0, larger - 1) : larger + 1]
+            width = min(near, key=lambda width: abs(n_parameters(build(width)) - wanted))
+        return build(width)
 
     def _build(self, in_shape: tuple[int, ...], n_outputs: int, width: int) -> Network:
         """Return the network whose first stage has so many channels."""
@@ -143,6 +146,8 @@ class RevNet(ResNetTwin):
     >>> network(torch.rand(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
+
+    _divisor: ClassVar[int] = 2  # two halves
 
     def _stage(self, width: int, n_blocks: int, net: Any, ndim: int) -> nn.Module:
         """Return couplings one after another, at one resolution."""
