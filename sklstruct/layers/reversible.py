@@ -50,8 +50,8 @@ class Reversible(nn.Module):
     ...     def inverse(self, y):
     ...         return y * (-self.log_scale).exp()
     >>> chain = ReversibleSequential(Scale(), Scale())
-    >>> chain.inverse(chain(torch.ones(2)))
-    tensor([1., 1.])
+    >>> chain.inverse(chain(torch.ones(2))).tolist()
+    [1.0, 1.0]
     """
 
     def inverse(self, y: Tensor) -> Tensor:
