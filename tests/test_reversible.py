@@ -499,6 +499,23 @@ def test_mixed_precision_comes_back_too(digits):
     assert model.reconstruction_error(digits[0]) < 1e-5
 
 
+class Lossy(IRevNet):
+    """A network whose inverse has drifted."""
+
+    def build(self, in_shape, n_outputs):
+        network = super().build(in_shape, n_outputs)
+        exact = network.inverse
+        network.inverse = lambda z: exact(z).mul(1.01)
+        return network
+
+
+def test_a_fit_warns_if_its_inverse_is_not_exact(digits):
+    model = StructuredClassifier(architecture=Lossy(), max_epochs=1, random_state=0)
+    with pytest.warns(RuntimeWarning, match="inverse of the trained network loses 0.01"):
+        model.fit(*digits)
+    assert model.reconstruction_error(digits[0]) > 1e-3
+
+
 def test_blocks_are_searched(digits):
     grid = {"blocks": [(1, 1), (2, 2)], "kernels": ["1-3-1", "3-3-3"]}
     model = IRevNetClassifier(widths=(8, 32), max_epochs=1, random_state=0)

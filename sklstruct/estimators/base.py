@@ -6,6 +6,7 @@ X --read--> (n, channels, *spatial) --standardise--> tensor --network--> outputs
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -80,6 +81,7 @@ RECIPE = {  # values of training parameters that neither the caller nor a preset
 # A cycle that is cut off ends where the learning rate is highest: early stopping takes this share
 # of the rate, and keeps it.
 STOPPED_EARLY = 0.3
+SOME, LOST = 64, 1e-3  # samples that an inverse is tried on, and the error that is told
 MAX_SEED = np.iinfo(np.int32).max
 THREADS = integer(1, MOST_THREADS) | None
 CALLBACKS = Rule(
@@ -373,13 +375,8 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             Some 1e-6 in single precision, if the inverse does what it should.
         """
         check_is_fitted(self)
-        network: Any = self.net_.module_
-
-        def error(x: Tensor) -> Tensor:
-            lost = (x - network.inverse(network.features(x))).flatten(1).norm(dim=1)
-            return lost / x.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
-
-        return float(self._run(self._read(X, reset=False), error).mean())
+        X = self._read(X, reset=False)
+        return float(self._run(X, partial(reconstruction_errors, self.net_.module_)).mean())
 
     # The steps of a fit ---------------------------------------------------------------------
 
@@ -522,6 +519,17 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             del self.net_
             loss = self.loss_curve_[-1]
             raise ValueError(f"The training diverged (last loss {loss:.3g}): lower lr={plan.lr}.")
+        if hasattr(net.module_, "inverse"):
+            x, *_ = training.batch(np.arange(min(SOME, len(training))), None)
+            find = partial(reconstruction_errors, net.module_)
+            if not (error := self._run(x.numpy(), find, prepare=torch.tensor).mean()) < LOST:
+                warnings.warn(
+                    f"The inverse of the trained network loses {error:.1g} of the norm of samples, "
+                    f"more than {LOST:g}: activations are beyond the range in which it is exact.  "
+                    "standardize=True, a smaller lr or dtype='float64' may help.",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
         return self
 
     @all_or_nothing
@@ -687,6 +695,12 @@ def watched(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def reconstruction_errors(network: Any, x: Tensor) -> Tensor:
+    """Return what the inverse loses of each sample, relative to its norm, (n,)."""
+    lost = (x - network.inverse(network.features(x))).flatten(1).norm(dim=1)
+    return lost / x.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def named_layer(module: nn.Module, name: str, parameter: str = "feature_layer") -> nn.Module:
