@@ -2,9 +2,11 @@
 
 import copy
 import itertools
+import runpy
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -522,6 +524,12 @@ def test_blocks_are_searched(digits):
     search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(*digits)
     assert len(search.cv_results_["params"]) == 4
     assert search.inverse_transform(search.transform(digits[0])).shape == digits[0].shape
+
+
+def test_the_example_gives_digits_back(capsys):
+    example = runpy.run_path(Path(__file__).parents[1] / "examples/nothing_is_lost.py")
+    example["main"](n_train=60, max_epochs=1)
+    assert "all digits back, bit for bit: True" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["revnet", "resnet_twin"])
