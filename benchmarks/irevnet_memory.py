@@ -3,8 +3,8 @@
 The same i-RevNet with its activations recomputed and stored, RevNet likewise, and the residual
 network with as many bottlenecks and parameters.  Memory is measured in a fresh process each, as
 the peak of a step above what was there before it, with parameters, gradients and the optimiser's
-state in place after a first step on small images; the median of several.  Times are minima over steps in turn within
-one process.  Results go to irevnet_memory.csv.
+state in place after a first step on small images; the median of several.  Times are minima over
+steps in turn within one process.  Results go to irevnet_memory.csv.
 """
 
 import argparse

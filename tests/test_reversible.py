@@ -17,6 +17,7 @@ from sklstruct_irevnet.architecture import IRevNet
 from sklstruct_irevnet.twins import ResNetTwin, RevNet, n_parameters
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from sklstruct import IRevNetClassifier, StructuredClassifier
 from sklstruct.layers import (
@@ -177,6 +178,111 @@ def test_gradients_statistics_and_draws_are_those_of_stored_activations(ndim, dt
     assert_equal(recomputed, stored, rtol=tolerance, atol=tolerance)
 
 
+class Watchful(nn.Conv2d):
+    """Its output depends on a buffer that it changes, and it counts."""
+
+    def __init__(self):
+        super().__init__(4, 4, 3, padding=1)
+        self.register_buffer("mean", torch.zeros(4, 1, 1))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.seen += len(x)
+        self.mean = 0.9 * self.mean + 0.1 * x.mean((0, 2, 3))[:, None, None].detach()
+        return super().forward(x - self.mean)
+
+
+class Seldom(nn.Conv2d):
+    """Stochastic depth, where nothing that learns is left."""
+
+    def forward(self, x):
+        kept = torch.rand(()) < 0.5
+        return super().forward(x) if kept else torch.zeros_like(x)
+
+
+def doubled():
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    conv.weight.register_hook(lambda grad: 2 * grad)
+    return conv
+
+
+RESIDUALS = {
+    "watchful": Watchful,
+    "spectral norm": lambda: spectral_norm(nn.Conv2d(4, 4, 3, padding=1)),
+    "weight norm": lambda: weight_norm(nn.Conv2d(4, 4, 3, padding=1)),
+    "instance norm": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    "group norm": lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 1)),
+    "seldom": lambda: Seldom(4, 4, 3, padding=1),
+    "nothing left": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), Dropout(1.0)),
+    "hook": doubled,
+    "identity": nn.Identity,
+    "lazy": lambda: nn.LazyConv2d(4, 3, padding=1),
+}
+
+
+@pytest.mark.parametrize("make", RESIDUALS.values(), ids=RESIDUALS)
+def test_whatever_the_residual_is(make):
+    x = torch.randn(3, 8, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for stored in (True, False):
+        torch.manual_seed(0)
+        layers = [Coupling(make()) for _ in range(4)]
+        network = ReversibleSequential(*layers, store_activations=stored).double()
+        leaf = x.clone().requires_grad_()
+        torch.manual_seed(1)
+        for _ in range(2):
+            network(leaf).square().sum().backward()
+        grads = [one.grad for one in network.parameters()]
+        found.append([leaf.grad, *grads, *network.buffers(), torch.rand(2)])
+    assert_equal(found[1], found[0])
+
+
+def test_ways_that_tensors_come_back_changed():
+    network, x = chain().double().eval(), images()
+    wanted = backward(chain(store_activations=True).double().eval(), x)
+    torch.manual_seed(1)
+    leaf = x.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone):
+        network(leaf).square().sum().backward()
+    grads = [one.grad for one in network.parameters()]
+    assert_equal([leaf.grad, *grads], wanted[: 1 + len(grads)])
+    own = {name: one.detach().clone().requires_grad_() for name, one in network.named_parameters()}
+    torch.func.functional_call(network, own, (x,)).square().sum().backward()
+    assert_equal([one.grad for one in own.values()], grads)
+
+
+def test_hooks_on_layers_are_heard():
+    found = []
+    for stored in (True, False):
+        network, x = chain(store_activations=stored).double().eval(), images().requires_grad_()
+        network[1].register_full_backward_hook(lambda *_: (torch.zeros(3, 8, 8, 8).double(),))
+        caught = []
+        network[2].register_forward_hook(lambda layer, args, y, caught=caught: caught.append(y))
+        network(x).square().sum().backward()
+        assert caught[0].requires_grad
+        found.append(x.grad)
+    assert_equal(found[1:], found[:1])
+    assert not found[0].any()
+
+
+def test_a_residual_must_leave_its_input_and_have_its_shape():
+    x = torch.randn(2, 8, 4, 4)
+    with pytest.raises(ValueError, match="must not change its input in place"):
+        Coupling(nn.ReLU(inplace=True))(x)
+    with torch.inference_mode():  # where changes are not counted, it has a copy
+        layer = Coupling(nn.ReLU(inplace=True))
+        y = layer(x)
+        assert torch.equal(layer.inverse(y), x) or torch.allclose(layer.inverse(y), x)
+    with pytest.raises(ValueError, match=r"residual must map \(2, 4, 4, 4\) to .* got"):
+        Coupling(nn.AdaptiveAvgPool2d(1))(x)
+
+
+def test_half_precision_is_carried_on_in_single():
+    network, x = chain(), images(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(x.bfloat16()).dtype == torch.float32
+
+
 @pytest.mark.parametrize("calls", [1, 3])
 def test_gradients_accumulate(calls):
     stored, recomputed = (
@@ -275,7 +381,7 @@ def kept(network, x):
 def test_what_is_kept_does_not_grow_with_depth():
     x = images().requires_grad_()
     flat = [kept(chain(depth=depth).double(), x) for depth in (4, 40)]
-    assert flat[0] == flat[1]
+    assert flat[0] == flat[1]  # with dropout, whose states are in one piece beside it
     stored = [kept(chain(depth=d, store_activations=True).double(), x) for d in (4, 40)]
     assert stored[1] > 6 * stored[0] > 6 * flat[0]
 
@@ -543,14 +649,29 @@ def test_twins_train_and_have_no_inverse(digits, name):
 # --- bad input --------------------------------------------------------------------------------
 
 
+def test_a_part_of_a_chain_is_one():
+    network = chain(store_activations=True, tolerance=0.1)[1:3]
+    assert (len(network), network.store_activations, network.tolerance) == (2, True, 0.1)
+    assert "store_activations=True, tolerance=0.1" in repr(network)
+    network.append(nn.ReLU())
+    with pytest.raises(TypeError, match="Layer 2 must be Reversible"):
+        network(torch.zeros(1, 8, 4, 4))
+
+
 def test_errors_of_layers():
+    with pytest.raises(ValueError, match=r"block must be an integer .* got 1\.5"):
+        SpaceToChannels(1.5)
+    with pytest.raises(ValueError, match=r"number of zeros must be an integer .* got -1"):
+        InjectivePad(-1)
+    with pytest.raises(ValueError, match="zeros for 1 spatial axes, but samples have 2"):
+        InjectivePad(0, [(0, 1)])(torch.zeros(1, 1, 3, 4))
     with pytest.raises(ValueError, match="even number of channels to halve, got 3"):
         Coupling(nn.Identity())(torch.zeros(1, 3, 4))
     with pytest.raises(ValueError, match=r"multiples of block=2 .* got \(4, 5\)"):
         SpaceToChannels(2)(torch.zeros(1, 3, 4, 5))
     with pytest.raises(ValueError, match="multiple of 4, the values of a block, got 6"):
         SpaceToChannels(2).inverse(torch.zeros(1, 6, 4, 5))
-    with pytest.raises(ValueError, match="order one of"):
+    with pytest.raises(ValueError, match="order must be one of"):
         SpaceToChannels(2, "colour")
     with pytest.raises(TypeError, match=r"Layer 0 must be Reversible, .* got ReLU"):
         ReversibleSequential(nn.ReLU())

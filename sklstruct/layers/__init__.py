@@ -19,7 +19,7 @@ from .network import Linear as Linear
 from .network import MeanNetwork as MeanNetwork
 from .network import MeanOverPlaces as MeanOverPlaces
 from .network import Network as Network
-from .recomputing import Replay as Replay
+from .recomputing import Replays as Replays
 from .recomputing import frozen_statistics as frozen_statistics
 from .reversible import Coupling as Coupling
 from .reversible import InjectivePad as InjectivePad

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -12,14 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
+from torch.nn.parameter import is_lazy
 
+from ..params import check, integer, one_of
 from .dimensions import channels_last
 from .filtering import is_traced
-from .recomputing import Replay, frozen_statistics
+from .recomputing import Replays, frozen_statistics
 
-Grads = dict[nn.Parameter, Tensor]
 State = Tensor | tuple[Tensor, Tensor]  # whole, or as the two halves that couplings work on
-ORDERS = ("position", "channel")
+Again = Callable[[], AbstractContextManager[None]]
+Leaves = Sequence[Tensor]
+Retraced = tuple[State, State, list[Tensor | None]]
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 GRIDS = {torch.float32: 2.0**-17, torch.float64: 2.0**-44}
 
 
@@ -58,38 +64,41 @@ class Reversible(nn.Module):
         """Return the input that has this output."""
         raise NotImplementedError(f"{type(self).__name__} must define inverse(y).")
 
-    def retrace(self, y: State, grad: State, replay: Replay) -> tuple[State, State, Grads]:
+    def retrace(self, y: State, grad: State, again: Again, leaves: Leaves) -> Retraced:
         """Return the input of an output and the gradients that follow from that of the output.
 
         Parameters
         ----------
         y, grad : Tensor, or pair of its halves
             Output, and the gradient of a loss for it; both may be overwritten.
-        replay : Replay
-            Of the pass that led to y.
+        again : callable
+            Gives the context of the pass that led to y, in which leaves stand in for parameters.
+        leaves : sequence of Tensor
 
         Returns
         -------
         x, grad_x : Tensor, or pair of its halves
-        grads : dict from nn.Parameter to Tensor
+        grads : list of Tensor or None
+            For the leaves.
         """
-        y, grad = whole(y), whole(grad)
-        with torch.no_grad(), replay.again():
-            x = self.inverse(y)
-        with torch.enable_grad(), replay.again():
+        with torch.no_grad(), again():
+            x = self.inverse(whole(y))
+        with torch.enable_grad(), again():
             leaf = x.detach().requires_grad_()
-            again = self(leaf)
-        grad_x, grads = gradients(again, leaf, self, grad)
-        return x, grad_x, grads
+            once_more = self(leaf)
+        return x, *gradients(once_more, leaf, leaves, whole(grad))
 
 
-def gradients(y: Tensor, x: Tensor, layer: nn.Module, grad: Tensor) -> tuple[Tensor, Grads]:
-    """Return the gradients for the input and for the parameters of a layer."""
-    parameters = [one for one in layer.parameters() if one.requires_grad]
-    grad_x, *found = torch.autograd.grad(
-        y, [x, *parameters], grad.to(y.dtype), allow_unused=True, materialize_grads=False
+def gradients(
+    y: Tensor, x: Tensor, leaves: Leaves, grad: Tensor
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Return the gradients for an input and for leaves, zeros and None where there are none."""
+    if not y.requires_grad:
+        return torch.zeros_like(x), [None] * len(leaves)
+    found: Sequence[Tensor | None] = torch.autograd.grad(
+        y, [x, *leaves], grad.to(y.dtype), allow_unused=True
     )
-    grads = {p: g for p, g in zip(parameters, found, strict=True) if g is not None}
+    grad_x, *grads = found
     return torch.zeros_like(x) if grad_x is None else grad_x, grads
 
 
@@ -139,19 +148,35 @@ class Coupling(Reversible):
         self.residual = residual
         self.reshuffle = SpaceToChannels(1) if reshuffle is None else reshuffle
 
-    def shift(self, second: Tensor) -> Tensor:
-        """Return what is added to the first half, on the grid."""
+    def shift(self, second: Tensor, like: Tensor) -> Tensor:
+        """Return what is added to the first half, on the grid, in the shape of another tensor."""
         # Bits must not depend on which way the second half was come by.
-        return fixed_point(self.residual(channels_last(second)).to(second.dtype))
+        x = channels_last(second)
+        x = x.clone() if x.is_inference() else x  # whose changes are not counted
+        version = 0 if x.is_inference() else x._version
+        shift = self.residual(x).to(second.dtype)
+        if not x.is_inference() and x._version != version:
+            raise ValueError(
+                "A residual must not change its input in place, as ReLU(inplace=True) does: it is "
+                "half of the output."
+            )
+        if shift.shape != like.shape:
+            raise ValueError(
+                f"The residual must map {tuple(second.shape)} to {tuple(like.shape)}, got "
+                f"{tuple(shift.shape)}."
+            )
+        return fixed_point(shift)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to the two halves of the output, side by side."""
         first, second = halves(x)
-        moved = self.reshuffle(first) + self.shift(second)
-        return torch.cat([self.reshuffle(second), moved], 1)
+        moved = self.reshuffle(first)
+        return torch.cat([self.reshuffle(second), moved + self.shift(second, moved)], 1)
 
     def inverse(self, y: Tensor, n_zeros: int = 0) -> Tensor:
         """Return the input that has this output; what training keeps of batches stays.
+
+        In training it is the inverse for the same batch, and if nothing is dropped.
 
         Parameters
         ----------
@@ -165,18 +190,18 @@ class Coupling(Reversible):
         zeros = InjectivePad(min(n_zeros, known.shape[1]))
         known = zeros(zeros.inverse(known))
         with frozen_statistics(self.residual) if self.training else nullcontext():
-            shift = self.shift(known)
+            shift = self.shift(known, second)
         return torch.cat([self.reshuffle.inverse(second - shift), known], 1)
 
-    def retrace(self, y: State, grad: State, replay: Replay) -> tuple[State, State, Grads]:
+    def retrace(self, y: State, grad: State, again: Again, leaves: Leaves) -> Retraced:
         """Return the input and the gradients, for one evaluation of the residual."""
         # In place, and half by half: what is moved about would take as long as a convolution.
         (first, second), (grad_first, grad_second) = parts(y), parts(grad)
         back = self.reshuffle.inverse  # a permutation: it takes gradients back as well
         known = back(first).detach().requires_grad_()
-        with torch.enable_grad(), replay.again():
-            shift = self.shift(known)
-        grad_known, grads = gradients(shift, known, self.residual, grad_second)
+        with torch.enable_grad(), again():
+            shift = self.shift(known, second)
+        grad_known, grads = gradients(shift, known, leaves, grad_second)
         x = back(second.sub_(shift.detach())), known.detach()
         return x, (back(grad_second), back(grad_first).add_(grad_known)), grads
 
@@ -277,10 +302,8 @@ class SpaceToChannels(Reversible):
 
     def __init__(self, block: int = 2, order: str = "position") -> None:
         super().__init__()
-        if block < 1 or order not in ORDERS:
-            raise ValueError(
-                f"block must be at least 1 and order one of {ORDERS}, got {block} and {order!r}."
-            )
+        check("block", block, integer(1))
+        check("order", order, one_of("position", "channel"))
         self.block, self.order = block, order
 
     def extra_repr(self) -> str:
@@ -325,7 +348,7 @@ class SpaceToChannels(Reversible):
 
 
 class InjectivePad(Reversible):
-    """Put zeros around a sample and behind its channels; the inverse cuts them off.
+    """Put zeros around a sample and beside its channels; the inverse cuts them off.
 
     It is injective and, but without zeros, not onto: the inverse is a left inverse, which ignores
     what has come to stand where the zeros were.
@@ -333,9 +356,11 @@ class InjectivePad(Reversible):
     Parameters
     ----------
     channels : int, default=0
-        Channels of zeros at the end.
+        Channels of zeros.
     places : sequence of (int, int), default=()
         Zeros before and after each spatial axis.
+    front : bool, default=False
+        Whether channels of zeros come before the others, or after them.
 
     Examples
     --------
@@ -348,24 +373,35 @@ class InjectivePad(Reversible):
     [[[1.0, 1.0]]]
     """
 
-    def __init__(self, channels: int = 0, places: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, channels: int = 0, places: Sequence[tuple[int, int]] = (), front: bool = False
+    ) -> None:
         super().__init__()
-        self.channels, self.places = channels, tuple(places)
+        for count in (channels, *(count for pair in places for count in pair)):
+            check("Each number of zeros", count, integer(0))
+        self.channels, self.places, self.front = channels, tuple(places), front
 
     def extra_repr(self) -> str:
         """Return what tells two of them apart."""
-        return f"channels={self.channels}, places={self.places}"
+        return f"channels={self.channels}, places={self.places}, front={self.front}"
+
+    def margins(self, x: Tensor) -> list[tuple[int, int]]:
+        """Return the zeros before and after each axis but the first."""
+        places = self.places or ((0, 0),) * (x.ndim - 2)
+        if len(places) != x.ndim - 2:
+            raise ValueError(
+                f"places has zeros for {len(places)} spatial axes, but samples have {x.ndim - 2}."
+            )
+        return [(self.channels, 0) if self.front else (0, self.channels), *places]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to the padded shape."""
-        places = self.places or [(0, 0)] * (x.ndim - 2)
         # torch counts axes from the last one
-        return F.pad(x, [*sum(reversed(places), ()), 0, self.channels])
+        return F.pad(x, [count for pair in reversed(self.margins(x)) for count in pair])
 
     def inverse(self, y: Tensor) -> Tensor:
         """Return what is not padding."""
-        y = y[:, : y.shape[1] - self.channels]
-        for axis, (before, after) in enumerate(self.places, start=2):
+        for axis, (before, after) in enumerate(self.margins(y), start=1):
             y = y.narrow(axis, before, y.shape[axis] - before - after)
         return y
 
@@ -378,7 +414,9 @@ class ReversibleSequential(Reversible, nn.Sequential):
     with depth.  Samples are put on the grid of ``fixed_point`` first, so that couplings are undone
     exactly, and gradients are those of autograd.  Norms see a batch once, dropout drops the same.
     Autograd takes over where activations are not the matter, or all derivatives are wanted:
-    without gradients, under transforms of ``torch.func``, and while a graph is traced.
+    without gradients, under transforms of ``torch.func``, while a graph is traced, and if there
+    are hooks on the layers.  Hooks within residuals see both passes; the output must not be
+    changed in place before the backward pass.
 
     Parameters
     ----------
@@ -415,46 +453,77 @@ class ReversibleSequential(Reversible, nn.Sequential):
         self, *layers: Any, store_activations: bool = False, tolerance: float = 1e-5
     ) -> None:
         nn.Sequential.__init__(self, *layers)
-        for name, layer in self.named_children():
+        self.store_activations, self.tolerance = store_activations, tolerance
+        self.flat()  # which checks them
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return f"store_activations={self.store_activations}, tolerance={self.tolerance}"
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        layers = OrderedDict(list(self._modules.items())[index])
+        options: dict[str, Any] = {"store_activations": self.store_activations}
+        return ReversibleSequential(layers, **options, tolerance=self.tolerance)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers from the first to the last."""
+        if x.dtype not in GRIDS and torch.is_autocast_enabled(x.device.type):
+            x = x.float()  # what is carried on is exact, if residuals are not
+        x, layers = fixed_point(x), self.flat()
+        learn = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
+        if self.store_activations or not (any(learn) or x.requires_grad) or keeps_all(layers):
+            return nn.Sequential.forward(self, x)
+        lowest = 0 if x.requires_grad else learn.index(True)
+        with torch.no_grad():
+            for layer in layers[:lowest]:
+                x = layer(x)
+        parameters = {p: None for layer in layers[lowest:] for p in layer.parameters()}
+        return _Retraced.apply(layers[lowest:], self.tolerance, x, *parameters)
+
+    def flat(self) -> list[Reversible]:
+        """Return the layers, and those of a chain within in its place.
+
+        Raises
+        ------
+        TypeError
+            If one is not reversible.
+        """
+        layers: list[Reversible] = []
+        for name, layer in self._modules.items():  # one may come more than once
             if not isinstance(layer, Reversible):
                 raise TypeError(
                     f"Layer {name} must be Reversible, with forward and inverse, got "
                     f"{type(layer).__name__}: Coupling makes it so."
                 )
-        self.store_activations, self.tolerance = store_activations, tolerance
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layers from the first to the last."""
-        x = fixed_point(x)
-        parameters = [one for one in self.parameters() if one.requires_grad]
-        if self.store_activations or not (parameters or x.requires_grad) or keeps_all():
-            return nn.Sequential.forward(self, x)
-        return _Retraced.apply(list(self.flat()), self.tolerance, x, *parameters)
-
-    def flat(self) -> Iterator[Reversible]:
-        """Yield the layers, and those of a chain within in its place."""
-        for layer in self:
-            if isinstance(layer, ReversibleSequential):
-                yield from layer.flat()
-            else:
-                yield cast(Reversible, layer)
+            layers += layer.flat() if isinstance(layer, ReversibleSequential) else [layer]
+        return layers
 
     def inverse(self, y: Tensor) -> Tensor:
         """Apply the inverses from the last to the first."""
-        layers = list(self.flat())
+        layers = self.flat()
         for layer, below in zip(reversed(layers), [*layers[-2::-1], None], strict=True):
-            if isinstance(layer, Coupling) and isinstance(below, InjectivePad):
-                y = layer.inverse(y, below.channels)
+            padded = isinstance(below, InjectivePad) and not below.front
+            if isinstance(layer, Coupling) and padded:
+                y = layer.inverse(y, cast(InjectivePad, below).channels)
             else:
                 y = layer.inverse(y)
         return y
 
 
-def keeps_all() -> bool:
-    """Return whether autograd, or a tracer, has to see every step."""
+def keeps_all(layers: Sequence[Reversible]) -> bool:
+    """Return whether autograd, a tracer or a hook on a layer has to see every step."""
     transformed = torch._C._functorch.maybe_current_level() is not None
     dual = forward_ad._current_level >= 0
-    return not torch.is_grad_enabled() or is_traced() or transformed or dual
+    return (
+        not torch.is_grad_enabled()
+        or is_traced()
+        or transformed
+        or dual
+        or any(getattr(layer, hooks) for layer in layers for hooks in HOOKS)
+        or any(is_lazy(parameter) for layer in layers for parameter in layer.parameters())
+    )
 
 
 class _Retraced(torch.autograd.Function):
@@ -464,10 +533,14 @@ class _Retraced(torch.autograd.Function):
     def forward(
         ctx: Any, layers: list[Reversible], tolerance: float, x: Tensor, *parameters: Tensor
     ) -> Tensor:
-        y, ctx.layers, ctx.tolerance, ctx.replays = x, layers, tolerance, []
-        for layer in layers:
-            ctx.replays.append(Replay(layer, y, *ctx.replays[-1:]))
-            with torch.autocast(**ctx.replays[-1].precision):
+        y, ctx.layers, ctx.tolerance, ctx.replays = x, layers, tolerance, Replays(layers, x)
+        # Parameters are known by their number: what is saved may come back as another object.
+        numbers = {parameter: number for number, parameter in enumerate(parameters)}
+        ctx.numbers = []
+        for k, layer in enumerate(layers):
+            named = layer.named_parameters(remove_duplicate=False)
+            ctx.numbers.append({name: numbers[parameter] for name, parameter in named})
+            with ctx.replays.noted(k):
                 y = layer(y)
         # What is saved is watched: a step of the optimiser in between is an error, not a wrong
         # gradient.  So are running statistics where they are what norms use.
@@ -479,26 +552,32 @@ class _Retraced(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        _, _, wanted, *wanted_parameters = ctx.needs_input_grad
+        _, _, wanted, *learned = ctx.needs_input_grad
         x, y, *saved = ctx.saved_tensors
-        y, parameters, seen = y.detach(), saved[: len(wanted_parameters)], set()
-        # Room for what stays comes first: between the large tensors that come and go, small ones
-        # would keep the memory of these from being used again.
-        grads = {one: torch.empty_like(one) for one in parameters}
-        learning = [any(p.requires_grad for p in layer.parameters()) for layer in ctx.layers]
-        lowest = 0 if wanted else learning.index(True) if any(learning) else len(learning)
-        steps = zip(ctx.layers[lowest:], ctx.replays[lowest:], strict=True)
-        for layer, replay in reversed(list(steps)):
-            y, grad, more = layer.retrace(y, grad, replay)
-            while more:
-                parameter, one = more.popitem()
-                kept = grads[parameter]  # which layers may share
-                kept.add_(one) if parameter in seen else kept.copy_(one)
-                seen.add(parameter)
-        if lowest == 0:
-            check_drift(x, whole(y), ctx.tolerance)
-        found = (grads[one] if one in seen else None for one in parameters)
-        return None, None, whole(grad) if wanted else None, *found
+        y, pairs = y.detach(), zip(saved, learned, strict=False)
+        # Their gradients must not pass through the hooks of the parameters themselves, twice.
+        leaves = [one.detach().requires_grad_(learns) for one, learns in pairs]
+        # Room for what stays comes first, for the reason that Replays has.
+        grads, seen = (
+            [torch.empty_like(one) if one.requires_grad else None for one in leaves],
+            set(),
+        )
+        for k in reversed(range(len(ctx.layers))):
+            numbers = ctx.numbers[k]
+            own = [number for number in dict.fromkeys(numbers.values()) if learned[number]]
+            others = {name: leaves[number] for name, number in numbers.items()}
+            again = partial(ctx.replays.again, k, others)
+            found: list[Any]
+            y, grad, found = ctx.layers[k].retrace(y, grad, again, [leaves[n] for n in own])
+            while found:
+                one, number = found.pop(), own.pop()
+                if one is not None:  # layers may share parameters
+                    kept = grads[number]
+                    kept.add_(one) if number in seen else kept.copy_(one)
+                    seen.add(number)
+        check_drift(x, whole(y), ctx.tolerance)
+        result = (one if number in seen else None for number, one in enumerate(grads))
+        return None, None, whole(grad) if wanted else None, *result
 
 
 def check_drift(x: Tensor, again: Tensor, tolerance: float) -> None:
@@ -507,9 +586,10 @@ def check_drift(x: Tensor, again: Tensor, tolerance: float) -> None:
     if not error <= tolerance * norm:  # nor is it where there is a nan
         warnings.warn(
             f"An input recomputed from the output differs by {error / (norm or 1):.2g} of its "
-            f"norm, more than tolerance={tolerance:g}, and so far gradients are inexact: "
-            "activations may have grown beyond the range of exact sums.  A smaller learning rate, "
-            "float64 or store_activations=True avoids it.",
+            f"norm, more than tolerance={tolerance:g}, and so far gradients are inexact.  Either "
+            "activations are not finite or beyond the range of exact sums, which a smaller "
+            "learning rate or float64 may mend, or a layer is not the same function when it is "
+            "run again: store_activations=True then.",
             RuntimeWarning,
             stacklevel=2,
         )
