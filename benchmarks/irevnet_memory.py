@@ -29,13 +29,16 @@ MODELS = {
 }
 STEP = "import json, sys; from irevnet_memory import peak; peak(*json.loads(sys.argv[1]))"
 MB = 1e6
+DROPOUT = 0.1
 
 
 def trainer(label, n_blocks, kernels, width, extent, batch):
     """Return a function that does one step, on a batch or on a single small image."""
     make, stored = MODELS[label]
     shape = {"blocks": (n_blocks,), "widths": (width,), "strides": (1,), "kernels": kernels}
-    network = make(**shape, store_activations=stored, dropout=0.0).build((3, extent, extent), 10)
+    network = make(**shape, store_activations=stored, dropout=DROPOUT).build(
+        (3, extent, extent), 10
+    )
     optimizer = torch.optim.AdamW(network.parameters())
     images, labels = torch.randn(batch, 3, extent, extent), torch.randint(10, (batch,))
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklstruct_irevnet.architecture import IRevNet
 from sklstruct_irevnet.twins import ResNetTwin, RevNet, n_parameters
@@ -138,13 +139,27 @@ class Gossip(Scale):
         return super().inverse(y)
 
 
-@pytest.mark.parametrize("layer", [Liar(), Gossip()])
+class Vandal(Scale):
+    def inverse(self, y):
+        return y.mul_((-self.factor).exp())
+
+
+class Moody(Scale):
+    """Its inverse is right in evaluation alone."""
+
+    def inverse(self, y):
+        return super().inverse(y) * (2 if self.training else 1)
+
+
+@pytest.mark.parametrize("layer", [Liar(), Gossip(), Vandal(), Moody().eval()])
 def test_the_check_fails_for_what_is_wrong(layer):
     x = torch.rand(2, 2, 3, dtype=torch.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(AssertionError):
             check_reversible(layer, x)
+    with pytest.raises(ValueError, match=r"double precision, got torch\.float32"):
+        check_reversible(Scale(), x.float())
 
 
 def test_orders_of_channels_are_those_that_the_names_say():
@@ -683,9 +698,14 @@ def test_errors_of_layers():
     "params, in_shape, match",
     [
         ({}, (1, 3, 8), r"at least 4 values along every axis, the total stride, got \(3, 8\)"),
+        ({"initial_downsampling": 16}, (1, 8, 8), "at least 64 values along every axis"),
         ({"widths": "bijective"}, (3, 8, 8), "even number of channels to halve, got 3"),
-        ({"widths": (4, 8, 32)}, (1, 8, 8), "stage 2 must have 16 channels a half .* got 8"),
-        ({"widths": (1, 4, 16)}, (3, 8, 8), "stage 1 must have 2 channels a half"),
+        (
+            {"widths": (4, 8, 32)},
+            (1, 8, 8),
+            "stage 2 must be at least 16 and be a multiple of 4, got 8",
+        ),
+        ({"widths": (1, 4, 16)}, (3, 8, 8), "stage 1 must be at least 2, got 1"),
         ({"blocks": (1, 2), "strides": (1, 2, 2)}, (1, 8, 8), "strides has 3 entries for 2"),
         ({"widths": 0}, (1, 8, 8), "widths of IRevNet must be"),
         ({"kernels": "5-5-5"}, (1, 8, 8), "kernels of IRevNet must be"),
@@ -703,11 +723,15 @@ def test_errors_of_the_inverse(digits):
     with pytest.raises(ValueError, match=r"layer must be one of stages\.pad, .* got 'head'"):
         network.inverse(torch.zeros(3, 256, 2, 2), "head")
     model = IRevNetClassifier(max_epochs=1, random_state=0)
-    with pytest.raises(AttributeError):
+    with pytest.raises(NotFittedError):
         model.inverse_transform(np.zeros((2, 8)))
     Z = model.fit(*digits).transform(digits[0])
     with pytest.raises(ValueError, match="features must have shape"):
         model.inverse_transform(Z[:, :-1])
+    with pytest.raises(ValueError, match="0 sample"):
+        model.inverse_transform(Z[:0])
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        model.inverse_transform(Z * 1j)
     Z[0, 0] = np.nan
     with pytest.raises(ValueError, match="features must be finite"):
         model.inverse_transform(Z)

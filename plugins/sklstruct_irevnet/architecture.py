@@ -56,8 +56,8 @@ class IRevNet(Architecture):
     blocks : sequence of int, default=None
         Couplings in each stage; (2, 2, 2).
     widths : sequence of int, int or "bijective", default=None
-        Channels of one half in each stage.  Where there are fewer, channels of zeros come at the
-        end, which makes the network injective, and its inverse a left inverse.  An integer is the
+        Channels of one half in each stage.  Where there are fewer, channels of zeros join them,
+        which makes the network injective, and its inverse a left inverse.  An integer is the
         width of the last stage, and those before have as many values as it; 128.  "bijective":
         as many as samples have.
     strides : int or sequence of int, default=None
@@ -66,6 +66,10 @@ class IRevNet(Architecture):
         Supports of the three convolutions; "3-3-3".
     initial_downsampling : int, default=None
         Edge of the blocks that become channels before the first coupling; 1.
+    zeros : {"front", "end"}, default=None
+        Where channels of zeros come.  In front, the first half is empty where samples are narrow,
+        and its residuals see the second.  At the end, as published, the first residual sees zeros
+        alone, and never learns; "front", of what is published "end".
     order : {"position", "channel"}, default="position"
         Of the channels that space is moved into; see ``SpaceToChannels``.
     dropout : float, default=None
@@ -103,6 +107,7 @@ class IRevNet(Architecture):
     strides: int | Sequence[int] | None = param(None, WIDTHS | integer(1) | None)
     kernels: str | None = param(None, one_of(*KERNELS) | None)
     initial_downsampling: int | None = param(None, integer(1) | None)
+    zeros: str | None = param(None, one_of("front", "end") | None)
     order: str = param("position", one_of("position", "channel"))
     dropout: float | None = param(None, real(least=0, below=1) | None)
     store_activations: bool = param(False, FLAG)
@@ -114,13 +119,14 @@ class IRevNet(Architecture):
         """Return the network."""
         net, block = self.in_force(), self.in_force().initial_downsampling
         channels, *spatial = in_shape
-        strides, n_blocks, widths = self._stages(channels * block ** len(spatial), len(spatial))
+        strides, n_blocks = self._stages()
         ndim, total = len(spatial), block * prod(strides)
         if min(spatial) < total:
             raise ValueError(
                 f"Samples must have at least {total} values along every axis, the total stride, "
                 f"got {tuple(spatial)}: choose smaller strides."
             )
+        widths = self._widths(channels * block**ndim, strides, ndim)
         missing = [-extent % total for extent in spatial]
         layers: OrderedDict[str, Reversible] = OrderedDict()
         layers["pad"] = InjectivePad(0, [(gap // 2, gap - gap // 2) for gap in missing])
@@ -132,7 +138,8 @@ class IRevNet(Architecture):
         for stage, (width, stride, n) in enumerate(zip(widths, strides, n_blocks, strict=True), 1):
             before = 2 * width // stride**ndim
             if before > shapes[-1][0]:
-                layers[f"widen{stage}"] = InjectivePad(before - shapes[-1][0])
+                front = net.zeros == "front"
+                layers[f"widen{stage}"] = InjectivePad(before - shapes[-1][0], front=front)
                 shapes.append((before, *extents))
             for step in (stride, *[1] * (n - 1)):
                 n_done += 1
@@ -144,37 +151,45 @@ class IRevNet(Architecture):
         stages = ReversibleSequential(layers, store_activations=net.store_activations)
         return IRevNetNetwork(stages, shapes, n_outputs, net.mixed_precision)
 
-    def _stages(self, channels: int, ndim: int) -> tuple[Sequence[int], ...]:
-        """Return strides, numbers of blocks, and channels of a half, for so many channels."""
-        net = self.in_force()
+    def _stages(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Return strides and numbers of blocks, one a stage."""
         given = (getattr(self, name) for name in ("widths", "blocks", "strides"))
         n_stages = len(next(filter(SEQUENCE.holds, given), self.published()["blocks"]))
-        strides, blocks = (self.of_stages(name, n_stages) for name in ("strides", "blocks"))
-        growth = [stride**ndim for stride in strides]
-        if isinstance(net.widths, int):
-            widths = [net.widths // prod(growth[k + 1 :]) for k in range(n_stages)]
-        elif net.widths == "bijective":
+        return self.of_stages("strides", n_stages), self.of_stages("blocks", n_stages)
+
+    def _widths(self, channels: int, strides: Sequence[int], ndim: int) -> Sequence[int]:
+        """Return the channels of a half in each stage, for samples of so many channels."""
+        widths, growth = self.in_force().widths, [stride**ndim for stride in strides]
+        if isinstance(widths, int):
+            widths = [widths // prod(growth[k + 1 :]) for k in range(len(growth))]
+        elif widths == "bijective":
             if channels % 2:
                 raise ValueError(
                     f"widths='bijective' needs an even number of channels to halve, got {channels}:"
                     " give widths, or an even initial_downsampling."
                 )
-            widths = [channels // 2 * prod(growth[: k + 1]) for k in range(n_stages)]
+            widths = [channels // 2 * prod(growth[: k + 1]) for k in range(len(growth))]
         else:
-            widths = list(self.of_stages("widths", n_stages))
+            widths = list(self.of_stages("widths", len(growth)))
         before = [-(-channels // 2), *widths[:-1]]
         for stage, (old, step, width) in enumerate(zip(before, growth, widths, strict=True), 1):
             if width % step or width < old * step:
+                multiple = f" and be a multiple of {step}" if step > 1 else ""
                 raise ValueError(
-                    "widths must grow as space shrinks, or something would be lost: stage "
-                    f"{stage} must have {old * step} channels a half or a larger multiple of "
-                    f"{step}, got {width}."
+                    "widths must grow as space shrinks, or something would be lost: that of stage "
+                    f"{stage} must be at least {old * step}{multiple}, got {width}."
                 )
-        return strides, blocks, widths
+        return widths
 
 
 def bottleneck(
-    n_in: int, n_out: int, net: Any, stride: int, ndim: int, norm_first: bool = True
+    n_in: int,
+    n_out: int,
+    net: Any,
+    stride: int,
+    ndim: int,
+    norm_first: bool = True,
+    narrower: float = NARROWER,
 ) -> nn.Sequential:
     """Return three convolutions, each after norm and rectifier.
 
@@ -189,8 +204,10 @@ def bottleneck(
     ndim : int
     norm_first : bool, default=True
         Whether there are norm and rectifier before the first convolution.
+    narrower : float, default=4
+        How many times fewer channels there are within.
     """
-    inner = max(1, n_out // NARROWER)
+    inner = max(1, int(n_out / narrower))
     sizes = [int(size) for size in net.kernels.split("-")]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     widths, steps = (n_in, inner, inner, n_out), (stride, 1, 1)

@@ -10,6 +10,7 @@ SMALL: dict[str, Any] = {
     "strides": (1, 2, 2),
     "kernels": "3-3-3",
     "initial_downsampling": 1,
+    "zeros": "front",
     "dropout": 0.1,
     "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
     "batch_size": 25,
@@ -23,6 +24,7 @@ CIFAR = {
     **SMALL,
     "blocks": (18, 18, 18),
     "widths": (16, 64, 256),
+    "zeros": "end",
     "max_epochs": 200,
     "batch_size": 128,
     "lr": 0.1,

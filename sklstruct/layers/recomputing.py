@@ -100,7 +100,7 @@ class Replays:
             {
                 name: copy
                 for name, (buffer, version, copy) in before.items()
-                if after.get(name) is not buffer or buffer._version != version
+                if buffer._version != version or after.get(name) is not buffer
             }
         )
 
