@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from functools import partial
-from itertools import product
+from math import inf
 from typing import Any, ClassVar
 
 import torch
@@ -35,7 +35,7 @@ INNER = (
     6.0,
     8.0,
 )  # times fewer channels within a bottleneck
-CLOSE = 0.01
+CLOSE = 0.02  # relative
 
 
 class Residual(nn.Module):
@@ -89,7 +89,7 @@ class ResNetTwin(IRevNet):
     >>> from sklstruct_irevnet.twins import ResNetTwin
     >>> networks = [make().build((3, 32, 32), 10) for make in (IRevNet, ResNetTwin)]
     >>> [sum(weights.numel() for weights in network.parameters()) for network in networks]
-    [151362, 146898]
+    [151362, 153728]
     """
 
     _divisor: ClassVar[int] = 1  # of the channels
@@ -101,14 +101,15 @@ class ResNetTwin(IRevNet):
             build = partial(self._build, in_shape, n_outputs)
             widths = range(self._divisor, WIDEST, self._divisor)
             larger = bisect_left(widths, wanted, key=lambda width: n_parameters(build(width)))
-            near = product(widths[max(0, larger - 3) : larger + 3], INNER)
-
-            def off(choice: tuple[int, float]) -> float:
-                missed = abs(n_parameters(build(*choice)) / wanted - 1)
-                return missed + (choice[1] != NARROWER) * CLOSE  # another shape must be worth it
-
-            chosen = min(near, key=off)
-        return build(*chosen)
+            near, best = widths[max(0, larger - 2) : larger + 2], (inf, 0, 0.0)
+            for narrower in INNER:
+                networks = ((width, narrower) for width in near)
+                best = min(
+                    best, *((abs(n_parameters(build(*n)) / wanted - 1), *n) for n in networks)
+                )
+                if best[0] < CLOSE:  # else another shape of bottlenecks is worth it
+                    break
+        return build(*best[1:])
 
     def _build(
         self, in_shape: tuple[int, ...], n_outputs: int, width: int, narrower: float = NARROWER
