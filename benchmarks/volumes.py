@@ -24,6 +24,7 @@ ESTIMATORS = {
     "plain NiN": RFNiNClassifier(frame="pixel"),
     "RFNiN, stacked": LinearStackClassifier(network=RFNiNClassifier()),
     "plain NiN, stacked": LinearStackClassifier(network=RFNiNClassifier(frame="pixel")),
+    "plain NiN, 120 epochs": RFNiNClassifier(frame="pixel", max_epochs=120),
     "voxel SVM": VoxelSVC(),
     "PCA + SVM": PCASVC(),
 }
