@@ -559,10 +559,8 @@ class _Retraced(torch.autograd.Function):
         # Their gradients must not pass through the hooks of the parameters themselves, twice.
         leaves = [one.detach().requires_grad_(learns) for one, learns in pairs]
         # Room for what stays comes first, for the reason that Replays has.
-        grads, seen = (
-            [torch.empty_like(one) if one.requires_grad else None for one in leaves],
-            set(),
-        )
+        grads: list[Any] = [torch.empty_like(one) if one.requires_grad else None for one in leaves]
+        seen: set[int] = set()
         for k in reversed(range(len(ctx.layers))):
             numbers = ctx.numbers[k]
             own = [number for number in dict.fromkeys(numbers.values()) if learned[number]]
