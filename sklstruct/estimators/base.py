@@ -377,7 +377,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         Returns
         -------
         error : float
-            Some 1e-6 in single precision for an i-RevNet on samples of unit deviation, which is
+            Some 5e-6 in single precision for an i-RevNet on samples of unit deviation, which is
             how far rounding moves them.
         """
         check_is_fitted(self)

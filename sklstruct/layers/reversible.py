@@ -26,7 +26,7 @@ Again = Callable[[], AbstractContextManager[None]]
 Leaves = Sequence[Tensor]
 Retraced = tuple[State, State, list[Tensor | None]]
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-GRIDS = {torch.float32: 2.0**-17, torch.float64: 2.0**-44}
+GRIDS = {torch.float32: 2.0**-16, torch.float64: 2.0**-42}
 
 
 class Reversible(nn.Module):
@@ -231,8 +231,8 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
 def fixed_point(x: Tensor) -> Tensor:
     """Return x on the grid of the multiples of a power of two; gradients pass as they are.
 
-    The grid is 2^-17 in single and 2^-44 in double precision: sums on it are exact up to 128 and
-    512, so that what was added can be taken away again.  It suits values of about unit deviation,
+    The grid is 2^-16 in single and 2^-42 in double precision: sums on it are exact up to 256 and
+    2048, so that what was added can be taken away again.  It suits values of about unit deviation,
     as standardised samples are; those of 1e-5 vanish.  Half precision has none.
 
     Parameters
@@ -248,8 +248,8 @@ def fixed_point(x: Tensor) -> Tensor:
     --------
     >>> import torch
     >>> from sklstruct.layers import fixed_point
-    >>> float(fixed_point(torch.tensor(0.1)) * 2**17)
-    13107.0
+    >>> float(fixed_point(torch.tensor(0.1)) * 2**16)
+    6554.0
     """
     return _OnGrid.apply(x, GRIDS[x.dtype]) if x.dtype in GRIDS else x
 
