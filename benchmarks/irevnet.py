@@ -130,12 +130,12 @@ def figures(args):
                 rank = spearmanr(rows["depth"], rows["accuracy"]).statistic
                 note(name, f"Spearman of depth and accuracy, {classifier}", rank)
                 note(name, f"accuracy of the last block, {classifier}", rows["accuracy"].iloc[-1])
-            table = save(
+            save(
                 name,
                 inspection.DepthDisplay.from_contraction(model, X, y, layers=layers),
                 "contraction",
             )
-            table = save(
+            save(
                 name,
                 inspection.ComponentsDisplay.from_estimator(model, X, y, X_test, y_test),
                 "accuracy-by-components",

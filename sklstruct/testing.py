@@ -153,8 +153,8 @@ def check_frame_repeats(family: Any, ndim: int) -> None:
         assert repr(twin.get_params()) == repr(params)
         np.testing.assert_array_equal(twin.build(ndim).atoms, frame.atoms)
     for original in (family, frame):
-        copy = pickle.loads(pickle.dumps(original)).build(ndim)
-        np.testing.assert_array_equal(copy.evaluate(copy.grid), frame.evaluate(frame.grid))
+        loaded = pickle.loads(pickle.dumps(original)).build(ndim)
+        np.testing.assert_array_equal(loaded.evaluate(loaded.grid), frame.evaluate(frame.grid))
 
 
 def check_frame_refuses_unknown_parameters(family: Any, ndim: int) -> None:

@@ -117,8 +117,8 @@ class IRevNet(Architecture):
 
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         """Return the network."""
-        net, block = self.in_force(), self.in_force().initial_downsampling
-        channels, *spatial = in_shape
+        net = self.in_force()
+        block, (channels, *spatial) = net.initial_downsampling, in_shape
         strides, n_blocks = self._stages()
         ndim, total = len(spatial), block * prod(strides)
         if min(spatial) < total:

@@ -152,10 +152,9 @@ class Coupling(Reversible):
         """Return what is added to the first half, on the grid, in the shape of another tensor."""
         # Bits must not depend on which way the second half was come by.
         x = channels_last(second)
-        x = x.clone() if x.is_inference() else x  # whose changes are not counted
-        version = 0 if x.is_inference() else x._version
-        shift = self.residual(x).to(second.dtype)
-        if not x.is_inference() and x._version != version:
+        version = None if x.is_inference() else x._version  # which has no count of changes
+        shift = self.residual(x.clone() if version is None else x).to(second.dtype)
+        if version is not None and x._version != version:
             raise ValueError(
                 "A residual must not change its input in place, as ReLU(inplace=True) does: it is "
                 "half of the output."
