@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from scipy.ndimage import convolve, correlate, gaussian_filter
 from scipy.signal import fftconvolve
 
-from sklstruct.frames import Framelets, Gabor, GaussianDerivatives, Monomials, Morlet, Pixels
+from sklstruct.frames import (
+    FirstGaussianDerivatives,
+    Framelets,
+    Gabor,
+    GaussianDerivatives,
+    Monomials,
+    Morlet,
+    Pixels,
+    product_jet,
+)
 
 NDIMS = st.integers(1, 3)
 DIMENSIONS = pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -100,6 +109,31 @@ def test_the_published_counts_in_space_and_at_four_scales():
     assert in_space == [1, 4, 10, 20, 35]
     at_four = [GaussianDerivatives(order=order, scales=(1, 2, 4, 8)) for order in (3, 4)]
     assert [len(family.build(2)) for family in at_four] == [37, 57]
+
+
+def test_a_tensor_set_is_the_product_of_its_axes():
+    lines = [GaussianDerivatives(order=n, scales=(0.8,), size=5).build(1) for n in (2, 1)]
+    plane = GaussianDerivatives(order=(2, 1), scales=(0.8,), size=5).build(2)
+    assert plane.labels == ("g", "g_x", "g_y", "g_xy", "g_yy", "g_xyy")
+    for atom, label in zip(plane.atoms, plane.labels, strict=True):
+        rows, columns = (line.atoms[label.count(x)] for line, x in zip(lines, "yx", strict=True))
+        np.testing.assert_allclose(atom, np.outer(rows, columns), atol=1e-15)
+    for ndim in (1, 2, 3):
+        short, long = (GaussianDerivatives(order=order) for order in ((2,), (2,) * ndim))
+        np.testing.assert_array_equal(short.build(ndim).atoms, long.build(ndim).atoms)
+        np.testing.assert_allclose(
+            product_jet(long, ndim).atoms, long.build(ndim).atoms, atol=1e-15
+        )
+
+
+def test_nine_derivatives_on_nine_samples():
+    """Condition numbers of the tensor set and ranks: those of the design notes."""
+    for scale, condition in ((0.5, 7.3), (0.8, 4.0), (1.0, 7.3), (1.5, 48)):
+        frame = GaussianDerivatives(order=(2, 2), scales=(scale,), size=3).build(2)
+        unit = frame.flat / frame.norms[:, None]
+        assert frame.is_complete
+        assert np.linalg.cond(unit) == pytest.approx(condition, rel=0.02)
+    assert [FirstGaussianDerivatives().build(ndim).rank for ndim in (1, 2, 3)] == [3, 8, 19]
 
 
 def test_the_order_of_scales_does_not_matter():
@@ -205,6 +239,9 @@ def test_gabor_waves_in_space_are_waves_of_distinct_directions(n_orientations):
         (GaussianDerivatives(order=-1), 2, "order must be an integer of at least 0, got -1"),
         (GaussianDerivatives(order=1.5), 2, "order must be an integer of at least 0, got 1.5"),
         (GaussianDerivatives(order=True), 2, "order must be an integer"),
+        (GaussianDerivatives(order=(2, 2)), 3, "or one for each of 3 axes: \\(2, 2\\)"),
+        (GaussianDerivatives(order=(2, -1)), 2, "Each of order must be an integer of at least 0"),
+        (GaussianDerivatives(order="2"), 2, "order must be an integer of at least 0, got '2'"),
         (GaussianDerivatives(order=3, size=3), 2, "do not fit a support of 9 samples: raise size"),
         (GaussianDerivatives(scales=()), 2, "scales must hold at least one positive number"),
         (GaussianDerivatives(scales="1"), 2, "scales must hold at least one positive number"),

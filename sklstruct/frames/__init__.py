@@ -9,6 +9,7 @@ from .frame import FrameFamily as FrameFamily
 from .frame import Steering as Steering
 from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
+from .gaussian import FirstGaussianDerivatives as FirstGaussianDerivatives
 from .gaussian import GaussianDerivatives as GaussianDerivatives
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
@@ -23,6 +24,7 @@ def register_frames() -> dict[str, Any]:
     """Provide the frames of the suite."""
     return {
         "gaussian": GaussianDerivatives,
+        "gaussian_first": FirstGaussianDerivatives,
         "pixel": Pixels,
         "framelet": Framelets,
         "naive": Monomials,

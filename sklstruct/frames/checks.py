@@ -26,6 +26,21 @@ def check_integer(name: str, value: Any, minimum: int, maximum: int | None = Non
     return int(check(name, value, integer(minimum, maximum)))
 
 
+def check_order(order: Any, ndim: int) -> int | tuple[int, ...]:
+    """Return an integer from 0, or one for each axis, or raise ValueError.
+
+    A sequence of one is meant for all axes.
+    """
+    if isinstance(order, (str, bytes)) or not isinstance(order, (Sequence, np.ndarray)):
+        return check_integer("order", order, 0)
+    if len(order) not in (1, ndim):
+        raise ValueError(
+            f"order must be an integer, or one for each of {ndim} axes, got {order!r}."
+        )
+    orders = tuple(check_integer("Each of order", one, 0) for one in order)
+    return orders * (ndim // len(orders))
+
+
 def check_positive(name: str, value: Any) -> float:
     """Return a positive finite number, or raise ValueError."""
     return float(check(name, value, POSITIVE))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
-from math import comb
+from itertools import count, product
+from math import comb, prod
 from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
 
-from .checks import check_integer, check_ndim, check_scales, check_values, support_size
+from .checks import (
+    check_ndim,
+    check_order,
+    check_positive,
+    check_scales,
+    check_size,
+    check_values,
+    support_size,
+)
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 AXES = "xyz"
@@ -30,8 +38,9 @@ class GaussianDerivatives(FrameFamily):
 
     Parameters
     ----------
-    order : int, default=3
-        Highest total order of differentiation.
+    order : int or sequence of int, default=3
+        Highest total order of differentiation; or the highest along each axis of the array, which
+        gives the tensor set, as (2,) does for any number of axes.
     scales : sequence of float, default=(1.0,)
         Standard deviations of the Gaussian, in samples.
     size : int, default=None
@@ -57,15 +66,19 @@ class GaussianDerivatives(FrameFamily):
     Frame('gaussian', 6 atoms on 7x7)
     >>> frame.labels
     ('g', 'g_x', 'g_y', 'g_xx', 'g_xy', 'g_yy')
+    >>> GaussianDerivatives(order=(2, 2), scales=(0.8,), size=3).build(ndim=2).is_complete
+    True
     """
 
-    order: int = 3
+    order: int | Sequence[int] = 3
     scales: Sequence[float] = (1.0,)
     size: int | None = None
     truncate: float = 3.0
 
     def build(self, ndim: int) -> Frame:
         """Return the frame: (order + ndim choose ndim) atoms, less one at each higher scale.
+
+        A tensor set has (order + 1) atoms along each axis, and so their product.
 
         Parameters
         ----------
@@ -75,13 +88,13 @@ class GaussianDerivatives(FrameFamily):
         Returns
         -------
         frame : Frame
-            Steerable by every rotation.
+            Steerable by every rotation; a tensor set by those of the grid.
         """
         ndim = check_ndim(ndim)
-        order = check_integer("order", self.order, 0)
+        order = check_order(self.order, ndim)
         scales = check_scales(self.scales)
         size = support_size(self.size, scales[-1], self.truncate)
-        n_atoms = (comb(order + ndim, ndim) - 1) * len(scales) + 1
+        n_atoms = (jet_size(ndim, order) - 1) * len(scales) + 1
         check_values(n_atoms, size, ndim)
         if n_atoms > size**ndim:
             raise ValueError(
@@ -99,16 +112,70 @@ class GaussianDerivatives(FrameFamily):
         )
 
 
+class FirstGaussianDerivatives(FrameFamily):
+    """As many Gaussian derivatives as the support has samples, by total order.
+
+    The last ones are nearly or wholly dependent on the others: on three samples
+    :math:`g_{xxx}` is a multiple of :math:`g_x`.
+
+    Parameters
+    ----------
+    size : int, default=3
+        Extent of the support along every axis, odd.
+    scale : float, default=0.8
+        Standard deviation of the Gaussian, in samples.
+
+    See Also
+    --------
+    GaussianDerivatives : Its tensor set is a basis of such supports.
+
+    References
+    ----------
+    J.-H. Jacobsen. Structured deep networks (thesis), figure 9 b.
+
+    Examples
+    --------
+    >>> from sklstruct.frames import FirstGaussianDerivatives
+    >>> frame = FirstGaussianDerivatives().build(ndim=2)
+    >>> frame, frame.rank
+    (Frame('gaussian_first', 9 atoms on 3x3), 8)
+    """
+
+    size: int = 3
+    scale: float = 0.8
+
+    def build(self, ndim: int) -> Frame:
+        """Return the frame of size**ndim atoms."""
+        n_atoms = check_size(self.size) ** check_ndim(ndim)
+        check_values(n_atoms, self.size, ndim)
+        order = next(order for order in count() if jet_size(ndim, order) >= n_atoms)
+        atoms, described = jet_atoms(ndim, order, (check_positive("scale", self.scale),))
+        support = (self.size,) * ndim
+        functions = partial(evaluate_jet, atoms=tuple(atoms[:n_atoms]), size=self.size)
+        values = functions(centred_grid(support)).reshape(n_atoms, *support)
+        described = {name: of_atoms[:n_atoms] for name, of_atoms in described.items()}
+        return Frame("gaussian_first", values, functions=functions, **described)
+
+
+def jet_size(ndim: int, order: int | tuple[int, ...]) -> int:
+    """Return the number of derivatives of one scale."""
+    if isinstance(order, tuple):
+        return prod(highest + 1 for highest in order)
+    return comb(order + ndim, ndim)
+
+
 def jet_atoms(
-    ndim: int, order: int, scales: tuple[float, ...]
+    ndim: int, order: int | tuple[int, ...], scales: tuple[float, ...]
 ) -> tuple[list[tuple[tuple[int, ...], float]], dict[str, Any]]:
     """Return multi-index and scale of the atoms of a jet, and what a frame says of these."""
-    indices = sorted(product(range(order + 1), repeat=ndim), key=lambda i: (sum(i), i))
+    highest = order if isinstance(order, tuple) else (order,) * ndim
+    most = order if isinstance(order, int) else sum(order)
+    indices = sorted(product(*(range(n + 1) for n in highest)), key=lambda i: (sum(i), i))
     atoms = [
         (index, scale)
         for scale in scales
         for index in indices
-        if sum(index) <= order and (sum(index) > 0 or scale == scales[0])
+        if sum(index) <= most and (sum(index) > 0 or scale == scales[0])
     ]
     return atoms, {
         "labels": tuple(jet_label(index, scale, scales) for index, scale in atoms),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from math import prod
 
 import numpy as np
 
-from .checks import check_integer, check_ndim, check_size, check_values
+from .checks import check_ndim, check_order, check_size, check_values
 from .frame import Array, Frame, FrameFamily, centred_grid
 
 
@@ -16,8 +18,8 @@ class Monomials(FrameFamily):
 
     Parameters
     ----------
-    order : int, default=2
-        Highest power along every axis, below ``size``.
+    order : int or sequence of int, default=2
+        Highest power along every axis, or along each one; below ``size``.
     size : int, default=3
         Extent of the support along every axis, odd.
 
@@ -41,16 +43,17 @@ class Monomials(FrameFamily):
            [-1.,  0.,  1.]])
     """
 
-    order: int = 2
+    order: int | Sequence[int] = 2
     size: int = 3
 
     def build(self, ndim: int) -> Frame:
         """Return the frame of (order + 1)**ndim atoms."""
-        order, size = check_integer("order", self.order, 0), check_size(self.size)
-        if order >= size:
-            raise ValueError(f"order must be below size = {size}, got {order}.")
-        check_values((order + 1) ** check_ndim(ndim), size, ndim)
-        indices = sorted(product(range(order + 1), repeat=ndim), key=sum)
+        order, size = check_order(self.order, check_ndim(ndim)), check_size(self.size)
+        highest = order if isinstance(order, tuple) else (order,) * ndim
+        if max(highest) >= size:
+            raise ValueError(f"order must be below size = {size}, got {self.order}.")
+        check_values(prod(power + 1 for power in highest), size, ndim)
+        indices = sorted(product(*(range(power + 1) for power in highest)), key=sum)
         functions = partial(evaluate_monomials, indices=tuple(indices), radius=max(size // 2, 1))
         support = (size,) * ndim
         return Frame(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
-from math import comb, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..params import remembered
-from .checks import check_atoms, check_integer, check_ndim, check_positive, check_scales
+from .checks import check_atoms, check_ndim, check_order, check_positive, check_scales
 from .frame import Array, Frame
-from .gaussian import GaussianDerivatives, jet_atoms
+from .gaussian import GaussianDerivatives, jet_atoms, jet_size
 
 MOST_VALUES = 1 << 26  # of all atoms, half a gigabyte: factors alone take next to nothing
 NARROWEST = 0.4  # standard deviation in samples; a narrower Gaussian is a single sample
@@ -99,9 +99,10 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
     >>> product_jet(GaussianDerivatives(order=2), 3, 0.5).support
     (13, 13, 13)
     """
-    ndim, order = check_ndim(ndim), check_integer("order", family.order, 0)
-    scales = check_scales(family.scales)
-    check_atoms((comb(order + ndim, ndim) - 1) * len(scales) + 1)
+    ndim = check_ndim(ndim)
+    order, scales = check_order(family.order, ndim), check_scales(family.scales)
+    highest = max(order) if isinstance(order, tuple) else order
+    check_atoms((jet_size(ndim, order) - 1) * len(scales) + 1)
     steps = [check_positive("step", value) for value in np.broadcast_to(step, ndim).tolist()]
     if scales[0] / max(steps) < NARROWEST:
         raise ValueError(
@@ -112,7 +113,7 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
     for step in steps:
         size = replace(family, order=0, scales=(scales[-1] / step,)).build(1).support[0]
         table = {  # the derivatives of order 0, 1, ... in one dimension
-            scale: replace(family, order=order, scales=(scale / step,), size=size).build(1).atoms
+            scale: replace(family, order=highest, scales=(scale / step,), size=size).build(1).atoms
             for scale in scales
         }
         tables.append(table)
