@@ -239,7 +239,7 @@ def test_gabor_waves_in_space_are_waves_of_distinct_directions(n_orientations):
         (GaussianDerivatives(order=-1), 2, "order must be an integer of at least 0, got -1"),
         (GaussianDerivatives(order=1.5), 2, "order must be an integer of at least 0, got 1.5"),
         (GaussianDerivatives(order=True), 2, "order must be an integer"),
-        (GaussianDerivatives(order=(2, 2)), 3, "or one for each of 3 axes: \\(2, 2\\)"),
+        (GaussianDerivatives(order=(2, 2)), 3, "or one for each of 3 axes, got \\(2, 2\\)"),
         (GaussianDerivatives(order=(2, -1)), 2, "Each of order must be an integer of at least 0"),
         (GaussianDerivatives(order="2"), 2, "order must be an integer of at least 0, got '2'"),
         (GaussianDerivatives(order=3, size=3), 2, "do not fit a support of 9 samples: raise size"),
