@@ -98,7 +98,8 @@ class SeparableFilter:
         if compiled:
             products = sum(map(mul, elements, self.support))
             mixed = single * whole_vectors(out_channels)
-            return n * channels * (mixed * 3.3e-8 + products * 6e-8) + 0.13
+            copied = prod(spatial) * 5e-6
+            return n * channels * (mixed * 3.3e-8 + products * 6e-8 + copied) + 0.13
         mixing = n * channels * out_channels * single * 1e-7
         products = sum(map(mul, elements, spatial))
         passes = n * channels * (products * 6e-8 + sum(elements) * 9e-7)
@@ -112,7 +113,7 @@ class SeparableFilter:
         taps = prod(self.support)
         slow = 5 if max(self.support) > LONG else 1
         work = channels * whole_vectors(out_channels) * taps * (voxels * slow + 2 * self.n_atoms)
-        return work * 2.1e-8 + n * channels * prod(spatial) * 5e-6 + 0.1
+        return work * 2.1e-8 + n * channels * prod(spatial) * 3e-6 + 0.1
 
     def mix(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Return the mixed responses y of signals x, (n, out, *spatial_out)."""

@@ -1,0 +1,110 @@
+"""What residual and densely connected networks on frames have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklstruct import Architecture
+from sklstruct.frames import build_frame
+from sklstruct.layers import BATCH_NORM, CONV, Dropout, FrameConv
+from sklstruct.params import FLAG, param, real
+from sklstruct.plugins import make_frame
+
+IMAGE = ("gaussian", "framelet")
+INNER = 4  # times more channels around a bottleneck than within it, or within a dense one
+
+
+class FrameNetwork(Architecture):
+    """Base of networks of many 3x3 convolutions, whose frames alternate from layer to layer.
+
+    Parameters
+    ----------
+    frame : str, frame family, or sequence of these, default="image"
+        Of all 3x3 convolutions; those of a sequence take turns from layer to layer.  "image" are
+        Gaussian derivatives and framelets in turn.  "gaussian" is the tensor set of orders 0 to 2
+        along each axis at scale 0.8, "gaussian_first" the first nine by total order, "naive" are
+        monomials, and "pixel" is the unstructured twin: all have as many parameters.
+    bottleneck : bool, default=None
+        Whether 1x1 convolutions surround the 3x3 convolutions; False.
+    dropout : float, default=None
+        Before every 3x3 convolution but the first; 0.
+    """
+
+    frame: Any = param("image", resolve=make_frame)
+    bottleneck: bool | None = param(None, FLAG | None)
+    dropout: float | None = param(None, real(least=0, below=1) | None)
+
+    def families(self) -> Sequence[Any]:
+        """Return the frame families that take turns."""
+        named = IMAGE if isinstance(self.frame, str) and self.frame == "image" else self.frame
+        choices = list(named) if isinstance(named, (tuple, list)) else [named]
+        if not choices:
+            raise ValueError(f"frame must have at least one entry, got {self.frame!r}.")
+        return [make_frame(choice, *self.published()["frame"]) for choice in choices]
+
+    def resolved(self, name: str) -> Any:
+        """Return the object, or the objects, that a parameter stands for."""
+        if name != "frame":
+            return super().resolved(name)
+        first, *others = self.families()
+        return (first, *others) if others else first
+
+    def convolution(self, ndim: int) -> Callable[..., nn.Module]:
+        """Return what makes a convolution of so many channels, on the frame whose turn it is."""
+        frames = cycle([build_frame(family, ndim) for family in self.families()])
+        return lambda n_in, n_out, stride=1: FrameConv(
+            n_in, n_out, next(frames), stride=stride, bias=False
+        )
+
+
+def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:
+    """Return a 1x1 convolution without bias that starts as the others do (He's rule)."""
+    conv = CONV[ndim](n_in, n_out, 1, stride, bias=False)
+    nn.init.kaiming_normal_(conv.weight)
+    return conv
+
+
+def activation(width: int, ndim: int) -> nn.Sequential:
+    """Return batch norm and rectifier."""
+    return nn.Sequential(BATCH_NORM[ndim](width), nn.ReLU(inplace=True))
+
+
+class ResidualBlock(nn.Module):
+    r"""Residual block with full pre-activation.
+
+    .. math:: y = x + F \rho(x), \qquad \text{or } P \rho(x) + F \rho(x)
+
+    where shapes change, with norm and rectifier :math:`\rho` and a 1x1 convolution P.
+
+    Parameters
+    ----------
+    first : nn.Module
+        Norm and rectifier.
+    residual : nn.Module
+        F.
+    project : nn.Module or None
+        P.
+    """
+
+    def __init__(self, first: nn.Module, residual: nn.Module, project: nn.Module | None) -> None:
+        super().__init__()
+        self.first, self.residual, self.project = first, residual, project
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, channels_out, *spatial_out)."""
+        active = self.first(x)
+        kept = x if self.project is None else self.project(active)
+        return kept + self.residual(active)
+
+
+class DenseLayer(nn.Sequential):
+    r"""A few channels more, computed from all that are there: :math:`y = (x, F x)`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, channels + growth, *spatial)."""
+        return torch.cat([x, super().forward(x)], dim=1)
