@@ -1,4 +1,4 @@
-"""Residual and densely connected networks on any frame (thesis of J.-H. Jacobsen, section 4.4.1)."""
+"""Residual and densely connected networks on any frame (Jacobsen, thesis, section 4.4.1)."""
 
 from typing import Any
 

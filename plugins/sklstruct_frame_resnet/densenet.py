@@ -90,9 +90,10 @@ class FrameDenseNet(FrameNetwork):
                     AVERAGE[ndim](2, ceil_mode=True),  # of odd extents, the last is a mean of few
                 )
                 width = kept
-            layers = []
+            layers: list[nn.Module] = []
             for _ in range(n_layers):
-                inner, layer = width, [activation(width, ndim)]
+                inner = width
+                layer: list[nn.Module] = [activation(width, ndim)]
                 if net.bottleneck:
                     inner = INNER * net.growth
                     layer += [pointwise(width, inner, ndim), activation(inner, ndim)]

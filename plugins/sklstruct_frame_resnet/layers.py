@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sklstruct import Architecture
 from sklstruct.frames import build_frame
-from sklstruct.layers import BATCH_NORM, CONV, Dropout, FrameConv
+from sklstruct.layers import BATCH_NORM, CONV, FrameConv
 from sklstruct.params import FLAG, param, real
 from sklstruct.plugins import make_frame
 
