@@ -80,26 +80,29 @@ class FrameDenseNet(FrameNetwork):
             raise ValueError(f"depth must be {step}n + 4, n of at least 1, got {net.depth}.")
         convolution = self.convolution(ndim)
         width = 2 * net.growth if net.bottleneck else STEM
-        stages = OrderedDict(stem=convolution(in_shape[0], width))
+        stages: OrderedDict[str, nn.Module] = OrderedDict(stem=convolution(in_shape[0], width))
         for stage in range(1, 4):
             if stage > 1:
                 kept = max(1, int(net.compression * width))
-                stages[f"transition{stage - 1}"] = nn.Sequential(
-                    activation(width, ndim),
-                    pointwise(width, kept, ndim),
-                    AVERAGE[ndim](2, ceil_mode=True),  # of odd extents, the last is a mean of few
-                )
+                transition: OrderedDict[str, nn.Module] = OrderedDict()
+                transition["activate"] = activation(width, ndim)
+                transition["compress"] = pointwise(width, kept, ndim)
+                # of odd extents, the last mean is one of fewer places
+                transition["pool"] = AVERAGE[ndim](2, ceil_mode=True)
+                stages[f"transition{stage - 1}"] = nn.Sequential(transition)
                 width = kept
-            layers: list[nn.Module] = []
-            for _ in range(n_layers):
-                inner = width
-                layer: list[nn.Module] = [activation(width, ndim)]
+            dense: OrderedDict[str, nn.Module] = OrderedDict()
+            for number in range(1, 1 + n_layers):
+                inner, layer = width, OrderedDict[str, nn.Module]()
+                layer["activate"] = activation(width, ndim)
                 if net.bottleneck:
                     inner = INNER * net.growth
-                    layer += [pointwise(width, inner, ndim), activation(inner, ndim)]
-                convolve = convolution(inner, net.growth)
-                layers.append(DenseLayer(*layer, Dropout(net.dropout), convolve))
+                    layer["reduce"] = pointwise(width, inner, ndim)
+                    layer["activate2"] = activation(inner, ndim)
+                layer["dropout"] = Dropout(net.dropout)
+                layer["conv"] = convolution(inner, net.growth)
+                dense[f"layer{number}"] = DenseLayer(layer)
                 width += net.growth
-            stages[f"stage{stage}"] = nn.Sequential(*layers)
-        stages["last"] = activation(width, ndim)
+            stages[f"stage{stage}"] = nn.Sequential(dense)
+        stages["activate"] = activation(width, ndim)
         return MeanNetwork(in_shape, n_outputs, nn.Sequential(stages), n_features=width)

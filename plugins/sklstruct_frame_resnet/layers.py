@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
@@ -71,7 +72,7 @@ def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:
 
 def activation(width: int, ndim: int) -> nn.Sequential:
     """Return batch norm and rectifier."""
-    return nn.Sequential(BATCH_NORM[ndim](width), nn.ReLU(inplace=True))
+    return nn.Sequential(OrderedDict(norm=BATCH_NORM[ndim](width), relu=nn.ReLU(inplace=True)))
 
 
 class ResidualBlock(nn.Module):
@@ -83,7 +84,7 @@ class ResidualBlock(nn.Module):
 
     Parameters
     ----------
-    first : nn.Module
+    activate : nn.Module
         Norm and rectifier.
     residual : nn.Module
         F.
@@ -91,13 +92,13 @@ class ResidualBlock(nn.Module):
         P.
     """
 
-    def __init__(self, first: nn.Module, residual: nn.Module, project: nn.Module | None) -> None:
+    def __init__(self, activate: nn.Module, residual: nn.Module, project: nn.Module | None) -> None:
         super().__init__()
-        self.first, self.residual, self.project = first, residual, project
+        self.activate, self.residual, self.project = activate, residual, project
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, channels_out, *spatial_out)."""
-        active = self.first(x)
+        active = self.activate(x)
         kept = x if self.project is None else self.project(active)
         return kept + self.residual(active)
 

@@ -74,32 +74,36 @@ class FrameResNet(FrameNetwork):
         """Return the network."""
         net, ndim = self.in_force(), len(in_shape) - 1
         convolution = self.convolution(ndim)
-        stages = OrderedDict(stem=convolution(in_shape[0], net.width))
+        stages: OrderedDict[str, nn.Module] = OrderedDict()
+        stages["stem"] = convolution(in_shape[0], net.width)
         n_in = net.width
         for stage in range(3):
             inner = net.width * net.widen_factor * 2**stage
             n_out = inner * INNER if net.bottleneck else inner
-            blocks = nn.Sequential()
-            for number in range(n_blocks(net.depth, net.bottleneck)):
-                stride = 2 if number == 0 and stage > 0 else 1
+            blocks: OrderedDict[str, nn.Module] = OrderedDict()
+            for number in range(1, 1 + n_blocks(net.depth, net.bottleneck)):
+                stride = 2 if number == 1 and stage > 0 else 1
+                layers: OrderedDict[str, nn.Module] = OrderedDict()
                 if net.bottleneck:
-                    layers = [
-                        *(pointwise(n_in, inner, ndim), activation(inner, ndim)),
-                        *(Dropout(net.dropout), convolution(inner, inner, stride)),
-                        *(activation(inner, ndim), pointwise(inner, n_out, ndim)),
-                    ]
+                    layers["reduce"] = pointwise(n_in, inner, ndim)
+                    layers["activate1"] = activation(inner, ndim)
+                    layers["dropout"] = Dropout(net.dropout)
+                    layers["conv"] = convolution(inner, inner, stride)
+                    layers["activate2"] = activation(inner, ndim)
+                    layers["expand"] = pointwise(inner, n_out, ndim)
                 else:
-                    layers = [
-                        *(convolution(n_in, n_out, stride), activation(n_out, ndim)),
-                        *(Dropout(net.dropout), convolution(n_out, n_out)),
-                    ]
-                project = None if n_in == n_out else pointwise(n_in, n_out, ndim, stride)
-                blocks.append(
-                    ResidualBlock(activation(n_in, ndim), nn.Sequential(*layers), project)
+                    layers["conv1"] = convolution(n_in, n_out, stride)
+                    layers["activate"] = activation(n_out, ndim)
+                    layers["dropout"] = Dropout(net.dropout)
+                    layers["conv2"] = convolution(n_out, n_out)
+                blocks[f"block{number}"] = ResidualBlock(
+                    activation(n_in, ndim),
+                    nn.Sequential(layers),
+                    None if n_in == n_out else pointwise(n_in, n_out, ndim, stride),
                 )
                 n_in = n_out
-            stages[f"stage{stage + 1}"] = blocks
-        stages["last"] = activation(n_in, ndim)
+            stages[f"stage{stage + 1}"] = nn.Sequential(blocks)
+        stages["activate"] = activation(n_in, ndim)
         return MeanNetwork(in_shape, n_outputs, nn.Sequential(stages), n_features=n_in)
 
 
