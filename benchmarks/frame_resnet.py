@@ -84,7 +84,9 @@ def accuracy(args):
         )
         merge_csv("frame_resnet.csv", results, ("estimator", "size", "draw"))
         print(format_summary(results))
-        print(paired_differences(results).to_string())
+        reference = results["estimator"].str.contains("pixel")
+        for one in results["estimator"][reference].unique():
+            print(paired_differences(results, reference=one).to_string())
 
 
 def speed(args):

@@ -1,5 +1,8 @@
 """Residual and densely connected networks on frames: counts, oracles, and what a frame changes."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -199,3 +202,11 @@ def test_the_command_line_trains_them(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "frame_resnet" in printed
     assert "frame_densenet" in printed
+
+
+def test_the_example_forgets_the_frame(capsys):
+    example = runpy.run_path(Path(__file__).parents[1] / "examples/one_network_on_many_frames.py")
+    example["main"](n_train=30, n_draws=2, max_epochs=1)
+    printed = capsys.readouterr().out
+    assert "pixel" in printed
+    assert float(printed.rsplit(" ", 1)[1]) < 1e-5
