@@ -3,6 +3,10 @@ from sklstruct_baselines.regions import RegionSVC as RegionSVC
 from sklstruct_baselines.svm import PixelSVC as PixelSVC
 from sklstruct_baselines.voxels import VoxelRidge as VoxelRidge
 from sklstruct_baselines.voxels import VoxelSVC as VoxelSVC
+from sklstruct_frame_resnet.estimators import FrameDenseNetClassifier as FrameDenseNetClassifier
+from sklstruct_frame_resnet.estimators import FrameDenseNetRegressor as FrameDenseNetRegressor
+from sklstruct_frame_resnet.estimators import FrameResNetClassifier as FrameResNetClassifier
+from sklstruct_frame_resnet.estimators import FrameResNetRegressor as FrameResNetRegressor
 from sklstruct_irevnet.estimators import IRevNetClassifier as IRevNetClassifier
 from sklstruct_irevnet.estimators import IRevNetRegressor as IRevNetRegressor
 from sklstruct_rfnin.estimators import RFNiNClassifier as RFNiNClassifier
