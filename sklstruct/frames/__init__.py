@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..hookspecs import hookimpl
+from .anisotropic import AnisotropicGaussian as AnisotropicGaussian
 from .checks import support_size as support_size
 from .frame import Frame as Frame
 from .frame import FrameFamily as FrameFamily
@@ -28,4 +29,5 @@ def register_frames() -> dict[str, Any]:
         "naive": Monomials,
         "gabor": Gabor,
         "morlet": Morlet,
+        "anisotropic_gaussian": AnisotropicGaussian,
     }
