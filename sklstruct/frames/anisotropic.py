@@ -93,10 +93,13 @@ class AnisotropicGaussian(FrameFamily):
             In 1D, where there is a single direction, or if a parameter is out of range.
         """
         if check_ndim(ndim) == 1:
-            raise ValueError("ndim must be 2 or 3, as no Gaussian is longer than wide in 1D, got 1.")
+            raise ValueError("ndim must be 2 or 3, where a Gaussian has a direction, got 1.")
         order = check_integer("order", self.order, 0)
         count = check_integer("n_orientations", self.n_orientations, 1)
-        elongation, scales = check_positive("elongation", self.elongation), check_scales(self.scales)
+        elongation, scales = (
+            check_positive("elongation", self.elongation),
+            check_scales(self.scales),
+        )
         size = support_size(self.size, scales[-1] * max(elongation, 1), self.truncate)
         n_atoms = ((comb(order + ndim, ndim) - 1) * len(scales) + 1) * count
         check_values(n_atoms, size, ndim)

@@ -139,7 +139,7 @@ def noisy(layers: Sequence[FrameConv], level: float, rng: np.random.RandomState)
             kernels = energy(layer, coefficients / layer.frame.norms)
             squares.append(energy(layer, change) / (kernels or 1.0))
             with torch.no_grad():  # the layer's weights are those of its atoms times its norms
-                layer.weight += torch.from_numpy(change).to(layer.weight) * layer.norms
+                layer.weight.add_(torch.from_numpy(change).to(layer.weight) * layer.norms)
         yield float(np.sqrt(np.mean(squares)))
     finally:
         with torch.no_grad():  # not subtracted, as that would leave rounding
