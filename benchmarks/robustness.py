@@ -2,8 +2,9 @@
 
 Three networks a frame, each fitted to 300 other training images of MNIST, and 5 draws of noise;
 accuracies are on 2000 test images.  "pixel+dct" joins two orthonormal bases of a 7x7 patch to a
-tight frame of redundancy 2, "pixel x4" has every pixel four times.  Needs mnist.npz in the folder
-that SKLSTRUCT_DATA names.  Results go to robustness.csv, one row a draw.
+tight frame of redundancy 2, "pixel x4" has every pixel four times; of these, noise is added to
+the learned coefficients, and to those of least norm.  Needs mnist.npz in the folder that
+SKLSTRUCT_DATA names.  Results go to robustness.csv, one row a draw.
 """
 
 import argparse
@@ -62,13 +63,16 @@ def main():
             model = RFNNClassifier(
                 frame=known[name], max_epochs=args.max_epochs, random_state=seed
             ).fit(X, y)
-            options = {"noise": NOISE, "n_draws": args.draws, "random_state": 0}
-            table = coefficient_robustness({name: model}, X_test, y_test, **options)
             layer = model.net_.module_.stages[0][0]
-            table = table.assign(seed=seed, redundancy=layer.frame.redundancy)
-            print(table.groupby("noise")[["score", "kernel_change"]].mean().round(4), flush=True)
-            keys = ("estimator", "seed", "noise", "draw")
-            merge_csv("robustness.csv", table, keys, float_format="%.5g")
+            redundant = layer.frame.redundancy > 1
+            for which in ("learned", "canonical") if redundant else ("learned",):
+                options = {"noise": NOISE, "n_draws": args.draws, "random_state": 0}
+                table = coefficient_robustness(
+                    {name: model}, X_test, y_test, coefficients=which, **options
+                ).assign(seed=seed, coefficients=which, redundancy=layer.frame.redundancy)
+                print(table.groupby("noise")[["score", "kernel_change"]].mean(), flush=True)
+                keys = ("estimator", "coefficients", "seed", "noise", "draw")
+                merge_csv("robustness.csv", table, keys, float_format="%.5g")
 
 
 if __name__ == "__main__":

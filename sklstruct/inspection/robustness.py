@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from torch import Tensor
 
+from ..frames.frame import SPAN_TOLERANCE, Array
 from ..layers import FrameConv
-from ..params import SEED, SEQUENCE, check, integer, real
+from ..params import SEED, SEQUENCE, check, integer, one_of, real
 from .frame_layers import frame_layers, unit_coefficients
 
 NOISE = (0, 0.05, 0.1, 0.2, 0.4)  # of the root mean square of a layer's coefficients
@@ -26,6 +25,7 @@ def coefficient_robustness(
     y: Any,
     *,
     noise: Sequence[float] = NOISE,
+    coefficients: str = "learned",
     n_draws: int = 10,
     random_state: Any = None,
 ) -> pd.DataFrame:
@@ -39,9 +39,10 @@ def coefficient_robustness(
 
     where G is the Gram matrix of the :math:`u_k` and :math:`w = \sum_k c_k u_k`.  An orthonormal
     frame, as that of pixels, changes its kernels by the share :math:`\eta`.  In a tight frame of
-    redundancy r the coefficients of least norm change them by :math:`\eta / \sqrt r` only; where
-    atoms cancel one another, the change is larger than :math:`\eta`.  Scores over
-    ``kernel_change`` leave this out of account, and compare the networks alone.
+    redundancy r the coefficients of least norm change them by :math:`\eta / \sqrt r` only.  Where
+    atoms cancel one another, the change is larger than :math:`\eta`; so it is where an
+    overcomplete frame was learned from large weights that add nothing to its kernels.  Scores
+    over ``kernel_change`` leave all this out of account, and compare the networks alone.
 
     Parameters
     ----------
@@ -53,6 +54,9 @@ def coefficient_robustness(
     y : array-like, shape (n,)
     noise : sequence of float, default=(0, 0.05, 0.1, 0.2, 0.4)
         Values of :math:`\eta`.
+    coefficients : {"learned", "canonical"}, default="learned"
+        Whether c is what was learned, or the coefficients of least norm of the same kernels,
+        which differ where the frame is overcomplete.
     n_draws : int, default=10
         Number of draws of z; each is added at every level.
     random_state : int, RandomState instance or None, default=None
@@ -82,7 +86,7 @@ def coefficient_robustness(
     References
     ----------
     J.-H. Jacobsen, B. de Brabandere and A. W. M. Smeulders. Dynamic steerable blocks in deep
-    residual networks. BMVC, 2017, section 3 (section 4.3 of the first author's thesis).
+    residual networks. BMVC, 2017 (section 4.3 of the first author's thesis).
 
     Examples
     --------
@@ -97,6 +101,7 @@ def coefficient_robustness(
     """
     for level in check("noise", noise, SEQUENCE):
         check("Each of noise", level, real(least=0))
+    check("coefficients", coefficients, one_of("learned", "canonical"))
     check("n_draws", n_draws, integer(1))
     rng = check_random_state(check("random_state", random_state, SEED))
     if not isinstance(estimators, Mapping):
@@ -107,13 +112,21 @@ def coefficient_robustness(
     rows: list[tuple[Any, ...]] = []
     for name, estimator in estimators.items():
         clean = float(estimator.score(X, y))
+        known = [unit_coefficients(layer) for layer in layers[name]]
+        if coefficients == "canonical":
+            known = [least_norm(c, layer) for c, layer in zip(known, layers[name], strict=True)]
         for draw, seed in enumerate(seeds):
             for level in noise:
                 if level == 0:
                     rows.append((name, level, draw, clean, 0.0))
                     continue
-                with noisy(layers[name], level, np.random.RandomState(seed)) as change:
-                    rows.append((name, level, draw, float(estimator.score(X, y)), change))
+                normal = np.random.RandomState(seed).standard_normal
+                changes = [level * np.sqrt(np.mean(c**2)) * normal(c.shape) for c in known]
+                parts = zip(layers[name], changes, known, strict=True)
+                shares = [energy(d, layer) / (energy(c, layer) or 1.0) for layer, d, c in parts]
+                with changed(layers[name], changes):
+                    score = float(estimator.score(X, y))
+                rows.append((name, level, draw, score, np.sqrt(np.mean(shares))))
     return pd.DataFrame(rows, columns=["estimator", "noise", "draw", "score", "kernel_change"])
 
 
@@ -127,26 +140,33 @@ def frame_convolutions(estimator: Any) -> list[FrameConv]:
 
 
 @contextmanager
-def noisy(layers: Sequence[FrameConv], level: float, rng: np.random.RandomState) -> Iterator[float]:
-    """Add noise to the coefficients for as long as this lasts; give the change of the kernels."""
-    kept: list[Tensor] = [layer.weight.detach().clone() for layer in layers]
-    squares = []
+def changed(layers: Sequence[FrameConv], changes: Sequence[Array]) -> Iterator[None]:
+    """Add something to the coefficients of the atoms of unit norm for as long as this lasts."""
+    kept = [layer.weight.detach().clone() for layer in layers]
     try:
-        for layer in layers:
-            coefficients = unit_coefficients(layer)
-            size = level * np.sqrt(np.mean(coefficients**2))
-            change = size * rng.standard_normal(coefficients.shape) / layer.frame.norms
-            kernels = energy(layer, coefficients / layer.frame.norms)
-            squares.append(energy(layer, change) / (kernels or 1.0))
-            with torch.no_grad():  # the layer's weights are those of its atoms times its norms
-                layer.weight.add_(torch.from_numpy(change).to(layer.weight) * layer.norms)
-        yield float(np.sqrt(np.mean(squares)))
+        for layer, change in zip(layers, changes, strict=True):
+            # The weights of a layer are those of its atoms times its own norms, which may be 1.
+            own = torch.from_numpy(change / layer.frame.norms).to(layer.weight) * layer.norms
+            with torch.no_grad():
+                layer.weight.add_(own)
+        yield
     finally:
         with torch.no_grad():  # not subtracted, as that would leave rounding
             for layer, weight in zip(layers, kept, strict=True):
                 layer.weight.copy_(weight)
 
 
-def energy(layer: FrameConv, coefficients: NDArray[np.float64]) -> float:
-    """Return the squared norm of all kernels together, for coefficients of the atoms."""
-    return float(np.sum((coefficients @ layer.frame.gram) * coefficients))
+def unit_gram(layer: FrameConv) -> Array:
+    """Return the Gram matrix of the atoms of unit norm."""
+    return layer.frame.gram / np.outer(layer.frame.norms, layer.frame.norms)
+
+
+def energy(coefficients: Array, layer: FrameConv) -> float:
+    """Return the squared norm of all kernels together, for coefficients of unit atoms."""
+    return float(np.sum((coefficients @ unit_gram(layer)) * coefficients))
+
+
+def least_norm(coefficients: Array, layer: FrameConv) -> Array:
+    """Return the coefficients of least norm of the same kernels."""
+    gram = unit_gram(layer)
+    return coefficients @ gram @ np.linalg.pinv(gram, rcond=SPAN_TOLERANCE, hermitian=True)
