@@ -6,11 +6,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from test_inspection import assert_legible
+from torch import nn
 
 from sklstruct import RFNNClassifier, RFNNRegressor, StructuredClassifier
 from sklstruct.frames import Frame, Framelets, GaussianDerivatives, Pixels
 from sklstruct.inspection import RobustnessDisplay, coefficient_robustness
 from sklstruct.inspection.frame_layers import frame_layers, unit_coefficients
+from sklstruct.layers import CoarseFrameConv
 
 EXACT = {"dtype": "float64", "max_epochs": 1, "random_state": 0, "widths": (16, 16)}
 RNG = np.random.default_rng(0)
@@ -127,6 +129,20 @@ def test_scores_are_those_of_the_noisy_kernels(monkeypatch):
         pairs = zip(noisy, clean, strict=True)
         shares = [((a - b) ** 2).sum() / (b**2).sum() for a, b in pairs]
         assert change == pytest.approx(np.sqrt(np.mean(shares)), rel=1e-9)
+
+
+def test_kernels_too_large_to_be_built_are_no_hindrance():
+    """At scale 16 in space, the atoms alone would take half a gigabyte."""
+
+    def build(in_shape, n_outputs):
+        layer = CoarseFrameConv(1, 2, GaussianDerivatives(order=2, scales=(1, 4, 16)), ndim=3)
+        return nn.Sequential(layer, nn.Flatten(), nn.Linear(2 * 6**3, n_outputs))
+
+    volumes = RNG.normal(size=(6, 6, 6, 6))
+    model = StructuredClassifier(architecture=build, max_epochs=1).fit(volumes, Y[:6])
+    table = coefficient_robustness(model, volumes, Y[:6], n_draws=1, random_state=0)
+    assert (table["kernel_change"][1:] > 0).all()
+    assert "atoms" not in vars(model.net_.module_[0].frame)
 
 
 def test_the_score_of_a_regressor_is_its_own():

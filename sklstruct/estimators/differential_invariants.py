@@ -100,29 +100,32 @@ class DifferentialInvariants(PooledMaps):
         L_{i_1 \dots i_k} = \sigma^k \, \partial_{i_1} \dots \partial_{i_k} (g_\sigma * f_c)
 
     The invariants I are sums over all indices that stand twice, such as
-    :math:`L_i L_{ij} L_j`, named ``L_i L_ij L_j``.  They are complete: as many as derivatives
+    :math:`L_i L_{ij} L_j`, named ``L_i L_ij L_j``.  They are complete: as many as the derivatives
     have degrees of freedom up to a rotation, and independent of each other at almost every
     point, so that every other invariant is locally a function of them.
 
-    ==========  =======  ==============================================================
-    dimensions  order 2  invariants
-    ==========  =======  ==============================================================
-    1           3        L, L_i L_i, L_ii; order 3: L_i L_ijj (these do not see mirrors)
-    2           5        and L_ij L_ij, L_i L_ij L_j; order 3: 9 in all
-    3           7        and L_ij L_jk L_ki, L_i L_ij L_jk L_k; order 3: 17 in all
-    ==========  =======  ==============================================================
+    ==========  =======  =======  =======
+    dimensions  order 1  order 2  order 3
+    ==========  =======  =======  =======
+    1                 2        3        4
+    2                 2        5        9
+    3                 2        7       17
+    ==========  =======  =======  =======
 
-    Then come some of their functions, of order 2 at most: ``gradient_magnitude`` L_w,
-    ``hessian_determinant``; in 2D ``isophote_curvature`` and ``flowline_curvature`` times L_w^3,
-    in 3D ``mean_curvature`` times L_w^3 and ``gaussian_curvature`` times L_w^4 of the
-    isosurfaces, which so are finite where the gradient is 0.  Curvatures of bright blobs are
-    positive.  Only that of flowlines changes its sign in a mirror; all others are invariant
-    to reflections too.
+    Up to order 2 these are L, L_i L_i, L_ii; in 2D also L_ij L_ij and L_i L_ij L_j; and in 3D
+    L_ij L_jk L_ki and L_i L_ij L_jk L_k too.  In 1D a mirror stands for the rotations.
+
+    Then come functions of them that have names: ``gradient_magnitude`` L_w and
+    ``hessian_determinant``; in 2D ``isophote_curvature`` and ``flowline_curvature``, both times
+    L_w^3; in 3D the curvatures of isosurfaces, ``mean_curvature`` times L_w^3 and
+    ``gaussian_curvature`` times L_w^4.  So they are finite where the gradient is 0.  Curvatures
+    are positive around bright blobs (that of Gauss around dark ones too).  A mirror turns the
+    sign of ``flowline_curvature``, and changes nothing else.
 
     Derivatives are scale-normalised, by :math:`\sigma^k`, and exact on polynomials (see
-    ``exact_jet``); images go on beyond their borders with the values there.  Of an image that
-    does not touch its borders, the means of L_ii and, in 2D, of the determinant are 0 over the
-    whole image.
+    ``exact_jet``).  Beyond its borders an image goes on with the values there.  Where it does not
+    touch them, L_ii, ``hessian_determinant`` and ``flowline_curvature`` are divergences, whose
+    means over the whole image are 0: they say something of cells, or of maps.
 
     Parameters
     ----------
