@@ -42,6 +42,7 @@ from . import studies as studies
 from . import testing as testing
 from . import training as training
 from .architecture import Architecture as Architecture
+from .estimators import DifferentialInvariants as DifferentialInvariants
 from .estimators import FrameTransformer as FrameTransformer
 from .estimators import LinearStackClassifier as LinearStackClassifier
 from .estimators import LinearStackRegressor as LinearStackRegressor

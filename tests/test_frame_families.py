@@ -1,7 +1,7 @@
 """The frame families against formulas, tables and other libraries."""
 
 from itertools import product
-from math import ceil, comb, sqrt
+from math import ceil, comb, factorial, sqrt
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from scipy.ndimage import convolve, correlate, gaussian_filter
 from scipy.signal import fftconvolve
 
 from sklstruct.frames import (
+    AnisotropicGaussian,
     FirstGaussianDerivatives,
     Framelets,
     Gabor,
@@ -18,8 +19,11 @@ from sklstruct.frames import (
     Monomials,
     Morlet,
     Pixels,
+    exact_jet,
+    half_sphere,
     product_jet,
 )
+from sklstruct.frames.anisotropic import perpendicular_axes
 
 NDIMS = st.integers(1, 3)
 DIMENSIONS = pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -144,6 +148,90 @@ def test_the_order_of_scales_does_not_matter():
     )  # fmt: skip
 
 
+@DIMENSIONS
+@pytest.mark.parametrize("order", [0, 2, 3])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.7])
+def test_an_exact_jet_gives_the_derivatives_of_blurred_polynomials(ndim, order, scale):
+    frame = exact_jet(ndim, order, scale)
+    powers = np.array([*product(range(order + 3), repeat=ndim)])
+    monomials = ((frame.grid / scale) ** powers[:, np.newaxis]).prod(axis=2)
+    indices = [[label.partition("_")[2].count(x) for x in "zyx"[-ndim:]] for label in frame.labels]
+    wanted = [
+        [np.prod([blurred(*pair) for pair in zip(p, n, strict=True)]) for p in powers.tolist()]
+        for n in indices
+    ]
+    np.testing.assert_allclose(frame.flat @ monomials.T, wanted, rtol=1e-11, atol=1e-11)
+
+
+def blurred(power, n):
+    """Return the derivative at 0 of x**power, blurred by a Gaussian of deviation 1."""
+    rest = power - n  # of which the moment is that of a normal variable
+    moment = {0: 1, 2: 1, 4: 3}.get(rest, 0)
+    return factorial(power) // factorial(max(rest, 0)) * moment
+
+
+# --- elongated Gaussians --------------------------------------------------------------------
+
+
+@given(st.integers(0, 3), st.floats(0.7, 1.5), st.floats(0.5, 3))
+def test_along_an_axis_an_elongated_gaussian_is_a_product(order, scale, elongation):
+    frame = AnisotropicGaussian(order, 3, elongation, (scale,)).build(2)
+    size = frame.support[0]
+    along, across = (
+        GaussianDerivatives(order, (s,), size=size).build(1).atoms
+        for s in (scale * elongation, scale)
+    )
+    for atom, label in zip(frame.atoms, frame.labels, strict=True):
+        if label.startswith("g0"):
+            expected = np.outer(across[label.count("v")], along[label.count("u")])
+            sign = (-1) ** label.count("v")  # v points up, and y down
+            np.testing.assert_allclose(atom, sign * expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("ndim, count", [(2, 5), (3, 4)])
+def test_elongated_atoms_are_derivatives_along_and_across_the_axis(ndim, count):
+    scale, elongation, h = 1.2, 2.5, 1e-3
+    frame = AnisotropicGaussian(2, count, elongation, (scale,)).build(ndim)
+    atoms = dict(zip(frame.labels, range(len(frame)), strict=True))
+    axes = map(perpendicular_axes, half_sphere(ndim, count))
+    for k, basis in enumerate(axes):
+        steps = basis * scale * np.array([[elongation]] + [[1.0]] * (ndim - 1))
+        for letter, step in zip("uvw", steps, strict=False):
+            before, here, after = (frame.evaluate(frame.grid + t * step) for t in (-h, 0, h))
+            for low, high in ((f"g{k}", f"g{k}_{letter}"), (f"g{k}_u", f"g{k}_u{letter}")):
+                if high in atoms:
+                    slope = (after - before)[atoms[low]] / (2 * h)
+                    np.testing.assert_allclose(slope, here[atoms[high]], atol=1e-6)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.8, 1.5)])
+@pytest.mark.parametrize("ndim, count, order", [(2, 3, 3), (3, 4, 2)])
+def test_what_is_not_elongated_spans_the_jet(ndim, count, order, scales):
+    family = AnisotropicGaussian(order, count, 1.0, scales, size=7)
+    elongated, jet = (
+        f.build(ndim) for f in (family, GaussianDerivatives(order, scales=scales, size=7))
+    )
+    assert len(elongated) == count * len(jet)
+    assert elongated.rank == jet.rank == len(jet)
+    for one, other in ((elongated, jet), (jet, elongated)):
+        projection = np.linalg.pinv(other.flat) @ other.flat
+        np.testing.assert_allclose(one.flat @ projection, one.flat, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_turn_by_one_orientation_permutes_elongated_atoms_up_to_a_sign(count):
+    frame = AnisotropicGaussian(2, count, truncate=5).build(2)  # a corner must not be seen
+    (cos, sin), n = (f(np.pi / count) for f in (np.cos, np.sin)), len(frame) // count
+    steering = frame.steering([[cos, sin], [-sin, cos]])
+    assert steering.error < 1e-12
+    signs = np.ones(len(frame))
+    signs[-n:] = (-1.0) ** frame.orders[-n:]
+    expected = signs[:, np.newaxis] * np.roll(np.eye(len(frame)), n, axis=1)
+    np.testing.assert_allclose(steering.matrix, expected, atol=1e-5)
+    np.testing.assert_allclose(frame.orientations[::n], np.pi * np.arange(count) / count)
+    np.testing.assert_allclose(frame.flat[frame.orders == 0].sum(axis=1), 1)
+
+
 # --- pixels, framelets, monomials -----------------------------------------------------------
 
 
@@ -265,6 +353,10 @@ def test_gabor_waves_in_space_are_waves_of_distinct_directions(n_orientations):
         (Gabor(frequency=-1), 2, "frequency must be a finite number above 0, got -1"),
         (Gabor(slant=None), 2, "slant must be a finite number above 0, got None"),
         (Gabor(size=1), 2, "An atom of the frame 'gabor' is zero everywhere"),
+        (AnisotropicGaussian(), 1, "ndim must be 2 or 3, where a Gaussian has a direction, got 1"),
+        (AnisotropicGaussian(elongation=0), 2, "elongation must be a finite number above 0, got 0"),
+        (AnisotropicGaussian(order=10**9), 2, "a frame must have at most 2500 atoms"),
+        (AnisotropicGaussian(n_orientations=10**9), 3, "a frame must have at most 2500 atoms"),
         (Morlet(scales=(-1,)), 1, "scales must be a finite number above 0, got -1"),
         (Morlet(), 5, "ndim must be"),
     ],
@@ -273,3 +365,10 @@ def test_gabor_waves_in_space_are_waves_of_distinct_directions(n_orientations):
 def test_a_bad_parameter_is_named(family, ndim, message):
     with pytest.raises(ValueError, match=message):
         family.build(ndim)
+
+
+def test_a_jet_that_cannot_be_exact_is_refused():
+    with pytest.raises(
+        ValueError, match=r"scale must be a finite number of at least 0\.5, got 0\.4"
+    ):
+        exact_jet(2, 2, 0.4)

@@ -25,4 +25,7 @@ def register_estimators() -> dict[str, Any]:
         "linear_stack": "sklstruct.estimators.stack:LinearStackClassifier",
         "linear_stack_regressor": "sklstruct.estimators.stack:LinearStackRegressor",
         "frame_features": "sklstruct.estimators.frame_transformer:FrameTransformer",
+        "differential_invariants": (
+            "sklstruct.estimators.differential_invariants:DifferentialInvariants"
+        ),
     }

@@ -1,6 +1,7 @@
 from ..training import Augment as Augment
 from .base import NetworkEstimator as NetworkEstimator
 from .classifier import NetworkClassifier as NetworkClassifier
+from .differential_invariants import DifferentialInvariants as DifferentialInvariants
 from .frame_transformer import FeatureTransformer as FeatureTransformer
 from .frame_transformer import FrameTransformer as FrameTransformer
 from .frame_transformer import TorchReader as TorchReader

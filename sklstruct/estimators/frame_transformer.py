@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..compat import TransformerMixin, check_feature_names_in
+from ..frames import Frame
 from ..layers import FrameConv
 from ..params import all_or_nothing, instance_of, integer, one_of, param
 from ..plugins import make_frame, register_carried, with_carried
@@ -142,7 +143,71 @@ class FeatureTransformer(TransformerMixin, TorchReader):
         return tags
 
 
-class FrameTransformer(FeatureTransformer):
+class PooledMaps(FeatureTransformer):
+    """Base of transformers whose features are means of maps, made of responses to a frame.
+
+    A subclass says which frame it is, what maps its responses make, and what these are called.
+
+    Parameters
+    ----------
+    pool : int, default=4
+        Number of cells along every axis, at most the extent; None keeps every sample point.
+
+    Attributes
+    ----------
+    frame_ : Frame
+    """
+
+    pool: int | None = param(4, integer(1) | None)
+
+    _prepared: ClassVar[tuple[str, ...]] = ("frame_",)
+    _padding_mode: ClassVar[str] = "zeros"
+
+    @abstractmethod
+    def _frame(self, ndim: int) -> Frame:
+        """Return the frame in so many dimensions."""
+
+    @abstractmethod
+    def _maps(self, responses: Tensor) -> Tensor:
+        """Return maps (n, n_maps, *spatial) for responses to the atoms (n, n_atoms, *spatial)."""
+
+    @abstractmethod
+    def _labels(self) -> Sequence[str]:
+        """Return the name of each map."""
+
+    def _prepare(self, in_shape: tuple[int, ...]) -> None:
+        self.frame_ = self._frame(len(in_shape) - 1)
+
+    def _function(self, device: str) -> Callable[[Tensor], Tensor]:
+        options: dict[str, Any] = {"bias": False, "padding_mode": self._padding_mode}
+        with seeded_initialisation(0):  # which draws weights that are not used
+            layer = FrameConv(1, len(self.frame_), self.frame_, **options)
+        layer = layer.to(device, getattr(torch, self.dtype)).eval()
+        with torch.no_grad():
+            layer.weight.copy_(torch.diag(layer.norms)[:, None])
+        pool: Any = POOL[len(self.in_shape_) - 1]
+
+        def features(x: Tensor) -> Tensor:
+            responses = layer(x.flatten(0, 1)[:, None])  # every channel is a sample of its own
+            return pool(self._maps(responses), self._cells()).reshape(len(x), -1)
+
+        return features
+
+    def _names(self) -> NDArray[Any]:
+        names = [
+            f"c{channel} {label} ({','.join(map(str, cell))})"
+            for channel in range(self.in_shape_[0])
+            for label in self._labels()
+            for cell in np.ndindex(*self._cells())
+        ]
+        return np.array(names, dtype=object)
+
+    def _cells(self) -> tuple[int, ...]:
+        # Of an axis with fewer sample points than cells, every point is one.
+        return tuple(min(self.pool or extent, extent) for extent in self.in_shape_[1:])
+
+
+class FrameTransformer(PooledMaps):
     r"""Responses to the atoms of a frame, made positive and averaged over cells.
 
     .. math::
@@ -154,16 +219,11 @@ class FrameTransformer(FeatureTransformer):
     ----------
     frame : str or frame family, default="gaussian"
     nonlinearity : {"abs", "square", "none"}, default="abs"
-    pool : int, default=4
-        Number of cells along every axis, at most the extent; None keeps every sample point.
-
-    Attributes
-    ----------
-    frame_ : Frame
 
     See Also
     --------
     ScatteringTransformer : Wavelets, of higher orders too.
+    DifferentialInvariants : Functions of the jet that rotations leave as they are.
 
     Examples
     --------
@@ -176,40 +236,16 @@ class FrameTransformer(FeatureTransformer):
 
     frame: Any = param("gaussian", resolve=make_frame)
     nonlinearity: str = param("abs", one_of(*NONLINEARITIES))
-    pool: int | None = param(4, integer(1) | None)
 
-    _prepared: ClassVar[tuple[str, ...]] = ("frame_",)
+    def _frame(self, ndim: int) -> Frame:
+        frame: Frame = make_frame(self.frame).build(ndim)
+        return frame
 
-    def _prepare(self, in_shape: tuple[int, ...]) -> None:
-        self.frame_ = make_frame(self.frame).build(len(in_shape) - 1)
+    def _maps(self, responses: Tensor) -> Tensor:
+        return NONLINEARITIES[self.nonlinearity](responses)
 
-    def _function(self, device: str) -> Callable[[Tensor], Tensor]:
-        with seeded_initialisation(0):  # which draws weights that are not used
-            layer = FrameConv(1, len(self.frame_), self.frame_, bias=False)
-        layer = layer.to(device, getattr(torch, self.dtype)).eval()
-        with torch.no_grad():
-            layer.weight.copy_(torch.diag(layer.norms)[:, None])
-        pool: Any = POOL[len(self.in_shape_) - 1]
-
-        def features(x: Tensor) -> Tensor:
-            responses = layer(x.flatten(0, 1)[:, None])  # every channel is a sample of its own
-            pooled = pool(NONLINEARITIES[self.nonlinearity](responses), self._cells())
-            return pooled.reshape(len(x), -1)
-
-        return features
-
-    def _names(self) -> NDArray[Any]:
-        names = [
-            f"c{channel} {label} ({','.join(map(str, cell))})"
-            for channel in range(self.in_shape_[0])
-            for label in self.frame_.labels
-            for cell in np.ndindex(*self._cells())
-        ]
-        return np.array(names, dtype=object)
-
-    def _cells(self) -> tuple[int, ...]:
-        # Of an axis with fewer sample points than cells, every point is one.
-        return tuple(min(self.pool or extent, extent) for extent in self.in_shape_[1:])
+    def _labels(self) -> Sequence[str]:
+        return self.frame_.labels
 
     # A worker process has to know a frame that was registered at run time.
     def __getstate__(self) -> dict[str, Any]:

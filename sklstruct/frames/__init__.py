@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..hookspecs import hookimpl
+from .anisotropic import AnisotropicGaussian as AnisotropicGaussian
 from .checks import support_size as support_size
 from .frame import Frame as Frame
 from .frame import FrameFamily as FrameFamily
@@ -11,6 +12,7 @@ from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
 from .gaussian import FirstGaussianDerivatives as FirstGaussianDerivatives
 from .gaussian import GaussianDerivatives as GaussianDerivatives
+from .jet import exact_jet as exact_jet
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
 from .morlet import half_sphere as half_sphere
@@ -30,4 +32,5 @@ def register_frames() -> dict[str, Any]:
         "naive": Monomials,
         "gabor": Gabor,
         "morlet": Morlet,
+        "anisotropic_gaussian": AnisotropicGaussian,
     }

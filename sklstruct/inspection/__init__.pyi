@@ -25,6 +25,8 @@ from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
+from .robustness import coefficient_robustness as coefficient_robustness
+from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scattering import ScatteringDisplay as ScatteringDisplay
 from .stability_display import StabilityDisplay as StabilityDisplay
 from .study import StudyDisplay as StudyDisplay

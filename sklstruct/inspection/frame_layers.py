@@ -32,8 +32,7 @@ def frame_layers(estimator: Any) -> dict[str, Any]:
         for name, layer in ([] if module is None else module.named_modules())
         # By what they have, as layers of plugins need not be FrameConv.
         if isinstance(getattr(layer, "frame", None), Frame)
-        and hasattr(layer, "coefficients")
-        and hasattr(layer, "kernel")
+        and {"coefficients", "kernel"} <= {*dir(layer)}  # kernels of large scales may not fit
     }
     if not layers:
         raise ValueError(f"{type(estimator).__name__} has no frame layers to show.")
@@ -42,5 +41,6 @@ def frame_layers(estimator: Any) -> dict[str, Any]:
 
 def unit_coefficients(layer: Any) -> NDArray[np.float64]:
     """Return the coefficients of the atoms of unit norm, (out_channels, in_channels, n_atoms)."""
-    coefficients = layer.coefficients.numpy(force=True).astype(np.float64)
-    return coefficients * np.linalg.norm(layer.frame.flat, axis=1)
+    coefficients: NDArray[np.float64] = layer.coefficients.numpy(force=True).astype(np.float64)
+    norms: NDArray[np.float64] = layer.frame.norms  # which need no atoms that are built as arrays
+    return coefficients * norms

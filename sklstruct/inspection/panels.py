@@ -77,7 +77,7 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
             ax.set_xticks(places, legible(places, TICK_GAP))
         ax.minorticks_off()
     else:
-        ax.locator_params(axis="x", nbins=6, integer=True)
+        ax.locator_params(axis="x", nbins=6, integer=bool((places == places.round()).all()))
     if "y" in panel.logarithmic:
         ax.set_yscale("log")
         low, high = ax.get_ylim()
