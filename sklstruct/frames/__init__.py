@@ -10,6 +10,8 @@ from .frame import Steering as Steering
 from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
 from .gaussian import GaussianDerivatives as GaussianDerivatives
+from .harmonics import CircularHarmonics as CircularHarmonics
+from .harmonics import SolidHarmonics as SolidHarmonics
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
 from .morlet import half_sphere as half_sphere
@@ -28,4 +30,6 @@ def register_frames() -> dict[str, Any]:
         "naive": Monomials,
         "gabor": Gabor,
         "morlet": Morlet,
+        "circular_harmonics": CircularHarmonics,
+        "solid_harmonics": SolidHarmonics,
     }
