@@ -73,9 +73,7 @@ def test_maps_of_every_order_turn_under_right_angles_by_their_phase(orders):
     architecture = HNet(widths=(3, 4), depth=1, orders=orders)
     first, second = settled(architecture, x.shape[1:]).double().stages[:2]
     for stages in (first, nn.Sequential(first, second)):
-        maps, turned = (
-            as_complex(stages(one), len(orders)) for one in (x, x.rot90(1, (2, 3)))
-        )
+        maps, turned = (as_complex(stages(one), len(orders)) for one in (x, x.rot90(1, (2, 3))))
         for k, order in enumerate(orders):  # rot90 turns from x to -y, as rows go down
             expected = maps[:, k].rot90(1, (-2, -1)) * (-1j) ** order
             torch.testing.assert_close(turned[:, k], expected, rtol=0, atol=1e-10)
@@ -99,15 +97,15 @@ def test_at_any_angle_the_centre_of_a_convolution_turns_by_its_phase(frame, angl
 
 
 @torch.no_grad()
-def test_at_other_angles_outputs_of_smooth_images_hardly_change():
-    """Measured: 0.6 % of what differs between images, where pixels in place of rings have 40 %."""
+def test_at_other_angles_means_of_smooth_images_hardly_change():
+    """Of the variance between images 0.09 % is what a turn changes, as measured."""
     x = smooth_images(16, 28)
     network = settled(HNet(), x=x)
     features = network.features(x)
     spread = (features - features.mean(0)).square().sum()
     for angle in (0.4, np.pi / 4, 2.5):
         moved = network.features(smooth_images(16, 28, angle))
-        print(float((moved - features).square().sum() / spread))
+        assert (moved - features).square().sum() < 0.002 * spread
 
 
 # --- layers ---------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ def test_the_real_kernel_is_the_complex_convolution():
         if m:  # a cosine, where it is not 0
             waves = torch.complex(rings[::2], rings[1::2])
             rings = (waves * torch.exp(-1j * abs(m) * angle)).real
-        rings = rings / rings.norm(dim=1, keepdim=True) 
+        rings = rings / rings.norm(dim=1, keepdim=True)
         kernel = torch.exp(1j * phase.view(2, 3, 1)) * (weight @ rings) * torch.exp(1j * m * angle)
         kernel = kernel.unflatten(2, frame.support)
         expected[:, b] += nn.functional.conv2d(x[:, a], kernel, padding=3)
@@ -184,7 +182,11 @@ def test_a_regressor_trains_it_too():
         (HNet(frame="pixel"), (1, 8, 8), "frame must consist of harmonics, .*'pixel'"),
         (HNet(frame=Pixels(3)), (1, 8, 8), "frame must consist of harmonics"),
         (HNet(orders=(0, 3)), (1, 8, 8), r"frame must have atoms of order 3, .* of \[0, 1, 2\]"),
-        (HNet(orders=(1, 2)), (1, 8, 8), "orders of HNet must be .* 0 among them.*, got \\(1, 2\\)"),
+        (
+            HNet(orders=(1, 2)),
+            (1, 8, 8),
+            "orders of HNet must be .* 0 among them",
+        ),
         (HNet(orders=(0, 0)), (1, 8, 8), "orders of HNet must be a sequence of distinct"),
         (HNet(depth=0), (1, 8, 8), "depth of HNet must be"),
         (HNet(depth=(1, 2)), (1, 8, 8), "depth has 2 entries for 3 stages"),
@@ -204,5 +206,5 @@ def test_pairs_that_do_not_turn_as_harmonics_are_refused():
         orders=frame.orders,
         functions=lambda points: frame.evaluate(points)[[0, 1, 3, 2, 4, 5, 6]],
     )
-    with pytest.raises(ValueError, match="frame must consist of harmonics, .*'mirrored'"):
+    with pytest.raises(ValueError, match=r"frame must consist of harmonics, .*'mirrored'"):
         HNet(frame=mirrored).build((1, 8, 8), 3)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklstruct.frames import Frame
-from sklstruct.layers import BATCH_NORM, convolve
+from sklstruct.layers import BATCH_NORM, CONV, convolve
 
 SMALLEST = 1e-3  # magnitude squared below which a phase is not trusted: there it is rounding
 
@@ -141,8 +141,8 @@ class HarmonicConv(nn.Module):
     def to_dense(self) -> nn.Module:
         """Return a plain ``nn.Conv2d`` with the same output."""
         kernel = self.kernel.detach()
-        n_out, n_in, *support = kernel.shape
-        conv = nn.Conv2d(n_in, n_out, tuple(support), padding=self.padding, bias=False)
+        options: dict[str, Any] = {"padding": self.padding, "bias": False}
+        conv = CONV[2](*kernel.shape[1::-1], self.frame.support, **options)
         conv.load_state_dict({"weight": kernel})
         return conv.to(kernel).train(self.training)
 

@@ -311,8 +311,8 @@ def to_dense(network: nn.Module) -> nn.Module:
     dense = copy.deepcopy(network)
     for parent in list(dense.modules()):
         for name, child in parent.named_children():
-            if hasattr(child, "to_dense"):  # as FrameConv and Pointwise have it
-                setattr(parent, name, child.to_dense())
+            if callable(own := getattr(child, "to_dense", None)):  # as FrameConv has it
+                setattr(parent, name, own())
             elif isinstance(child, Dropout):
                 setattr(parent, name, nn.Dropout(child.p).train(child.training))
     return dense
