@@ -2,12 +2,8 @@
 
 300 of the first 50000 training images of MNIST, stratified draws that are the same for both, and
 2000 of the 10000 other training images, as they are and turned by angles that are uniform on the
-circle, by bilinear interpolation, the same for all.  Rows go to hnet.csv, one a fit; the paired
-difference is printed with its interval of 95 %.  Needs mnist.npz in the folder that SKLSTRUCT_DATA
-names.
-
-``--choose`` is for recipes: it draws by another seed, and tests on others of the first 50000
-images, which are left out of the draws.
+circle, by bilinear interpolation, the same for all.  Rows go to hnet.csv, one a fit.  Needs
+mnist.npz in the folder that SKLSTRUCT_DATA names.
 """
 
 import argparse
@@ -15,7 +11,7 @@ import time
 
 import numpy as np
 import pandas as pd
-from common import merge_csv
+from common import HERE, merge_csv
 from scipy.ndimage import rotate
 from scipy.stats import t as student
 from sklearn.model_selection import train_test_split
@@ -24,7 +20,7 @@ from sklstruct import RFNNClassifier, StructuredClassifier
 from sklstruct.io import load_dataset
 
 ESTIMATORS = {"H-Net": StructuredClassifier(architecture="hnet"), "RFNN": RFNNClassifier()}
-N_TRAIN, N_TEST, SIZE = 50000, 2000, 300
+NAME, N_TRAIN, N_TEST, SIZE = "hnet.csv", 50000, 2000, 300
 
 
 def turned(images, seed):
@@ -34,44 +30,39 @@ def turned(images, seed):
     return np.stack([rotate(image, angle, reshape=False, order=1) for image, angle in pairs])
 
 
-def interval(differences):
-    """Return the mean of paired differences, and half its interval of 95 %."""
-    n = len(differences)
-    half = student.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)
-    return f"{differences.mean():.2f} +- {half:.2f}"
+def summary():
+    """Print mean errors, and the paired difference with its interval of 95 %."""
+    results = pd.read_csv(HERE / NAME)
+    for error in ("upright_error", "turned_error"):
+        table = results.pivot(index="draw", columns="estimator", values=error).dropna()
+        differences = table["H-Net"] - table["RFNN"]
+        half = student.ppf(0.975, len(table) - 1) * differences.sem()
+        print(f"{error}: {table.mean().round(2).to_dict()}, {len(table)} draws")
+        print(f"    H-Net - RFNN: {differences.mean():.2f} +- {half:.2f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--only", choices=tuple(ESTIMATORS))
     args = parser.parse_args()
     data = load_dataset("mnist")
     X, y = np.asarray(data.X).reshape(-1, 28, 28), data.y
-    others = slice(N_TRAIN, N_TRAIN + N_TEST)
-    if args.choose:
-        others = slice(N_TRAIN - N_TEST, N_TRAIN)
-    X_test, y_test = X[others], y[others]
+    X_test, y_test = X[N_TRAIN : N_TRAIN + N_TEST], y[N_TRAIN : N_TRAIN + N_TEST]
     tests = {"upright_error": X_test, "turned_error": turned(X_test, seed=0)}
-    pool = np.arange(N_TRAIN - N_TEST * args.choose)
-    rows = []
+    options = {"train_size": SIZE, "stratify": y[:N_TRAIN]}
     for draw in range(args.draws):
-        seed = 1000 * args.choose + draw
-        train = train_test_split(pool, train_size=SIZE, stratify=y[pool], random_state=seed)[0]
-        for name, estimator in ESTIMATORS.items():
+        train, _ = train_test_split(np.arange(N_TRAIN), random_state=draw, **options)
+        for name in [args.only] if args.only else ESTIMATORS:
             start = time.perf_counter()
-            model = estimator.set_params(random_state=seed).fit(X[train], y[train])
-            row = {"estimator": name, "size": SIZE, "draw": draw}
+            model = ESTIMATORS[name].set_params(random_state=draw).fit(X[train], y[train])
+            row = {"estimator": name, "size": SIZE, "draw": draw, "n_test": N_TEST}
             row |= {"fit_seconds": time.perf_counter() - start}
             row |= {k: 100 * (1 - model.score(images, y_test)) for k, images in tests.items()}
-            rows.append(row)
             print("  ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-    results = pd.DataFrame(rows)
-    for error in tests:
-        table = results.pivot(index="draw", columns="estimator", values=error)
-        print(error, table.mean().round(2).to_dict(), interval(table["H-Net"] - table["RFNN"]))
-    if not args.choose:
-        merge_csv("hnet.csv", results)
+            merge_csv(NAME, pd.DataFrame([row]), float_format="%.4g")
+    if args.only is None:
+        summary()
 
 
 if __name__ == "__main__":

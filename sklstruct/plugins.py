@@ -128,7 +128,7 @@ def entries(kind: str) -> dict[str, Entry]:
     --------
     >>> from sklstruct.plugins import entries
     >>> list(entries("frame"))
-    ['framelet', 'gabor', 'gaussian', 'morlet', 'naive', 'pixel']
+    ['circular_harmonics', 'framelet', 'gabor', 'gaussian', 'morlet', 'naive', 'pixel', ...]
     """
     return dict(_entries(kind))
 
@@ -174,7 +174,7 @@ def lookup(kind: str, name: str) -> Any:
     >>> lookup("frame", "gausian")
     Traceback (most recent call last):
         ...
-    ValueError: Unknown frame 'gausian'. Did you mean 'gaussian'? Known: framelet, ...
+    ValueError: Unknown frame 'gausian'. Did you mean 'gaussian'? Known: ...
     """
     known = entries(kind)
     if name in known:

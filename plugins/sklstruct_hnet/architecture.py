@@ -58,7 +58,7 @@ class HNet(Architecture):
     orders : sequence of int, default=None
         Rotation orders of the maps; (0, 1).
     dropout : float, default=None
-        Of the means, before the linear layer; 0.2.
+        Of the means, before the linear layer; 0.
 
     See Also
     --------

@@ -161,6 +161,14 @@ class MagnitudeNorm(nn.Module):
     n_orders : int
     keep_phases : bool, default=True
         Whether complex maps are returned; if not, the rectified magnitudes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct_hnet.layers import MagnitudeNorm
+    >>> x = torch.zeros(5, 2 * 2 * 8, 7, 7)
+    >>> MagnitudeNorm(8, 2)(x).shape, MagnitudeNorm(8, 2, keep_phases=False)(x).shape
+    (torch.Size([5, 32, 7, 7]), torch.Size([5, 16, 7, 7]))
     """
 
     def __init__(self, n_channels: int, n_orders: int, keep_phases: bool = True) -> None:
@@ -184,6 +192,13 @@ class CentredPool(nn.Module):
 
     Windows have two places along an even extent and three along an odd one, so that turning the
     input by a right angle turns the output.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct_hnet.layers import CentredPool
+    >>> CentredPool()(torch.zeros(5, 8, 28, 7)).shape
+    torch.Size([5, 8, 14, 4])
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {
     "depth": (1, 1, 2),
     "orders": (0, 1),
     "dropout": 0.0,
-    "max_epochs": 60,
+    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
     "batch_size": 25,
     "lr": 0.01,
     "optimizer": "adamw",

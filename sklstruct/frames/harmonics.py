@@ -154,7 +154,7 @@ class SolidHarmonics(FrameFamily):
     >>> frame.labels
     ('Y0,0', 'Y1,-1', 'Y1,0', 'Y1,1')
     >>> round(SolidHarmonics().build(ndim=3).condition_number, 2)
-    1.08
+    1.04
     """
 
     order: int = 3
