@@ -220,6 +220,7 @@ def test_coefficients_of_a_turned_image_are_the_turned_coefficients(family, ndim
         (SolidHarmonics(scales=(0.3,)), 2, "order must be lower, got 3"),
         (SolidHarmonics(scales=(0,)), 2, "scales must be a finite number above 0"),
         (SolidHarmonics(size=4), 3, "size must be odd"),
+        (SolidHarmonics(size=3), 2, "order 3 are largest at a radius of 1.73, .* fit size=3"),
         (SolidHarmonics(order=31, scales=(9,)), 1, "order must be an integer from 0 to 30"),
     ],
     ids=lambda value: repr(value) if hasattr(value, "build") else None,

@@ -101,7 +101,8 @@ def zonal_mean(ndim: int, degree: int, most: float, z: Any) -> Any:
         weights = weights / 2 * (1 - nodes**2) ** (degree if ndim == 3 else 0)
     if ndim > 1:
         weights = weights / prod(range(ndim - 1, ndim + 2 * degree - 2, 2))
-    return np.exp(np.multiply.outer(z, nodes - 1)) @ weights
+    terms = (weight * np.exp(z * (node - 1)) for node, weight in zip(nodes, weights, strict=True))
+    return sum(terms)  # one after another, as there may be many points and many nodes
 
 
 def evaluate_solids(points: Array, degrees: Sequence[tuple[float, int]]) -> Array:

@@ -106,7 +106,9 @@ class CircularHarmonics(FrameFamily):
         reach = radii[-1] + check_positive("truncate", self.truncate) * width
         size = support_size(self.size, reach, 1.0)
         if radii[-1] > size / 2:
-            raise ValueError(f"A ring of radius {radii[-1]:g} does not fit size={size}.")
+            raise ValueError(
+                f"A ring of radius {radii[-1]:g} does not fit size={size}: raise size."
+            )
         degrees = carried(self.order, ndim, radii, lambda radius, _: radius)
         functions = partial(evaluate_rings, degrees=degrees, width=width)
         return harmonic_frame("circular_harmonics", ndim, size, degrees, functions, width)
@@ -178,11 +180,17 @@ class SolidHarmonics(FrameFamily):
         Raises
         ------
         ValueError
-            If no scale carries the highest degree.
+            If no scale carries the highest degree, or the support does not hold it.
         """
         ndim, scales = check_ndim(ndim), check_scales(self.scales)
         size = support_size(self.size, scales[-1], self.truncate)
         degrees = carried(self.order, ndim, scales, lambda scale, degree: scale * sqrt(degree))
+        peak = max(scale * sqrt(degree) for scale, degree in degrees)
+        if peak > size / 2:
+            raise ValueError(
+                f"Atoms of order {self.order} are largest at a radius of {peak:.3g}, which does "
+                f"not fit size={size}: raise size or truncate."
+            )
         functions = partial(evaluate_solids, degrees=degrees)
         return harmonic_frame("solid_harmonics", ndim, size, degrees, functions, None)
 
