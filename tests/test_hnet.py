@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklstruct_hnet.architecture import HNet
-from sklstruct_hnet.layers import CentredPool, HarmonicConv
+from sklstruct_hnet.convolution import HarmonicConv
+from sklstruct_hnet.layers import CentredPool
 from torch import nn
 
 from sklstruct import StructuredClassifier, StructuredRegressor

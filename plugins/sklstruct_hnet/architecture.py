@@ -13,7 +13,8 @@ from sklstruct.layers import MeanNetwork
 from sklstruct.params import SEQUENCE, WIDTHS, Rule, integer, one_of, param, real
 from sklstruct.plugins import make_frame
 
-from .layers import CentredPool, HarmonicConv, MagnitudeNorm
+from .convolution import HarmonicConv
+from .layers import CentredPool, MagnitudeNorm
 from .presets import PRESETS
 
 SMALL = 4  # extents up to this are not pooled any further
