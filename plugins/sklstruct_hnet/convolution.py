@@ -139,7 +139,8 @@ class HarmonicConv(nn.Module):
         """Return a plain ``nn.Conv2d`` with the same output."""
         kernel = self.kernel.detach()
         options: dict[str, Any] = {"padding": self.padding, "bias": False}
-        conv = CONV[2](*kernel.shape[1::-1], self.frame.support, **options)
+        make: Any = CONV[2]
+        conv = make(*kernel.shape[1::-1], self.frame.support, **options)
         conv.load_state_dict({"weight": kernel})
         return conv.to(kernel).train(self.training)
 
