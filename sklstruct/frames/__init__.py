@@ -13,6 +13,8 @@ from .framelet import Framelets as Framelets
 from .gaussian import FirstGaussianDerivatives as FirstGaussianDerivatives
 from .gaussian import GaussianDerivatives as GaussianDerivatives
 from .jet import exact_jet as exact_jet
+from .harmonics import CircularHarmonics as CircularHarmonics
+from .harmonics import SolidHarmonics as SolidHarmonics
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
 from .morlet import half_sphere as half_sphere
@@ -33,4 +35,6 @@ def register_frames() -> dict[str, Any]:
         "gabor": Gabor,
         "morlet": Morlet,
         "anisotropic_gaussian": AnisotropicGaussian,
+        "circular_harmonics": CircularHarmonics,
+        "solid_harmonics": SolidHarmonics,
     }

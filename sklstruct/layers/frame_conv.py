@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..frames import Frame, build_frame
 from ..params import check, integer, one_of
 from ..plugins import make_frame
-from .dimensions import CONV, Pointwise, convolve
+from .dimensions import CONV, convolve
 from .dropout import Dropout
 from .filtering import Array, SeparableFilter
 from .fused import serves
@@ -311,8 +311,8 @@ def to_dense(network: nn.Module) -> nn.Module:
     dense = copy.deepcopy(network)
     for parent in list(dense.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, (FrameConv, Pointwise)):
-                setattr(parent, name, child.to_dense())
+            if callable(own := getattr(child, "to_dense", None)):  # as FrameConv has it
+                setattr(parent, name, own())
             elif isinstance(child, Dropout):
                 setattr(parent, name, nn.Dropout(child.p).train(child.training))
     return dense
