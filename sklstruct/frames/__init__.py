@@ -12,9 +12,9 @@ from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
 from .gaussian import FirstGaussianDerivatives as FirstGaussianDerivatives
 from .gaussian import GaussianDerivatives as GaussianDerivatives
-from .jet import exact_jet as exact_jet
 from .harmonics import CircularHarmonics as CircularHarmonics
 from .harmonics import SolidHarmonics as SolidHarmonics
+from .jet import exact_jet as exact_jet
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
 from .morlet import half_sphere as half_sphere
