@@ -70,6 +70,14 @@ def test_frames_take_turns(make, frame, names, ndim):
     assert all(one.is_complete and one.support == (3,) * ndim for one in frames)
 
 
+@pytest.mark.parametrize("make", [FrameResNet, FrameDenseNet])
+def test_scales_are_learned_where_there_are_any(make):
+    for frame, expected in (("image", {"gaussian"}), ("gaussian", {"gaussian"}), ("pixel", set())):
+        network = make(frame=frame, learn_scale=True).build((1, 8, 8), 2)
+        layers = [layer for layer in network.modules() if isinstance(layer, FrameConv)]
+        assert {one.frame.name for one in layers if one.scale is not None} == expected
+
+
 def test_parameters_of_frames_are_set_where_a_name_stands():
     design = GaussianDerivatives(order=(2,), scales=(1.0,), size=3)
     model = FrameResNetClassifier(frame="gaussian").set_params(frame__scales=(1.0,))

@@ -100,10 +100,19 @@ def test_a_tight_frame_of_redundancy_k_lets_through_a_kth_of_the_noise(times):
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"preset": "paper"}, {"frame": Framelets()}, {"frame": GaussianDerivatives(order=4)}],
+    [
+        {},
+        {"preset": "paper"},
+        {"frame": Framelets()},
+        {"frame": GaussianDerivatives(order=4)},
+        {"learn_scale": "channel"},
+    ],
 )
 def test_kernels_change_as_the_gram_matrix_says(params):
     model = fitted(**params)
+    for layer in frame_layers(model).values():
+        if layer.scale is not None:  # away from where it started
+            torch.nn.init.uniform_(layer.scale.log_factor, -0.5, 0.5)
     shares = []
     for layer in frame_layers(model).values():
         c, kernels = unit_coefficients(layer), layer.kernel.numpy(force=True)

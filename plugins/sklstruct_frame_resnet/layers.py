@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sklstruct import Architecture
-from sklstruct.frames import build_frame
+from sklstruct.frames import Jet, build_frame
 from sklstruct.layers import BATCH_NORM, CONV, FrameConv
-from sklstruct.params import FLAG, param, real
+from sklstruct.params import FLAG, one_of, param, real
 from sklstruct.plugins import make_frame
 
 IMAGE = ("gaussian", "framelet")
@@ -34,11 +34,15 @@ class FrameNetwork(Architecture):
         Whether 1x1 convolutions surround the 3x3 convolutions; False.
     dropout : float, default=None
         Before every 3x3 convolution but the first; 0.
+    learn_scale : bool or "channel", default=False
+        Whether the scales of Gaussians are learned too, by one factor of a layer, or one of each
+        output channel; see ``FrameConv``.  Frames without a scale stay as they are.
     """
 
     frame: Any = param("image", resolve=make_frame)
     bottleneck: bool | None = param(None, FLAG | None)
     dropout: float | None = param(None, real(least=0, below=1) | None)
+    learn_scale: bool | str = param(False, FLAG | one_of("channel"))
 
     def families(self) -> Sequence[Any]:
         """Return the frame families that take turns."""
@@ -58,9 +62,14 @@ class FrameNetwork(Architecture):
     def convolution(self, ndim: int) -> Callable[..., nn.Module]:
         """Return what makes a convolution of so many channels, on the frame whose turn it is."""
         frames = cycle([build_frame(family, ndim) for family in self.families()])
-        return lambda n_in, n_out, stride=1: FrameConv(
-            n_in, n_out, next(frames), stride=stride, bias=False
-        )
+
+        def make(n_in: int, n_out: int, stride: int = 1) -> FrameConv:
+            frame = next(frames)
+            learn_scale = self.learn_scale if isinstance(frame.functions, Jet) else False
+            options: dict[str, Any] = {"stride": stride, "learn_scale": learn_scale}
+            return FrameConv(n_in, n_out, frame, bias=False, **options)
+
+        return make
 
 
 def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:

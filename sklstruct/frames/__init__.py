@@ -12,6 +12,7 @@ from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
 from .gaussian import FirstGaussianDerivatives as FirstGaussianDerivatives
 from .gaussian import GaussianDerivatives as GaussianDerivatives
+from .gaussian import Jet as Jet
 from .harmonics import CircularHarmonics as CircularHarmonics
 from .harmonics import SolidHarmonics as SolidHarmonics
 from .jet import exact_jet as exact_jet

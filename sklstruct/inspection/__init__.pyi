@@ -27,6 +27,8 @@ from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
+from .scale import ScaleDisplay as ScaleDisplay
+from .scale import learned_scales as learned_scales
 from .scattering import ScatteringDisplay as ScatteringDisplay
 from .stability_display import StabilityDisplay as StabilityDisplay
 from .study import StudyDisplay as StudyDisplay

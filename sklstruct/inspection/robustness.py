@@ -163,6 +163,9 @@ def unit_gram(layer: FrameConv) -> Array:
 
 def energy(coefficients: Array, layer: FrameConv) -> float:
     """Return the squared norm of all kernels together, for coefficients of unit atoms."""
+    if layer.scale is not None:  # whose atoms are not those of the frame any more
+        rows = layer.scale().numpy(force=True) / layer.frame.norms[:, np.newaxis]
+        return float(np.sum((coefficients @ rows) ** 2))
     return float(np.sum((coefficients @ unit_gram(layer)) * coefficients))
 
 
