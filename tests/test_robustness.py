@@ -12,7 +12,8 @@ from sklstruct import RFNNClassifier, RFNNRegressor, StructuredClassifier
 from sklstruct.frames import Frame, Framelets, GaussianDerivatives, Pixels
 from sklstruct.inspection import RobustnessDisplay, coefficient_robustness
 from sklstruct.inspection.frame_layers import frame_layers, unit_coefficients
-from sklstruct.layers import CoarseFrameConv
+from sklstruct.inspection.robustness import energy
+from sklstruct.layers import CoarseFrameConv, FrameConv
 
 EXACT = {"dtype": "float64", "max_epochs": 1, "random_state": 0, "widths": (16, 16)}
 RNG = np.random.default_rng(0)
@@ -100,19 +101,10 @@ def test_a_tight_frame_of_redundancy_k_lets_through_a_kth_of_the_noise(times):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {},
-        {"preset": "paper"},
-        {"frame": Framelets()},
-        {"frame": GaussianDerivatives(order=4)},
-        {"learn_scale": "channel"},
-    ],
+    [{}, {"preset": "paper"}, {"frame": Framelets()}, {"frame": GaussianDerivatives(order=4)}],
 )
 def test_kernels_change_as_the_gram_matrix_says(params):
     model = fitted(**params)
-    for layer in frame_layers(model).values():
-        if layer.scale is not None:  # away from where it started
-            torch.nn.init.uniform_(layer.scale.log_factor, -0.5, 0.5)
     shares = []
     for layer in frame_layers(model).values():
         c, kernels = unit_coefficients(layer), layer.kernel.numpy(force=True)
@@ -120,6 +112,15 @@ def test_kernels_change_as_the_gram_matrix_says(params):
     table = coefficient_robustness(model, X, Y, noise=(0.2,), random_state=0)
     wanted = 0.2**2 * np.mean(shares)
     assert (table["kernel_change"] ** 2).mean() == pytest.approx(wanted, rel=0.05)
+
+
+@pytest.mark.parametrize("learn_scale", [False, True, "channel"])
+def test_the_energy_of_coefficients_is_that_of_their_kernels(learn_scale):
+    layer = FrameConv(2, 3, "gaussian", learn_scale=learn_scale).double()
+    if layer.scale is not None:  # away from where it started
+        nn.init.uniform_(layer.scale.log_factor, -0.5, 0.5)
+    wanted = float(layer.kernel.detach().square().sum())
+    assert energy(unit_coefficients(layer), layer) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_scores_are_those_of_the_noisy_kernels(monkeypatch):
