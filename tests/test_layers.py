@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sklstruct.frames import (
+    FirstGaussianDerivatives,
     Frame,
     Framelets,
     Gabor,
@@ -60,6 +61,16 @@ def test_first_kernels_are_white_in_the_span_of_the_atoms(family, ndim):
     error = 6 * expected * np.sqrt(2 / len(kernels))  # of a sample covariance
     np.testing.assert_allclose(covariance, expected * np.eye(frame.rank), atol=error)
     np.testing.assert_allclose(kernels @ axes.T @ axes, kernels, atol=1e-5)
+
+
+@pytest.mark.parametrize("frame", [FirstGaussianDerivatives(), Frame("twice", TWICE)], ids=repr)
+def test_first_coefficients_are_the_least_of_their_kernels(frame):
+    """What adds nothing to kernels starts at zero, where an overcomplete frame is robust."""
+    layer = FrameConv(3, 50, frame)
+    unit = layer.basis.flatten(1).double().numpy()
+    weights = layer.weight.detach().numpy()
+    least = weights @ unit @ np.linalg.pinv(unit, rcond=1e-6)
+    np.testing.assert_allclose(weights, least, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=repr)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..frames import Frame, build_frame
+from ..frames.frame import SPAN_TOLERANCE
 from ..params import FLAG, check, integer, one_of
 from ..plugins import make_frame
 from .dimensions import CONV, convolve
@@ -176,12 +177,14 @@ class FrameConv(nn.Module):
         of the span starts out larger than another, however correlated the atoms are.
 
         Eigenvalues of :math:`G` below a thousandth of the largest are raised to that, lest
-        atoms that hardly differ start with huge weights that cancel one another.
+        atoms that hardly differ start with huge weights that cancel one another.  Combinations
+        of the atoms that are zero start at zero: no gradient would ever take them there.
         """
         norms = self.frame.norms
         unit = torch.from_numpy(self.frame.gram / np.outer(norms, norms))
         values, vectors = torch.linalg.eigh(unit)
         floored = values.clamp_min(WEAKEST_DIRECTION * values[-1])
+        floored[values <= SPAN_TOLERANCE * values[-1]] = torch.inf
         per_atom = 1 if self.unit_norm else torch.from_numpy(norms)
         mixing = (vectors / floored.sqrt()) @ vectors.T / per_atom
         energy = self.in_channels * (values.clamp_min(0) / floored).sum()
