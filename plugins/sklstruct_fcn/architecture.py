@@ -11,7 +11,7 @@ from torch import nn
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import BATCH_NORM, DenseNetwork, FrameConv
-from sklstruct.params import WIDTHS, param, real
+from sklstruct.params import FLAG, WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
 
@@ -34,6 +34,9 @@ class FrameFCN(Architecture):
         Channels of each stage.
     dropout : float, default=0.0
         Of whole channels, before the linear layer.
+    learn_scale : bool or "channel", default=False
+        Whether the scales of the Gaussians are learned too, by one factor of a layer, or one of
+        each output channel; see ``FrameConv``.  Free kernels have none.
 
     References
     ----------
@@ -53,6 +56,7 @@ class FrameFCN(Architecture):
     frame: Any = param("gaussian", resolve=make_frame)
     widths: Sequence[int] = param((32, 32, 32), WIDTHS)
     dropout: float = param(0.0, real(least=0, below=1))
+    learn_scale: bool | str = param(False, FLAG | one_of("channel"))
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {
@@ -72,6 +76,8 @@ class FrameFCN(Architecture):
         ndim, channels = len(in_shape) - 1, pairwise([in_shape[0], *net.widths])
         stages = nn.Sequential()
         for (n_in, n_out), frame in zip(channels, self.frames(len(net.widths)), strict=True):
-            conv = FrameConv(n_in, n_out, frame, ndim=ndim, bias=False)  # norms have a bias
+            learned = not getattr(frame, "free", False) and net.learn_scale
+            # norms have a bias
+            conv = FrameConv(n_in, n_out, frame, ndim=ndim, bias=False, learn_scale=learned)
             stages.append(nn.Sequential(conv, BATCH_NORM[ndim](n_out), nn.ReLU()))
         return DenseNetwork(n_outputs, stages, net.widths[-1], ndim, net.dropout)

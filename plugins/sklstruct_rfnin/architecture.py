@@ -87,6 +87,10 @@ class RFNiN(Architecture):
     tolerance : float, default=None
         Relative error allowed to the filters, which makes large scales cheap, see
         ``CoarseFrameConv``; 1e-3 in "mri" and else 0, which computes exactly.
+    learn_scale : bool or "channel", default=False
+        Whether the scales of the Gaussians are learned too, by one factor of a layer, or one of
+        each output channel; see ``FrameConv``.  Free kernels and atoms have none, and
+        ``tolerance`` must be 0.
     checkpointing : bool, default=False
         Whether to compute layers again for the gradient, in place of keeping their insides: less
         memory, more time, the same result.
@@ -127,6 +131,7 @@ class RFNiN(Architecture):
     unit: float | None = param(None, real(above=0) | None)
     largest: int | None = param(None, real(least=1) | None)
     tolerance: float | None = param(None, real(least=0, below=1) | None)
+    learn_scale: bool | str = param(False, FLAG | one_of("channel"))
     checkpointing: bool = param(False, FLAG)
     mixed_precision: bool = param(False, FLAG)
 
@@ -155,8 +160,9 @@ class RFNiN(Architecture):
         for number, group in enumerate(of_groups, start=1):
             width, frame, design, size, stride, mixing, pool, dropout = group
             stride = stride if max(shape[1:]) > SMALL else 1
+            channels = shape[0], width
             conv = spatial_convolution(
-                frame, design, size, (shape[0], width), stride, ndim, step, net.tolerance
+                frame, design, size, channels, stride, ndim, step, net.tolerance, net.learn_scale
             )
             shape = strided((width, *shape[1:]), stride)
             pool = pool and max(shape[1:]) > SMALL

@@ -23,6 +23,7 @@ def spatial_convolution(
     ndim: int,
     step: Any,
     tolerance: float,
+    learn_scale: bool | str,
 ) -> nn.Module:
     """Return the convolution of one group.
 
@@ -41,6 +42,13 @@ def spatial_convolution(
         Distance of the samples, in the unit of the scales.
     tolerance : float
         Relative error allowed to coarse scales; 0 computes exactly.
+    learn_scale : bool or "channel"
+        As of ``FrameConv``; free kernels and atoms have no scale.
+
+    Raises
+    ------
+    ValueError
+        If scales are to be learned of coarse filters, which are fixed ones.
     """
 
     def build(family: Any) -> Frame:
@@ -61,10 +69,16 @@ def spatial_convolution(
         choice = Pixels(size=free_size)
     frame = make_frame(choice, design)
     if tolerance and isinstance(frame, GaussianDerivatives):
+        if learn_scale:
+            raise ValueError(
+                "learn_scale needs filters that are computed exactly: tolerance must be 0, got "
+                f"{tolerance:g}."
+            )
         return CoarseFrameConv(
             *channels, build(frame), stride=stride, bias=False, tolerance=tolerance
         )
-    return FrameConv(*channels, build(frame), stride=stride, bias=False)
+    learned = not getattr(frame, "free", False) and learn_scale
+    return FrameConv(*channels, build(frame), stride=stride, bias=False, learn_scale=learned)
 
 
 class FreeAtomsConv(nn.Module):

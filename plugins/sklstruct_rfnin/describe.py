@@ -13,7 +13,7 @@ from sklstruct.layers import FrameConv
 
 from .convolution import FreeAtomsConv
 
-SIZES = ("atoms", "support", "stride", "parameters", "receptive_field", "out_shape")
+SIZES = ("atoms", "scales", "support", "stride", "parameters", "receptive_field", "out_shape")
 
 
 def describe_network(network: Any) -> pd.DataFrame:
@@ -27,7 +27,8 @@ def describe_network(network: Any) -> pd.DataFrame:
     -------
     table : DataFrame
         By the names of the layers: "kind"; "atoms", the number of different spatial filters,
-        which for free kernels is one for each pair of channels; "support" and "stride";
+        which for free kernels is one for each pair of channels; "scales", those of the atoms as
+        they are, the mean over channels where each has its own; "support" and "stride";
         "parameters", with those of the norm that follows; "receptive_field", the extents of
         what one output can see, in samples of the input; "out_shape", (channels, *spatial).
     """
@@ -40,10 +41,10 @@ def describe_network(network: Any) -> pd.DataFrame:
         width = getattr(layer, "out_channels", shape[0])
         shape = width, *((extent - 1) // stride + 1 for extent in shape[1:])
         size, seen = count(layer) + count(norm), extents(tuple(field))
-        rows.append((name, kind, atoms, extents(support), stride, size, seen, shape))
-    rows.append(("mean", "mean", 0, extents(shape[1:]), 0, 0, everything, shape[:1]))
+        rows.append((name, kind, atoms, scales(layer), extents(support), stride, size, seen, shape))
+    rows.append(("mean", "mean", 0, "", extents(shape[1:]), 0, 0, everything, shape[:1]))
     size, n_outputs = count(network.head), network.head.out_features
-    rows.append(("head", "linear", 0, np.nan, 0, size, everything, (n_outputs,)))
+    rows.append(("head", "linear", 0, "", np.nan, 0, size, everything, (n_outputs,)))
     return pd.DataFrame(rows, columns=["layer", "kind", *SIZES]).set_index("layer")
 
 
@@ -68,6 +69,12 @@ def facts(layer: Any, ndim: int) -> tuple[str, int, tuple[int, ...], int]:
         step: Any = layer.kernel_size
         return "average", 0, (step,) * ndim, step
     return ("1x1", 0, (1,) * ndim, 1) if count(layer) else ("max", 0, (3,) * ndim, 2)
+
+
+def scales(layer: Any) -> str:
+    """Return the scales of the atoms of a layer, the means over channels, as in 1, 2.05."""
+    found = layer.scales.mean(dim=0).tolist() if isinstance(layer, FrameConv) else []
+    return ", ".join(f"{scale:.3g}" for scale in found if scale == scale)  # pixels have nan
 
 
 def count(module: nn.Module) -> int:

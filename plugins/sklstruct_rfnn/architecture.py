@@ -11,7 +11,7 @@ from torch import nn
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, FrameConv, Network
-from sklstruct.params import WIDTHS, one_of, param, real
+from sklstruct.params import FLAG, WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
 SMALL = 4  # extents up to this are not pooled any further
@@ -80,6 +80,9 @@ class RFNN(Architecture):
     dropout, head_dropout : float, default=None
         After every stage but the last, and before the linear layer; 0.2 and 0.7 (regressors in
         "modern": 0 and 0.2, as values suffer from heavy dropout).
+    learn_scale : bool or "channel", default=False
+        Whether the scales of the Gaussians are learned too, by one factor of a layer, or one of
+        each output channel; see ``FrameConv``.  Free kernels have none.
 
     See Also
     --------
@@ -107,6 +110,7 @@ class RFNN(Architecture):
     init: str | None = param(None, one_of("white", "uniform") | None)
     dropout: float | None = param(None, SHARE)
     head_dropout: float | None = param(None, SHARE)
+    learn_scale: bool | str = param(False, FLAG | one_of("channel"))
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"modern": MODERN, "paper": PAPER}
 
@@ -123,6 +127,7 @@ class RFNN(Architecture):
         ):
             # batch norm has a bias of its own
             options: dict[str, Any] = {"padding": padding, "bias": False, "unit_norm": not uniform}
+            options["learn_scale"] = not getattr(family, "free", False) and net.learn_scale
             conv = FrameConv(channels, width, family, ndim=ndim, **options)
             if uniform and conv.frame.name != "pixel":  # free kernels start as ever
                 nn.init.uniform_(conv.weight, -1, 1)

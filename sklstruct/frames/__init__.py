@@ -11,6 +11,7 @@ from .frame import build_frame as build_frame
 from .framelet import Framelets as Framelets
 from .gaussian import FirstGaussianDerivatives as FirstGaussianDerivatives
 from .gaussian import GaussianDerivatives as GaussianDerivatives
+from .gaussian import Jet as Jet
 from .morlet import Gabor as Gabor
 from .morlet import Morlet as Morlet
 from .morlet import half_sphere as half_sphere

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import count, product
 from math import comb, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
+from numpy.typing import NDArray
 
 from .checks import (
     check_ndim,
@@ -102,14 +102,7 @@ class GaussianDerivatives(FrameFamily):
                 f"samples: raise size (now {size}) or lower order."
             )
         atoms, described = jet_atoms(ndim, order, scales)
-        functions = partial(evaluate_jet, atoms=tuple(atoms), size=size)
-        values = functions(centred_grid((size,) * ndim))
-        return Frame(
-            "gaussian",
-            values.reshape(len(atoms), *(size,) * ndim),
-            functions=functions,
-            **described,
-        )
+        return Frame("gaussian", **sampled_jet(atoms, size), **described)
 
 
 class FirstGaussianDerivatives(FrameFamily):
@@ -150,11 +143,59 @@ class FirstGaussianDerivatives(FrameFamily):
         check_values(n_atoms, self.size, ndim)
         order = next(order for order in count() if jet_size(ndim, order) >= n_atoms)
         atoms, described = jet_atoms(ndim, order, (check_positive("scale", self.scale),))
-        support = (self.size,) * ndim
-        functions = partial(evaluate_jet, atoms=tuple(atoms[:n_atoms]), size=self.size)
-        values = functions(centred_grid(support)).reshape(n_atoms, *support)
         described = {name: of_atoms[:n_atoms] for name, of_atoms in described.items()}
-        return Frame("gaussian_first", values, functions=functions, **described)
+        return Frame("gaussian_first", **sampled_jet(atoms[:n_atoms], self.size), **described)
+
+
+class Jet(NamedTuple):
+    r"""Gaussian derivatives off the grid: the ``functions`` of a frame that is made of them.
+
+    .. math::
+        \psi(x) = \prod_i (-1)^{\alpha_i} \mathrm{He}_{\alpha_i}(x_i / \sigma_i) \, g_{\sigma_i}(x_i)
+
+    Parameters
+    ----------
+    indices : ndarray of int, shape (n_atoms, ndim)
+        Order of differentiation of each atom along each axis.
+    widths : ndarray, shape (n_atoms, ndim)
+        Standard deviation of its Gaussian along each axis, in samples.
+    support : tuple of int
+        Extents of the grid on which the samples of a Gaussian sum to one.
+
+    See Also
+    --------
+    GaussianDerivatives : The family of such frames.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.frames import GaussianDerivatives
+    >>> jet = GaussianDerivatives(order=1).build(ndim=2).functions
+    >>> jet.indices.tolist(), jet.widths[0].tolist(), jet.support
+    ([[0, 0], [0, 1], [1, 0]], [1.0, 1.0], (7, 7))
+    >>> jet(np.array([[0.0, 0.5]])).shape
+    (3, 1)
+    """
+
+    indices: NDArray[np.intp]
+    widths: Array
+    support: tuple[int, ...]
+
+    def __call__(self, points: Array) -> Array:
+        """Map points of shape (n_points, ndim) to values of shape (n_atoms, n_points)."""
+        radii = [np.arange(extent) - extent // 2 for extent in self.support]
+        values = np.empty((len(self.indices), len(points)))
+        for row, (index, widths) in enumerate(zip(self.indices, self.widths, strict=True)):
+            x = points / widths
+            # A sum and no integral: constants shall pass the samples, however small the scale is.
+            sums = [
+                np.exp(-((radius / width) ** 2) / 2).sum()
+                for radius, width in zip(radii, widths, strict=True)
+            ]
+            values[row] = np.exp(-(x**2).sum(axis=1) / 2) / prod(sums)
+            for axis, n in enumerate(index):
+                values[row] *= (-1) ** n * hermeval(x[:, axis], np.eye(n + 1)[n])
+        return values
 
 
 def jet_size(ndim: int, order: int | tuple[int, ...]) -> int:
@@ -184,26 +225,14 @@ def jet_atoms(
     }
 
 
-def evaluate_jet(points: Array, atoms: Any, size: int) -> Array:
-    """Return Gaussian derivatives at points, shape (n_atoms, n_points).
-
-    Parameters
-    ----------
-    points : ndarray, shape (n_points, ndim)
-    atoms : sequence of (multi-index, scale)
-    size : int
-        Extent of the grid on which the samples of the Gaussian sum to one.
-    """
-    radius = np.arange(size) - size // 2
-    values = np.empty((len(atoms), len(points)))
-    for row, (index, scale) in enumerate(atoms):
-        x = points / scale
-        # A sum and no integral: constants shall pass the samples, however small the scale is.
-        total = np.exp(-((radius / scale) ** 2) / 2).sum() ** len(index)
-        values[row] = np.exp(-(x**2).sum(axis=1) / 2) / total
-        for axis, n in enumerate(index):
-            values[row] *= (-1) ** n * hermeval(x[:, axis], np.eye(n + 1)[n])
-    return values
+def sampled_jet(atoms: list[tuple[tuple[int, ...], float]], size: int) -> dict[str, Any]:
+    """Return samples and functions of atoms on a support of one size along all axes."""
+    indices = np.array([index for index, _ in atoms])
+    scales = np.array([[scale] for _, scale in atoms])
+    support = (size,) * indices.shape[1]
+    jet = Jet(indices, scales.repeat(len(support), axis=1), support)
+    values = jet(centred_grid(support)).reshape(len(atoms), *support)
+    return {"atoms": values, "functions": jet}
 
 
 def jet_label(index: tuple[int, ...], scale: float, scales: Sequence[float]) -> str:

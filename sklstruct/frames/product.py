@@ -13,7 +13,7 @@ import numpy as np
 from ..params import remembered
 from .checks import check_atoms, check_ndim, check_order, check_positive, check_scales
 from .frame import Array, Frame
-from .gaussian import GaussianDerivatives, jet_atoms, jet_size
+from .gaussian import GaussianDerivatives, Jet, jet_atoms, jet_size
 
 MOST_VALUES = 1 << 26  # of all atoms, half a gigabyte: factors alone take next to nothing
 NARROWEST = 0.4  # standard deviation in samples; a narrower Gaussian is a single sample
@@ -26,12 +26,18 @@ class ProductFrame(Frame):
     ----------
     name : str
     profiles : sequence of ndarray, shape (n_atoms, extent), one for each axis
-    labels, orders, scales
+    labels, orders, scales, functions
         As of ``Frame``.
     """
 
     def __init__(
-        self, name: str, profiles: Sequence[Array], labels: Any, orders: Any, scales: Any
+        self,
+        name: str,
+        profiles: Sequence[Array],
+        labels: Any,
+        orders: Any,
+        scales: Any,
+        functions: Any = None,
     ) -> None:
         values = {
             "name": name,
@@ -40,12 +46,13 @@ class ProductFrame(Frame):
             "orders": np.asarray(orders),
             "scales": np.asarray(scales),
             "orientations": np.full(len(profiles[0]), np.nan),
-            "functions": None,
+            "functions": functions,
         }
         self.__dict__.update(values)  # past the lock of a frozen dataclass
 
     def __reduce__(self) -> Any:
-        return type(self), (self.name, self.factors, self.labels, self.orders, self.scales)
+        names = "name", "factors", "labels", "orders", "scales", "functions"
+        return type(self), tuple(getattr(self, name) for name in names)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -123,4 +130,7 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
         np.stack([table[scale][index[axis]] for index, scale in atoms])
         for axis, table in enumerate(tables)
     ]
-    return ProductFrame("gaussian", profiles, **described)
+    indices = np.array([index for index, _ in atoms])
+    widths = np.array([scale for _, scale in atoms])[:, None] / steps
+    jet = Jet(indices, widths, tuple(rows.shape[1] for rows in profiles))
+    return ProductFrame("gaussian", profiles, functions=jet, **described)

@@ -27,3 +27,5 @@ from .reversible import Reversible as Reversible
 from .reversible import ReversibleSequential as ReversibleSequential
 from .reversible import SpaceToChannels as SpaceToChannels
 from .reversible import fixed_point as fixed_point
+from .scale import LearnedScale as LearnedScale
+from .scale import dilate as dilate

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..frames import Frame, build_frame
-from ..params import check, integer, one_of
+from ..params import FLAG, check, integer, one_of
 from ..plugins import make_frame
 from .dimensions import CONV, Pointwise, convolve
 from .dropout import Dropout
 from .filtering import Array, SeparableFilter
 from .fused import serves
+from .scale import LearnedScale
 
 WEAKEST_DIRECTION = 1e-3  # share of the largest eigenvalue of the Gram matrix
 OPTIONS = {
@@ -26,6 +27,7 @@ OPTIONS = {
     "padding": one_of("same", "full", "valid") | integer(0),
     "padding_mode": one_of("zeros", "reflect", "replicate", "circular"),
     "method": one_of("auto", "compose", "filter"),
+    "learn_scale": FLAG | one_of("channel"),
 }
 
 
@@ -63,11 +65,22 @@ class FrameConv(nn.Module):
         a convolution with free kernels of that size.  Both give the same function.  "auto"
         takes the cheaper one for the shape at hand, by a model of the cost and not by a
         stopwatch, so that equal seeds keep giving equal results.
+    learn_scale : bool or "channel", default=False
+        Whether a factor that dilates the atoms is learned too, of a frame of Gaussian
+        derivatives: one factor of the layer, or one of each output channel; see
+        ``LearnedScale``.  Kernels are composed then.
 
     Raises
     ------
     ValueError
         If a parameter is none of the above.
+
+    Notes
+    -----
+    With learned factors :math:`s_o` kernels are
+    :math:`w_{oi} = \sum_k c_{oik} \, \psi_k(\cdot\,; s_o \sigma_k) / \|\psi_k(\cdot\,; \sigma_k)\|`.
+    The norms are those of the first scale: with others the weights of the atoms would change
+    against one another, and a kernel would not only be dilated.
 
     References
     ----------
@@ -76,7 +89,7 @@ class FrameConv(nn.Module):
 
     See Also
     --------
-    CoarseFrameConv, to_dense
+    CoarseFrameConv, LearnedScale, dilate, to_dense
 
     Examples
     --------
@@ -87,6 +100,8 @@ class FrameConv(nn.Module):
     torch.Size([2, 8, 28, 28])
     >>> layer.kernel.shape, layer.coefficients.shape  # of 10 atoms
     (torch.Size([8, 1, 7, 7]), torch.Size([8, 1, 10]))
+    >>> FrameConv(1, 8, "gaussian", learn_scale="channel").scales.shape
+    torch.Size([8, 1])
     """
 
     norms: Tensor
@@ -105,10 +120,12 @@ class FrameConv(nn.Module):
         bias: bool = True,
         unit_norm: bool = True,
         method: str = "auto",
+        learn_scale: bool | str = False,
     ) -> None:
         super().__init__()
         sizes = {"in_channels": in_channels, "out_channels": out_channels, "stride": stride}
         options = {"padding": padding, "padding_mode": padding_mode, "method": method}
+        options |= {"learn_scale": learn_scale}
         for name, value in (sizes | options).items():
             check(name, value, OPTIONS[name])
         # NumPy's integers are no sizes to torch
@@ -127,10 +144,16 @@ class FrameConv(nn.Module):
             self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
         self.padding_mode, self.unit_norm, self.method = padding_mode, unit_norm, method
         inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
-        self.bank = filter_bank(frame, self.stride, inner_padding)
+        self.scale = None
+        if learn_scale:
+            self.scale = LearnedScale(frame, out_channels if learn_scale == "channel" else 1)
+        self.bank = None if learn_scale else filter_bank(frame, self.stride, inner_padding)
         if method == "filter" and self.bank is None:
             raise ValueError(
-                "method='filter' needs atoms that are separable, or sums of few products, but "
+                "method='filter' needs a scale that is fixed; with learn_scale use 'compose' or "
+                "'auto'."
+                if learn_scale
+                else "method='filter' needs atoms that are separable, or sums of few products, but "
                 f"those of the frame {frame.name!r} are not; use 'compose' or 'auto'."
             )
         for name, values in self._atoms().items():
@@ -165,6 +188,8 @@ class FrameConv(nn.Module):
             self.weight.copy_(draws @ (mixing * (2 / energy).sqrt()).to(draws))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+        if self.scale is not None:
+            nn.init.zeros_(self.scale.log_factor)
 
     def _atoms(self) -> dict[str, Array]:
         """Return in double precision the atoms, and the norms that they were divided by."""
@@ -184,8 +209,17 @@ class FrameConv(nn.Module):
         return self.weight / self.norms
 
     @property
+    def scales(self) -> Tensor:
+        """The scales of the atoms as they are now, shape (out_channels or 1, n_scales)."""
+        scales = torch.from_numpy(np.unique(self.frame.scales)).to(self.weight)
+        return scales[None] if self.scale is None else self.scale.factor[:, None] * scales
+
+    @property
     def kernel(self) -> Tensor:
         """The effective kernel, shape (out_channels, in_channels, *support)."""
+        if self.scale is not None:  # one basis of all channels, or one of each
+            rows = self.coefficients @ self.scale().squeeze(0)
+            return rows.unflatten(-1, self.frame.support)
         return torch.tensordot(self.weight, self.basis, dims=1)
 
     def forward(self, x: Tensor) -> Tensor:
