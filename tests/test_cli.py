@@ -22,6 +22,7 @@ from sklstruct.cli.common import HELP
 from sklstruct.cli.specs import Spec, make_estimators, parse_setting, parse_specs
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
+from sklstruct.inspection import learned_scales
 from sklstruct.io import load_dataset
 from sklstruct.training.net import Net
 
@@ -336,6 +337,19 @@ def test_a_model_is_shown_with_its_pictures(succeed, model):
     assert ["n_parameters_", str(model.n_parameters_)] in table_of(out)
     for name in ("kernels.png", "coefficients.png"):
         assert Path(name).read_bytes().startswith(PNG)
+
+
+def test_learned_scales_are_shown(succeed, model, digits):
+    assert "FIRST SCALE" not in succeed("show", "model", "model.skl")
+    learning = RFNNClassifier(widths=(4, 4), max_epochs=1, random_state=0, learn_scale="channel")
+    save_model(learning.fit(digits.X[:50], digits.y[:50]), "learning.skl")
+    out = succeed("show", "model", "learning.skl", "--scales", "scales.png")
+    assert Path("scales.png").read_bytes().startswith(PNG)
+    header, *rows, _ = table_of(out[out.index("LAYER") :])
+    assert header == ["LAYER", "FIRST SCALE", "LEARNED", "LOWEST", "HIGHEST"]
+    by_layer = learned_scales(learning).groupby("layer").learned_scale
+    expected = by_layer.agg(["mean", "min", "max"]).map("{:.4g}".format)
+    assert rows == [[layer, "1", *numbers] for layer, *numbers in expected.itertuples()]
 
 
 def test_the_list_has_everything_in_aligned_columns(succeed):

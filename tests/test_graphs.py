@@ -47,6 +47,7 @@ def filtered(ndim=2, **options):
 
 def cases():
     yield filtered(), (2, 9, 8)
+    yield FrameConv(2, 3, GaussianDerivatives(order=2), learn_scale="channel"), (2, 9, 8)
     yield CoarseFrameConv(1, 2, GaussianDerivatives(2, (1.0, 4.0)), ndim=1), (1, 40)
     yield RFNN(widths=(2, 2)).build((1, 9, 9), 2), (1, 9, 9)
     yield ScatteringNet(J=1, L=2, width=2).build((1, 8, 8), 2), (1, 8, 8)
@@ -114,9 +115,9 @@ def test_both_ways_have_the_same_transforms():
         torch.testing.assert_close(composed, by_filters)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_another_precision_is_refused_and_complex_layers_stay_complex(method):
-    layer = FrameConv(1, 2, "gaussian", method=method)
+@pytest.mark.parametrize("options", [*({"method": m} for m in METHODS), {"learn_scale": True}])
+def test_another_precision_is_refused_and_complex_layers_stay_complex(options):
+    layer = FrameConv(1, 2, "gaussian", **options)
     x = torch.randn(1, 1, 5, 6)
     for dtype in (torch.float64, torch.complex64):
         with pytest.raises(TypeError, match=r"wants input of torch.float32, got torch.(fl|co)"):

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,7 +21,14 @@ from sklearn.svm import SVC
 
 from sklstruct import RFNNClassifier
 from sklstruct.frames import Frame, GaussianDerivatives, Pixels
-from sklstruct.inspection import CoefficientDisplay, FrameDisplay, KernelDisplay, StudyDisplay
+from sklstruct.inspection import (
+    CoefficientDisplay,
+    FrameDisplay,
+    KernelDisplay,
+    ScaleDisplay,
+    StudyDisplay,
+    learned_scales,
+)
 from sklstruct.inspection.study import legible, spread
 from sklstruct.studies import limited_data
 
@@ -290,7 +298,35 @@ def test_an_unknown_layer_or_channel_is_refused(model, params, message):
         KernelDisplay.from_estimator(model, **params)
 
 
-@pytest.mark.parametrize("display", [KernelDisplay, CoefficientDisplay])
+@pytest.mark.parametrize("learn_scale", [True, "channel"])
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.5)])
+def test_learned_scales_stand_beside_the_first_ones(scales, learn_scale):
+    model = fitted(frame=GaussianDerivatives(order=1, scales=scales), learn_scale=learn_scale)
+    layer = layer_of(model, "stages.1.0")
+    with torch.no_grad():
+        layer.scale.log_factor.copy_(torch.linspace(0.3, -0.2, len(layer.scale.log_factor)))
+    table = learned_scales(model)
+    part = table[table["layer"] == "stages.1.0"]
+    np.testing.assert_allclose(part["learned_scale"], layer.scales.detach().flatten())
+    assert part["initial_scale"].tolist() == [*scales] * len(layer.scales)
+    assert part["channel"].isna().all() == (learn_scale is True)
+    display = ScaleDisplay.from_estimator(model)
+    assert display.to_frame().equals(table)
+    drawn = [
+        x for line in display.axes_[1].lines for x in line.get_xdata() if line.get_marker() == "o"
+    ]
+    np.testing.assert_allclose(sorted(drawn), sorted(part["learned_scale"]))
+    assert_legible(display.figure_)
+
+
+def test_fixed_scales_are_not_shown_as_learned(model):
+    with pytest.raises(ValueError, match="RFNNClassifier learns no scales"):
+        ScaleDisplay.from_estimator(model)
+    with pytest.raises(ValueError, match="learned_scale"):
+        ScaleDisplay(pd.DataFrame({"layer": []}))
+
+
+@pytest.mark.parametrize("display", [KernelDisplay, CoefficientDisplay, ScaleDisplay])
 def test_estimators_without_frame_layers_are_refused(display):
     with pytest.raises(NotFittedError):
         display.from_estimator(RFNNClassifier())

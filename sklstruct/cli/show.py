@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from contextlib import suppress
 from math import radians
 from typing import Any
 
@@ -229,16 +230,21 @@ def add_model(things: Commands) -> None:
     add("file", metavar="FILE")
     add("--kernels", metavar="PNG")
     add("--coefficients", metavar="PNG")
+    add("--scales", metavar="PNG")
     add("--allow-pickle", action="store_true")
 
 
 def show_model(args: argparse.Namespace) -> None:
     """Print what a model file holds, and draw what is asked for."""
     from ..estimators.volumes import last_step
-    from ..inspection import CoefficientDisplay, KernelDisplay
+    from ..inspection import CoefficientDisplay, KernelDisplay, ScaleDisplay
 
-    wanted = (args.kernels, KernelDisplay), (args.coefficients, CoefficientDisplay)
-    pictures: list[tuple[str, Any]] = [(path, display) for path, display in wanted if path]
+    wanted = {
+        KernelDisplay: args.kernels,
+        CoefficientDisplay: args.coefficients,
+        ScaleDisplay: args.scales,
+    }
+    pictures: list[tuple[str, Any]] = [(path, display) for display, path in wanted.items() if path]
     for path, _ in pictures:  # known before a large model is read
         check_writable(path)
     model = read_model(args.file, args.allow_pickle)
@@ -254,9 +260,21 @@ def show_model(args: argparse.Namespace) -> None:
     if getattr(step, "loss_curve_", None):
         numbers["loss_curve_[-1]"] = float(step.loss_curve_[-1])
     print(aligned([(name, repr(value)) for name, value in numbers.items()]))
+    with suppress(ValueError):  # where no scale is learned, there are none to print
+        print(f"\n{aligned(scale_rows(step))}")
     for path, display in pictures:
         display.from_estimator(step).save(path)
         print(f"written to {path}")
+
+
+def scale_rows(estimator: Any) -> list[tuple[Any, ...]]:
+    """Return the scales that layers have learned, with the lowest and the highest of a channel."""
+    from ..inspection import learned_scales
+
+    groups = learned_scales(estimator).groupby(["layer", "initial_scale"], sort=False)
+    found = groups.learned_scale.agg(["mean", "min", "max"]).itertuples()
+    rows = [(*index, *numbers) for index, *numbers in found]
+    return [("LAYER", "FIRST SCALE", "LEARNED", "LOWEST", "HIGHEST"), *rows]
 
 
 def add_study(things: Commands) -> None:

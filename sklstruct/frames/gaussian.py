@@ -151,7 +151,8 @@ class Jet(NamedTuple):
     r"""Gaussian derivatives off the grid: the ``functions`` of a frame that is made of them.
 
     .. math::
-        \psi(x) = \prod_i (-1)^{\alpha_i} \mathrm{He}_{\alpha_i}(x_i / \sigma_i) \, g_{\sigma_i}(x_i)
+        \psi(x)
+        = \prod_i (-1)^{\alpha_i} \mathrm{He}_{\alpha_i}(x_i / \sigma_i) \, g_{\sigma_i}(x_i)
 
     Parameters
     ----------

@@ -25,6 +25,8 @@ from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
+from .scale import ScaleDisplay as ScaleDisplay
+from .scale import learned_scales as learned_scales
 from .scattering import ScatteringDisplay as ScatteringDisplay
 from .stability_display import StabilityDisplay as StabilityDisplay
 from .study import StudyDisplay as StudyDisplay

@@ -78,9 +78,12 @@ class FrameConv(nn.Module):
     Notes
     -----
     With learned factors :math:`s_o` kernels are
-    :math:`w_{oi} = \sum_k c_{oik} \, \psi_k(\cdot\,; s_o \sigma_k) / \|\psi_k(\cdot\,; \sigma_k)\|`.
-    The norms are those of the first scale: with others the weights of the atoms would change
-    against one another, and a kernel would not only be dilated.
+
+    .. math::
+        w_{oi} = \sum_k c_{oik} \, \psi_k(\cdot\,; s_o \sigma_k) / \|\psi_k(\cdot\,; \sigma_k)\|
+
+    The norms are those of the first scale: if they followed, the weights of the atoms would
+    change against one another, and a kernel would be more than dilated.
 
     References
     ----------
@@ -211,15 +214,15 @@ class FrameConv(nn.Module):
     @property
     def scales(self) -> Tensor:
         """The scales of the atoms as they are now, shape (out_channels or 1, n_scales)."""
-        scales = torch.from_numpy(np.unique(self.frame.scales)).to(self.weight)
+        scales = torch.from_numpy(np.unique(self.frame.scales)).to(self.norms.real)
         return scales[None] if self.scale is None else self.scale.factor[:, None] * scales
 
     @property
     def kernel(self) -> Tensor:
         """The effective kernel, shape (out_channels, in_channels, *support)."""
         if self.scale is not None:  # one basis of all channels, or one of each
-            rows = self.coefficients @ self.scale().squeeze(0)
-            return rows.unflatten(-1, self.frame.support)
+            rows = self.scale().squeeze(0).to(self.weight.dtype)
+            return (self.coefficients @ rows).unflatten(-1, self.frame.support)
         return torch.tensordot(self.weight, self.basis, dims=1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -76,9 +76,9 @@ class LearnedScale(nn.Module):
         widest = (jet.widths / jet.support).max()
         if jet.widths.min() <= NARROWEST or widest >= WIDEST:
             raise ValueError(
-                f"A scale is learned between {NARROWEST} samples and a third of the support, which "
-                f"the scales of the frame {frame.name!r} must lie between, got {jet.widths.min():g} "
-                f"to {jet.widths.max():g} samples on a support of {jet.support}."
+                f"Scales that are learned must lie between {NARROWEST} samples and a third of the "
+                f"support, got {jet.widths.min():g} to {jet.widths.max():g} samples on a support "
+                f"of {jet.support} in the frame {frame.name!r}."
             )
         self.range = float(NARROWEST / jet.widths.min()), float(WIDEST / widest)
         self.support, self.order = jet.support, int(jet.indices.max())
@@ -91,8 +91,9 @@ class LearnedScale(nn.Module):
     @property
     def factor(self) -> Tensor:
         """What the atoms are dilated by, shape (n_factors,)."""
-        bound = self._bound(self.log_factor)
-        return torch.exp(bound * torch.tanh(self.log_factor / bound))
+        log_factor = self.log_factor.real  # of a layer that was made complex, too
+        bound = self._bound(log_factor)
+        return torch.exp(bound * torch.tanh(log_factor / bound))
 
     def forward(self) -> Tensor:
         """Return the atoms as rows, shape (n_factors, n_atoms, n_samples)."""
