@@ -29,7 +29,8 @@ class KernelDisplay(Display):
         w = \sum_k c_k \, \psi_k / \|\psi_k\|
 
     Coefficients are those of the atoms of unit norm: a bar shows how much of a kernel an atom
-    makes, whatever its order and scale.
+    makes, whatever its order and scale.  Where a layer learns its scale, atoms have the first one
+    and kernels the learned one.
 
     Parameters
     ----------

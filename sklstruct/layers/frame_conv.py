@@ -82,8 +82,8 @@ class FrameConv(nn.Module):
     .. math::
         w_{oi} = \sum_k c_{oik} \, \psi_k(\cdot\,; s_o \sigma_k) / \|\psi_k(\cdot\,; \sigma_k)\|
 
-    The norms are those of the first scale: if they followed, the weights of the atoms would
-    change against one another, and a kernel would be more than dilated.
+    The norms are those of the first scale: if they followed, a kernel would change its gain with
+    its scale, and a blur would not keep constants.
 
     References
     ----------
@@ -197,6 +197,8 @@ class FrameConv(nn.Module):
     def _atoms(self) -> dict[str, Array]:
         """Return in double precision the atoms, and the norms that they were divided by."""
         norms = self.frame.norms if self.unit_norm else np.ones(len(self.frame))
+        if self.scale is not None:  # there are no fixed atoms
+            return {"norms": norms}
         basis = self.frame.atoms / norms.reshape(-1, *(1,) * self.frame.ndim)
         return {"norms": norms, "basis": basis}
 

@@ -36,7 +36,8 @@ class LearnedScale(nn.Module):
     Attributes
     ----------
     log_factor : Parameter, shape (n_factors,)
-        The :math:`\theta`.
+        The :math:`\theta`.  Estimators decay no parameters of one axis; a decay would draw the
+        scales to the first ones.
 
     Raises
     ------
@@ -57,8 +58,8 @@ class LearnedScale(nn.Module):
     >>> from sklstruct.frames import GaussianDerivatives
     >>> from sklstruct.layers import LearnedScale
     >>> scale = LearnedScale(GaussianDerivatives(order=2, scales=(1.0, 1.5)).build(ndim=2))
-    >>> scale().shape  # of 11 atoms
-    torch.Size([1, 11, 11, 11])
+    >>> scale().shape  # 11 atoms on 11x11
+    torch.Size([1, 11, 121])
     >>> [round(factor, 3) for factor in scale.range]
     [0.4, 2.444]
     """
@@ -126,7 +127,7 @@ class LearnedScale(nn.Module):
         ValueError
             If a scale would leave the bounds.
         """
-        wanted = self.factor.double() * check_positive("factor", factor)
+        wanted = self.factor.cpu().double() * check_positive("factor", factor)
         low, high = self.range
         if not low < wanted.min() <= wanted.max() < high:
             raise ValueError(
@@ -149,9 +150,9 @@ class LearnedScale(nn.Module):
 def dilate(network: nn.Module, factor: float) -> nn.Module:
     r"""Return a copy of a network in which all scales that are learned are multiplied.
 
-    The response of a dilated kernel to a dilated signal is the dilated response, but for what
-    sampling loses.  So a network without strides sees a sample that is dilated by the factor as
-    its original saw the sample.
+    The response of a dilated kernel to a dilated signal is the dilated response.  So the copy
+    sees a sample that is dilated by the factor as the network sees the sample, but for what
+    sampling loses: scales below about 0.7 samples are no longer those of derivatives.
 
     Parameters
     ----------
