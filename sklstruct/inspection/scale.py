@@ -176,7 +176,8 @@ class ScaleDisplay(Display):
             colour, rows = drawing.COLOURS[number % len(drawing.COLOURS)], np.arange(len(learned))
             ax.axvline(first, color=colour, linewidth=0.8, linestyle="--")
             ax.hlines(rows, first, learned, color=colour, linewidth=0.8, alpha=0.5)
-            ax.plot(learned, rows, "o", color=colour, markersize=5 if len(rows) == 1 else 3)
+            size = 5 if len(rows) == 1 else 3
+            ax.plot(learned, rows, "o", color=colour, markersize=size, clip_on=False)
         ax.set(xlim=ends, ylim=(-0.7, len(rows) - 0.3), yticks=[])
         ax.locator_params(axis="x", nbins=7)
         drawing.faint_ticks(ax)
