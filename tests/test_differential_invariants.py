@@ -197,6 +197,22 @@ def test_features_of_a_smooth_image_survive_a_rotation_by_any_angle(ndim, extent
     assert (np.abs(features - features[0]) / sizes).max() < 1e-3  # single precision included
 
 
+def test_single_precision_bears_a_strong_edge_beside_faint_curves():
+    """Traces of powers of the Hessian would cancel down to the last digits."""
+    z, y, x = np.mgrid[-12:13, -12:13, -12:13]
+    image = 1000 * np.exp(-(x**2) / 8) + np.cos(0.5 * z) + np.sin(0.5 * y)
+    found = []
+    for dtype in ("float32", "float64"):
+        model = DifferentialInvariants(layout="DHW", pool=None, dtype=dtype)
+        maps = model.fit_transform(image[None]).reshape(-1, *image.shape)
+        names = [name.split(" (")[0][3:] for name in model.get_feature_names_out()[:: image.size]]
+        found.append(dict(zip(names, maps, strict=True)))
+    single, double = found
+    for name in ("hessian_determinant", "gaussian_curvature"):
+        error = np.abs(single[name] - double[name]).max() / np.abs(double[name]).max()
+        assert error < 5e-3
+
+
 # features ----------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from sklstruct import FrameResNetClassifier, StructuredClassifier
 from sklstruct.cli import main
 from sklstruct.frames import Framelets, GaussianDerivatives, Monomials, Pixels
 from sklstruct.layers import FrameConv
+from sklstruct.plugins import entries
 
 FRAMES = "image", "gaussian", "gaussian_first", "framelet", "naive", "pixel"
 
@@ -68,6 +69,31 @@ def test_frames_take_turns(make, frame, names, ndim):
     frames = [layer.frame for layer in network.modules() if isinstance(layer, FrameConv)]
     assert [one.name for one in frames] == [names[k % len(names)] for k in range(len(frames))]
     assert all(one.is_complete and one.support == (3,) * ndim for one in frames)
+
+
+@pytest.mark.parametrize("make", [FrameResNet, FrameDenseNet])
+def test_every_registered_frame_fits_the_support(make):
+    for name in entries("frame"):
+        network = make(frame=name, depth=8 if make is FrameResNet else 7).build((1, 8, 8), 2)
+        frames = [layer.frame for layer in network.modules() if isinstance(layer, FrameConv)]
+        assert all(frame.support == (3, 3) for frame in frames)
+    pairs = make(frame=("image", "pixel")).families()
+    assert [type(family).__name__ for family in pairs[1:]] == ["Framelets", "Pixels"]
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 8), (8, 8, 2), (1, 1, 1), (2, 3, 1)])
+def test_volumes_with_thin_axes_are_pooled(shape):
+    network = FrameDenseNet(depth=7).build((1, *shape), 2)
+    assert network(torch.zeros(2, 1, *shape)).shape == (2, 2)
+
+
+def test_a_norm_is_read_before_the_rectifier():
+    network = FrameResNet(depth=8, width=4).build((1, 8, 8), 2)
+    seen = []
+    network.stages.activate.norm.register_forward_hook(lambda *args: seen.append(args[2]))
+    features = network.stages(torch.randn(5, 1, 8, 8))
+    assert seen[0].min() < 0
+    torch.testing.assert_close(seen[0].relu(), features)
 
 
 @pytest.mark.parametrize("make", [FrameResNet, FrameDenseNet])

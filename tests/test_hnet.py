@@ -148,7 +148,7 @@ def test_first_kernels_keep_the_variance_of_noise():
 @pytest.mark.parametrize("extents", [(8, 8), (7, 7), (8, 5), (1, 2)])
 def test_pooling_keeps_the_centre(extents):
     y, x = (torch.arange(n) - (n - 1) / 2 for n in extents)
-    pooled = CentredPool()(torch.stack(torch.meshgrid(y, x, indexing="ij"))[None])
+    pooled = CentredPool(extents)(torch.stack(torch.meshgrid(y, x, indexing="ij"))[None])
     assert pooled.shape[2:] == tuple(-(-n // 2) for n in extents)
     torch.testing.assert_close(pooled, -pooled.flip(2, 3))
 

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklstruct_fcn.architecture import FrameFCN
+from sklstruct_frame_resnet.resnet import FrameResNet
 from sklstruct_rfnin.architecture import RFNiN
 from sklstruct_rfnn.architecture import RFNN
 from torch import nn
@@ -254,11 +255,20 @@ def test_copies_are_complete(learn_scale):
     torch.testing.assert_close(layer.half().double().scale(), exact, rtol=0, atol=0)
 
 
+def test_what_was_on_no_device_has_its_atoms_afterwards():
+    with torch.device("meta"):
+        layer = FrameConv(1, 2, "gaussian", learn_scale=True)
+    layer.to_empty(device="cpu").reset_parameters()
+    atoms = FrameConv(1, 2, "gaussian", learn_scale=True).scale()
+    torch.testing.assert_close(layer.scale(), atoms, rtol=0, atol=0)
+
+
 # Networks -----------------------------------------------------------------------------------
 
 
 @parametrize_architectures(
     RFNN(widths=(4, 4), learn_scale="channel"),
+    FrameResNet(depth=8, width=4, learn_scale=True),
     RFNiN(widths=(4, 4), learn_scale=True),
     FrameFCN(widths=(4, 4), learn_scale=True),
 )

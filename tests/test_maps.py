@@ -34,6 +34,7 @@ from sklstruct.inspection.maps import mean_volume
 from sklstruct.io.nifti import read_volume
 from sklstruct.io.simulate import simulate_cohort
 from sklstruct.layers import FrameConv
+from sklstruct.plugins import entries, lookup
 
 FAST = {"max_epochs": 1, "batch_size": 4, "random_state": 0, "device": "cpu"}
 SHAPE = (9, 8, 7)
@@ -205,6 +206,17 @@ def test_class_activations_of_the_last_places_average_to_logit_minus_bias():
     places = maps[:, ::8, ::8, ::8]  # those of the last layer
     expected = model.decision_function(X) - (bias[1] - bias[0])
     np.testing.assert_allclose(places.mean((1, 2, 3)), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", entries("architecture"))
+def test_whatever_has_class_activations_says_where_they_lie(name):
+    if lookup("architecture", name).dense:
+        pytest.skip("it has an output at every place")
+    X, y = np.random.default_rng(0).random((12, 16, 13)), np.arange(12) % 2
+    model = StructuredClassifier(architecture=name, max_epochs=1, random_state=0).fit(X, y)
+    if not hasattr(model.net_.module_, "class_activations"):
+        pytest.skip("it has none")
+    assert class_activation_map(model, X).shape == X.shape
 
 
 @pytest.mark.parametrize("shape", [(9, 8, 7), (5, 13, 6), (21, 5, 5)])

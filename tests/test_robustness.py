@@ -12,7 +12,7 @@ from sklstruct import RFNNClassifier, RFNNRegressor, StructuredClassifier
 from sklstruct.frames import Frame, Framelets, GaussianDerivatives, Pixels
 from sklstruct.inspection import RobustnessDisplay, coefficient_robustness
 from sklstruct.inspection.frame_layers import frame_layers, unit_coefficients
-from sklstruct.inspection.robustness import energy
+from sklstruct.inspection.robustness import energy, least_norm
 from sklstruct.layers import CoarseFrameConv, FrameConv
 
 EXACT = {"dtype": "float64", "max_epochs": 1, "random_state": 0, "widths": (16, 16)}
@@ -123,6 +123,18 @@ def test_the_energy_of_coefficients_is_that_of_their_kernels(learn_scale):
     assert energy(unit_coefficients(layer), layer) == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize("learn_scale", [True, "channel"])
+def test_least_coefficients_make_the_same_kernels_at_learned_scales(learn_scale):
+    layer = FrameConv(2, 3, "gaussian_first", learn_scale=learn_scale).double()
+    nn.init.uniform_(layer.scale.log_factor, -0.3, 0.2)
+    nn.init.normal_(layer.weight)
+    given = unit_coefficients(layer)
+    least = least_norm(given, layer)
+    rows = layer.scale().numpy(force=True) / layer.frame.norms[:, np.newaxis]
+    np.testing.assert_allclose(least @ rows, given @ rows, atol=1e-5)
+    assert np.linalg.norm(least) < 0.99 * np.linalg.norm(given)
+
+
 def test_scores_are_those_of_the_noisy_kernels(monkeypatch):
     """What the table says has changed is what the network computes with."""
     model, kernels = fitted(preset="paper"), []
@@ -165,6 +177,7 @@ def test_the_score_of_a_regressor_is_its_own():
     "params, error, message",
     [
         ({"noise": (0.1, -1)}, ValueError, "Each of noise must be a finite number of at least 0"),
+        ({"noise": ()}, ValueError, "noise and estimators must have at least one entry"),
         ({"noise": 0.1}, ValueError, "noise must be a sequence, got 0.1"),
         ({"n_draws": 0}, ValueError, "n_draws must be an integer of at least 1, got 0"),
         ({"coefficients": "dual"}, ValueError, "coefficients must be one of"),

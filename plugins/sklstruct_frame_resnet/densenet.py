@@ -78,7 +78,7 @@ class FrameDenseNet(FrameNetwork):
         n_layers, rest = divmod(net.depth - 4, step)
         if rest or n_layers < 1:
             raise ValueError(f"depth must be {step}n + 4, n of at least 1, got {net.depth}.")
-        convolution = self.convolution(ndim)
+        convolution, extents = self.convolution(ndim), list(in_shape[1:])
         width = 2 * net.growth if net.bottleneck else STEM
         stages: OrderedDict[str, nn.Module] = OrderedDict(stem=convolution(in_shape[0], width))
         for stage in range(1, 4):
@@ -87,8 +87,10 @@ class FrameDenseNet(FrameNetwork):
                 transition: OrderedDict[str, nn.Module] = OrderedDict()
                 transition["activate"] = activation(width, ndim)
                 transition["compress"] = pointwise(width, kept, ndim)
-                # of odd extents, the last mean is one of fewer places
-                transition["pool"] = AVERAGE[ndim](2, ceil_mode=True)
+                # Of odd extents, the last mean is one of fewer places, and one place stays one.
+                window = [min(2, extent) for extent in extents]
+                transition["pool"] = AVERAGE[ndim](window, ceil_mode=True)
+                extents = [-(-extent // 2) for extent in extents]
                 stages[f"transition{stage - 1}"] = nn.Sequential(transition)
                 width = kept
             dense: OrderedDict[str, nn.Module] = OrderedDict()

@@ -46,8 +46,9 @@ class FrameNetwork(Architecture):
 
     def families(self) -> Sequence[Any]:
         """Return the frame families that take turns."""
-        named = IMAGE if isinstance(self.frame, str) and self.frame == "image" else self.frame
-        choices = list(named) if isinstance(named, (tuple, list)) else [named]
+        named = self.frame if isinstance(self.frame, (tuple, list)) else [self.frame]
+        pairs = (IMAGE if isinstance(one, str) and one == "image" else [one] for one in named)
+        choices = [choice for pair in pairs for choice in pair]
         if not choices:
             raise ValueError(f"frame must have at least one entry, got {self.frame!r}.")
         return [make_frame(choice, *self.published()["frame"]) for choice in choices]
@@ -81,7 +82,7 @@ def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:
 
 def activation(width: int, ndim: int) -> nn.Sequential:
     """Return batch norm and rectifier."""
-    return nn.Sequential(OrderedDict(norm=BATCH_NORM[ndim](width), relu=nn.ReLU(inplace=True)))
+    return nn.Sequential(OrderedDict(norm=BATCH_NORM[ndim](width), relu=nn.ReLU()))
 
 
 class ResidualBlock(nn.Module):
@@ -104,6 +105,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, activate: nn.Module, residual: nn.Module, project: nn.Module | None) -> None:
         super().__init__()
         self.activate, self.residual, self.project = activate, residual, project
+        self.stride = getattr(project, "stride", 1)  # of both ways, for who asks where places lie
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, channels_out, *spatial_out)."""

@@ -56,7 +56,7 @@ class HNet(Architecture):
     widths : sequence of int, default=None
         Complex channels of each order in each stage; (8, 16, 32).
     depth : int or sequence of int, default=None
-        Convolutions in each stage; (1, 2, 2).
+        Convolutions in each stage; (1, 1, 2).
     orders : sequence of int, default=None
         Rotation orders of the maps; (0, 1).
     dropout : float, default=None
@@ -106,7 +106,7 @@ class HNet(Architecture):
                 f"samples of HNet must be images, (channels, height, width), got {in_shape}: "
                 "its maps have the rotations of the plane."
             )
-        n_in, extent = in_shape[0], max(in_shape[1:])
+        n_in, extents = in_shape[0], list(in_shape[1:])
         n_stages, orders = len(net.widths), tuple(net.orders)
         families, depths = net.frames(n_stages), self.of_stages("depth", n_stages)
         options: dict[str, Any] = {"in_orders": (0,), "out_orders": orders, "real": True}
@@ -114,8 +114,8 @@ class HNet(Architecture):
         for width, depth, family in zip(net.widths, depths, families, strict=True):
             frame = build_frame(family, 2)
             layers: list[nn.Module] = []
-            if len(stages) and extent > SMALL:
-                layers, extent = [CentredPool()], -(-extent // 2)
+            if len(stages) and max(extents) > SMALL:
+                layers, extents = [CentredPool(extents)], [-(-extent // 2) for extent in extents]
             for _ in range(depth):
                 conv = HarmonicConv(n_in, width, frame, **options)
                 layers += [conv, MagnitudeNorm(width, len(orders))]

@@ -141,8 +141,9 @@ class HarmonicConv(nn.Module):
         options: dict[str, Any] = {"padding": self.padding, "bias": False}
         make: Any = CONV[2]
         conv = make(*kernel.shape[1::-1], self.frame.support, **options)
+        conv = conv.to(kernel)  # before the weights, lest they lose digits
         conv.load_state_dict({"weight": kernel})
-        return conv.to(kernel).train(self.training)
+        return conv.train(self.training)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -52,16 +54,28 @@ class CentredPool(nn.Module):
     Windows have two places along an even extent and three along an odd one, so that turning the
     input by a right angle turns the output.
 
+    Parameters
+    ----------
+    extents : sequence of int
+        Of the inputs to expect, for who asks where places lie; turned ones are pooled as well.
+
     Examples
     --------
     >>> import torch
     >>> from sklstruct_hnet.layers import CentredPool
-    >>> CentredPool()(torch.zeros(5, 8, 28, 7)).shape
+    >>> CentredPool((28, 7))(torch.zeros(5, 8, 28, 7)).shape
     torch.Size([5, 8, 14, 4])
     """
 
+    stride = 2
+
+    def __init__(self, extents: Sequence[int]) -> None:
+        super().__init__()
+        self.padding = [extent % 2 for extent in extents]
+        self.kernel_size = [2 + odd for odd in self.padding]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to about half the extents."""
-        window = [2 + extent % 2 for extent in x.shape[2:]]
         padding = [extent % 2 for extent in x.shape[2:]]
-        return F.avg_pool2d(x, window, 2, padding, count_include_pad=False)
+        window = [2 + odd for odd in padding]
+        return F.avg_pool2d(x, window, self.stride, padding, count_include_pad=False)

@@ -52,6 +52,7 @@ class Residual(nn.Module):
     def __init__(self, residual: nn.Module, project: nn.Module) -> None:
         super().__init__()
         self.residual, self.project = residual, project
+        self.stride = getattr(project, "stride", 1)  # of both ways, for who asks where places lie
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to (n, channels_out, *spatial_out)."""

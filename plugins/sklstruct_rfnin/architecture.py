@@ -89,7 +89,8 @@ class RFNiN(Architecture):
         ``CoarseFrameConv``; 1e-3 in "mri" and else 0, which computes exactly.
     learn_scale : bool or "channel", default=False
         Whether the scales of the Gaussians are learned too, by one factor of a layer, or one of
-        each output channel; see ``FrameConv``.  Free kernels and atoms have none, and
+        each output channel; see ``FrameConv``.  Free kernels and atoms have none.  Supports must
+        be three times as large as scales, which those of "cifar" and "imagenet" are not, and
         ``tolerance`` must be 0.
     checkpointing : bool, default=False
         Whether to compute layers again for the gradient, in place of keeping their insides: less

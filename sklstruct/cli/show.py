@@ -139,7 +139,7 @@ def shape(text: str) -> tuple[int, ...]:
 def show_architecture(args: argparse.Namespace) -> None:
     """Print the layers of an architecture, with their outputs and parameters."""
     from ..architecture import make_architecture
-    from ..layers import KERNELS
+    from ..layers import KERNELS, FrameConv
 
     architecture = make_architecture(args.name)
     if args.set:  # a function has no parameters to set
@@ -150,19 +150,24 @@ def show_architecture(args: argparse.Namespace) -> None:
     total = sum(parameter.numel() for parameter in module.parameters())
     print(aligned([("LAYER", "TYPE", "OUTPUT", "PARAMETERS"), *rows]))
     print(f"\n{total} parameters for inputs of {by_x(args.shape)} and {args.outputs} outputs")
-    way = f"the compiled kernel ({KERNELS[0]})" if KERNELS else "torch (no kernel was compiled)"
-    print(f"frame convolutions in single precision on a CPU: by {way}")
+    way = "torch (no kernel was compiled)"
+    if KERNELS:
+        way = f"the compiled kernel ({KERNELS[0]}) where it is faster"
+    if any(isinstance(layer, FrameConv) for layer in module.modules()):
+        print(f"frame convolutions in single precision on a CPU: by {way}")
 
 
 def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
     """Return name, type, shape of the output and number of parameters of every layer."""
     import torch
 
+    LISTS = torch.nn.ParameterList, torch.nn.ParameterDict
     shapes: dict[Any, str] = {}
     layers: dict[str, Any] = {}
     for name, part in module.named_modules():
         # Modules with parameters of their own, or with none inside: what is within is a detail.
-        own = not list(part.children()) or any(True for _ in part.parameters(recurse=False))
+        inner = [child for child in part.children() if not isinstance(child, LISTS)]
+        own = not inner or any(True for _ in part.parameters(recurse=False))
         if own and not any(name.startswith(f"{known}.") for known in layers):
             layers[name] = part
     for layer in layers.values():  # what they give out is known only when something goes through

@@ -49,10 +49,10 @@ def gradient_magnitude(L: Tensors) -> Tensor:
 
 def hessian_determinant(L: Tensors) -> Tensor:
     """Return det(L_ij), by formula, as a general routine takes far longer for small matrices."""
-    laplacian, square = contraction("ii", L), contraction("ij ij", L)
     if L[2].shape[-1] == 2:
-        return (laplacian**2 - square) / 2
-    return (laplacian**3 - 3 * laplacian * square + 2 * contraction("ij jk ki", L)) / 6
+        return L[2][..., 0, 0] * L[2][..., 1, 1] - L[2][..., 0, 1] ** 2
+    first, *others = L[2].unbind(-2)
+    return (first * torch.linalg.cross(*others)).sum(-1)  # traces of powers would cancel
 
 
 def isophote_curvature(L: Tensors) -> Tensor:
@@ -73,12 +73,10 @@ def mean_curvature(L: Tensors) -> Tensor:
 
 def gaussian_curvature(L: Tensors) -> Tensor:
     """Return K L_w**4, the product of the principal curvatures, L_i adj(L_jk)_il L_l."""
-    laplacian, square = contraction("ii", L), contraction("ij ij", L)
-    return (
-        contraction("i ij jk k", L)
-        - laplacian * contraction("i ij j", L)
-        + (laplacian**2 - square) / 2 * contraction("i i", L)
-    )
+    a, b, c = L[2].unbind(-2)
+    cross = torch.linalg.cross
+    adjugate = torch.stack([cross(b, c), cross(c, a), cross(a, b)], dim=-2)
+    return torch.einsum("...i,...ij,...j->...", L[1], adjugate, L[1])
 
 
 NAMED: Mapping[Callable[[Tensors], Tensor], tuple[int, tuple[int, ...]]] = {  # order, dimensions
@@ -125,7 +123,7 @@ class DifferentialInvariants(PooledMaps):
     Derivatives are scale-normalised, by :math:`\sigma^k`, and exact on polynomials (see
     ``exact_jet``).  Beyond its borders an image goes on with the values there.  Where it does not
     touch them, L_ii, ``hessian_determinant`` and ``flowline_curvature`` are divergences, whose
-    means over the whole image are 0: they say something of cells, or of maps.
+    means over the whole image are 0 but for sampling: they say something of cells, or of maps.
 
     Parameters
     ----------

@@ -26,12 +26,17 @@ def check_integer(name: str, value: Any, minimum: int, maximum: int | None = Non
     return int(check(name, value, integer(minimum, maximum)))
 
 
+def is_sequence(value: Any) -> bool:
+    """Return whether there may be several, which an array of no axes has not."""
+    return isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def check_order(order: Any, ndim: int) -> int | tuple[int, ...]:
     """Return an integer from 0, or one for each axis, or raise ValueError.
 
     A sequence of one is meant for all axes.
     """
-    if isinstance(order, (str, bytes)) or not isinstance(order, (Sequence, np.ndarray)):
+    if isinstance(order, str) or not is_sequence(order):
         return check_integer("order", order, 0)
     if len(order) not in (1, ndim):
         raise ValueError(
@@ -48,7 +53,7 @@ def check_positive(name: str, value: Any) -> float:
 
 def check_scales(scales: Any) -> tuple[float, ...]:
     """Return one or several positive scales in ascending order, or raise ValueError."""
-    values = scales if isinstance(scales, (Sequence, np.ndarray)) else [scales]
+    values = scales if is_sequence(scales) else [scales]
     if len(values) == 0 or isinstance(values, str):
         raise ValueError(f"scales must hold at least one positive number, got {scales!r}.")
     checked = sorted(check_positive("Each of scales", scale) for scale in values)

@@ -77,6 +77,7 @@ class FrameFamily(Params):
 
     _keywords_only = False  # GaussianDerivatives(3) is clear enough
     free: ClassVar[bool] = False  # whether the atoms give every kernel of their support alike
+    tensor: ClassVar[bool] = False  # whether order may be a sequence, one for each axis
 
     @property
     def extent(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count, product
 from math import comb, prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
@@ -75,6 +75,8 @@ class GaussianDerivatives(FrameFamily):
     size: int | None = None
     truncate: float = 3.0
 
+    tensor: ClassVar[bool] = True
+
     def build(self, ndim: int) -> Frame:
         """Return the frame: (order + ndim choose ndim) atoms, less one at each higher scale.
 
@@ -88,7 +90,7 @@ class GaussianDerivatives(FrameFamily):
         Returns
         -------
         frame : Frame
-            Steerable by every rotation; a tensor set by those of the grid.
+            Steerable by every rotation; a tensor set of equal orders by those of the grid.
         """
         ndim = check_ndim(ndim)
         order = check_order(self.order, ndim)

@@ -13,13 +13,15 @@ from .checks import (
     check_ndim,
     check_positive,
     check_scales,
+    check_size,
     check_values,
     support_size,
 )
 from .frame import Array, Frame, FrameFamily, centred_grid
 from .harmonic_atoms import evaluate_rings, evaluate_solids, harmonic_labels
 
-RADIUS = real(least=0)
+RADIUS = real(least=0, most=100)  # what is summed over a ring grows with it
+WIDTH = real(least=0.25)  # narrower rings fall between the samples
 MOST_DEGREES = 30  # beyond, factorials and powers lose digits
 
 
@@ -41,11 +43,12 @@ class CircularHarmonics(FrameFamily):
     ----------
     order : int, default=2
         Highest angular order, that of the harmonics on a sphere in 3D.  In 1D there are 0 and 1.
-    radii : sequence of float, default=(0.0, 1.0, 2.0)
-        Of the rings, in samples.  A ring takes part in the orders below :math:`\pi r_q`, as its
-        :math:`2 \pi r_q` samples carry no others; the centre in order 0 alone.
+    radii : sequence of float, default=None
+        Of the rings, in samples, at most 100; None is 0, 1, ... as far as ``size`` goes, or 2.  A
+        ring takes part in the orders below :math:`\pi r_q`, as its :math:`2 \pi r_q` samples
+        carry no others; the centre in order 0 alone.
     width : float, default=0.5
-        Standard deviation of the Gaussian, in samples.
+        Standard deviation of the Gaussian, in samples, at least 0.25.
     size : int, default=None
         Extent of the atoms along every axis, odd.  If None, it follows from ``truncate``.
     truncate : float, default=2.0
@@ -75,7 +78,7 @@ class CircularHarmonics(FrameFamily):
     """
 
     order: int = 2
-    radii: Sequence[float] = (0.0, 1.0, 2.0)
+    radii: Sequence[float] | None = None
     width: float = 0.5
     size: int | None = None
     truncate: float = 2.0
@@ -98,8 +101,10 @@ class CircularHarmonics(FrameFamily):
         ValueError
             If no ring carries the highest order, or the support does not hold all rings.
         """
-        ndim, width = check_ndim(ndim), check_positive("width", self.width)
-        radii = check("radii", self.radii, SEQUENCE)
+        ndim, width = check_ndim(ndim), float(check("width", self.width, WIDTH))
+        radii = check("radii", self.radii, SEQUENCE | None)
+        if radii is None:
+            radii = range(3 if self.size is None else check_size(self.size) // 2 + 1)
         radii = sorted(float(check("Each of radii", radius, RADIUS)) for radius in radii)
         if len(set(radii)) < len(radii) or not radii:
             raise ValueError(f"radii must differ, and be at least one, got {self.radii!r}.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Monomials(FrameFamily):
 
     order: int | Sequence[int] = 2
     size: int = 3
+
+    tensor: ClassVar[bool] = True
 
     def build(self, ndim: int) -> Frame:
         """Return the frame of (order + 1)**ndim atoms."""

@@ -94,4 +94,5 @@ def check_results(results: Any, *wanted: str) -> None:
     """Raise ValueError unless results are a table with these columns, and rows."""
     if not isinstance(results, pd.DataFrame) or results.empty or not {*wanted} <= {*results}:
         seen = list(results) if isinstance(results, pd.DataFrame) else type(results).__name__
+        seen = f"no rows of {seen}" if isinstance(seen, list) and results.empty else seen
         raise ValueError(f"results must be a table with the columns {list(wanted)}, got {seen}.")

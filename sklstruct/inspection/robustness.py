@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -104,6 +105,10 @@ def coefficient_robustness(
     check("coefficients", coefficients, one_of("learned", "canonical"))
     check("n_draws", n_draws, integer(1))
     rng = check_random_state(check("random_state", random_state, SEED))
+    if len(noise) == 0 or (isinstance(estimators, Mapping) and not estimators):
+        raise ValueError(
+            f"noise and estimators must have at least one entry, got {noise!r} and {estimators!r}."
+        )
     if not isinstance(estimators, Mapping):
         estimators = {type(estimators).__name__: estimators}
     layers = {name: frame_convolutions(estimator) for name, estimator in estimators.items()}
@@ -157,15 +162,16 @@ def changed(layers: Sequence[FrameConv], changes: Sequence[Array]) -> Iterator[N
 
 
 def unit_gram(layer: FrameConv) -> Array:
-    """Return the Gram matrix of the atoms of unit norm."""
-    return layer.frame.gram / np.outer(layer.frame.norms, layer.frame.norms)
+    """Return the Gram matrix of the atoms of unit norm, of learned scales one for each factor."""
+    gram = layer.frame.gram
+    if layer.scale is not None:  # in double precision, as rounding would hide what depends
+        rows = copy.deepcopy(layer.scale).double()().numpy(force=True)
+        gram = rows @ rows.swapaxes(1, 2)
+    return gram / np.outer(layer.frame.norms, layer.frame.norms)
 
 
 def energy(coefficients: Array, layer: FrameConv) -> float:
     """Return the squared norm of all kernels together, for coefficients of unit atoms."""
-    if layer.scale is not None:  # whose atoms are not those of the frame any more
-        rows = layer.scale().numpy(force=True) / layer.frame.norms[:, np.newaxis]
-        return float(np.sum((coefficients @ rows) ** 2))
     return float(np.sum((coefficients @ unit_gram(layer)) * coefficients))
 
 

@@ -44,10 +44,11 @@ class Pointwise(nn.Linear):
         """Return a plain ``nn.ConvNd`` with the same output."""
         make = CONV[self.ndim]
         conv = make(self.in_features, self.out_features, 1, bias=self.bias is not None)
+        conv = conv.to(self.weight)  # before the weights, lest they lose digits
         state = self.state_dict()
         state["weight"] = state["weight"][(..., *[None] * self.ndim)]
         conv.load_state_dict(state)
-        return conv.to(self.weight).train(self.training)
+        return conv.train(self.training)
 
 
 def convolve(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from math import log
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -77,17 +78,23 @@ class LearnedScale(nn.Module):
         widest = (jet.widths / jet.support).max()
         if jet.widths.min() <= NARROWEST or widest >= WIDEST:
             raise ValueError(
-                f"Scales that are learned must lie between {NARROWEST} samples and a third of the "
+                f"learn_scale needs scales above {NARROWEST} samples and below a third of the "
                 f"support, got {jet.widths.min():g} to {jet.widths.max():g} samples on a support "
-                f"of {jet.support} in the frame {frame.name!r}."
+                f"of {jet.support} in the frame {frame.name!r}: raise its size."
             )
         self.range = float(NARROWEST / jet.widths.min()), float(WIDEST / widest)
         self.support, self.order = jet.support, int(jet.indices.max())
         self.widths, numbers = np.unique(jet.widths, return_inverse=True)
         # Where in the table of one axis, by width and then by order, the factor of an atom stands.
         places = numbers.reshape(jet.widths.shape) * (self.order + 1) + jet.indices
-        self.register_buffer("atoms", torch.from_numpy(places.T.copy()), persistent=False)
+        self._places = places.T.copy()
+        self.register_buffer("atoms", torch.from_numpy(self._places), persistent=False)
         self.log_factor = nn.Parameter(torch.zeros(n_factors))
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        super()._apply(*args, **kwargs)  # which leaves nothing in what was on no device
+        self.atoms = torch.tensor(self._places, device=self.log_factor.device)
+        return self
 
     @property
     def factor(self) -> Tensor:
