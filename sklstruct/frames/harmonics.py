@@ -69,7 +69,7 @@ class CircularHarmonics(FrameFamily):
     >>> from sklstruct.frames import CircularHarmonics
     >>> frame = CircularHarmonics(order=1, radii=(0, 1)).build(ndim=2)
     >>> frame.labels
-    ('cos0 @0', 'cos0 @1', 'cos1 @1', 'sin1 @1')
+    ('cos0 r0', 'cos0 r1', 'cos1 r1', 'sin1 r1')
     >>> turn = [[0.8, -0.6], [0.6, 0.8]]
     >>> frame.steering(turn).error < 1e-12
     True
@@ -245,11 +245,12 @@ def harmonic_frame(
             f"{len(rows)} atoms do not fit a support of {size**ndim} samples: raise size (now "
             f"{size}) or lower order."
         )
+    mark = "@" if width is None else "r"  # a scale, or a radius
     several = len({place for place, _ in degrees}) > 1
     return Frame(
         name,
         functions(centred_grid((size,) * ndim)).reshape(-1, *(size,) * ndim),
-        labels=tuple(f"{label} @{place:g}" if several else label for place, _, label in rows),
+        labels=tuple(f"{label} {mark}{place:g}" if several else label for place, _, label in rows),
         orders=[n for _, n, _ in rows],
         scales=[place if width is None else width for place, _, _ in rows],
         functions=functions,
