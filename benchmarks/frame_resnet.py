@@ -1,4 +1,4 @@
-"""Does the frame of a deep network matter?  ResNet-20 and WRN-16-4 on few CIFAR-10 images.
+"""Does the frame of a deep network matter?  ResNet, WRN and DenseNet on few CIFAR-10 images.
 
 ``choose``: the recipe, for all frames alike, on other draws: from the first 40000 training images,
 validated on 2000 of the last 10000.  Rows go to frame_resnet_recipes.csv.
@@ -25,7 +25,7 @@ from sklstruct_frame_resnet.layers import ResidualBlock, activation
 from sklstruct_frame_resnet.resnet import FrameResNet
 from torch import nn
 
-from sklstruct import FrameResNetClassifier
+from sklstruct import FrameDenseNetClassifier, FrameResNetClassifier
 from sklstruct.io import load_dataset
 from sklstruct.layers import channels_last
 from sklstruct.studies import format_summary, limited_data, paired_differences
@@ -69,7 +69,9 @@ def accuracy(args):
     data = load_dataset("cifar10")
     rivals = {f"ResNet-20, {frame}": network(frame=frame) for frame in FRAMES}
     wide = {"depth": 16, "widen_factor": 4}
-    rivals |= {f"WRN-16-4, {frame}": network(frame=frame, **wide) for frame in ("pixel", "image")}
+    for frame in ("pixel", "image"):
+        rivals[f"WRN-16-4, {frame}"] = network(frame=frame, **wide)
+        rivals[f"DenseNet-22, {frame}"] = FrameDenseNetClassifier(frame=frame, augment="crops")
     for n in map(int, args.sizes.split(",")):
         results = limited_data(
             {k: v for k, v in rivals.items() if args.only in k},
