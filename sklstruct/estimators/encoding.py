@@ -115,9 +115,10 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     for tag, codec in CODECS.items():
         if codec.matches(value):
             return {tag: encode(codec.split(value), parts, what)}
+    advice = ": give its family, such as GaussianDerivatives()" if hasattr(value, "atoms") else ""
     raise ValueError(
         f"The {what} cannot be stored in a model file, as {value!r} is neither plain data nor of a "
-        "registered class."
+        f"registered class{advice}."
     )
 
 
