@@ -234,6 +234,10 @@ def test_the_command_line_trains_them(tmp_path, capsys):
     call = ["study", "--dataset", "digits", "--estimators", names, "--sizes", "20", "--draws", "1"]
     assert main([*call, "--set", "max_epochs=1", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
+    assert main(["show", "architecture", "frame_resnet", "--set", "frame=pixel,naive"]) == 0
+    printed += capsys.readouterr().out
+    assert "'pixel'" in printed
+    assert "'naive'" in printed
     assert "frame_resnet" in printed
     assert "frame_densenet" in printed
 

@@ -180,12 +180,13 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return the Python literal that a text is, or else the text."""
+    """Return the Python literal that a text is, or several names, or else the text."""
     # Literals only: a command line that is pasted must not be able to run anything.
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text
+        names = text.split(",")
+        return tuple(names) if len(names) > 1 and all(map(str.isidentifier, names)) else text
 
 
 def split(text: str, separator: str) -> list[str]:
