@@ -27,9 +27,7 @@ def main(n_train: int = 300, **params: Any) -> None:
     linear = LogisticRegression(max_iter=2000)
     models = {
         "H-Net": StructuredClassifier(architecture="hnet", random_state=0, **params),
-        "invariants": make_pipeline(
-            invariants, StandardScaler(), LogisticRegression(max_iter=2000)
-        ),
+        "invariants": make_pipeline(invariants, StandardScaler(), linear),
         "RFNN": RFNNClassifier(random_state=0, **params),
     }
     print("accuracy in % on digits turned by")
