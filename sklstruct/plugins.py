@@ -231,7 +231,7 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         if like is None or not hasattr(made, "get_params"):  # as a family of a notebook may be
             return made
         given, known = like.get_params() | {"size": like.extent}, made.get_params()
-        if not made.tensor and isinstance(given.get("order"), (tuple, list)):
+        if not getattr(made, "tensor", False) and isinstance(given.get("order"), (tuple, list)):
             given["order"] = max(given["order"])  # of all axes alike
         return made.set_params(**{name: given[name] for name in given if name in known})
     if isinstance(frame, type) or not callable(getattr(frame, "build", None)):

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import sklstruct
 from sklstruct import hookspecs, plugins
@@ -268,3 +269,19 @@ def test_the_example_learns_and_passes_the_conformance_checks(example):
 @pytest.mark.parametrize("module", ["dct", "tiny"])
 def test_an_example_is_short(module):
     assert len((EXAMPLE / "sklstruct_example" / f"{module}.py").read_text().splitlines()) <= 40
+
+
+def test_a_family_of_somebody_else_takes_one_order_for_all_axes():
+    class Foreign(BaseEstimator):
+        def __init__(self, order=1, size=3):
+            self.order, self.size = order, size
+
+        def build(self, ndim):
+            return Pixels(self.size).build(ndim)
+
+    plugins.register("frame", "foreign", Foreign)
+    try:
+        made = plugins.make_frame("foreign", like=GaussianDerivatives(order=(2, 1), size=5))
+    finally:
+        plugins.unregister("frame", "foreign")
+    assert made.get_params() == {"order": 2, "size": 5}

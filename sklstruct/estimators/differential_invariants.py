@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations_with_replacement, permutations
+from functools import cache
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -171,7 +172,8 @@ class DifferentialInvariants(PooledMaps):
 
     def _maps(self, responses: Tensor) -> Tensor:
         jet = responses.movedim(1, -1)
-        tensors = [jet[..., torch.from_numpy(numbers)] for numbers in self._numbers()]
+        places = places_of(self.frame_.labels, self.frame_.ndim, self.order)
+        tensors = [jet[..., torch.from_numpy(numbers)] for numbers in places]
         contractions = [contraction(words, tensors) for words in self._contractions()]
         return torch.stack([*contractions, *(one(tensors) for one in self._named())], dim=1)
 
@@ -193,16 +195,13 @@ class DifferentialInvariants(PooledMaps):
             if order <= self.order and self.frame_.ndim in ndims
         ]
 
-    def _numbers(self) -> list[NDArray[np.int64]]:
-        """Return for every order the numbers of the atoms, shape (ndim, ..., ndim)."""
-        ndim, labels = self.frame_.ndim, self.frame_.labels
-        letters = "xyz"[:ndim][::-1]
-        tables = []
-        for k in range(self.order + 1):
-            table = np.zeros((ndim,) * k, dtype=np.int64)
-            for axes in combinations_with_replacement(range(ndim), k):
-                name = "".join(sorted(letters[axis] for axis in axes))
-                for order in permutations(axes):  # derivatives commute
-                    table[order] = labels.index(f"g_{name}" if name else "g")
-            tables.append(table)
-        return tables
+
+@cache
+def places_of(labels: tuple[str, ...], ndim: int, order: int) -> list[NDArray[np.int64]]:
+    """Return for every order the numbers of the derivatives, shape (ndim, ..., ndim)."""
+    letters, tables = "xyz"[:ndim][::-1], []
+    for k in range(order + 1):
+        names = ("".join(sorted(axes)) for axes in product(letters, repeat=k))  # they commute
+        numbers = [labels.index(f"g_{name}" if name else "g") for name in names]
+        tables.append(np.array(numbers).reshape((ndim,) * k))
+    return tables

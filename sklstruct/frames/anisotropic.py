@@ -8,7 +8,6 @@ from math import comb
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermeval
 
 from .checks import (
     check_integer,
@@ -19,7 +18,7 @@ from .checks import (
     support_size,
 )
 from .frame import Array, Frame, FrameFamily, centred_grid
-from .gaussian import jet_atoms
+from .gaussian import differentiate, jet_atoms
 from .morlet import half_sphere
 
 ALONG_ACROSS = "uvw"  # the axis of the Gaussian, and what is perpendicular to it
@@ -170,6 +169,5 @@ def evaluate_elongated(
             total = np.exp(-(on_grid**2).sum(axis=1) / 2).sum()
             gaussians[k, scale] = u, np.exp(-(u**2).sum(axis=1) / 2) / total
         u, values[row] = gaussians[k, scale]
-        for axis, n in enumerate(index):
-            values[row] *= (-1) ** n * hermeval(u[:, axis], np.eye(n + 1)[n])
+        differentiate(values[row], u, index)
     return values

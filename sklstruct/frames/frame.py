@@ -85,7 +85,22 @@ class FrameFamily(Params):
         return self.build(2).support[0]
 
     def build(self, ndim: int) -> Frame:
-        """Return the frame in ``ndim`` dimensions."""
+        """Return the frame in ``ndim`` dimensions.
+
+        Parameters
+        ----------
+        ndim : int
+            Number of spatial dimensions, 1 to 3.
+
+        Returns
+        -------
+        frame : Frame
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or there is no such frame in ``ndim`` dimensions.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define build(ndim).")
 
 

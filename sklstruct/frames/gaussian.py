@@ -80,17 +80,8 @@ class GaussianDerivatives(FrameFamily):
     def build(self, ndim: int) -> Frame:
         """Return the frame: (order + ndim choose ndim) atoms, less one at each higher scale.
 
-        A tensor set has (order + 1) atoms along each axis, and so their product.
-
-        Parameters
-        ----------
-        ndim : int
-            Number of spatial dimensions, 1 to 3.
-
-        Returns
-        -------
-        frame : Frame
-            Steerable by every rotation; a tensor set of equal orders by those of the grid.
+        A tensor set has (order + 1) atoms along each axis, and so their product.  Every rotation
+        steers the frame; a tensor set of equal orders those of the grid do.
         """
         ndim = check_ndim(ndim)
         order = check_order(self.order, ndim)
@@ -196,9 +187,23 @@ class Jet(NamedTuple):
                 for radius, width in zip(radii, widths, strict=True)
             ]
             values[row] = np.exp(-(x**2).sum(axis=1) / 2) / prod(sums)
-            for axis, n in enumerate(index):
-                values[row] *= (-1) ** n * hermeval(x[:, axis], np.eye(n + 1)[n])
+            differentiate(values[row], x, index)
         return values
+
+
+def differentiate(gaussian: Array, x: Array, index: Sequence[int]) -> None:
+    r"""Multiply a Gaussian in place by :math:`\prod_i (-1)^{n_i} \mathrm{He}_{n_i}(x_i)`.
+
+    Parameters
+    ----------
+    gaussian : ndarray, shape (n_points,)
+    x : ndarray, shape (n_points, ndim)
+        In standard deviations.
+    index : sequence of int
+        Order of differentiation along each axis.
+    """
+    for axis, n in enumerate(index):
+        gaussian *= (-1) ** n * hermeval(x[:, axis], np.eye(n + 1)[n])
 
 
 def jet_size(ndim: int, order: int | tuple[int, ...]) -> int:

@@ -84,17 +84,7 @@ class CircularHarmonics(FrameFamily):
     truncate: float = 2.0
 
     def build(self, ndim: int) -> Frame:
-        """Return the frame of the harmonics that every ring carries.
-
-        Parameters
-        ----------
-        ndim : int
-            Number of spatial dimensions, 1 to 3.
-
-        Returns
-        -------
-        frame : Frame
-            Steerable by every rotation.
+        """Return the frame of the harmonics that every ring carries, which all rotations steer.
 
         Raises
         ------
@@ -170,17 +160,7 @@ class SolidHarmonics(FrameFamily):
     truncate: float = 3.0
 
     def build(self, ndim: int) -> Frame:
-        """Return the frame of the harmonics that every scale carries.
-
-        Parameters
-        ----------
-        ndim : int
-            Number of spatial dimensions, 1 to 3.
-
-        Returns
-        -------
-        frame : Frame
-            Steerable by every rotation.
+        """Return the frame of the harmonics that every scale carries, which all rotations steer.
 
         Raises
         ------

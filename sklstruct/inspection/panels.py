@@ -93,6 +93,7 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
 def check_results(results: Any, *wanted: str) -> None:
     """Raise ValueError unless results are a table with these columns, and rows."""
     if not isinstance(results, pd.DataFrame) or results.empty or not {*wanted} <= {*results}:
-        seen = list(results) if isinstance(results, pd.DataFrame) else type(results).__name__
-        seen = f"no rows of {seen}" if isinstance(seen, list) and results.empty else seen
+        seen = type(results).__name__
+        if isinstance(results, pd.DataFrame):
+            seen = f"{'no rows of ' if results.empty else ''}{list(results)}"
         raise ValueError(f"results must be a table with the columns {list(wanted)}, got {seen}.")
