@@ -1,0 +1,15 @@
+"""Boundaries of what images show: data whose boundaries are known."""
+
+from typing import Any
+
+from sklstruct import hookimpl
+
+
+@hookimpl
+def register_datasets() -> dict[str, Any]:
+    """Provide the textured blobs of every level."""
+    levels = ("first", "second", "third")
+    return {
+        f"textured_blobs_{number}": f"sklstruct_boundaries.blobs:load_{level}_level"
+        for number, level in enumerate(levels, 1)
+    }
