@@ -11,9 +11,9 @@ from .depth import accuracy_by_depth as accuracy_by_depth
 from .depth import contraction_by_depth as contraction_by_depth
 from .depth_display import ComponentsDisplay as ComponentsDisplay
 from .depth_display import DepthDisplay as DepthDisplay
-from .equivariance import equivariance as equivariance
 from .equivariance_display import EquivarianceDisplay as EquivarianceDisplay
 from .equivariance_display import LabelRadiusDisplay as LabelRadiusDisplay
+from .equivariant import equivariance as equivariance
 from .frame import FrameDisplay as FrameDisplay
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
@@ -23,12 +23,12 @@ from .jacobian import singular_values as singular_values
 from .kernel import KernelDisplay as KernelDisplay
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability
-from .label_radius import label_radius as label_radius
 from .map_display import MapDisplay as MapDisplay
 from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
+from .radius import label_radius as label_radius
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scale import ScaleDisplay as ScaleDisplay

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from .display import Axes, Display, Place
-from .equivariance import equivariance
-from .label_radius import label_radius
+from .equivariant import equivariance
 from .motions import GROUPS
 from .panels import Panel, check_results, draw_panels
+from .radius import label_radius
 
 NUMBER = "number"  # of what has no parameter
 
@@ -103,7 +103,7 @@ class EquivarianceDisplay(Display):
         ]
         errors, shares = {}, {}
         for name, table in self.results.items():
-            for label, part in by_axis(name, table):
+            for label, part in by_axis(name, table).items():
                 part = part.set_index("parameter")
                 errors[label] = part["error"]
                 if part["resampling"].any():
@@ -198,7 +198,8 @@ class LabelRadiusDisplay(Display):
         return joined(self.results)
 
     def _draw(self, on: Place) -> list[Axes]:
-        curves = {name: survival(table["radius"]) for name, table in self.results.items()}
+        start = float(self.group == "scales")  # the factor of what is as it was
+        curves = {name: survival(table["radius"], start) for name, table in self.results.items()}
         # All curves reach as far as the farthest one, where nothing changes any more.
         farthest = max(curve.index.max() for curve in curves.values())
         for curve in curves.values():
@@ -218,3 +219,16 @@ def joined(results: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return tables one below the other, with their names as ``estimator``."""
     table = pd.concat(results, names=["estimator"])
     return table.reset_index("estimator").reset_index(drop=True)
+
+
+def by_axis(name: str, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return a table, or the parts of it where motions are about or along several axes."""
+    if table["axis"].nunique() < 2 or table["parameter"].equals(table["axis"].astype(float)):
+        return {name: table}
+    return {f"{name}, axis {axis}": part for axis, part in table.groupby("axis")}
+
+
+def survival(radius: pd.Series[float], start: float) -> pd.Series[float]:
+    """Return the share of samples that have a larger radius, over all radii."""
+    places = np.unique([start, *radius[np.isfinite(radius)]])
+    return pd.Series([(radius > place).mean() for place in places], places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise, product
 from typing import Any
 
@@ -106,10 +107,9 @@ def label_radius(
     def changes(numbers: Any, axis: int | None, amounts: Array) -> Any:
         rows = X[numbers]
         for amount in np.unique(amounts):
-            motion = make_motion(group, parameters(amount), axis, ndim)
-            rows[amounts == amount] = space.change(
-                rows[amounts == amount], lambda planes, g=motion: g.apply(planes, boundary)
-            )
+            apply = make_motion(group, parameters(amount), axis, ndim).apply
+            part = amounts == amount
+            rows[part] = space.change(rows[part], partial(apply, boundary=boundary))
         return estimator.predict(rows) != labels[numbers]
 
     reach = np.log(farthest) if by_factor else farthest

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import is_classifier, is_regressor
-from sklearn.utils import check_array
+from sklearn.utils import check_array, get_tags
 
 from ..estimators.base import representation
 from ..params import check, one_of, real
@@ -17,6 +17,8 @@ from .blocks import check_network
 from .deformations import BOUNDARIES, Array
 from .lipschitz import Space
 from .motions import Act, Mask, Motion, make_motions
+
+OUTPUTS = {"classifier": ("decision_function", "predict_proba"), "regressor": ("predict",)}
 
 
 def equivariance(
@@ -84,9 +86,10 @@ def equivariance(
     table : DataFrame
         One row for each motion: ``group``; ``axis`` in space, along which or about which it is,
         where there are several; ``parameter``, an angle, a factor, a shift, an axis or a number;
-        ``error``, as above, missing where no place is left to compare; ``resampling``, the error of :math:`f(g^{-1} g x)` from :math:`f(x)`,
-        that interpolation and the border alone are to blame for (missing for a function);
-        ``kept``, the share of samples or places whose predicted label stays (for classifiers).
+        ``error``, as above, missing where no place is left to compare; ``resampling``, the error
+        of :math:`f(g^{-1} g x)` from :math:`f(x)`, that interpolation and the border alone are to
+        blame for (missing for a function); ``kept``, the share of samples or places whose
+        predicted label stays (for classifiers).
 
     Raises
     ------
@@ -123,36 +126,39 @@ def equivariance(
     check("margin", margin, real(least=0))
     space = Space.of(X, estimator, image_shape, layout)
     motions = make_motions(group, values, len(space.shape))
-    labelled = layer is None and is_classifier(estimator)
+    labelled = layer is None and kind_of(estimator) == "classifier"
     rows = []
     with outputs_of(estimator, layer, len(space.shape)) as outputs:
         before = outputs(X)
         labels = estimator.predict(X) if labelled else None
         for motion in motions:
-            X_moved = space.change(X, lambda planes, g=motion: g.apply(planes, boundary))
+            X_moved = space.change(X, partial(motion.apply, boundary=boundary))
             found = outputs(X_moved)
             expected, inside = moved(before, motion, space.shape, boundary, margin)
             resampling, kept = np.nan, np.nan
             if isinstance(motion, Motion):
                 back = motion.inverse()
-                again = space.change(X_moved, lambda planes, g=back: g.apply(planes, boundary))
+                again = space.change(X_moved, partial(back.apply, boundary=boundary))
                 _, still = moved(before, back, space.shape, boundary, margin)
                 resampling = relative_error(outputs(again), before, still)
-            if labelled and before.ndim > 2:
+            if labelled and inside is None:
+                kept = float(np.mean(estimator.predict(X_moved) == labels))
+            elif labelled and np.any(inside):
                 same = found.argmax(axis=1) == expected.argmax(axis=1)
-                kept = np.mean(same, where=inside) if np.any(inside) else np.nan
-            elif labelled:
-                kept = np.mean(estimator.predict(X_moved) == labels)
+                kept = float(same[:, inside].mean())
             error = relative_error(found, expected, inside)
             rows.append((motion.group, motion.axis, motion.parameter, error, resampling, kept))
     columns = ["group", "axis", "parameter", "error", "resampling", "kept"]
     return pd.DataFrame(rows, columns=columns).astype({"axis": "Int64"})
 
 
+def kind_of(estimator: Any) -> str | None:
+    """Return "classifier", "regressor" or what else scikit-learn knows; None of a function."""
+    return get_tags(estimator).estimator_type if hasattr(estimator, "__sklearn_tags__") else None
+
+
 @contextmanager
-def outputs_of(
-    estimator: Any, layer: str | None, ndim: int
-) -> Iterator[Callable[[Array], Array]]:
+def outputs_of(estimator: Any, layer: str | None, ndim: int) -> Iterator[Callable[[Array], Array]]:
     """Give the function from samples to outputs, (n, n_outputs) or (n, channels, *spatial)."""
     if layer is not None:
         check_network(estimator)
@@ -161,8 +167,7 @@ def outputs_of(
                 estimator._run(np.asarray(estimator._read(X, reset=False)), features), ndim
             )
         return
-    names = ("decision_function", "predict_proba") if is_classifier(estimator) else ()
-    ways = [*names, "predict" if is_regressor(estimator) else "transform"]
+    ways = OUTPUTS.get(kind_of(estimator) or "", ("transform",))
     found = [getattr(estimator, name) for name in ways if hasattr(estimator, name)]
     function = found[0] if found else estimator
     if not callable(function):
