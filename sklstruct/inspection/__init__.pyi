@@ -28,6 +28,9 @@ from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
+from .pose import pose_maps as pose_maps
+from .pose_display import PoseDisplay as PoseDisplay
+from .pose_display import SteeredKernelDisplay as SteeredKernelDisplay
 from .radius import label_radius as label_radius
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
