@@ -1,5 +1,8 @@
 """Textured blobs: boundaries to the pixel, no clue in gradients where there is to be none."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -153,3 +156,13 @@ def test_what_gradients_say(level, least, most):
 def test_a_bad_parameter_is_named(params, message):
     with pytest.raises(ValueError, match=message):
         make_textured_blobs(**{"n_samples": 1, "level": 1, **params})
+
+
+def test_the_example_finds_boundaries_where_gradients_do(capsys, tmp_path):
+    example = runpy.run_path(str(Path(__file__).parents[1] / "examples/textured_blobs.py"))
+    example["main"](n_train=10, n_test=10, max_epochs=4, picture=str(tmp_path / "poses.png"))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    scores = {" ".join(row[:2]): [float(score) for score in row[2:]] for row in rows}
+    assert all(first > 2 * max(others) for first, *others in scores.values())
+    assert scores["dynamic block"][0] > 30
+    assert (tmp_path / "poses.png").stat().st_size > 0
