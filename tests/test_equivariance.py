@@ -357,6 +357,10 @@ def test_a_bad_parameter_is_named(params, error, message, rfnn):
 def test_a_bad_parameter_of_radii_is_named(params, message, rfnn):
     with pytest.raises(ValueError, match=message):
         label_radius(rfnn, X, **params)
+    regressor = StructuredMapRegressor(architecture=FrameFCN(widths=(4,)), **EXACT)
+    for other in (regressor, map_network(0), X.mean):
+        with pytest.raises(TypeError, match="estimator must be a classifier of samples"):
+            label_radius(other, X)
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -72,7 +72,7 @@ class Motion:
 
     def inverse(self) -> Motion:
         """Return the motion that undoes it."""
-        back = np.linalg.inv(self.matrix)
+        back: Array = np.linalg.inv(self.matrix).astype(np.float64)
         return Motion(self.group, self.parameter, self.axis, back, -back @ self.shift)
 
     def on(self, ratio: Array) -> Motion:
@@ -143,7 +143,7 @@ class Act:
         return in_ball(np.indices(shape), margin)
 
 
-def in_ball(places: Array, margin: float) -> Mask:
+def in_ball(places: NDArray[Any], margin: float) -> Mask:
     """Return which places (ndim, *shape) are in the largest ball of a grid, (*shape)."""
     shape = np.array(places.shape[1:])
     radius = (shape.min() - 1) / 2 - margin

@@ -257,7 +257,8 @@ def default_poses(block: Any) -> Array:
     """Return eight angles at the first scale of a block, or three scales where nothing turns."""
     scale = block.steer.scale
     if block.n_numbers == scale:
-        return np.linspace(*block.steer.scale_range, 3)[:, np.newaxis]
+        low, high = block.steer.scale_range
+        return np.array([[low], [(low + high) / 2], [high]])
     poses = np.zeros((8, block.n_numbers))
     poses[:, 0] = np.arange(8) * np.pi / 4
     if scale:

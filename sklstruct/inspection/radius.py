@@ -12,6 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from ..params import check, integer, one_of, real
 from .deformations import BOUNDARIES, Array
+from .equivariant import kind_of
 from .lipschitz import Space
 from .motions import axes_of, group_of, make_motion
 
@@ -68,6 +69,8 @@ def label_radius(
     ------
     NotFittedError
         If the estimator is not fitted.
+    TypeError
+        If it is no classifier, or one of places.
     ValueError
         If a parameter is none of the above.
 
@@ -97,6 +100,10 @@ def label_radius(
     check("farthest", farthest, real(above=1 if by_factor else 0) | None)
     if farthest is None:
         farthest = FARTHEST.get(group, min(space.shape) / 2)
+    if kind_of(estimator) != "classifier" or getattr(estimator, "_dense", False):
+        raise TypeError(
+            f"estimator must be a classifier of samples, got {type(estimator).__name__}."
+        )
     check_consistent_length(X, y)
     predicted = estimator.predict(X)
     labels = predicted if y is None else np.asarray(y)
