@@ -1,4 +1,4 @@
-"""Boundaries between objects: how good maps of them are."""
+"""Boundaries of what images show: detectors, how good they are, and data with known boundaries."""
 
 from typing import Any
 
@@ -6,6 +6,10 @@ from sklstruct import hookimpl
 
 
 @hookimpl
-def register_metrics() -> dict[str, Any]:
-    """Provide the scores of the field."""
-    return {"boundary_scores": "sklstruct_boundaries.scores:boundary_scores"}
+def register_datasets() -> dict[str, Any]:
+    """Provide the textured blobs of every level."""
+    levels = ("first", "second", "third")
+    return {
+        f"textured_blobs_{number}": f"sklstruct_boundaries.blobs:load_{level}_level"
+        for number, level in enumerate(levels, 1)
+    }
