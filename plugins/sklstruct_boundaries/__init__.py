@@ -13,3 +13,9 @@ def register_datasets() -> dict[str, Any]:
         f"textured_blobs_{number}": f"sklstruct_boundaries.blobs:load_{level}_level"
         for number, level in enumerate(levels, 1)
     }
+
+
+@hookimpl
+def register_metrics() -> dict[str, Any]:
+    """Provide the scores of the field."""
+    return {"boundary_scores": "sklstruct_boundaries.scores:boundary_scores"}
