@@ -22,7 +22,8 @@ def count_matches(
 
     At a threshold the map is thinned and matched with each annotator: one to one, within the
     tolerance, and as many pixels as possible.  Nearest pixels are matched first; augmenting paths
-    do the rest, which leave no pixel unmatched that was matched.
+    do the rest, which leave no pixel unmatched that was matched.  How many are matched with an
+    annotator is exact; which of several pixels as near is matched is a convention.
 
     Parameters
     ----------
