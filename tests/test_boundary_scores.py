@@ -252,7 +252,9 @@ def test_average_precision_is_the_area_over_the_recalls_that_are_attained():
     assert scores_of([(100, 100), (0, 100)]).ap == pytest.approx(1)
     assert scores_of([(100, 50), (50, 50)]).ap == pytest.approx(0.5 * 51 / 101)
     assert scores_of([(100, 0), (0, 100)]).ap == pytest.approx(0.5)
-    assert scores_of([(50, 20), (50, 90), (49, 40)]).ap == pytest.approx((0.2 + 0.4) / 101)
+    falling = np.linspace(0.4, 0.2, 41)  # at recalls from 0.1 to 0.5
+    several = scores_of([(50, 20), (50, 90), (10, 40), (0, 40)])
+    assert several.ap == pytest.approx((10 * 0.4 + falling.sum()) / 101)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def count_matches(
     if compiled.AVAILABLE:
         return compiled.count(levels, truths, offsets, n_thresholds)
     counts = np.zeros((n_thresholds, 4), np.int64)
-    margin = max(1, abs(offsets).max())
+    margin = abs(offsets).max()
     frame = ((margin, margin), (margin, margin))
     step = levels.shape[1] + 2 * margin
     moves = offsets.astype(np.intp) @ (step, 1)
