@@ -21,12 +21,12 @@ from sklstruct.frames import (
 from sklstruct.layers import (
     DynamicSteerableBlock,
     FrameConv,
-    PoseNetwork,
     Steer,
     convolve,
     fused,
     to_dense,
 )
+from sklstruct.layers.dynamic import PoseNetwork
 from sklstruct.training import CrossEntropy, PosePenalty, SquaredError
 
 THREE = (0.8, 1.1, 1.5)

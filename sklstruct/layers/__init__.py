@@ -10,8 +10,6 @@ from .dimensions import convolve as convolve
 from .dropout import Dropout as Dropout
 from .dropout import adopt_dropout as adopt_dropout
 from .dynamic import DynamicSteerableBlock as DynamicSteerableBlock
-from .dynamic import Orientation as Orientation
-from .dynamic import PoseNetwork as PoseNetwork
 from .filtering import is_traced as is_traced
 from .frame_conv import FrameConv as FrameConv
 from .frame_conv import to_dense as to_dense

@@ -13,7 +13,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import PoseNetwork
+from ..layers.dynamic import PoseNetwork
 
 
 def main_output(outputs: Any) -> Tensor:
