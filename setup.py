@@ -36,5 +36,9 @@ def kernel(folder: str, name: str) -> Extension:
 setup(
     cmdclass={"build_ext": BuildExt},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for all Pythons from 3.11
-    ext_modules=[kernel(LAYERS, "_fused"), kernel("plugins/sklstruct_scattering", "_lanes")],
+    ext_modules=[
+        kernel(LAYERS, "_fused"),
+        kernel("plugins/sklstruct_scattering", "_lanes"),
+        kernel("plugins/sklstruct_boundaries", "_boundaries"),
+    ],
 )

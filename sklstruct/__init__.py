@@ -1,6 +1,6 @@
 """Structured deep networks with a scikit-learn interface.
 
-Estimators and layers of every installed plugin are importable from here by their class names,
+Estimators, layers and metrics of every installed plugin are importable from here by their names,
 and are imported when first asked for: ``from sklstruct import RFNNClassifier``.
 """
 
@@ -16,6 +16,7 @@ ROOMS = (
     *("estimators", "frames", "inspection", "io", "layers", "params", "plugins", "studies"),
     *("testing", "training"),
 )
+IMPORTABLE = ("estimator", "layer", "metric")  # kinds
 
 
 def __getattr__(name: str) -> Any:
@@ -37,4 +38,4 @@ def _classes() -> list[Any]:
     """Return the entries that are importable from here."""
     from .plugins import entries
 
-    return [entry for kind in ("estimator", "layer") for entry in entries(kind).values()]
+    return [entry for kind in IMPORTABLE for entry in entries(kind).values()]

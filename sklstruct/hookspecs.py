@@ -33,5 +33,10 @@ def register_estimators() -> dict[str, Any]:  # type: ignore[empty-body]
 
 
 @hookspec
+def register_metrics() -> dict[str, Any]:  # type: ignore[empty-body]
+    """Return ``{name: metric}``, a function that says how good predictions are."""
+
+
+@hookspec
 def register_datasets() -> dict[str, Any]:  # type: ignore[empty-body]
     """Return ``{name: load}``, where ``load()`` gives a ``sklstruct.io.Dataset``."""

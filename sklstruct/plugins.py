@@ -21,7 +21,7 @@ import pluggy
 
 from . import hookspecs
 
-KINDS = ("frame", "layer", "architecture", "estimator", "dataset")
+KINDS = ("frame", "layer", "architecture", "estimator", "metric", "dataset")
 RUN_TIME = "registered at run time"
 _LOCK = threading.RLock()
 
@@ -32,7 +32,7 @@ class Entry:
 
     Parameters
     ----------
-    kind : {"frame", "layer", "architecture", "estimator", "dataset"}
+    kind : {"frame", "layer", "architecture", "estimator", "metric", "dataset"}
     name : str
         The name it is looked up by.
     target : object
@@ -113,7 +113,7 @@ def entries(kind: str) -> dict[str, Entry]:
 
     Parameters
     ----------
-    kind : {"frame", "layer", "architecture", "estimator", "dataset"}
+    kind : {"frame", "layer", "architecture", "estimator", "metric", "dataset"}
 
     Raises
     ------
@@ -250,7 +250,7 @@ def register(kind: str, name: str, target: Any) -> None:
 
     Parameters
     ----------
-    kind : {"frame", "layer", "architecture", "estimator", "dataset"}
+    kind : {"frame", "layer", "architecture", "estimator", "metric", "dataset"}
     name : str
     target : object
         What the hook of that kind asks for.

@@ -1,4 +1,4 @@
-"""Boundaries of objects in images: networks that find them, scores, and artificial images."""
+"""Boundaries between objects: networks that find them, and how good maps of them are."""
 
 from typing import Any
 
@@ -15,3 +15,9 @@ def register_architectures() -> dict[str, Any]:
 def register_estimators() -> dict[str, Any]:
     """Provide the detector."""
     return {"boundaries": "sklstruct_boundaries.detector:BoundaryDetector"}
+
+
+@hookimpl
+def register_metrics() -> dict[str, Any]:
+    """Provide the scores of the field."""
+    return {"boundary_scores": "sklstruct_boundaries.scores:boundary_scores"}
