@@ -209,10 +209,10 @@ for kernel, channels, outs, size in product(_fused.available(), (1, 3, 5, 17), (
     profiles = guarded(np.r_[1, rng.normal(size=5 * taps)].astype(np.float32))
     x, y = normal(2 * width * width * channels), normal(2 * out * out * outs)
     mixing = normal(3 * channels * outs)
-    _fused.convolve(kernel, 1, layout, profiles, x, mixing, y)
+    _fused.convolve(kernel, 1, layout, profiles, None, None, x, mixing, None, y)
     gx, gm = normal(x.size), normal(mixing.size)
-    _fused.differentiate(kernel, 1, layout, profiles, None, mixing, y, gx, None)
-    _fused.differentiate(kernel, 1, layout, profiles, x, None, y, None, gm)
+    _fused.differentiate(kernel, 1, layout, profiles, None, None, None, mixing, None, y, gx)
+    _fused.differentiate(kernel, 1, layout, profiles, None, None, x, None, None, y, None, gm)
     assert all(np.isfinite(array).all() for array in (y, gx, gm))
 """
 
@@ -247,8 +247,9 @@ def test_arrays_that_do_not_fit_are_refused(change):
             arrays[name] = np.ones(change.get(name, size), np.float32)
     if "layout" in change:
         layout[change["layout"]] = 1 << 40
+    layout, profiles, x, mixing, y = arrays.values()
     with pytest.raises(ValueError, match="do not fit"):
-        fused._fused.convolve(kernel, 1, *arrays.values())
+        fused._fused.convolve(kernel, 1, layout, profiles, None, None, x, mixing, None, y)
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 9, 9), (2, 2, 9, 9)])

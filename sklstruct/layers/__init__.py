@@ -9,6 +9,9 @@ from .dimensions import channels_last as channels_last
 from .dimensions import convolve as convolve
 from .dropout import Dropout as Dropout
 from .dropout import adopt_dropout as adopt_dropout
+from .dynamic import DynamicSteerableBlock as DynamicSteerableBlock
+from .dynamic import Orientation as Orientation
+from .dynamic import PoseNetwork as PoseNetwork
 from .filtering import is_traced as is_traced
 from .frame_conv import FrameConv as FrameConv
 from .frame_conv import to_dense as to_dense
@@ -29,3 +32,4 @@ from .reversible import SpaceToChannels as SpaceToChannels
 from .reversible import fixed_point as fixed_point
 from .scale import LearnedScale as LearnedScale
 from .scale import dilate as dilate
+from .steering import Steer as Steer

@@ -4,6 +4,8 @@
 
    The responses psi_k * x_c are many times larger than x.  They are computed for a few rows at a
    time, axis by axis, and mixed while they are in the cache; the gradient computes them again.
+   Between the two they may be steered: sums of them, with coefficients of a table that differ
+   from place to place, are mixed in their stead.
    Arrays lie place by place with the channels side by side.  The work of a row is in _fused.h,
    which is compiled once for each instruction set. */
 
@@ -40,17 +42,20 @@ typedef struct {
     long seen, phases, phase; /* places of a row that count; of each phase between zeros */
     long block, tasks, groups; /* rows of a block, tasks of a sample, groups of samples */
     int plane_is_x;   /* nothing is done along the first axis */
+    long mixed, entries, numbers, groups_of_numbers; /* what is mixed; how it is steered */
+    const int64_t *to, *from, *number;
+    const float *weight;
 } Plan;
 
 /* What a call reads and writes. */
 typedef struct {
-    const float *x, *mixing;
-    float *y, *x_gradient;
+    const float *x, *mixing, *table;
+    float *y, *x_gradient, *table_gradient;
 } Call;
 
 /* What a thread needs for itself. */
 typedef struct {
-    float *memory, *responses, *mixed, *leaves, *above, *weights;
+    float *memory, *responses, *steered, *mixed, *unsteered, *leaves, *above, *weights;
     float **planes, **rows, **lines, **outs;
     const float **sources;
 } Space;
@@ -92,6 +97,19 @@ static inline long phase(const Plan *plan, long place) {
     return (place % phases * plan->phase + place / phases) * plan->channels;
 }
 
+/* Make what surrounds the values of rows zeros again, after gradients have lain there. */
+static void clear_rows(const Plan *plan, const Space *space) {
+    const Axis *last = plan->axis + 2;
+    long c = plan->channels, length = plan->phases * plan->phase * c;
+    long start = plan->phases == 1 ? last->before * c : length;
+    if (start > length) start = length;
+    long stop = start + plan->seen * c < length ? start + plan->seen * c : length;
+    for (long node = 0; node < plan->axis[1].nodes; node++) {
+        memset(space->rows[node], 0, sizeof(float) * start);
+        memset(space->rows[node] + stop, 0, sizeof(float) * (length - stop));
+    }
+}
+
 #if defined(__x86_64__)
 #define SUFFIX _avx512_
 #define ATTRIBUTE AVX512
@@ -131,6 +149,7 @@ static const Kernel kernels[] = {
 /* --- plans --------------------------------------------------------------------------------- */
 
 enum { N, CHANNELS, OUTS, HEAD };                  /* of the layout, */
+enum { ROWS, NUMBERS, BY_CHANNEL, STEPS_HEAD };    /* of the steps: then rows, leaves, numbers */
 /* and then of each axis; where STRIDE is 0, nodes have matrices, and OUT is their height */
 enum { IN, TAPS, STRIDE, BEFORE, OUT = BEFORE, NODES, N_FIELDS };
 
@@ -169,7 +188,9 @@ static int make_plan(Plan *plan, const Kernel *kernel, const Py_buffer *layout,
     }
     const Axis *first = plan->axis, *rows = plan->axis + 1, *last = plan->axis + 2;
     plan->outs_padded = padded(plan->outs, kernel->lanes);
-    plan->mixed_padded = padded(last->nodes * plan->channels, kernel->lanes);
+    plan->mixed = last->nodes;
+    plan->entries = plan->numbers = plan->groups_of_numbers = 0;
+    plan->mixed_padded = padded(plan->mixed * plan->channels, kernel->lanes);
     plan->row = last->in * plan->channels;
     plan->sample = first->in * rows->in * plan->row;
     plan->phases = last->stride ? last->stride : 1;
@@ -186,6 +207,29 @@ static int make_plan(Plan *plan, const Kernel *kernel, const Py_buffer *layout,
     plan->plane_is_x = first->in == 1 && first->taps == 1 && first->stride == 1 &&
                        first->before == 0 && first->nodes == 1 && *first->profile == 1;
     return numbers == 0 && values == 0;
+}
+
+/* Read how responses are steered, if they are: entry by entry, sorted by the row of the sum. */
+static int plan_steps(Plan *plan, const Kernel *kernel, const Py_buffer *steps,
+                      const Py_buffer *weights) {
+    const int64_t *head = steps->buf;
+    if (!steps->obj) return !weights->obj;
+    long entries = (long)(weights->len / sizeof(float));
+    if (entries < 1 || steps->len != (Py_ssize_t)sizeof(int64_t) * (STEPS_HEAD + 3 * entries))
+        return 0;
+    plan->mixed = head[ROWS], plan->numbers = head[NUMBERS], plan->entries = entries;
+    plan->groups_of_numbers = head[BY_CHANNEL] ? plan->channels : 1;
+    plan->to = head + STEPS_HEAD, plan->from = plan->to + entries;
+    plan->number = plan->from + entries, plan->weight = weights->buf;
+    if (plan->mixed < 1 || plan->numbers < 1 || plan->to[0] != 0) return 0;
+    for (long e = 0; e < entries; e++) {
+        long step = e ? plan->to[e] - plan->to[e - 1] : 0;
+        if (step < 0 || step > 1 || plan->from[e] < 0 || plan->from[e] >= plan->axis[2].nodes ||
+            plan->number[e] < 0 || plan->number[e] >= plan->numbers)
+            return 0;
+    }
+    plan->mixed_padded = padded(plan->mixed * plan->channels, kernel->lanes);
+    return plan->to[entries - 1] == plan->mixed - 1;
 }
 
 /* --- memory -------------------------------------------------------------------------------- */
@@ -206,7 +250,9 @@ static size_t share_out(const Plan *plan, Space *space, float *memory) {
                           pointer = take(&memory, (n)))
     float *unused;
     TAKE(space->responses, last->nodes * places * c);
+    TAKE(space->steered, plan->entries ? plan->mixed * places * c : 0);
     TAKE(space->mixed, places * plan->mixed_padded);
+    TAKE(space->unsteered, plan->entries ? places * last->nodes * c : 0);
     TAKE(space->weights, last->nodes * last->taps);
     for (long i = 0; i < first->nodes; i++) {
         float **slot = space->planes ? space->planes + i : &unused;
@@ -281,7 +327,7 @@ typedef struct {
 
 static void differentiate_group(const Work *work, const Space *space, long group) {
     const Plan *plan = work->plan;
-    size_t size = (size_t)plan->axis[2].nodes * plan->channels * plan->outs_padded;
+    size_t size = (size_t)plan->mixed * plan->channels * plan->outs_padded;
     float *mixing = work->mixing ? work->mixing + group * size : NULL;
     if (mixing) memset(mixing, 0, sizeof(float) * size);
     long stop = (group + 1) * plan->n / plan->groups;
@@ -329,7 +375,7 @@ static float *padded_matrix(const float *from, long rows, long columns, long lan
 }
 
 static int run_convolve(const Plan *plan, const Kernel *kernel, Call *call, long threads) {
-    long rows = plan->axis[2].nodes * plan->channels;
+    long rows = plan->mixed * plan->channels;
     float *mixing = padded_matrix(call->mixing, rows, plan->outs, kernel->lanes);
     call->mixing = mixing;
     Work work = {plan, call, kernel, NULL, 0, plan->n * plan->tasks, 0, 0};
@@ -340,7 +386,7 @@ static int run_convolve(const Plan *plan, const Kernel *kernel, Call *call, long
 
 static int run_differentiate(const Plan *plan, const Kernel *kernel, Call *call, float *gradient,
                              long threads) {
-    long rows = plan->axis[2].nodes * plan->channels, step = plan->outs_padded;
+    long rows = plan->mixed * plan->channels, step = plan->outs_padded;
     float *mixing = NULL, *groups = NULL;
     if (call->mixing) mixing = padded_matrix(call->mixing, plan->outs, rows, kernel->lanes);
     if (gradient) groups = aligned(sizeof(float) * plan->groups * rows * step);
@@ -359,44 +405,74 @@ static int run_differentiate(const Plan *plan, const Kernel *kernel, Call *call,
 
 /* --- Python -------------------------------------------------------------------------------- */
 
-enum { LAYOUT, PROFILES, X, MIXING, Y, X_GRADIENT, MIXING_GRADIENT, N_BUFFERS };
+enum {
+    LAYOUT, PROFILES, STEPS, WEIGHTS, X, MIXING, TABLE, Y,
+    X_GRADIENT, MIXING_GRADIENT, TABLE_GRADIENT, N_BUFFERS
+};
 
 static int fits(const Py_buffer *buffer, size_t n) {
     return !buffer->obj || (size_t)buffer->len == n * sizeof(float);
 }
 
 /* Return whether the arrays are as long as the plan says: one wrong would end the process. */
-static int consistent(const Plan *plan, const Py_buffer *b) {
-    size_t mixing = (size_t)plan->axis[2].nodes * plan->channels * plan->outs;
-    size_t x = (size_t)plan->n * plan->sample, y = (size_t)plan->n * plan->outs;
-    for (int i = 0; i < AXES; i++) y *= plan->axis[i].out;
-    int both = b[X_GRADIENT].obj && b[MIXING_GRADIENT].obj;
-    int needed = (b[X].obj || !b[MIXING_GRADIENT].obj) && (b[MIXING].obj || !b[X_GRADIENT].obj);
-    return needed && !both && fits(b + X, x) && fits(b + MIXING, mixing) && fits(b + Y, y) &&
-           fits(b + X_GRADIENT, x) && fits(b + MIXING_GRADIENT, mixing);
+static int consistent(const Plan *plan, const Py_buffer *b, int backward) {
+    size_t mixing = (size_t)plan->mixed * plan->channels * plan->outs;
+    size_t x = (size_t)plan->n * plan->sample, places = plan->n;
+    for (int i = 0; i < AXES; i++) places *= plan->axis[i].out;
+    size_t table = places * plan->numbers * plan->groups_of_numbers;
+    int alone = b[MIXING_GRADIENT].obj != NULL, others = b[X_GRADIENT].obj || b[TABLE_GRADIENT].obj;
+    int unread = !alone && !b[X_GRADIENT].obj && b[TABLE_GRADIENT].obj; /* the table itself */
+    int needed = b[Y].obj && (plan->entries ? b[TABLE].obj || unread : !b[TABLE].obj);
+    if (backward) {
+        int both = b[X_GRADIENT].obj && b[TABLE_GRADIENT].obj; /* planes are there once */
+        needed = needed && (!both || plan->plane_is_x) && alone != others && (plan->entries || !b[TABLE_GRADIENT].obj);
+        needed = needed && (b[X].obj || (!alone && !b[TABLE_GRADIENT].obj));
+        needed = needed && (b[MIXING].obj || alone);
+    } else
+        needed = needed && b[X].obj && b[MIXING].obj && !alone && !others;
+    return needed && fits(b + X, x) && fits(b + MIXING, mixing) && fits(b + TABLE, table) &&
+           fits(b + Y, places * plan->outs) && fits(b + X_GRADIENT, x) &&
+           fits(b + MIXING_GRADIENT, mixing) && fits(b + TABLE_GRADIENT, table);
 }
 
-static void release(Py_buffer *b) {
+/* Run one of the two calls on the arrays that are given. */
+static PyObject *run(PyObject *args, int backward) {
+    const char *name;
+    long threads;
+    PyObject *given[N_BUFFERS] = {NULL};
+    Py_buffer b[N_BUFFERS] = {0};
+    if (!PyArg_ParseTuple(args, "slOOOOOOOO|OOO", &name, &threads, given + LAYOUT,
+                          given + PROFILES, given + STEPS, given + WEIGHTS, given + X,
+                          given + MIXING, given + TABLE, given + Y, given + X_GRADIENT,
+                          given + MIXING_GRADIENT, given + TABLE_GRADIENT))
+        return NULL;
+    int found = 1, done = 0, valid = 0;
+    for (int i = 0; found && i < N_BUFFERS; i++)
+        if (given[i] && given[i] != Py_None) {
+            int flags = i > Y || (i == Y && !backward) ? PyBUF_CONTIG : PyBUF_CONTIG_RO;
+            found = PyObject_GetBuffer(given[i], b + i, flags) == 0;
+        }
+    if (found) {
+        Plan plan;
+        int set = find_set(name);
+        const Kernel *kernel = set < 0 ? NULL : kernels + set;
+        valid = kernel && b[LAYOUT].obj && b[PROFILES].obj &&
+                make_plan(&plan, kernel, b + LAYOUT, b + PROFILES) &&
+                plan_steps(&plan, kernel, b + STEPS, b + WEIGHTS) &&
+                consistent(&plan, b, backward);
+        if (valid) {
+            Call call = {b[X].buf, b[MIXING].buf, b[TABLE].buf,
+                         b[Y].buf, b[X_GRADIENT].buf, b[TABLE_GRADIENT].buf};
+            float *gradient = b[MIXING_GRADIENT].buf;
+            Py_BEGIN_ALLOW_THREADS;
+            done = backward ? run_differentiate(&plan, kernel, &call, gradient, threads)
+                            : run_convolve(&plan, kernel, &call, threads);
+            Py_END_ALLOW_THREADS;
+        }
+    }
     for (int i = 0; i < N_BUFFERS; i++)
         if (b[i].obj) PyBuffer_Release(b + i);
-}
-
-/* Run one of the two calls on arrays that are there, and let go of them. */
-static PyObject *run(const char *name, long threads, Py_buffer *b, int backward) {
-    Plan plan;
-    int set = find_set(name);
-    const Kernel *kernel = set < 0 ? NULL : kernels + set;
-    int done = 0, valid = kernel && make_plan(&plan, kernel, b + LAYOUT, b + PROFILES) &&
-                          consistent(&plan, b);
-    if (valid) {
-        Call call = {b[X].buf, b[MIXING].buf, b[Y].buf, b[X_GRADIENT].buf};
-        float *gradient = b[MIXING_GRADIENT].buf;
-        Py_BEGIN_ALLOW_THREADS;
-        done = backward ? run_differentiate(&plan, kernel, &call, gradient, threads)
-                        : run_convolve(&plan, kernel, &call, threads);
-        Py_END_ALLOW_THREADS;
-    }
-    release(b);
+    if (!found) return NULL;
     if (!valid) {
         PyErr_SetString(PyExc_ValueError, "There is no such kernel, or arrays do not fit.");
         return NULL;
@@ -405,41 +481,20 @@ static PyObject *run(const char *name, long threads, Py_buffer *b, int backward)
     Py_RETURN_NONE;
 }
 
-/* convolve(kernel, threads, layout, profiles, x, mixing, y): fill y. */
+/* convolve(kernel, threads, layout, profiles, steps, weights, x, mixing, table, y): fill y.  Where
+   responses are not steered, steps, weights and table are None. */
 static PyObject *convolve(PyObject *self, PyObject *args) {
     (void)self;
-    const char *name;
-    long threads;
-    Py_buffer b[N_BUFFERS] = {0};
-    if (!PyArg_ParseTuple(args, "sly*y*y*y*w*", &name, &threads, b + LAYOUT, b + PROFILES, b + X,
-                          b + MIXING, b + Y))
-        return NULL;
-    return run(name, threads, b, 0);
+    return run(args, 0);
 }
 
-/* differentiate(kernel, threads, layout, profiles, x, mixing, y_gradient, x_gradient,
-                 mixing_gradient): fill that of the last two which is not None.  Of x and mixing, the
-   one whose gradient is wanted may be None.  Here the mixing has outputs
-   first, and then leaves and channels; its gradient has them last, as in convolve. */
+/* differentiate(..., y_gradient, x_gradient, mixing_gradient, table_gradient): fill those of the
+   last three that are not None; that of the mixing comes alone.  What is not needed may be None.
+   Here the mixing has outputs first, and then leaves and channels; its gradient has them last, as
+   in convolve. */
 static PyObject *differentiate(PyObject *self, PyObject *args) {
     (void)self;
-    const char *name;
-    long threads;
-    PyObject *optional[N_BUFFERS] = {NULL};
-    Py_buffer b[N_BUFFERS] = {0};
-    if (!PyArg_ParseTuple(args, "sly*y*OOy*OO", &name, &threads, b + LAYOUT, b + PROFILES,
-                          optional + X, optional + MIXING, b + Y, optional + X_GRADIENT,
-                          optional + MIXING_GRADIENT))
-        return NULL;
-    int found = 1;
-    for (int i = 0; found && i < N_BUFFERS; i++)
-        if (optional[i] && optional[i] != Py_None) {
-            int flags = i > Y ? PyBUF_CONTIG : PyBUF_CONTIG_RO;
-            found = PyObject_GetBuffer(optional[i], b + i, flags) == 0;
-        }
-    if (found) return run(name, threads, b, 1);
-    release(b);
-    return NULL;
+    return run(args, 1);
 }
 
 static PyMethodDef methods[] = {

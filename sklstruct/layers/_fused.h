@@ -255,6 +255,107 @@ ATTRIBUTE static const float *const *TARGET(planes_at)(const Plan *plan, const S
     return (const float *const *)space->planes;
 }
 
+/* --- steering ------------------------------------------------------------------------------ */
+
+/* out += factor * from, for the channels of a place; factors of one, or one for each. */
+INLINE void TARGET(add_scaled)(long c, float weight, const float *factor, long by_channel,
+                               const float *from, float *out) {
+    long i = 0;
+    if (!by_channel) weight *= *factor;
+    for (; i + LANES <= c; i += LANES) {
+        Vector value = weight * TARGET(load)(from + i);
+        if (by_channel) value *= TARGET(load)(factor + i);
+        TARGET(store)(out + i, TARGET(load)(out + i) + value);
+    }
+    for (; i < c; i++) out[i] += weight * from[i] * (by_channel ? factor[i] : 1);
+}
+
+/* The coefficients of the table at a place. */
+INLINE const float *TARGET(factors)(const Plan *plan, const float *table, long place, long entry) {
+    return table + (place * plan->numbers + plan->number[entry]) * plan->groups_of_numbers;
+}
+
+/* The part of the table from a place on. */
+INLINE const float *TARGET(table_at)(const Plan *plan, const float *table, long place) {
+    return table + place * plan->numbers * plan->groups_of_numbers;
+}
+
+/* Sum the responses at n places with the coefficients of the table. */
+ATTRIBUTE static void TARGET(steer)(const Plan *plan, const Space *space, const float *table,
+                                    long n) {
+    long c = plan->channels, step = plan->block * plan->axis[2].out * c;
+    long by_channel = plan->groups_of_numbers > 1;
+    for (long place = 0; place < n; place++)
+        for (long i = 0; i < c; i += LANES) {
+            if (c - i < LANES) { /* the last values, some of them for a second time, or a few */
+                if (c < LANES) break;
+                i = c - LANES;
+            }
+            Vector sum = {0};
+            for (long e = 0; e < plan->entries; e++) {
+                const float *factor = TARGET(factors)(plan, table, place, e);
+                Vector value = plan->weight[e] * TARGET(load)(space->responses + plan->from[e] * step + place * c + i);
+                sum += by_channel ? value * TARGET(load)(factor + i) : value * *factor;
+                if (e + 1 < plan->entries && plan->to[e + 1] == plan->to[e]) continue;
+                TARGET(store)(space->steered + plan->to[e] * step + place * c + i, sum);
+                sum = (Vector){0};
+            }
+        }
+    if (c >= LANES) return;
+    for (long place = 0; place < n; place++)
+        for (long i = 0; i < c; i++) {
+            float sum = 0;
+            for (long e = 0; e < plan->entries; e++) {
+                const float *factor = TARGET(factors)(plan, table, place, e);
+                sum += plan->weight[e] * factor[by_channel ? i : 0] *
+                       space->responses[plan->from[e] * step + place * c + i];
+                if (e + 1 < plan->entries && plan->to[e + 1] == plan->to[e]) continue;
+                space->steered[plan->to[e] * step + place * c + i] = sum;
+                sum = 0;
+            }
+        }
+}
+
+/* The transpose: gradients of responses from those of the sums. */
+ATTRIBUTE static void TARGET(unsteer)(const Plan *plan, const Space *space, const float *table,
+                                      long n) {
+    long c = plan->channels, step = plan->axis[2].nodes * c;
+    memset(space->unsteered, 0, sizeof(float) * n * step);
+    for (long place = 0; place < n; place++)
+        for (long e = 0; e < plan->entries; e++)
+            TARGET(add_scaled)(c, plan->weight[e], TARGET(factors)(plan, table, place, e),
+                               plan->groups_of_numbers > 1,
+                               space->mixed + place * plan->mixed_padded + plan->to[e] * c,
+                               space->unsteered + place * step + plan->from[e] * c);
+}
+
+/* The gradient of the table at n places. */
+ATTRIBUTE static void TARGET(differentiate_table)(const Plan *plan, const Space *space,
+                                                  float *gradient, long n) {
+    long c = plan->channels, step = plan->block * plan->axis[2].out * c;
+    long by_channel = plan->groups_of_numbers > 1;
+    memset(gradient, 0, sizeof(float) * n * plan->numbers * plan->groups_of_numbers);
+    for (long place = 0; place < n; place++)
+        for (long e = 0; e < plan->entries; e++) {
+            const float *above = space->mixed + place * plan->mixed_padded + plan->to[e] * c;
+            const float *from = space->responses + plan->from[e] * step + place * c;
+            float *out = (float *)TARGET(factors)(plan, gradient, place, e), rest = 0;
+            if (by_channel) {
+                TARGET(add_scaled)(c, plan->weight[e], above, 1, from, out);
+                continue;
+            }
+            Vector sum = {0};
+            long i = 0;
+            for (; i + LANES <= c; i += LANES)
+                sum += TARGET(load)(above + i) * TARGET(load)(from + i);
+            for (; i < c; i++) rest += above[i] * from[i];
+            for (int lane = 0; lane < LANES; lane++) rest += sum[lane];
+            *out += plan->weight[e] * rest;
+        }
+}
+
+/* --- the convolution ----------------------------------------------------------------------- */
+
 /* One task of the convolution: some rows of an image, or a plane of a volume. */
 ATTRIBUTE static void TARGET(convolve)(const Plan *plan, const Call *call, const Space *space,
                                        long task) {
@@ -266,21 +367,30 @@ ATTRIBUTE static void TARGET(convolve)(const Plan *plan, const Call *call, const
     const float *const *from = TARGET(planes_at)(plan, space, &x, depth);
     for (; row < stop; row += plan->block) {
         long count = row + plan->block < stop ? plan->block : stop - row;
+        long at = ((sample * planes + depth) * rows + row) * places;
         TARGET(respond)(plan, space, from, row, count);
+        if (plan->entries)
+            TARGET(steer)(plan, space, TARGET(table_at)(plan, call->table, at), count * places);
         Product product = {
             .rows = count * places, .columns = plan->outs,
-            .a = space->responses, .period = count * places, .row_step = plan->channels,
-            .outer = plan->axis[2].nodes, .outer_step = plan->block * places * plan->channels,
+            .a = plan->entries ? space->steered : space->responses,
+            .period = count * places, .row_step = plan->channels,
+            .outer = plan->mixed, .outer_step = plan->block * places * plan->channels,
             .inner = plan->channels, .inner_step = 1,
             .b = call->mixing, .b_step = plan->outs_padded,
-            .c = call->y + ((sample * planes + depth) * rows + row) * places * plan->outs,
-            .c_step = plan->outs,
+            .c = call->y + at * plan->outs, .c_step = plan->outs,
         };
         TARGET(multiply)(&product);
     }
 }
 
 /* --- gradients ----------------------------------------------------------------------------- */
+
+/* The gradients of the responses at a place, of all leaves. */
+INLINE const float *TARGET(gradients)(const Plan *plan, const Space *space, long place) {
+    if (plan->entries) return space->unsteered + place * plan->axis[2].nodes * plan->channels;
+    return space->mixed + place * plan->mixed_padded;
+}
 
 /* Gather the gradient of the row of a node from those of its leaves, which lie between zeros. */
 ATTRIBUTE static void TARGET(unfilter_leaves)(const Plan *plan, const Space *space, long node,
@@ -312,7 +422,7 @@ ATTRIBUTE static void TARGET(untransform_leaves)(const Plan *plan, const Space *
     for (long t = 0; t < axis->taps; t++) out[t] = space->rows[node] + t * c;
     memset(out[0], 0, sizeof(float) * axis->taps * c);
     for (long w = 0; w < axis->out; w++) {
-        const float *from = space->mixed + (number * axis->out + w) * plan->mixed_padded;
+        const float *from = TARGET(gradients)(plan, space, number * axis->out + w);
         for (long one = leaf; one < next; one++) space->sources[one - leaf] = from + one * c;
         TARGET(spread)(next - leaf, space->sources,
                        axis->profile + leaf * axis->node_step + w * axis->place_step,
@@ -325,12 +435,12 @@ ATTRIBUTE static void TARGET(unfilter)(const Plan *plan, const Space *space, lon
                                        float *const *planes, long place) {
     const Axis *axis = plan->axis + 1, *last = plan->axis + 2;
     long most = (last->taps + plan->phases - 1) / plan->phases, c = plan->channels;
-    long padded = last->out + 2 * (most - 1), mixed = plan->mixed_padded;
+    long padded = last->out + 2 * (most - 1);
     for (long leaf = 0; !last->place_step && leaf < last->nodes; leaf++) { /* between zeros */
-        const float *from = space->mixed + number * last->out * mixed + leaf * c;
         float *to = space->leaves + (leaf * padded + most - 1) * c;
-        for (long w = 0; w < last->out; w++, from += mixed, to += c)
-            memcpy(to, from, sizeof(float) * c);
+        for (long w = 0; w < last->out; w++, to += c)
+            memcpy(to, TARGET(gradients)(plan, space, number * last->out + w) + leaf * c,
+                   sizeof(float) * c);
     }
     for (long node = 0, leaf = 0, next; node < axis->nodes; node++, leaf = next) {
         for (next = leaf; next < last->nodes && last->parent[next] == node;) next++;
@@ -363,36 +473,40 @@ ATTRIBUTE static void TARGET(unfilter_planes)(const Plan *plan, const Space *spa
                    axis->node_step, seen.taps, size, out);
 }
 
-/* The gradient of a sample, or, added to `mixing`, that of the mixing: one of them in a call. */
+/* The gradients of a sample and its table, or, added to `mixing`, that of the mixing. */
 ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call *call,
                                                    const Space *space, long sample,
                                                    float *mixing) {
     long rows = plan->axis[1].out, planes = plan->axis[0].out, places = plan->axis[2].out;
-    long leaves = plan->axis[2].nodes, c = plan->channels;
+    long c = plan->channels;
     const float *x = call->x + sample * plan->sample;
     float *gradient = call->x_gradient ? call->x_gradient + sample * plan->sample : NULL;
     if (gradient) memset(gradient, 0, sizeof(float) * plan->sample);
     for (long depth = 0; depth < planes; depth++) {
         const float *const *from = NULL;
         float *const *to = plan->plane_is_x ? &gradient : space->planes;
-        if (mixing) from = TARGET(planes_at)(plan, space, &x, depth);
+        if (mixing || call->table_gradient) from = TARGET(planes_at)(plan, space, &x, depth);
         if (gradient && !plan->plane_is_x)
             for (long node = 0; node < plan->axis[0].nodes; node++)
                 memset(to[node], 0, sizeof(float) * plan->axis[1].in * plan->row);
         for (long row = 0; row < rows; row += plan->block) {
             long count = row + plan->block < rows ? plan->block : rows - row, n = count * places;
-            const float *y = call->y + ((sample * planes + depth) * rows + row) * places * plan->outs;
+            long at = ((sample * planes + depth) * rows + row) * places;
+            const float *y = call->y + at * plan->outs;
+            const float *table = TARGET(table_at)(plan, call->table, at);
             if (plan->outs != plan->outs_padded) { /* whole vectors, the last one with zeros */
                 for (long i = 0; i < n; i++)
                     memcpy(space->above + i * plan->outs_padded, y + i * plan->outs,
                            sizeof(float) * plan->outs);
                 y = space->above;
             }
+            if (from && gradient) clear_rows(plan, space);
+            if (from) TARGET(respond)(plan, space, from, row, count);
             if (mixing) {
-                TARGET(respond)(plan, space, from, row, count);
+                if (plan->entries) TARGET(steer)(plan, space, table, n);
                 Product product = {
-                    .rows = leaves * c, .columns = plan->outs_padded, .add = 1,
-                    .a = space->responses, .period = c, .row_step = 1,
+                    .rows = plan->mixed * c, .columns = plan->outs_padded, .add = 1,
+                    .a = plan->entries ? space->steered : space->responses, .period = c, .row_step = 1,
                     .period_step = plan->block * places * c,
                     .outer = 1, .inner = n, .inner_step = c,
                     .b = y, .b_step = plan->outs_padded,
@@ -400,7 +514,7 @@ ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call 
                 };
                 TARGET(multiply)(&product);
             }
-            if (!gradient) continue;
+            if (mixing) continue;
             Product product = {
                 .rows = n, .columns = plan->mixed_padded,
                 .a = y, .period = n, .row_step = plan->outs_padded,
@@ -409,6 +523,11 @@ ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call 
                 .c = space->mixed, .c_step = plan->mixed_padded,
             };
             TARGET(multiply)(&product);
+            if (call->table_gradient)
+                TARGET(differentiate_table)
+                (plan, space, (float *)TARGET(table_at)(plan, call->table_gradient, at), n);
+            if (!gradient) continue;
+            if (plan->entries) TARGET(unsteer)(plan, space, table, n);
             for (long number = 0; number < count; number++)
                 TARGET(unfilter)(plan, space, number, to, row + number);
         }

@@ -170,13 +170,13 @@ def compute(
     how = KERNELS[0], torch.get_num_threads(), *plan
     if wanted == 2:
         mixing = coefficients.permute(2, 1, 0).index_select(0, atoms)
-        _fused.convolve(*how, x, mixing.numpy(), y)
+        _fused.convolve(*how, None, None, x, mixing.numpy(), None, y)
     elif wanted == 0:
         mixing = coefficients.permute(0, 2, 1).index_select(1, atoms)
-        _fused.differentiate(*how, None, mixing.numpy(), y, x, None)
+        _fused.differentiate(*how, None, None, None, mixing.numpy(), None, y, x)
     else:
         mixing = torch.empty(len(atoms), *coefficients.shape[1::-1])
-        _fused.differentiate(*how, x, None, y, None, mixing.numpy())
+        _fused.differentiate(*how, None, None, x, None, None, y, None, mixing.numpy())
         found.permute(2, 1, 0).index_copy_(0, atoms, mixing)
     return found
 

@@ -1,0 +1,329 @@
+"""Filtering, steering and mixing as one function, and the compiled way to it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..frames import Frame
+from . import fused
+from .dimensions import convolve
+from .filtering import SeparableFilter
+from .fused import AXES, KERNELS, LIBRARY, serves
+from .kept import KeptTensors
+from .steering import Mixture
+
+INPUT = {
+    1: torch.nn.grad.conv1d_input,
+    2: torch.nn.grad.conv2d_input,
+    3: torch.nn.grad.conv3d_input,
+}
+
+
+class SteeredFilter:
+    r"""Mixed sums of responses, with coefficients that differ from place to place.
+
+    .. math:: y_o(p) = \sum_{ir} c_{oir} \sum_{e: \, r_e = r} w_e \, t_{n_e}(p) \,
+        (\psi_{s_e} \star f_i)(p)
+
+    Parameters
+    ----------
+    frame : Frame
+    mixture : Mixture
+        The sums over e.
+    bank : SeparableFilter or None
+        Of the frame, for the compiled way.
+    stride : int
+    padding : tuple of int
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        mixture: Mixture,
+        bank: SeparableFilter | None,
+        stride: int,
+        padding: tuple[int, ...],
+    ) -> None:
+        self.frame, self.mixture, self.bank = frame, mixture, bank
+        self.stride, self.padding, self.kept = stride, padding, KeptTensors()
+
+    def __call__(self, x: Tensor, table: Tensor, coefficients: Tensor) -> Tensor:
+        r"""Return the mixed sums.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, \*spatial)
+        table : Tensor, shape (n, n_numbers, 1 or channels, \*spatial_out)
+            The t.
+        coefficients : Tensor, shape (out, channels, n_rows)
+
+        Returns
+        -------
+        y : Tensor, shape (n, out, \*spatial_out)
+        """
+        by_channel = table.shape[2] > 1
+        return SteerAndMix.apply(self, 3, by_channel, tuple(x.shape[2:]), x, table, coefficients)
+
+    @cached_property
+    def steps(self) -> tuple[list[int], Any]:
+        """The mixture as the kernel takes it: sums of leaves in place of responses."""
+        assert self.bank is not None and self.bank.plan is not None
+        owners = self.bank.owners or range(self.bank.n_atoms)
+        leaves: dict[int, list[int]] = {}
+        for leaf, term in enumerate(self.bank.plan.atoms.tolist()):
+            leaves.setdefault(owners[term], []).append(leaf)
+        entries = [
+            (row, leaf, number, weight)
+            for row, source, number, weight in zip(*self.mixture, strict=True)
+            for leaf in leaves[source]
+        ]
+        *whole, weights = zip(*entries, strict=True)
+        numbers = [int(value) for part in whole for value in part]
+        return numbers, np.array(weights, np.float32)
+
+    def is_compiled(self, *tensors: Tensor) -> bool:
+        """Return whether there is a kernel, and it can read these."""
+        return self.bank is not None and self.bank.plan is not None and serves(*tensors)
+
+    def compiled(
+        self,
+        wanted: list[int],
+        four: Sequence[Tensor | None],
+        by_channel: bool,
+        spatial: tuple[int, ...],
+    ) -> list[Tensor]:
+        """Return what is wanted of signals, table, coefficients and y, by the kernel."""
+        assert self.bank is not None and self.bank.plan is not None
+        steps, weights = self.steps
+        head = [self.mixture.n_rows, self.mixture.n_numbers, int(by_channel)]
+        extents = [*spatial, *self.output_shape(spatial)]
+        numbers, *arrays = self.bank.plan
+        profiles = torch.from_numpy(arrays[0])
+        found: list[Tensor] = torch.ops.sklstruct.steer_and_mix(
+            wanted, *four, extents, numbers, profiles, head + steps, torch.from_numpy(weights)
+        )
+        return found
+
+    def responses(self, x: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) to (n, channels, n_atoms, *spatial_out)."""
+        atoms = self.kept.like(x, "atoms", lambda: self.frame.atoms[:, np.newaxis])
+        single = x.flatten(0, 1).unsqueeze(1)
+        y = convolve(single, atoms, None, stride=self.stride, padding=self.padding)
+        return y.unflatten(0, x.shape[:2])
+
+    def adjoint(self, responses: Tensor, spatial: Sequence[int]) -> Tensor:
+        """Map (n, channels, n_atoms, *spatial_out) back to (n, channels, *spatial)."""
+        atoms = self.kept.like(responses, "atoms", lambda: self.frame.atoms[:, np.newaxis])
+        some = responses.flatten(0, 1)
+        shape = len(some), 1, *spatial
+        x = INPUT[self.frame.ndim](shape, atoms, some, self.stride, self.padding)
+        return x.unflatten(0, responses.shape[:2]).squeeze(2)
+
+    def output_shape(self, spatial: Sequence[int]) -> tuple[int, ...]:
+        """Return the spatial shape of the output."""
+        extents = zip(spatial, self.frame.support, self.padding, strict=True)
+        return tuple((s + 2 * p - k) // self.stride + 1 for s, k, p in extents)
+
+
+class SteerAndMix(torch.autograd.Function):
+    r"""``SteeredFilter`` as a differentiable function that keeps no responses.
+
+    The inner product of y and the mixed sums is linear in signals, table, coefficients and y, which
+    are numbered 0 to 3.  The gradient for one of them is a function of the other three, and so are
+    the derivatives of that.
+    """
+
+    @staticmethod
+    def forward(
+        way: SteeredFilter,
+        wanted: int,
+        by_channel: bool,
+        spatial: tuple[int, ...],
+        *others: Tensor,
+    ) -> Tensor:
+        """Return the gradient for what is wanted; for y these are the mixed sums."""
+        if way.is_compiled(*others):
+            four: list[Any] = list(others)
+            four.insert(wanted, None)
+            return way.compiled([wanted], four, by_channel, spatial)[0]
+        x, table, coefficients, y = (*others[:wanted], others[0], *others[wanted:])
+        if wanted != 0:
+            responses = way.responses(x)
+        if wanted >= 2:
+            rows = way.mixture(responses, table)
+            if wanted == 3:
+                return torch.einsum("ncr...,ocr->no...", rows, coefficients)
+            return torch.einsum("ncrp,nop->ocr", rows.flatten(3), y.flatten(2))
+        above = torch.einsum("no...,ocr->ncr...", y, coefficients)
+        if wanted == 1:
+            return way.mixture.correlate(responses, above, by_channel)
+        return way.adjoint(way.mixture.transposed()(above, table), spatial)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Keep what derivatives need."""
+        *ctx.how, one, two, three = inputs
+        ctx.save_for_backward(one, two, three)
+        ctx.save_for_forward(one, two, three)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        """Return the gradients of the three tensors."""
+        (way, wanted, *rest), others = ctx.how, list(ctx.saved_tensors)
+        four = [*others[:wanted], grad, *others[wanted:]]
+        places = [place for place in range(4) if place != wanted]
+        needed = dict(zip(places, ctx.needs_input_grad[4:], strict=True))
+        found: dict[int, Tensor] = {}
+        both = wanted == 3 and needed[0] and needed[1] and way.frame.ndim < 3
+        if both and not torch.is_grad_enabled() and way.is_compiled(*four):
+            # What both have in common is computed once.
+            found = dict(enumerate(way.compiled([0, 1], four, *rest)))
+        for place, need in needed.items():
+            if need and place not in found:
+                three = *four[:place], *four[place + 1 :]
+                found[place] = SteerAndMix.apply(way, place, *rest, *three)
+        return None, None, None, None, *map(found.get, places)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        """Return the derivative along a direction."""
+        parts = []
+        for place, tangent in enumerate(tangents[4:]):
+            if tangent is not None:
+                others = list(ctx.saved_tensors)
+                others[place] = tangent
+                parts.append(SteerAndMix.apply(*ctx.how, *others))
+        return sum(parts[1:], start=parts[0])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+        """Return the results for a batch of tensors, one after another."""
+        several = [
+            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
+            for tensor, dim in zip(inputs[4:], in_dims[4:], strict=True)
+        ]
+        results = [SteerAndMix.apply(*inputs[:4], *each) for each in zip(*several, strict=True)]
+        return torch.stack(results), 0
+
+
+# Which torch looks up at every call.
+SteerAndMix.forward.__signature__ = inspect.signature(SteerAndMix.forward)  # type: ignore[attr-defined]
+
+
+def memory(
+    wanted: Sequence[int],
+    x: Tensor | None,
+    table: Tensor | None,
+    coefficients: Tensor | None,
+    y: Tensor | None,
+    extents: Sequence[int],
+    numbers: Sequence[int],
+    profiles: Tensor,
+    steps: Sequence[int],
+    weights: Tensor,
+) -> list[Tensor]:
+    """Return memory for what is wanted, with the numbers of a place side by side."""
+    some: Any = x if table is None else table
+    rows, n_numbers, by_channel = steps[:3]
+    if coefficients is None:
+        assert x is not None and y is not None
+        return [some.new_empty((y.shape[1], x.shape[1], rows))]
+    out, channels, _ = coefficients.shape
+    inner = (channels,), (n_numbers, channels if by_channel else 1), (), (out,)
+    half = len(extents) // 2
+    found = []
+    for one in wanted:
+        spatial = extents[:half] if one == 0 else extents[half:]
+        values = some.new_empty((some.shape[0], *spatial, *inner[one]))
+        found.append(inner_first(values, len(inner[one])))
+    return found
+
+
+def inner_first(values: Tensor, n: int) -> Tensor:
+    """Move the last axes, of the numbers of a place, behind the samples."""
+    return values.movedim((*range(-n, 0),), (*range(1, 1 + n),))
+
+
+def inner_last(values: Tensor, n: int) -> Any:
+    """Return an array in which the numbers of a place lie side by side."""
+    last = values.resolve_neg().movedim((*range(1, 1 + n),), (*range(-n, 0),))
+    return last.contiguous().numpy()
+
+
+def compute(
+    wanted: Sequence[int],
+    x: Tensor | None,
+    table: Tensor | None,
+    coefficients: Tensor | None,
+    y: Tensor | None,
+    extents: Sequence[int],
+    numbers: Sequence[int],
+    profiles: Tensor,
+    steps: Sequence[int],
+    weights: Tensor,
+) -> list[Tensor]:
+    """Return what ``SteerAndMix`` does, by the kernel.
+
+    Parameters
+    ----------
+    wanted : sequence of int
+        Signals (0), table (1), coefficients (2) or mixed sums (3); or both 0 and 1.
+    x, table, coefficients, y : Tensor
+        Those that the result depends on.
+    extents : sequence of int
+        Of the signals, and of the sums.
+    numbers, profiles
+        Of ``Plan``.
+    steps : sequence of int
+        Number of rows and of coefficients at a place, and whether each channel has its own; then
+        the rows, the leaves and the numbers of all entries.
+    weights : Tensor, shape (n_entries,)
+    """
+    given = x, table, coefficients, y
+    found = memory(wanted, *given, extents, numbers, profiles, steps, weights)
+    new = dict(zip(wanted, found, strict=True))
+    signals, places, sums = (
+        None if (tensor := new.get(one, given[one])) is None else inner_last(tensor, n)
+        for one, n in ((0, 1), (1, 2), (3, 1))
+    )
+    n_out, channels, _ = found[0].shape if coefficients is None else coefficients.shape
+    half = len(extents) // 2
+    layout = [sums.shape[0], channels, n_out]
+    for axis, extent in enumerate((*(1,) * (AXES - half), *extents[:half])):
+        layout += [extent, *numbers[4 * axis : 4 * axis + 4]]
+    plan = np.array(layout + list(numbers[4 * AXES :]), np.int64), profiles.numpy()
+    how = KERNELS[0], torch.get_num_threads(), *plan, np.array(steps, np.int64), weights.numpy()
+    if wanted == [3]:
+        mixing = coefficients.permute(2, 1, 0).contiguous()
+        fused._fused.convolve(*how, signals, mixing.numpy(), places, sums)
+    elif wanted == [2]:
+        mixing = torch.empty(steps[0], channels, n_out)
+        fused._fused.differentiate(*how, signals, None, places, sums, None, mixing.numpy())
+        found[0].copy_(mixing.permute(2, 1, 0))
+    else:
+        mixing = coefficients.permute(0, 2, 1).contiguous().numpy()
+        old = [
+            None if (tensor := given[one]) is None else inner_last(tensor, 1 + one)
+            for one in (0, 1)
+        ]
+        of_signals, of_table = (
+            here if one in new else None for one, here in enumerate((signals, places))
+        )
+        fused._fused.differentiate(*how, old[0], mixing, old[1], sums, of_signals, None, of_table)
+    return found
+
+
+LIBRARY.define(
+    "steer_and_mix(int[] wanted, Tensor? x, Tensor? table, Tensor? coefficients, Tensor? y, "
+    "SymInt[] extents, int[] numbers, Tensor profiles, int[] steps, Tensor weights) -> Tensor[]"
+)
+LIBRARY.impl("steer_and_mix", compute, "CPU")
+torch.library.register_fake("sklstruct::steer_and_mix", memory, lib=LIBRARY)
