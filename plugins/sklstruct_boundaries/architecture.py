@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklstruct import Architecture
-from sklstruct.layers import BATCH_NORM, MAX_POOL, FrameConv, Pointwise
+from sklstruct.layers import BATCH_NORM, MAX_POOL, DynamicSteerableBlock, FrameConv, Pointwise
 from sklstruct.params import FLAG, WIDTHS, integer, one_of, param
 from sklstruct.plugins import make_frame
 
@@ -46,7 +46,10 @@ class DynResNet(Architecture):
             if stride > 1 and stage:
                 layers["pool"] = MAX_POOL[ndim](stride, ceil_mode=True)
             options = {"stride": stride} if stage==0 else {}
-            layers["conv"] = FrameConv(n_in, width, family, ndim=ndim, bias=False, **options)
+            if stage:
+                layers["conv"] = DynamicSteerableBlock(n_in, width, family, ndim=ndim, bias=False, pose=net.pose)
+            else:
+                layers["conv"] = FrameConv(n_in, width, family, ndim=ndim, bias=False, **options)
             layers["activate"] = activation(width, ndim)
             if stage:
                 layers["residual"] = StaticBlock(width, family, ndim)
