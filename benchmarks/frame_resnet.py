@@ -21,13 +21,12 @@ import numpy as np
 import torch
 from common import append_csv, merge_csv
 from sklearn.model_selection import train_test_split
-from sklstruct_frame_resnet.layers import ResidualBlock, activation
 from sklstruct_frame_resnet.resnet import FrameResNet
 from torch import nn
 
 from sklstruct import FrameDenseNetClassifier, FrameResNetClassifier
 from sklstruct.io import load_dataset
-from sklstruct.layers import channels_last
+from sklstruct.layers import ResidualBlock, activation, channels_last
 from sklstruct.studies import format_summary, limited_data, paired_differences
 
 FRAMES = ("pixel", "image", "gaussian", "naive")

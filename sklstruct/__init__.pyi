@@ -31,6 +31,8 @@ from sklstruct_scattering.wavelet_modulus import WaveletModulus as WaveletModulu
 from sklstruct_scattering.wavelet_modulus import (
     WaveletModulusTransformer as WaveletModulusTransformer,
 )
+from sklstruct_steerable.estimators import SteerableResNetClassifier as SteerableResNetClassifier
+from sklstruct_steerable.estimators import SteerableResNetRegressor as SteerableResNetRegressor
 
 from . import estimators as estimators
 from . import frames as frames

@@ -42,7 +42,7 @@ from .docstrings import entries as entries_of
 from .docstrings import split_sections
 from .estimators.base import RECIPE
 from .frames import Frame
-from .layers import FrameConv, Reversible, ReversibleSequential, to_dense
+from .layers import DynamicSteerableBlock, FrameConv, Reversible, ReversibleSequential, to_dense
 from .plugins import entries, make_frame
 from .training.objectives import main_output
 
@@ -413,9 +413,8 @@ def check_architecture_keeps_its_word(build: Build, in_shape: tuple[int, ...]) -
     """
     network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
     if hasattr(network, "class_activations"):
-        maps = network.class_activations(x)
-        rest = main_output(network(x)) - maps.flatten(2).mean(2)
-        _assert_same(rest, rest[:1].expand_as(rest))
+        means, outputs = network.class_activations(x).flatten(2).mean(2), main_output(network(x))
+        _assert_same(means + (outputs[0] - means[0]), outputs)
     if hasattr(network, "inverse"):
         _assert_same(network.inverse(network.features(x)), x)
     if hasattr(network, "loss"):
@@ -491,7 +490,7 @@ def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
 
 
 def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) -> None:
-    """Check that ``to_dense`` leaves no ``FrameConv``, and the outputs as they are.
+    """Check that ``to_dense`` leaves no ``FrameConv`` but in blocks that steer it, and the outputs.
 
     Examples
     --------
@@ -501,7 +500,9 @@ def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) ->
     """
     network, x = build(in_shape, N_OUTPUTS).eval(), _samples(4, in_shape)
     dense = to_dense(network)
-    assert not any(isinstance(module, FrameConv) for module in dense.modules())
+    steered = [part for part in dense.modules() if isinstance(part, DynamicSteerableBlock)]
+    kept = {part for block in steered for part in block.modules()}  # no kernel is there for all
+    assert not any(isinstance(part, FrameConv) for part in {*dense.modules()} - kept)
     _assert_same(main_output(dense(x)), main_output(network(x)))
 
 

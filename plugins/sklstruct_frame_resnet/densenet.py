@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from sklstruct.layers import Dropout, MeanNetwork
+from sklstruct.layers import Dropout, MeanNetwork, activation, pointwise
 from sklstruct.params import integer, one_of, param, real
 
-from .layers import INNER, DenseLayer, FrameNetwork, activation, pointwise
+from .layers import INNER, DenseLayer, FrameNetwork
 from .presets import DENSENETS
 
 AVERAGE = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}

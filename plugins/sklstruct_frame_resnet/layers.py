@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from sklstruct import Architecture
 from sklstruct.frames import Jet, build_frame
-from sklstruct.layers import BATCH_NORM, CONV, FrameConv
+from sklstruct.layers import FrameConv
 from sklstruct.params import FLAG, one_of, param, real
 from sklstruct.plugins import make_frame
 
@@ -71,47 +70,6 @@ class FrameNetwork(Architecture):
             return FrameConv(n_in, n_out, frame, bias=False, **options)
 
         return make
-
-
-def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:
-    """Return a 1x1 convolution without bias that starts as the others do (He's rule)."""
-    conv = CONV[ndim](n_in, n_out, 1, stride, bias=False)
-    nn.init.kaiming_normal_(conv.weight)
-    return conv
-
-
-def activation(width: int, ndim: int) -> nn.Sequential:
-    """Return batch norm and rectifier."""
-    return nn.Sequential(OrderedDict(norm=BATCH_NORM[ndim](width), relu=nn.ReLU()))
-
-
-class ResidualBlock(nn.Module):
-    r"""Residual block with full pre-activation.
-
-    .. math:: y = x + F \rho(x), \qquad \text{or } P \rho(x) + F \rho(x)
-
-    where shapes change, with norm and rectifier :math:`\rho` and a 1x1 convolution P.
-
-    Parameters
-    ----------
-    activate : nn.Module
-        Norm and rectifier.
-    residual : nn.Module
-        F.
-    project : nn.Module or None
-        P.
-    """
-
-    def __init__(self, activate: nn.Module, residual: nn.Module, project: nn.Module | None) -> None:
-        super().__init__()
-        self.activate, self.residual, self.project = activate, residual, project
-        self.stride = getattr(project, "stride", 1)  # of both ways, for who asks where places lie
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, channels, *spatial) to (n, channels_out, *spatial_out)."""
-        active = self.activate(x)
-        kept = x if self.project is None else self.project(active)
-        return kept + self.residual(active)
 
 
 class DenseLayer(nn.Sequential):

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from sklstruct.layers import Dropout, MeanNetwork
+from sklstruct.layers import Dropout, MeanNetwork, ResidualBlock, activation, pointwise
 from sklstruct.params import integer, one_of, param
 
-from .layers import INNER, FrameNetwork, ResidualBlock, activation, pointwise
+from .layers import INNER, FrameNetwork
 from .presets import RESNETS
 
 

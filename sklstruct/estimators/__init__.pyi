@@ -30,4 +30,5 @@ from .samples import like_samples as like_samples
 from .samples import watch_scale as watch_scale
 from .stack import LinearStackClassifier as LinearStackClassifier
 from .stack import LinearStackRegressor as LinearStackRegressor
+from .steerable import SteerableArchitecture as SteerableArchitecture
 from .volumes import on_paths as on_paths

@@ -502,6 +502,8 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         if objective is None:
             by_y = self.target_.objective(plan.label_smoothing)
             objective = NetworkLoss() if hasattr(net.module_, "loss") else by_y
+        if hasattr(architecture := self._architecture(), "penalised"):
+            objective = architecture.penalised(objective)
         try:
             train(
                 net,

@@ -24,6 +24,9 @@ from .network import MeanOverPlaces as MeanOverPlaces
 from .network import Network as Network
 from .recomputing import Replays as Replays
 from .recomputing import frozen_statistics as frozen_statistics
+from .residual import ResidualBlock as ResidualBlock
+from .residual import activation as activation
+from .residual import pointwise as pointwise
 from .reversible import Coupling as Coupling
 from .reversible import InjectivePad as InjectivePad
 from .reversible import Reversible as Reversible

@@ -21,6 +21,7 @@
 #define MOST_OUT (1L << 20) /* places of matrices */
 #define MOST_SUMS 4   /* outputs of sums that are computed side by side */
 #define MOST_ROWS 12  /* of a tile of a product */
+#define MOST_NUMBERS 64 /* of the table, at a place */
 #define MOST_GROUPS 16 /* of samples that have a gradient of the mixing of their own */
 #define PLACES 96      /* that a block of rows should have, */
 #define BLOCK_VALUES (1L << 17) /* and values of its responses that it may have */
@@ -221,7 +222,8 @@ static int plan_steps(Plan *plan, const Kernel *kernel, const Py_buffer *steps,
     plan->groups_of_numbers = head[BY_CHANNEL] ? plan->channels : 1;
     plan->to = head + STEPS_HEAD, plan->from = plan->to + entries;
     plan->number = plan->from + entries, plan->weight = weights->buf;
-    if (plan->mixed < 1 || plan->numbers < 1 || plan->to[0] != 0) return 0;
+    if (plan->mixed < 1 || plan->numbers < 1 || plan->numbers > MOST_NUMBERS || plan->to[0] != 0)
+        return 0;
     for (long e = 0; e < entries; e++) {
         long step = e ? plan->to[e] - plan->to[e - 1] : 0;
         if (step < 0 || step > 1 || plan->from[e] < 0 || plan->from[e] >= plan->axis[2].nodes ||

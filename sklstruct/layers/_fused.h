@@ -335,23 +335,28 @@ ATTRIBUTE static void TARGET(differentiate_table)(const Plan *plan, const Space 
     long c = plan->channels, step = plan->block * plan->axis[2].out * c;
     long by_channel = plan->groups_of_numbers > 1;
     memset(gradient, 0, sizeof(float) * n * plan->numbers * plan->groups_of_numbers);
-    for (long place = 0; place < n; place++)
+    for (long place = 0; place < n; place++) {
+        float *to = gradient + place * plan->numbers * plan->groups_of_numbers;
+        Vector sum[MOST_NUMBERS];
+        for (long k = 0; !by_channel && k < plan->numbers; k++) sum[k] = (Vector){0};
         for (long e = 0; e < plan->entries; e++) {
             const float *above = space->mixed + place * plan->mixed_padded + plan->to[e] * c;
             const float *from = space->responses + plan->from[e] * step + place * c;
-            float *out = (float *)TARGET(factors)(plan, gradient, place, e), rest = 0;
+            long k = plan->number[e], i = 0;
             if (by_channel) {
-                TARGET(add_scaled)(c, plan->weight[e], above, 1, from, out);
+                TARGET(add_scaled)(c, plan->weight[e], above, 1, from, to + k * c);
                 continue;
             }
-            Vector sum = {0};
-            long i = 0;
             for (; i + LANES <= c; i += LANES)
-                sum += TARGET(load)(above + i) * TARGET(load)(from + i);
-            for (; i < c; i++) rest += above[i] * from[i];
-            for (int lane = 0; lane < LANES; lane++) rest += sum[lane];
-            *out += plan->weight[e] * rest;
+                sum[k] += plan->weight[e] * TARGET(load)(above + i) * TARGET(load)(from + i);
+            for (; i < c; i++) to[k] += plan->weight[e] * above[i] * from[i];
         }
+        for (long k = 0; !by_channel && k < plan->numbers; k++) {
+            Quad four = {0};
+            for (long lane = 0; lane < LANES; lane += 4) four += ((const Quad *)&sum[k])[lane / 4];
+            to[k] += (four[0] + four[1]) + (four[2] + four[3]);
+        }
+    }
 }
 
 /* --- the convolution ----------------------------------------------------------------------- */

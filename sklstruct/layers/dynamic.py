@@ -17,8 +17,8 @@ from ..params import FLAG, check, integer, one_of
 from ..plugins import make_frame
 from .dimensions import CONV, convolve
 from .frame_conv import FrameConv, filter_bank
-from .steered import SteeredFilter
 from .kept import KeptTensors
+from .steered import SteeredFilter
 from .steering import PLANES, Mixture, Steer, Turn
 
 UNTURNED = atanh(0.9)  # what cosines start from where the network gives their values
@@ -141,7 +141,7 @@ class DynamicSteerableBlock(nn.Module):
                 raise ValueError(f"{message}, got {frame!r} and {given}.")
         self.frame, self.mode, self.steering, self.poses = frame, pose, steering, poses
         self.kept = KeptTensors()
-        self.steer = None
+        self.steer: Any = None
         if steering != "filters" and (pose != "fixed" or scale):
             self.steer = Steer(frame, scale=scale)
         canonical = frame if self.steer is None else self.steer.canonical
@@ -149,7 +149,7 @@ class DynamicSteerableBlock(nn.Module):
             canonical = Frame("filter", np.ones((1,) * (1 + frame.ndim)))
         # First, so that equal seeds give the weights of a FrameConv.
         self.conv = FrameConv(in_channels, out_channels, canonical, stride=stride, bias=bias)
-        self.where: nn.Module | None = None
+        self.where: Any = None  # where poses come from
         if pose == "fixed":
             return
         self.mixtures = [one.mixture for one in self.steer.stages] if self.steer else []
@@ -234,15 +234,14 @@ class DynamicSteerableBlock(nn.Module):
         spread = torch.einsum("ocr,trm->tocm", self._mixing(), matrices)
         kernels = torch.tensordot(spread, atoms, dims=1)
         n_out, n_in = kernels.shape[1:3]
-        where = {"stride": self.filter.stride, "padding": self.filter.padding}
+        where: Any = {"stride": self.filter.stride, "padding": self.filter.padding}
         if self.poses == "output":
             y = convolve(x, kernels.flatten(0, 1), None, **where)
             return (table * y.unflatten(1, (-1, n_out))).sum(1)
         total = torch.zeros(())
         for one in range(n_in):
-            y = convolve(
-                x[:, one : one + 1], kernels[:, :, one : one + 1].flatten(0, 1), None, **where
-            )
+            single = x[:, one : one + 1], kernels[:, :, one : one + 1].flatten(0, 1)
+            y = convolve(*single, None, **where)
             total = total + (table[:, :, one::n_in] * y.unflatten(1, (-1, n_out))).sum(1)
         return total
 
@@ -291,14 +290,17 @@ class PoseNetwork(nn.Sequential):
 
     def __init__(self, block: Any, units: int, depth: int, context: int) -> None:
         frame, n_in = block.frame, block.conv.in_channels
-        layers = [FrameConv(n_in, units, frame, stride=block.conv.stride), nn.Tanh()]
+        layers: list[nn.Module] = [
+            FrameConv(n_in, units, frame, stride=block.conv.stride),
+            nn.Tanh(),
+        ]
         widths = [units] * (depth - 1) + [block.n_numbers * block.n_poses]
         for n_from, n_to in pairwise(widths):
             conv = CONV[frame.ndim](n_from, n_to, context, padding=context // 2)
             layers += [conv, nn.Tanh()]
         super().__init__(*layers[:-1])
         self.n_numbers, self.steering, self.range = block.n_numbers, block.steering, None
-        last = layers[-2]
+        last: Any = layers[-2]
         nn.init.normal_(last.weight, std=FLATTEST)
         nn.init.zeros_(last.bias)
         bias = last.bias.detach().unflatten(0, (self.n_numbers, -1))
@@ -323,6 +325,23 @@ class PoseNetwork(nn.Sequential):
         angles, scale = numbers[:, :-1], numbers[:, -1:]
         scale = (self.range[0] + F.softplus(scale)).clamp(max=self.range[1])
         return torch.cat([pi * torch.tanh(angles), scale], dim=1)
+
+    def roughness(self, pose: Tensor) -> Tensor:
+        r"""Return how much poses differ from place to place, (n,).
+
+        .. math:: \frac{1}{P} \sum_p \sum_i 1 - \cos(\theta_{p + e_i} - \theta_p)
+
+        Numbers that are no angles differ by half the square.
+        """
+        n_angles = 0 if self.steering != "exact" else self.n_numbers - (self.range is not None)
+        total = pose.new_zeros(len(pose))
+        for axis in range(3, pose.ndim):
+            if pose.shape[axis] > 1:
+                steps = pose.diff(dim=axis)
+                angles, others = steps[:, :n_angles], steps[:, n_angles:]
+                far = torch.cat([1 - torch.cos(angles), others.square() / 2], dim=1)
+                total = total + far.flatten(2).mean(2).sum(1)
+        return total
 
 
 class Orientation(nn.Module):

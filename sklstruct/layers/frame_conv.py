@@ -336,7 +336,8 @@ def to_dense(network: nn.Module) -> nn.Module:
     -------
     dense : nn.Module
         With the same output.  Its layers are torch's own, where the others were so before; the
-        class of the network itself stays what it is.
+        class of the network itself stays what it is.  A ``DynamicSteerableBlock`` that steers has
+        no kernel that is the same everywhere, and stays.
 
     Examples
     --------

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import grad
 
 from ..frames import Frame
 from . import fused
@@ -20,11 +20,8 @@ from .fused import AXES, KERNELS, LIBRARY, serves
 from .kept import KeptTensors
 from .steering import Mixture
 
-INPUT = {
-    1: torch.nn.grad.conv1d_input,
-    2: torch.nn.grad.conv2d_input,
-    3: torch.nn.grad.conv3d_input,
-}
+MOST_NUMBERS = 64  # of a place, that the kernel takes
+INPUT = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
 
 
 class SteeredFilter:
@@ -75,10 +72,10 @@ class SteeredFilter:
     @cached_property
     def steps(self) -> tuple[list[int], Any]:
         """The mixture as the kernel takes it: sums of leaves in place of responses."""
-        assert self.bank is not None and self.bank.plan is not None
-        owners = self.bank.owners or range(self.bank.n_atoms)
+        bank: Any = self.bank
+        owners = bank.owners or range(bank.n_atoms)
         leaves: dict[int, list[int]] = {}
-        for leaf, term in enumerate(self.bank.plan.atoms.tolist()):
+        for leaf, term in enumerate(bank.plan.atoms.tolist()):
             leaves.setdefault(owners[term], []).append(leaf)
         entries = [
             (row, leaf, number, weight)
@@ -91,7 +88,8 @@ class SteeredFilter:
 
     def is_compiled(self, *tensors: Tensor) -> bool:
         """Return whether there is a kernel, and it can read these."""
-        return self.bank is not None and self.bank.plan is not None and serves(*tensors)
+        there = self.bank is not None and self.bank.plan is not None
+        return there and self.mixture.n_numbers <= MOST_NUMBERS and serves(*tensors)
 
     def compiled(
         self,
@@ -101,11 +99,11 @@ class SteeredFilter:
         spatial: tuple[int, ...],
     ) -> list[Tensor]:
         """Return what is wanted of signals, table, coefficients and y, by the kernel."""
-        assert self.bank is not None and self.bank.plan is not None
+        bank: Any = self.bank
         steps, weights = self.steps
         head = [self.mixture.n_rows, self.mixture.n_numbers, int(by_channel)]
         extents = [*spatial, *self.output_shape(spatial)]
-        numbers, *arrays = self.bank.plan
+        numbers, *arrays = bank.plan
         profiles = torch.from_numpy(arrays[0])
         found: list[Tensor] = torch.ops.sklstruct.steer_and_mix(
             wanted, *four, extents, numbers, profiles, head + steps, torch.from_numpy(weights)
@@ -154,7 +152,8 @@ class SteerAndMix(torch.autograd.Function):
             four: list[Any] = list(others)
             four.insert(wanted, None)
             return way.compiled([wanted], four, by_channel, spatial)[0]
-        x, table, coefficients, y = (*others[:wanted], others[0], *others[wanted:])
+        four = [*others[:wanted], others[0], *others[wanted:]]
+        x, table, coefficients, y = four
         if wanted != 0:
             responses = way.responses(x)
         if wanted >= 2:
@@ -175,10 +174,10 @@ class SteerAndMix(torch.autograd.Function):
         ctx.save_for_forward(one, two, three)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
+    def backward(ctx: Any, above: Tensor) -> Any:
         """Return the gradients of the three tensors."""
         (way, wanted, *rest), others = ctx.how, list(ctx.saved_tensors)
-        four = [*others[:wanted], grad, *others[wanted:]]
+        four = [*others[:wanted], above, *others[wanted:]]
         places = [place for place in range(4) if place != wanted]
         needed = dict(zip(places, ctx.needs_input_grad[4:], strict=True))
         found: dict[int, Tensor] = {}
@@ -220,10 +219,10 @@ SteerAndMix.forward.__signature__ = inspect.signature(SteerAndMix.forward)  # ty
 
 def memory(
     wanted: Sequence[int],
-    x: Tensor | None,
-    table: Tensor | None,
-    coefficients: Tensor | None,
-    y: Tensor | None,
+    x: Any,
+    table: Any,
+    coefficients: Any,
+    y: Any,
     extents: Sequence[int],
     numbers: Sequence[int],
     profiles: Tensor,
@@ -231,20 +230,18 @@ def memory(
     weights: Tensor,
 ) -> list[Tensor]:
     """Return memory for what is wanted, with the numbers of a place side by side."""
-    some: Any = x if table is None else table
+    some = x if table is None else table
     rows, n_numbers, by_channel = steps[:3]
     if coefficients is None:
-        assert x is not None and y is not None
         return [some.new_empty((y.shape[1], x.shape[1], rows))]
     out, channels, _ = coefficients.shape
     inner = (channels,), (n_numbers, channels if by_channel else 1), (), (out,)
     half = len(extents) // 2
-    found = []
-    for one in wanted:
-        spatial = extents[:half] if one == 0 else extents[half:]
-        values = some.new_empty((some.shape[0], *spatial, *inner[one]))
-        found.append(inner_first(values, len(inner[one])))
-    return found
+    spatial = extents[:half], *[extents[half:]] * 3
+    return [
+        inner_first(some.new_empty((some.shape[0], *spatial[one], *inner[one])), len(inner[one]))
+        for one in wanted
+    ]
 
 
 def inner_first(values: Tensor, n: int) -> Tensor:
@@ -260,10 +257,10 @@ def inner_last(values: Tensor, n: int) -> Any:
 
 def compute(
     wanted: Sequence[int],
-    x: Tensor | None,
-    table: Tensor | None,
-    coefficients: Tensor | None,
-    y: Tensor | None,
+    x: Any,
+    table: Any,
+    coefficients: Any,
+    y: Any,
     extents: Sequence[int],
     numbers: Sequence[int],
     profiles: Tensor,
@@ -289,35 +286,31 @@ def compute(
     """
     given = x, table, coefficients, y
     found = memory(wanted, *given, extents, numbers, profiles, steps, weights)
-    new = dict(zip(wanted, found, strict=True))
-    signals, places, sums = (
-        None if (tensor := new.get(one, given[one])) is None else inner_last(tensor, n)
-        for one, n in ((0, 1), (1, 2), (3, 1))
-    )
+    old, new = [], dict(zip(wanted, found, strict=True))
+    for one, n_inner in ((0, 1), (1, 2), (3, 1)):
+        tensor = given[one]
+        old.append(None if tensor is None else inner_last(tensor, n_inner))
+        if one in new:
+            new[one] = inner_last(new[one], n_inner)
     n_out, channels, _ = found[0].shape if coefficients is None else coefficients.shape
     half = len(extents) // 2
-    layout = [sums.shape[0], channels, n_out]
+    layout = [found[0].shape[0] if old[0] is None else len(old[0]), channels, n_out]
     for axis, extent in enumerate((*(1,) * (AXES - half), *extents[:half])):
         layout += [extent, *numbers[4 * axis : 4 * axis + 4]]
     plan = np.array(layout + list(numbers[4 * AXES :]), np.int64), profiles.numpy()
     how = KERNELS[0], torch.get_num_threads(), *plan, np.array(steps, np.int64), weights.numpy()
-    if wanted == [3]:
-        mixing = coefficients.permute(2, 1, 0).contiguous()
-        fused._fused.convolve(*how, signals, mixing.numpy(), places, sums)
-    elif wanted == [2]:
+    signals, places, sums = old
+    if 3 in new:
+        mixing = coefficients.permute(2, 1, 0).contiguous().numpy()
+        fused._fused.convolve(*how, signals, mixing, places, new[3])
+    elif 2 in new:
         mixing = torch.empty(steps[0], channels, n_out)
         fused._fused.differentiate(*how, signals, None, places, sums, None, mixing.numpy())
         found[0].copy_(mixing.permute(2, 1, 0))
     else:
         mixing = coefficients.permute(0, 2, 1).contiguous().numpy()
-        old = [
-            None if (tensor := given[one]) is None else inner_last(tensor, 1 + one)
-            for one in (0, 1)
-        ]
-        of_signals, of_table = (
-            here if one in new else None for one, here in enumerate((signals, places))
-        )
-        fused._fused.differentiate(*how, old[0], mixing, old[1], sums, of_signals, None, of_table)
+        gradients = new.get(0), None, new.get(1)
+        fused._fused.differentiate(*how, signals, mixing, places, sums, *gradients)
     return found
 
 

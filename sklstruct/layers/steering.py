@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from math import log
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ STEERABLE = 1e-8  # relative error up to which a frame counts as steered by rota
 ZERO = 1e-11  # entries of matrices below this share of the largest are rounding
 PLANES = {1: (), 2: ((0, 1),), 3: ((1, 2), (2, 0), (0, 1))}  # by ndim: axes, the first to the next
 N_SCALES = 65  # at which the error of scaling is looked at
+DEGREE = 20  # of polynomials in the logarithm of a scale: exact but for rounding over two octaves
 
 
 class Mixture(NamedTuple):
@@ -82,7 +83,8 @@ class Mixture(NamedTuple):
     def transposed(self) -> Mixture:
         """Return the sums of rows that are the transpose of these."""
         order = np.lexsort((self.rows, self.sources))
-        return Mixture(*(part[order] for part in (self.sources, self.rows, *self[2:])))
+        rows, sources = self.sources[order], self.rows[order]
+        return Mixture(rows, sources, self.numbers[order], self.weights[order])
 
     def correlate(self, responses: Tensor, sums: Tensor, by_channel: bool) -> Tensor:
         r"""Return the gradient for the table of the inner product of the sums with others.
@@ -120,7 +122,7 @@ class Stage(NamedTuple):
     angle : int or None
         Number of the pose that turns.
     mixture : Mixture
-    waves : ndarray of int, shape (n_numbers,)
+    waves : ndarray of int, shape (n_numbers,), or None
         Of each coefficient: 0 is 1, 2k - 1 the cosine and 2k the sine of k times the angle.
     radial : ndarray, shape (n_numbers, n_terms), or None
         The function of the scale that it is multiplied by, in terms of ``Dilation``.
@@ -128,7 +130,7 @@ class Stage(NamedTuple):
 
     angle: int | None
     mixture: Mixture
-    waves: NDArray[np.int64]
+    waves: NDArray[np.int64] | None
     radial: Array | None
 
 
@@ -217,34 +219,30 @@ class Steer(nn.Module):
         self.n_numbers = self.n_angles + self.scale
         if self.n_numbers == 0:
             raise ValueError("A frame of one dimension is steered by scale only: set scale=True.")
-        self.stages, self.inverse = list(self._plan()), np.eye(len(self.canonical))
-        if self.n_angles:
-            self.inverse = np.linalg.inv(Turn(self.canonical, PLANES[frame.ndim][-1]).basis)
+        self.stages, self.inverse = self._plan()
 
-    def _plan(self) -> Any:
-        """Yield the stages; each is given what the one before it gives."""
-        before = np.eye(len(self.canonical))[np.newaxis]
-        if self.dilation is not None:
-            before = self.dilation.matrices
-            if self.frame.ndim != 2:  # as a stage of its own
-                mixture, waves, radial = as_mixture({0: before})
-                yield Stage(None, mixture, waves, radial)
-                before = np.eye(len(self.canonical))[np.newaxis]
-        for number, plane in enumerate(PLANES[self.frame.ndim]):
+    def _plan(self) -> tuple[list[Stage], Array]:
+        """Return the stages, and the matrix from what the last one gives to canonical responses."""
+        stages, before = [], np.eye(len(self.canonical))[np.newaxis]
+        dilation, planes = self.dilation, PLANES[self.frame.ndim]
+        if dilation is not None and len(planes) == 1:  # both in one
+            before = dilation.matrices
+        elif dilation is not None:
+            mixture, _, radial = as_mixture({0: dilation.matrices})
+            stages.append(Stage(None, mixture, None, radial))
+        for number, plane in enumerate(planes):
             turn = Turn(self.canonical, plane)
-            parts: dict[int, Array] = {}
-            for wave, matrix in turn.waves.items():
-                parts[wave] = matrix @ turn.basis @ before
+            parts = {wave: matrix @ turn.basis @ before for wave, matrix in turn.waves.items()}
             mixture, waves, radial = as_mixture(parts)
-            scaled = self.dilation is not None and self.frame.ndim == 2
-            yield Stage(number, mixture, waves, radial if scaled else None)
-            before = np.linalg.inv(turn.basis)[np.newaxis]
+            scaled = dilation is not None and len(planes) == 1
+            stages.append(Stage(number, mixture, waves, radial if scaled else None))
+            before = np.asarray(np.linalg.inv(turn.basis)[np.newaxis], np.float64)
+        return stages, before[0] if planes else np.eye(len(self.canonical))
 
     @property
     def scale_range(self) -> tuple[float, float]:
         """Smallest and largest standard deviation that the frame carries."""
-        scales = self.frame.scales
-        return float(np.min(scales)), float(np.max(scales))
+        return float(np.min(self.frame.scales)), float(np.max(self.frame.scales))
 
     @cached_property
     def error(self) -> float:
@@ -276,15 +274,14 @@ class Steer(nn.Module):
         found = []
         for number, stage in enumerate(self.stages):
             factors = []
-            if stage.angle is not None:
+            if stage.angle is not None and stage.waves is not None:
                 angle, waves = pose[:, stage.angle], [torch.ones_like(pose[:, stage.angle])]
                 for k in range(1, (int(stage.waves.max()) + 1) // 2 + 1):
                     waves += [torch.cos(k * angle), torch.sin(k * angle)]
                 factors.append(torch.stack([waves[wave] for wave in stage.waves.tolist()], dim=1))
-            if stage.radial is not None:
-                assert self.dilation is not None
+            if self.dilation is not None and stage.radial is not None:
                 terms = self.dilation.terms(pose[:, -1])
-                radial = self.kept.like(pose, number, lambda stage=stage: stage.radial)
+                radial = self.kept.like(pose, number, partial(np.asarray, stage.radial))
                 factors.append(torch.einsum("tf,nf...->nt...", radial, terms))
             found.append(factors[0] if len(factors) == 1 else factors[0] * factors[1])
         return found
@@ -319,7 +316,8 @@ class Turn:
         n = 2 * highest + 1
         angles = 2 * np.pi * np.arange(n) / n
         some = [steering(frame, plane, angle) for angle in angles]
-        rows, self.waves = [], {}
+        rows: list[Array] = []
+        self.waves: dict[int, Array] = {}
         size = len(frame)
         for k in range(highest + 1):
             # The projection on what turns k times as fast: a Fourier coefficient of S.
@@ -358,14 +356,16 @@ def steering(frame: Frame, plane: tuple[int, ...], angle: float) -> Array:
     rotation, (first, second) = np.eye(frame.ndim), plane
     rotation[[first, second], [first, second]] = np.cos(angle)
     rotation[first, second], rotation[second, first] = -np.sin(angle), np.sin(angle)
-    found = frame.steering(rotation)
-    if found.error > STEERABLE:
-        raise ValueError(
-            f"The frame {frame.name!r} is not steered by rotations, but with a relative error of "
-            f"{found.error:.2g}: take Gaussian derivatives up to a total order, or circular or "
-            "solid harmonics."
+    found = None if frame.functions is None else frame.steering(rotation)
+    if found is None or found.error > STEERABLE:
+        error = (
+            "on the grid only" if found is None else f"with a relative error of {found.error:.2g}"
         )
-    return found.matrix
+        raise ValueError(
+            f"The frame {frame.name!r} is not steered by rotations, but {error}: take Gaussian "
+            "derivatives up to a total order, or circular or solid harmonics."
+        )
+    return np.asarray(found.matrix, np.float64)
 
 
 def reduced(projection: NDArray[Any]) -> NDArray[Any]:
@@ -410,7 +410,7 @@ class Dilation:
                 "scale=True needs a frame of at least two scales, of which others are made, such "
                 f"as GaussianDerivatives(scales=(0.8, 1.1, 1.5)), got the scale {scales[0]:g} only."
             )
-        self.frame, self.scales = frame, scales
+        self.frame, self.range = frame, (float(scales[0]), float(scales[-1]))
         middle = float(scales[(len(scales) - 1) // 2 if len(scales) % 2 else 0])
         if len(scales) % 2 == 0:
             middle = float(np.sqrt(scales[0] * scales[-1]))
@@ -423,37 +423,38 @@ class Dilation:
                 "scale=True needs all derivatives up to a total order, got those of "
                 f"{frame.name!r} with orders {sorted({*map(tuple, jet.indices.tolist())})}."
             )
-        widths, orders = jet.widths[:, 0], jet.indices.sum(axis=1)
-        gram = products(jet.indices, jet.indices) * closed_form(
-            orders[:, None], widths[:, None], orders, widths, frame.ndim
-        )
-        inner = products(canonical.indices, jet.indices)
-        above = canonical.indices.sum(axis=1)
-        self.kinds = np.unique(
-            [(a, b, w) for a in above for b, w in zip(orders, widths, strict=True)], axis=0
-        )
-        self.matrices = np.zeros((len(self.kinds), *inner.shape))
-        for kind, (a, b, width) in zip(self.matrices, self.kinds, strict=True):
-            here = (above == a)[:, None] & ((orders == b) & (widths == width))
-            kind[:] = np.linalg.solve(gram, np.where(here, inner, 0).T).T
+        widths = jet.widths[:, 0]
+        gram = inner_products(jet.indices, widths, jet.indices, widths)
+        nodes = np.polynomial.chebyshev.chebpts1(1 + DEGREE)
+        low, high = np.log(self.range)
+        made = []
+        for scale in np.exp(low + (high - low) * (nodes + 1) / 2):
+            inner = inner_products(canonical.indices, np.array([scale]), jet.indices, widths)
+            made.append(np.linalg.solve(gram, inner.T).T)
+        basis = np.linalg.inv(np.polynomial.chebyshev.chebvander(nodes, DEGREE))
+        self.matrices = np.tensordot(basis, np.stack(made), axes=1)
 
     def terms(self, scale: Tensor) -> Tensor:
-        """Return the functions of the scale, shape (n, ...) to (n, n_terms, ...)."""
-        return torch.stack(
-            [
-                closed_form(int(a), scale, int(b), float(width), self.frame.ndim)
-                for a, b, width in self.kinds
-            ],
-            dim=1,
-        )
+        """Return polynomials of the logarithm of the scale, shape (n, ...) to (n, n_terms, ...).
+
+        Beyond the range, the scale is taken for that at its end.
+        """
+        low, high = map(log, self.range)
+        u = (2 * (torch.log(scale) - low) / (high - low) - 1).clamp(-1, 1)
+        terms = [torch.ones_like(u), u]
+        for _ in range(DEGREE - 1):  # Chebyshev's
+            terms.append(2 * u * terms[-1] - terms[-2])
+        return torch.stack(terms, dim=1)
 
     @cached_property
     def error(self) -> float:
         """Largest relative error of a dilated atom over the range of scales."""
         worst = 0.0
-        for scale in np.linspace(self.scales[0], self.scales[-1], N_SCALES):
-            wanted = GaussianDerivatives(self.family.order, (float(scale),), self.size)
-            wanted = wanted.build(self.frame.ndim).flat
+        for scale in np.linspace(*self.range, N_SCALES):
+            family = GaussianDerivatives(
+                order=self.family.order, scales=(float(scale),), size=self.size
+            )
+            wanted = family.build(self.frame.ndim).flat
             terms = self.terms(torch.tensor([scale], dtype=torch.float64))[0].numpy()
             made = np.tensordot(terms, self.matrices, axes=1) @ self.frame.flat
             errors = np.linalg.norm(made - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
@@ -461,22 +462,31 @@ class Dilation:
         return worst
 
 
-def products(first: NDArray[Any], second: NDArray[Any]) -> Array:
-    r"""Return the signs and numbers :math:`(-1)^{|\alpha|} \prod_i He_{\alpha_i + \beta_i}(0)`."""
-    orders = first[:, None] + second
-    at_zero = np.array([hermeval(0.0, np.eye(n + 1)[n]) for n in range(int(orders.max()) + 1)])
-    signs = (-1.0) ** first.sum(axis=1)
-    values: Array = signs[:, None] * at_zero[orders].prod(axis=2)
-    return values
+def inner_products(first: NDArray[Any], sigma: Array, second: NDArray[Any], tau: Array) -> Array:
+    r"""Return the inner products of scale-normalised derivatives of Gaussians on the whole space.
 
+    .. math::
+        \langle \psi_{\alpha, \sigma}, \psi_{\beta, \tau} \rangle = (2 \pi)^{-d/2}
+        (-1)^{|\alpha|} \sigma^{|\alpha|} \tau^{|\beta|} s^{-|\alpha| - |\beta| - d}
+        \prod_i \mathrm{He}_{\alpha_i + \beta_i}(0), \qquad s^2 = \sigma^2 + \tau^2
 
-def closed_form(a: Any, sigma: Any, b: Any, tau: Any, ndim: int) -> Any:
-    r"""Return :math:`\sigma^a \tau^b (\sigma^2 + \tau^2)^{-(a + b + d) / 2}`.
+    Parameters
+    ----------
+    first, second : ndarray of int, shape (n, ndim) and (m, ndim)
+        Orders of differentiation.
+    sigma, tau : ndarray, shape (n,) or (1,), and (m,)
 
-    It is the inner product of normalised derivatives of Gaussians of orders a and b, but for
-    numbers that the scales do not matter to.
+    Returns
+    -------
+    products : ndarray, shape (n, m)
+        But for a factor that is the same for all.
     """
-    return sigma**a * tau**b * (sigma**2 + tau**2) ** (-(a + b + ndim) / 2)
+    orders, sigma = first[:, None] + second, sigma[:, None]
+    at_zero = np.array([hermeval(0.0, np.eye(n + 1)[n]) for n in range(int(orders.max()) + 1)])
+    a, b = first.sum(axis=1)[:, None], second.sum(axis=1)
+    wide = np.sqrt(sigma**2 + tau**2) ** -(a + b + first.shape[1])
+    found: Array = (-1.0) ** a * sigma**a * tau**b * wide * at_zero[orders].prod(axis=2)
+    return found
 
 
 def as_mixture(parts: dict[int, Array]) -> tuple[Mixture, NDArray[np.int64], Array]:
@@ -508,6 +518,6 @@ def as_mixture(parts: dict[int, Array]) -> tuple[Mixture, NDArray[np.int64], Arr
                 radial.append(function / weight)
             entries.append((row, source, functions[key], weight))
     entries.sort()
-    rows, sources, numbers, weights = zip(*entries, strict=True)
-    whole = [np.array(part, np.int64) for part in (rows, sources, numbers)]
-    return Mixture(*whole, np.array(weights)), np.array(waves, np.int64), np.array(radial)
+    rows, sources, numbers = (np.array([one[i] for one in entries], np.int64) for i in range(3))
+    mixture = Mixture(rows, sources, numbers, np.array([one[3] for one in entries]))
+    return mixture, np.array(waves, np.int64), np.array(radial)

@@ -9,6 +9,7 @@ from .objectives import CrossEntropy as CrossEntropy
 from .objectives import NetworkLoss as NetworkLoss
 from .objectives import Objective as Objective
 from .objectives import Penalised as Penalised
+from .objectives import PosePenalty as PosePenalty
 from .objectives import SquaredError as SquaredError
 from .plan import Plan as Plan
 from .rows import spread as spread

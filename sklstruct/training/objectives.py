@@ -13,6 +13,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers import PoseNetwork
+
 
 def main_output(outputs: Any) -> Tensor:
     """Return the outputs of a network, the first of several."""
@@ -235,6 +237,56 @@ class Penalised:
     def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
         """Return the loss of each sample, shape (n,)."""
         return self.base(network, x, y) + self.strength * self.penalty(network)
+
+
+@dataclass(frozen=True)
+class PosePenalty:
+    r"""An objective and a penalty of poses that differ from place to place.
+
+    .. math::
+        \ell + \lambda \sum_b \frac{1}{P} \sum_p \sum_i 1 - \cos(\theta_{b, p + e_i} - \theta_{bp})
+
+    over the dynamic steerable blocks b of the network, the places p and the axes i.
+
+    Parameters
+    ----------
+    base : callable
+        An objective.
+    strength : float, default=0.1
+
+    See Also
+    --------
+    sklstruct.layers.DynamicSteerableBlock : What has poses.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.layers import DynamicSteerableBlock, MeanNetwork
+    >>> from sklstruct.training import CrossEntropy, PosePenalty
+    >>> network = MeanNetwork((1, 8, 8), 2, torch.nn.Sequential(DynamicSteerableBlock(1, 4)))
+    >>> objective = PosePenalty(CrossEntropy(), strength=0.1)
+    >>> objective(network, torch.zeros(3, 1, 8, 8), torch.tensor([0, 1, 0])).shape
+    torch.Size([3])
+    """
+
+    base: Callable[[nn.Module, Tensor, Any], Tensor]
+    strength: float = 0.1
+
+    def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
+        """Return the loss of each sample, shape (n,)."""
+        rough: list[Tensor] = []
+
+        def see(where: PoseNetwork, args: Any, pose: Tensor) -> None:
+            rough.append(where.roughness(pose))
+
+        parts = [part for part in network.modules() if isinstance(part, PoseNetwork)]
+        hooks = [part.register_forward_hook(see) for part in parts]
+        try:
+            losses = self.base(network, x, y)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return losses + self.strength * sum(rough)
 
 
 @dataclass(frozen=True)
