@@ -60,8 +60,10 @@ class BoundaryDetector(DynResNet, MapEstimator):
         values, shape = given
         marks = np.asarray(values, np.float32).reshape(-1, *shape)
         if self.slack:
-            f = np.ones((3,3),bool) if self.slack >= 10 else None
-            marks = np.stack([binary_dilation(m > 0.5, f, iterations=self.slack % 10) for m in marks])
+            f = np.ones((3, 3), bool) if self.slack >= 10 else None
+            marks = np.stack(
+                [binary_dilation(m > 0.5, f, iterations=self.slack % 10) for m in marks]
+            )
         share = marks.mean(axis=0)
         if self.annotators == "majority":
             return (share > 0.5).astype(np.float32)
@@ -72,6 +74,7 @@ class BoundaryDetector(DynResNet, MapEstimator):
         out = (share >= self.eta).astype(np.float32)
         out[(share > 0) & (share < self.eta)] = np.nan
         return out
+
     eta: float = 0.3
 
     def decision_function(self, X: Any) -> Any:
