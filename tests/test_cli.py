@@ -204,6 +204,28 @@ def test_a_regressor_is_scored_as_such(succeed, digits):
     assert "accuracy" not in out
 
 
+def test_maps_are_learned_and_scored_place_by_place(run, succeed, digits):
+    X, y = digits.X[:30], digits.X[:30] > 0.5
+    np.savez("maps.npz", X=X[:20], y=y[:20], X_test=X[20:], y_test=y[20:])
+    fit = ("fit", "--dataset", "maps.npz", *TINY[:2], "--out", "model.skl", "--estimator")
+    succeed(*fit, "structured_map", "--size", "10")
+    rows = dict(table_of(succeed("score", "--model", "model.skl", "--data", "maps.npz")))
+    model = load_model("model.skl")
+    assert rows["accuracy"] == f"{100 * model.score(X[20:], y[20:]):.2f} %"
+    recall = model.predict(X[20:])[y[20:]].mean()
+    assert rows["sensitivity, of True"] == f"{100 * recall:.2f} %"
+    study = ("study", "--dataset", "maps.npz", "--sizes", "4", "--estimators", "svm", "--out", "r")
+    for command, message in (
+        ((*fit, "rfnn"), "RFNNClassifier predicts one label a sample, but the data has maps"),
+        (("score", "--model", "model.skl", "--data", "digits"), "predicts maps, but the data has"),
+        (("predict", "--model", "model.skl", "--data", "maps.npz"), "maps, which are no rows of a"),
+        (study, "y must have one label a sample"),
+    ):
+        status, _, err = run(*command)
+        assert status == 1
+        assert message in err
+
+
 def test_samples_without_labels_are_predicted_by_name(succeed, model, digits):
     np.savez("own.npz", X=digits.X[:4])
     Path("images/a").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import resource
 import zipfile
 
@@ -86,7 +87,16 @@ def test_a_dataset_says_what_it_is():
     data = Dataset("toy", X, Y, X[:2], Y[:2])
     assert repr(data) == "Dataset('toy', 4 samples of 2x3 and 2 for testing, 2 labels)"
     assert data.sample_shape == (2, 3)
+    assert not data.has_maps
     assert Dataset("lists", [[1], [2]], [0, 1]).X.shape == (2, 1)
+
+
+@pytest.mark.parametrize("at", [None, 1, 3])
+def test_a_dataset_may_have_a_label_at_every_place(at):
+    places = X if at is None else np.repeat(np.expand_dims(X, at), 3, at)
+    data = Dataset("toy", places, X > 5, places[:2], X[:2] > 5)
+    assert data.has_maps
+    assert re.fullmatch(r"Dataset\('toy', 4 .* and 2 for testing, maps of 2 labels\)", repr(data))
 
 
 WRONG = [
@@ -97,7 +107,9 @@ WRONG = [
     ({"X": X.astype(complex)}, "X must hold real numbers, got dtype complex128"),
     ({"X": NAN}, "X must be finite, got 1 values"),
     ({"X": np.full_like(X, np.inf)}, "X must be finite, got 24 values"),
-    ({"y": Y[:, None]}, r"y must be one-dimensional .* got shape \(4, 1\)"),
+    ({"y": Y[:, None]}, r"y must be one-dimensional, .* got shape \(4, 1\)"),
+    ({"y": X[:3]}, "X and y must have one entry a sample, got 4 and 3"),
+    ({"y": X, "X_test": X, "y_test": Y}, r"y_test must have labels of shape \(2, 3\)"),
     ({"y": np.array([0, 1, np.nan, 1])}, "y must be finite"),
     ({"X_test": X, "y_test": Y[:1]}, "X_test and y_test must have one entry a sample"),
     ({"X_test": X[:, :, :2], "y_test": Y}, r"X_test must have samples of shape \(2, 3\)"),

@@ -1,4 +1,4 @@
-"""Boundaries between objects: networks that find them, and how good maps of them are."""
+"""Boundaries of what images show: detectors, how good they are, and data with known boundaries."""
 
 from typing import Any
 
@@ -15,6 +15,16 @@ def register_architectures() -> dict[str, Any]:
 def register_estimators() -> dict[str, Any]:
     """Provide the detector."""
     return {"boundaries": "sklstruct_boundaries.detector:BoundaryDetector"}
+
+
+@hookimpl
+def register_datasets() -> dict[str, Any]:
+    """Provide the textured blobs of every level."""
+    levels = ("first", "second", "third")
+    return {
+        f"textured_blobs_{number}": f"sklstruct_boundaries.blobs:load_{level}_level"
+        for number, level in enumerate(levels, 1)
+    }
 
 
 @hookimpl

@@ -332,7 +332,7 @@ static PyObject *thin(PyObject *self, PyObject *args) {
         Py_BEGIN_ALLOW_THREADS;
         Grid grid = make_grid(height, width, 1);
         uint8_t *mask = calloc(grid.size, 1), *image = b.buf;
-        int32_t *place = malloc(sizeof(int32_t) * b.len), *gone = malloc(sizeof(int32_t) * b.len);
+        int32_t *place = calloc(b.len, sizeof(int32_t)), *gone = calloc(b.len, sizeof(int32_t));
         done = mask && place && gone;
         for (long row = 0; done && row < height; row++)
             memcpy(mask + first_place(&grid, row), image + row * width, width);

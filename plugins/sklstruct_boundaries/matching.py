@@ -7,7 +7,7 @@ from math import hypot
 import numpy as np
 from numpy.typing import NDArray
 
-from . import thinning
+from . import compiled
 from .thinning import thin
 
 Places = NDArray[np.intp]
@@ -40,11 +40,9 @@ def count_matches(
         those of any annotator, and all.
     """
     offsets = offsets_within(tolerance * hypot(*levels.shape), levels.shape)
+    if compiled.AVAILABLE:
+        return compiled.count(levels, truths, offsets, n_thresholds)
     counts = np.zeros((n_thresholds, 4), np.int64)
-    if thinning.COMPILED:
-        arrays = (levels, truths.astype(np.uint8), offsets, counts)
-        thinning._boundaries.count(*levels.shape, *map(np.ascontiguousarray, arrays))
-        return counts
     margin = max(1, abs(offsets).max())
     frame = ((margin, margin), (margin, margin))
     step = levels.shape[1] + 2 * margin

@@ -88,27 +88,28 @@ def boundary_scores(
     --------
     >>> import numpy as np
     >>> from sklstruct import boundary_scores
-    >>> truth, near = np.eye(80), np.eye(80, k=1)
+    >>> truth, near = np.eye(100), np.diag(np.linspace(0, 1, 99), k=1)
     >>> boundary_scores([near], [truth], nms=False, n_thresholds=9)
-    BoundaryScores(ods=0.994, ois=0.994, ap=0.010, threshold=0.1, n_images=1, n_thresholds=9)
+    BoundaryScores(ods=0.942, ois=0.942, ap=0.792, threshold=0.1, n_images=1, n_thresholds=9)
     """
     check("nms", nms, FLAG)
     check("n_thresholds", n_thresholds, integer(1))
     check("tolerance", tolerance, real(least=0))
+    check("n_jobs", n_jobs, integer() | None)
     pairs = read_pairs(maps, annotations)
     thresholds = np.arange(1, n_thresholds + 1) / (n_thresholds + 1)
 
-    def count(map: Array, truths: Array) -> Array:
-        values = suppress(map) if nms else map
-        levels = np.searchsorted(thresholds, values, side="right").astype(np.int32)
-        return count_matches(levels, truths, n_thresholds, tolerance)
+    def count(values: Array, truths: list[Array]) -> Array:
+        maxima = suppress(values) if nms else values
+        levels = np.searchsorted(thresholds, maxima, side="right").astype(np.int32)
+        return count_matches(levels, np.array(truths, bool), n_thresholds, tolerance)
 
     sums = Parallel(n_jobs, prefer="threads")(delayed(count)(*pair) for pair in pairs)
     return BoundaryScores(thresholds, np.stack(sums))
 
 
-def read_pairs(maps: Sequence[Any], annotations: Sequence[Any]) -> list[tuple[Array, Array]]:
-    """Return each map with its annotations (n_annotators, height, width), checked."""
+def read_pairs(maps: Sequence[Any], annotations: Sequence[Any]) -> list[tuple[Array, list[Array]]]:
+    """Return each map with what its annotators marked, checked."""
     check("maps", maps, SEQUENCE)
     check("annotations", annotations, SEQUENCE)
     if len(maps) == 0 or len(maps) != len(annotations):
@@ -117,9 +118,9 @@ def read_pairs(maps: Sequence[Any], annotations: Sequence[Any]) -> list[tuple[Ar
             f"{len(maps)} and {len(annotations)}."
         )
     pairs = []
-    for number, (map, annotation) in enumerate(zip(maps, annotations, strict=True)):
+    for number, (image, annotation) in enumerate(zip(maps, annotations, strict=True)):
         name = f"maps[{number}]"
-        values = read_image(name, map)
+        values = read_image(name, image)
         if not ((values >= 0) & (values <= 1)).all():  # nor is NaN
             raise ValueError(
                 f"{name} must have values from 0 to 1, got some from {values.min():.4g} to "
@@ -132,7 +133,7 @@ def read_pairs(maps: Sequence[Any], annotations: Sequence[Any]) -> list[tuple[Ar
             truths = {f"{name}[{k}]": truth for k, truth in enumerate(annotation)}
         if not truths:
             raise ValueError(f"{name} must be of one annotator at least, got none.")
-        pairs.append((values, np.stack([read_truth(*t, values.shape) for t in truths.items()])))
+        pairs.append((values, [read_truth(*truth, values.shape) for truth in truths.items()]))
     return pairs
 
 
@@ -155,7 +156,7 @@ def read_image(name: str, image: ArrayLike) -> Array:
     return values
 
 
-def read_truth(name: str, truth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def read_truth(name: str, truth: ArrayLike, shape: tuple[int, ...]) -> Array:
     """Return what an annotator marked, or raise ValueError unless it fits the map."""
     values = read_image(name, truth)
     if values.shape != shape:
@@ -165,7 +166,7 @@ def read_truth(name: str, truth: ArrayLike, shape: tuple[int, ...]) -> NDArray[n
             f"{name} must be True and False, or 1 and 0, got values from {values.min():.4g} to "
             f"{values.max():.4g}."
         )
-    return values == 1
+    return values
 
 
 def ratio(part: Array, whole: Array) -> Array:
@@ -204,8 +205,8 @@ class BoundaryScores:
     >>> import numpy as np
     >>> from sklstruct import boundary_scores
     >>> scores = boundary_scores([np.eye(9), 1 - np.eye(9)], [np.eye(9)] * 2, nms=False)
-    >>> scores.per_image.round(2)
-    array([1.  , 0.  ])
+    >>> scores.per_image
+    array([1., 0.])
     >>> scores.of([0, 0]).ods
     1.0
     """
@@ -240,8 +241,8 @@ class BoundaryScores:
         """F and threshold of the optimal dataset scale."""
         curve = self.table[["threshold", "recall", "precision"]].to_numpy()
         if len(curve) > 1:
-            share = np.linspace(0, 1, N_STEPS)[:, None, None]
-            curve = ((1 - share) * curve[:-1] + share * curve[1:]).swapaxes(0, 1).reshape(-1, 3)
+            share = np.linspace(0, 1, N_STEPS)[:, None]
+            curve = (curve[:-1, None] + share * np.diff(curve, axis=0)[:, None]).reshape(-1, 3)
         f = f_measure(curve[:, 1], curve[:, 2])
         return float(f.max()), float(curve[f.argmax(), 0])
 

@@ -6,12 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
-try:
-    from . import _boundaries
-except ImportError:  # no compiler where the package was built
-    COMPILED = False
-else:
-    COMPILED = True
+from . import compiled
 
 BITS = np.array([[8, 4, 2], [16, 0, 1], [32, 64, 128]])  # of the neighbours, from the east
 
@@ -43,11 +38,9 @@ def thin(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
            [0, 1, 1, 1, 1, 0],
            [0, 0, 0, 0, 0, 0]])
     """
-    thinned = np.array(mask, np.uint8, order="C")
-    if COMPILED:
-        _boundaries.thin(*thinned.shape, thinned)
-        return thinned.astype(bool)
-    changed = True
+    if compiled.AVAILABLE:
+        return compiled.thin(mask)
+    thinned, changed = mask.astype(np.uint8), True
     while changed:
         before = thinned.sum()
         for removable in REMOVABLE:

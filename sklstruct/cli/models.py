@@ -108,8 +108,8 @@ def training_samples(args: argparse.Namespace, model: Any) -> Samples:
     data, size = load_dataset(args.data), args.size
     X, y = data.X, data.y
     if size is not None:
-        # Values of a regressor have no strata.
-        strata = y if is_classifier(model) else np.zeros(len(y))
+        # Values of a regressor have no strata, nor have maps.
+        strata = y if is_classifier(model) and not data.has_maps else np.zeros(len(y))
         classes, numbers = np.unique(strata, return_inverse=True)
         if not len(classes) <= size <= len(y):
             raise ValueError(
@@ -125,6 +125,9 @@ def training_samples(args: argparse.Namespace, model: Any) -> Samples:
 def predict(args: argparse.Namespace) -> None:
     """Print predictions as CSV, or write them to a file."""
     model = read_fitted(args)
+    if getattr(model, "_dense", False):
+        name = type(model).__name__
+        raise ValueError(f"{name} in {args.model} predicts maps, which are no rows of a table.")
     if args.proba and not hasattr(model, "predict_proba"):
         raise ValueError(f"{type(model).__name__} in {args.model} gives no probabilities.")
     if args.out:

@@ -8,12 +8,12 @@ SHOWN = 5  # labels in a message
 
 
 def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[str, str]:
-    """Return how good the predictions of a classifier or a regressor are.
+    """Return how good the predictions of a classifier or a regressor are, of maps at all places.
 
     Parameters
     ----------
     model : fitted estimator
-    X, y : array-like
+    X, y : ndarray
     positive : str, default=None
         The class of two that sensitivity is about; None is the last one.
 
@@ -22,13 +22,14 @@ def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[s
     ValueError
         If labels are not what the model has learned, or there is no such class of two.
     """
+    import numpy as np
     from sklearn.base import is_classifier
     from sklearn.metrics import r2_score, root_mean_squared_error
 
     check_labels(model, y)
     if is_classifier(model):
         return class_scores(model, X, y, positive)
-    predicted = model.predict(X)
+    y, predicted = y.ravel(), np.ravel(model.predict(X))
     return {
         "R2": f"{r2_score(y, predicted):.4f}",
         "root mean squared error": f"{root_mean_squared_error(y, predicted):.4g}",
@@ -37,14 +38,19 @@ def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[s
 
 def check_labels(model: Any, y: Any) -> None:
     """Raise a ValueError if labels are not what a model is to predict, or has learned."""
+    import numpy as np
     from sklearn.base import is_regressor
 
+    name, dense = type(model).__name__, getattr(model, "_dense", False)
+    if dense != (y.ndim > 1):
+        wanted, seen = ("maps", "one label a sample")[:: 1 if dense else -1]
+        raise ValueError(f"{name} predicts {wanted}, but the data has {seen}.")
     if is_regressor(model) and y.dtype.kind not in "biuf":
-        name = type(model).__name__
-        raise ValueError(f"{name} predicts numbers, but there are labels such as {str(y[0])!r}.")
+        label = str(y.flat[0])
+        raise ValueError(f"{name} predicts numbers, but there are labels such as {label!r}.")
     known: Any = getattr(model, "classes_", None)
     # scikit-learn would count them as errors, and a wrong column would look like a bad model.
-    unknown = [] if known is None else sorted(set(y.tolist()) - set(known.tolist()), key=str)
+    unknown = [] if known is None else sorted({*np.unique(y).tolist()} - {*known.tolist()}, key=str)
     if unknown:
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         raise ValueError(
@@ -55,11 +61,13 @@ def check_labels(model: Any, y: Any) -> None:
 
 def class_scores(model: Any, X: Any, y: Any, positive: str | None) -> dict[str, str]:
     """Return how good predicted classes are."""
+    import numpy as np
+
     from ..studies.limited_data import score
 
-    predicted = model.predict(X)
+    y, predicted, dense = y.ravel(), np.ravel(model.predict(X)), y.ndim > 1
     # As a study scores, so that one number has one meaning everywhere.
-    scores = score(model, X, y, predicted, model.classes_)
+    scores = score(None if dense else model, X, y, predicted, model.classes_)
     shown = {
         "accuracy": scores["accuracy"],
         "balanced accuracy": scores["balanced_accuracy"],
@@ -72,4 +80,4 @@ def class_scores(model: Any, X: Any, y: Any, positive: str | None) -> dict[str, 
             if label in y:
                 shown[f"{name}, of {label}"] = (predicted[y == label] == label).mean()
     percent = {name: f"{100 * share:.2f} %" for name, share in shown.items()}
-    return {**percent, "log loss": f"{scores['log_loss']:.4g}"}
+    return percent if dense else {**percent, "log loss": f"{scores['log_loss']:.4g}"}

@@ -670,6 +670,7 @@ def watched(
     names: Sequence[str],
     reduce: Callable[[Any], Tensor] | None = None,
     parameter: str = "feature_layer",
+    entering: bool = False,
 ) -> Iterator[Callable[[Tensor], list[Tensor]]]:
     """Give the function that runs a network once and returns what passes some of its layers.
 
@@ -680,15 +681,18 @@ def watched(
     names : sequence of str
         Those of the layers.
     reduce : callable, default=None
-        What is kept of an output, when the layer has run; None keeps it as it is.
+        What is kept of it, when the layer has run; None keeps it as it is.
     parameter : str, default="feature_layer"
         What names a layer, for the message if there is no such layer.
+    entering : bool, default=False
+        Whether it is what layers are given, in place of what they give.
     """
     layers = {name: named_layer(module, name, parameter) for name in names}
     seen: dict[tuple[int, str], Tensor] = {}  # by thread: others may run the same network
 
     def keep(name: str, layer: nn.Module, args: Any, output: Any) -> None:
-        seen[get_ident(), name] = output if reduce is None else reduce(output)
+        passing = args[0] if entering else output
+        seen[get_ident(), name] = passing if reduce is None else reduce(passing)
 
     def outputs(x: Tensor) -> list[Tensor]:
         module(x)

@@ -11,6 +11,9 @@ from .depth import accuracy_by_depth as accuracy_by_depth
 from .depth import contraction_by_depth as contraction_by_depth
 from .depth_display import ComponentsDisplay as ComponentsDisplay
 from .depth_display import DepthDisplay as DepthDisplay
+from .equivariance_display import EquivarianceDisplay as EquivarianceDisplay
+from .equivariance_display import LabelRadiusDisplay as LabelRadiusDisplay
+from .equivariant import equivariance as equivariance
 from .frame import FrameDisplay as FrameDisplay
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
@@ -25,6 +28,10 @@ from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .occlusion import occlusion_map as occlusion_map
+from .pose import pose_maps as pose_maps
+from .pose_display import PoseDisplay as PoseDisplay
+from .pose_display import SteeredKernelDisplay as SteeredKernelDisplay
+from .radius import label_radius as label_radius
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scale import ScaleDisplay as ScaleDisplay

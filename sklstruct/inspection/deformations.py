@@ -74,12 +74,15 @@ def warp(X: Array, field: Array, boundary: str) -> Array:
 
     Parameters
     ----------
-    X : ndarray, shape (n, *shape)
+    X : ndarray, shape (..., *shape)
     field : ndarray, shape (ndim, *shape)
         Displacements, in samples.
     boundary : {"periodic", "reflect", "symmetric", "zero"}
         How signals continue beyond their border.
     """
-    places = np.indices(X.shape[1:]) - field  # where every sample comes from
+    shape = field.shape[1:]
+    places = np.indices(shape) - field  # where every sample comes from
     options: dict[str, Any] = {"order": ORDER, "mode": BOUNDARIES[boundary]}
-    return np.stack([ndimage.map_coordinates(x, places, **options) for x in X])
+    signals = X.reshape(-1, *shape)
+    moved = [ndimage.map_coordinates(x, places, **options) for x in signals]
+    return np.stack(moved).reshape(X.shape)

@@ -262,9 +262,12 @@ class Space:
     def deform(self, X: Array, field: Array, boundary: str) -> Array:
         """Return the deformed samples, in the shape of X."""
         # Channels of a sample share their displacements: they come to the front, beside samples.
+        return self.change(X, lambda planes: warp(planes, field, boundary))
+
+    def change(self, X: Array, change: Callable[[Array], Array]) -> Array:
+        """Return what a function makes of samples (n, channels, *shape), in the shape of X."""
         planes = channels_first(X.reshape(len(X), *self.folded), self.layout)
-        moved = warp(planes.reshape(-1, *self.shape), field, boundary)
-        return like_samples(moved.reshape(planes.shape), self.layout, X.shape[1:])
+        return like_samples(change(planes), self.layout, X.shape[1:])
 
 
 def features_of(transformer: Any) -> Callable[[Array], Array]:

@@ -254,6 +254,7 @@ def legible(sizes: NDArray[Any], gap: float = TICK_GAP) -> list[str]:
 
 def label_ends(ax: Axes, lines: dict[str, Line2D]) -> None:
     """Write the name of every line to the right of its end, with no two names overlapping."""
+    ax.autoscale_view()  # which matplotlib puts off, and places are shares of the axes
     ends = np.array([np.asarray(line.get_xydata())[-1] for line in lines.values()])
     heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
     axis_inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted()).height

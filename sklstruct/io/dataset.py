@@ -1,4 +1,4 @@
-"""What a data set is: samples and their labels, checked."""
+"""What a data set is: samples and their labels, or maps of labels, checked."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +18,11 @@ class Dataset:
     name : str
     X : ndarray, shape (n_samples, *sample_shape)
         Finite numbers, of any plain dtype.
-    y : ndarray, shape (n_samples,)
-        Labels of any plain dtype: numbers or strings, no objects.
+    y : ndarray, shape (n_samples,) or (n_samples, *spatial)
+        Labels of any plain dtype, numbers or strings, no objects: one a sample, or maps of one at
+        every place of it, whose shape is that of a sample without an axis of channels.
     X_test : ndarray, shape (n_test, *sample_shape), default=None
-    y_test : ndarray, shape (n_test,), default=None
+    y_test : ndarray, shape (n_test,) or (n_test, *spatial), default=None
 
     Raises
     ------
@@ -63,26 +64,39 @@ class Dataset:
                 f"X_test must have samples of shape {self.sample_shape} as X has, got "
                 f"{self.X_test.shape[1:]}."
             )
+        if self.y_test.shape[1:] != self.y.shape[1:]:
+            raise ValueError(
+                f"y_test must have labels of shape {self.y.shape[1:]} as y has, got "
+                f"{self.y_test.shape[1:]}."
+            )
 
     def __repr__(self) -> str:
         test = "" if self.y_test is None else f" and {len(self.y_test)} for testing"
         shape = "x".join(map(str, self.sample_shape))
-        n_classes = len(np.unique(self.y))
-        return f"Dataset({self.name!r}, {len(self.y)} samples of {shape}{test}, {n_classes} labels)"
+        labels = f"{'maps of ' if self.has_maps else ''}{len(np.unique(self.y))} labels"
+        return f"Dataset({self.name!r}, {len(self.y)} samples of {shape}{test}, {labels})"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return self.X.shape[1:]
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether there is a label at every place, not one a sample."""
+        return self.y.ndim > 1
+
 
 def check_pair(x_name: str, X: Array, y_name: str, y: Array) -> None:
-    """Raise a ValueError unless X holds samples and y one label for each of them."""
+    """Raise a ValueError unless X holds samples and y one label or map for each of them."""
     check_samples(x_name, X)
-    if y.ndim != 1 or y.dtype.kind not in "biufSU":  # objects would need pickle to be stored
+    shape = X.shape[1:]
+    places = {shape, shape[1:], shape[:-1]} - {()}  # channels are none, or the first or last axis
+    # Objects would need pickle to be stored.
+    if y.dtype.kind not in "biufSU" or (y.ndim != 1 and y.shape[1:] not in places):
         raise ValueError(
-            f"{y_name} must be one-dimensional with labels that are numbers or strings, got "
-            f"shape {y.shape} and dtype {y.dtype}."
+            f"{y_name} must be one-dimensional, or maps of the places of {x_name}, of labels that "
+            f"are numbers or strings, got shape {y.shape} and dtype {y.dtype}."
         )
     if len(X) != len(y):
         raise ValueError(

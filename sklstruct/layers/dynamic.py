@@ -378,11 +378,11 @@ class Orientation(nn.Module):
         single = x.flatten(0, 1).unsqueeze(1)
         y = convolve(single, pair, None, stride=self.way.stride, padding=self.way.padding)
         u, v = y.unflatten(0, x.shape[:2]).unbind(2)
-        double = torch.stack([(u.square() - v.square()) / 2, -u * v])
-        if not self.by_channel:
-            double = double.sum(2, keepdim=True)
-        angle = torch.atan2(double[1], double[0]) / 2
-        along = torch.cos(angle) * u - torch.sin(angle) * v
-        if not self.by_channel:
-            along = along.sum(1, keepdim=True)
+        # Twice the angle has its sine and cosine from sums of squares.
+        cosine, sine = self._total(u * u) - self._total(v * v), -2 * self._total(u * v)
+        angle = torch.atan2(sine, cosine) / 2
+        along = torch.cos(angle) * self._total(u) - torch.sin(angle) * self._total(v)
         return (angle + pi * (along < 0)).unsqueeze(1)
+
+    def _total(self, values: Tensor) -> Tensor:
+        return values if self.by_channel else values.sum(1, keepdim=True)

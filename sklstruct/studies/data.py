@@ -123,6 +123,11 @@ class StudyData:
 def check_samples(X: Any, y: Any, x_name: str, y_name: str) -> tuple[Array, Array]:
     """Return samples and labels as arrays, or raise a ValueError."""
     X = check_array(X, allow_nd=True, input_name=x_name)
+    if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
+        raise ValueError(
+            f"{y_name} must have one label a sample, as a study compares classifiers of samples, "
+            f"got maps or rows of shape {np.shape(y)}."
+        )
     y = column_or_1d(y)
     if len(X) != len(y):
         raise ValueError(f"{x_name} and {y_name} must agree, got {len(X)} and {len(y)} samples.")
