@@ -186,12 +186,15 @@ class BoundaryDetector(DynResNet, MapEstimator):
         """Return the probability of a boundary at every place, NaN where nothing is said."""
         values, shape = given
         values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
-        marks = np.asarray(values, np.float32)
+        try:
+            marks = np.asarray(values, np.float32)
+        except ValueError:  # maps of several shapes
+            marks = np.zeros(0, np.float32)
         marks = marks[np.newaxis] if marks.ndim == len(shape) else marks
         if marks.shape[1:] != shape or len(marks) == 0:
             raise ValueError(
-                f"y[{number}] must have the places of X[{number}], {shape}, or be such maps of "
-                f"several annotators, got shape {np.shape(values)}."
+                f"y[{number}] must be a map of the places of X[{number}], {shape}, or such maps of "
+                f"several annotators, got shapes {[np.shape(one) for one in values]}."
             )
         if not ((marks >= 0) & (marks <= 1)).all():  # nor is NaN
             raise ValueError(
