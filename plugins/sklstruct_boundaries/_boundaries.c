@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE (-1) /* no pixel of the annotator, or one to which no augmenting path leads */
+#define NONE (-1) /* no pixel, or one of the annotator that no augmenting path can use */
 #define FREE (-2) /* a pixel of the annotator that is not matched */
 
 /* Places are those of a grid with a margin of zeros around the image. */
@@ -110,7 +110,7 @@ typedef struct {
 } Matching;
 
 /* Look for a shortest augmenting path from a pixel, and match along it. */
-static int augment(Matching *m, const int32_t *place, int32_t root) {
+static void augment(Matching *m, const int32_t *place, int32_t root) {
     long head = 0, tail = 0;
     m->queue[tail++] = root;
     while (head < tail) {
@@ -129,12 +129,11 @@ static int augment(Matching *m, const int32_t *place, int32_t root) {
                 m->owner[p] = m->from[p];
                 m->match[m->from[p]] = p;
             }
-            return 1;
+            return;
         }
     }
     /* No path leads out of here, nor will one after other paths are taken. */
     for (long i = 1; i < tail; i++) m->owner[m->match[m->queue[i]]] = NONE;
-    return 0;
 }
 
 /* Match as many pixels as can be: greedily by distance, then by augmenting paths. */
@@ -207,8 +206,8 @@ static int allocate(Work *w, long n_offsets) {
 
 static void release(Work *w) {
     Matching *m = &w->matching;
-    void *all[] = {m->offset, m->owner,   m->seen, m->from,  m->match, m->waiting, m->queue,
-                   w->annotator,      w->mask,    w->matched, w->near, w->place, w->spare, w->truths};
+    void *all[] = {m->offset,    m->owner, m->seen,    m->from, m->match, m->waiting, m->queue,
+                   w->annotator, w->mask,  w->matched, w->near, w->place, w->spare,   w->truths};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) free(all[i]);
 }
 
@@ -226,7 +225,7 @@ static int32_t *read_truth(Work *w, const uint8_t *truth, long number, int32_t *
     return place + a->n;
 }
 
-/* Count for one threshold: that many levels are below it. */
+/* Count at one threshold: what is predicted are the pixels of higher levels. */
 static void count_once(Work *w, const int32_t *level, int32_t threshold, int64_t *counts) {
     memset(counts, 0, sizeof(int64_t) * N_COUNTS);
     for (long row = 0; row < w->grid.height; row++) {

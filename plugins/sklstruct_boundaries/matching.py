@@ -22,7 +22,8 @@ def count_matches(
 
     At a threshold the map is thinned and matched with each annotator: one to one, within the
     tolerance, and as many pixels as possible.  Nearest pixels are matched first; augmenting paths
-    do the rest, which leave no pixel unmatched that was matched.
+    do the rest, which leave no pixel unmatched that was matched.  How many are matched with an
+    annotator is exact; which of several pixels as near is matched is a convention.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def count_matches(
     if compiled.AVAILABLE:
         return compiled.count(levels, truths, offsets, n_thresholds)
     counts = np.zeros((n_thresholds, 4), np.int64)
-    margin = max(1, abs(offsets).max())
+    margin = abs(offsets).max()
     frame = ((margin, margin), (margin, margin))
     step = levels.shape[1] + 2 * margin
     moves = offsets.astype(np.intp) @ (step, 1)

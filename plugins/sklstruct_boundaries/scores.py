@@ -44,7 +44,9 @@ def boundary_scores(
                     {\sum_a \#\text{pixels of annotator } a}, \quad
         F = \frac{2 P R}{P + R}
 
-    Precision is 0 where nothing is predicted.
+    Precision is 0 where nothing is predicted.  ODS is the best F at one threshold for all images,
+    OIS that of the sums with the best threshold of each image, and AP the mean of P over the
+    recalls 0, 0.01, ..., 1; the toolboxes of the field divide the sum over these 101 by 100.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ def f_measure(recall: Array, precision: Array) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BoundaryScores:
-    """Scores of maps of boundaries, which all come from counts of pixels.
+    """Scores of maps of boundaries: ``ods``, ``ois``, ``ap`` and more, all from counts of pixels.
 
     Parameters
     ----------
