@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from math import prod
+from itertools import accumulate
+from operator import mul
 from typing import Any, ClassVar
 
 import torch
@@ -13,16 +14,12 @@ from torch import Tensor, nn
 
 from sklstruct.estimators import SteerableArchitecture
 from sklstruct.layers import MAX_POOL, FrameConv, Pointwise, ResidualBlock, activation, pointwise
-from sklstruct.params import FLAG, WIDTHS, Rule, integer, one_of, param
+from sklstruct.params import FLAG, WIDTHS, integer, one_of, param
 from sklstruct.plugins import make_frame
 
 from .presets import PRESETS
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-STAGES = Rule(
-    "a sequence of integers of at least 1: of the stem, and of at least one pair of blocks",
-    lambda v: WIDTHS.holds(v) and len(v) > 1,
-)
 
 
 class DynResNet(SteerableArchitecture):
@@ -46,18 +43,22 @@ class DynResNet(SteerableArchitecture):
         Where parameters come from that are None, those of the training too.  "small": for a few
         hundred images on a CPU.  "thesis": 64, twice 128, and 256 channels.
     frame : str, frame family, or sequence of these, default="gaussian"
-        Of the stem, and of each pair of blocks; one that rotations steer, but for
+        Of all convolutions, or for each pair of blocks; one that rotations steer, but for
         ``pose="fixed"``.
+    stem : int, default=None
+        Channels of the first convolution; 16.
     widths : sequence of int, default=None
-        Channels of the stem and of each pair of blocks; (16, 24, 40, 64).
-    strides : sequence of int, default=None
-        How many times coarser the stem and each pair are than what is before them; (1, 2, 2, 2).
+        Channels of each pair of blocks; (24, 40, 64).
+    strides : int or sequence of int, default=None
+        How many times coarser each pair is than what is before it; 2.
     top : int, default=None
         Channels of the last convolution; 32.
     side_outputs : bool, default=False
         Whether outputs are fused, by a 1x1 convolution, of those of each pair of blocks and those
         of the last convolution.  In training the network gives these as well, so that each of them
         learns.
+    pose_context : int, default=1
+        As for any steerable architecture.  With 1 a dynamic block sees as much as its static twin.
 
     See Also
     --------
@@ -83,10 +84,12 @@ class DynResNet(SteerableArchitecture):
 
     preset: str = param("small", one_of(*PRESETS))
     frame: Any = param("gaussian", resolve=make_frame)
-    widths: Sequence[int] | None = param(None, STAGES | None)
-    strides: Sequence[int] | None = param(None, WIDTHS | None)
+    stem: int | None = param(None, integer(1) | None)
+    widths: Sequence[int] | None = param(None, WIDTHS | None)
+    strides: int | Sequence[int] | None = param(None, WIDTHS | integer(1) | None)
     top: int | None = param(None, integer(1) | None)
     side_outputs: bool = param(False, FLAG)
+    pose_context: int = param(1, integer(1))
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     dense: ClassVar[bool] = True
@@ -94,37 +97,43 @@ class DynResNet(SteerableArchitecture):
     def build(self, in_shape: tuple[int, ...], n_outputs: int) -> PyramidNetwork:
         """Return the network."""
         net, ndim = self.in_force(), len(in_shape) - 1
-        n_stages = len(net.widths)
-        families, strides = self.frames(n_stages), self.of_stages("strides", n_stages)
-        stages = nn.ModuleList()
-        n_in = in_shape[0]
-        for number, (n_out, stride, frame) in enumerate(
-            zip(net.widths, strides, families, strict=True)
-        ):
-            layers: OrderedDict[str, nn.Module] = OrderedDict()
-            options: dict[str, Any] = {"ndim": ndim, "bias": False}
-            if number == 0:
-                layers["conv"] = FrameConv(n_in, n_out, frame, stride=stride, **options)
-            else:
-                if stride > 1:  # of odd extents, the last window has fewer places
-                    layers["pool"] = MAX_POOL[ndim](stride, ceil_mode=True)
-                layers["dynamic"] = net.dynamic(n_in, n_out, frame, ndim)
-                residual: OrderedDict[str, nn.Module] = OrderedDict()
-                residual["conv1"] = FrameConv(n_out, n_out, frame, **options)
-                residual["activate"] = activation(n_out, ndim)
-                residual["conv2"] = FrameConv(n_out, n_out, frame, **options)
-                layers["static"] = ResidualBlock(
-                    activation(n_out, ndim), nn.Sequential(residual), None
-                )
-            layers["activate"] = activation(n_out, ndim)
-            stages.append(nn.Sequential(layers))
+        families = self.frames(len(net.widths))
+        strides = self.of_stages("strides", len(net.widths))
+
+        def convolution(n_in: int, n_out: int, frame: Any) -> nn.Module:
+            return FrameConv(n_in, n_out, frame, ndim=ndim, bias=False)  # norms have a bias
+
+        stem: OrderedDict[str, nn.Module] = OrderedDict()
+        stem["conv"] = convolution(in_shape[0], net.stem, families[0])
+        stem["activate"] = activation(net.stem, ndim)
+        pairs, n_in = nn.ModuleList(), net.stem
+        for n_out, stride, frame in zip(net.widths, strides, families, strict=True):
+            residual: OrderedDict[str, nn.Module] = OrderedDict()
+            residual["conv1"] = convolution(n_out, n_out, frame)
+            residual["activate"] = activation(n_out, ndim)
+            residual["conv2"] = convolution(n_out, n_out, frame)
+            pair: OrderedDict[str, nn.Module] = OrderedDict()
+            pair["pool"] = MAX_POOL[ndim](stride, ceil_mode=True)  # so that a place stays one
+            pair["dynamic"] = net.dynamic(n_in, n_out, frame, ndim)
+            pair["static"] = ResidualBlock(activation(n_out, ndim), nn.Sequential(residual), None)
+            pair["activate"] = activation(n_out, ndim)
+            pairs.append(nn.Sequential(pair))
             n_in = n_out
         top: OrderedDict[str, nn.Module] = OrderedDict()
-        top["activate1"] = activation(net.widths[1], ndim)
-        top["conv"] = FrameConv(net.widths[1], net.top, families[1], ndim=ndim, bias=False)
+        top["activate1"] = activation(net.widths[0], ndim)
+        top["conv"] = convolution(net.widths[0], net.top, families[0])
         top["activate2"] = activation(net.top, ndim)
-        options = {"n_top": net.top, "ndim": ndim, "side_outputs": net.side_outputs}
-        return PyramidNetwork(n_outputs, stages, nn.Sequential(top), strides, net.widths, **options)
+        return PyramidNetwork(
+            n_outputs,
+            nn.Sequential(stem),
+            pairs,
+            nn.Sequential(top),
+            strides=strides,
+            widths=net.widths,
+            n_top=net.top,
+            ndim=ndim,
+            side_outputs=net.side_outputs,
+        )
 
 
 class PyramidNetwork(nn.Module):
@@ -132,18 +141,20 @@ class PyramidNetwork(nn.Module):
 
     .. math:: m_l = P_l h_l + {\uparrow} m_{l+1}, \qquad o = {\uparrow} W \, \mathrm{top}(m_1)
 
-    with the maps :math:`h_l` of the stages after the first one, 1x1 convolutions P and W, where
-    :math:`P_1 = 1`, and linear interpolation :math:`\uparrow`.
+    with the maps :math:`h_l` of the stages, 1x1 convolutions P and W, where :math:`P_1 = 1`, and
+    linear interpolation :math:`\uparrow`.
 
     Parameters
     ----------
     n_outputs : int
         Number of outputs at a place.
+    stem : nn.Module
+        What the first stage reads, at full resolution.
     stages : nn.ModuleList
     top : nn.Module
         What reads :math:`m_1`.
     strides, widths : sequence of int
-        Of each stage, how many times coarser it is than what is before it, and its channels.
+        Of each stage: how many times coarser it is than what is before it, and its channels.
     n_top : int
         Channels of what ``top`` gives.
     ndim : int
@@ -157,9 +168,9 @@ class PyramidNetwork(nn.Module):
     >>> import torch
     >>> from torch import nn
     >>> from sklstruct_boundaries.architecture import PyramidNetwork
-    >>> stages = nn.ModuleList([nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 9, 2, 2)])
-    >>> options = {"strides": (1, 1, 2), "widths": (4, 8, 9), "n_top": 8, "ndim": 2}
-    >>> network = PyramidNetwork(1, stages, nn.Identity(), **options)
+    >>> stages = nn.ModuleList([nn.Conv2d(3, 8, 1), nn.Conv2d(8, 9, 2, 2)])
+    >>> options = {"strides": (1, 2), "widths": (8, 9), "n_top": 8, "ndim": 2}
+    >>> network = PyramidNetwork(1, nn.Identity(), stages, nn.Identity(), **options)
     >>> network(torch.zeros(5, 3, 16, 18)).shape
     torch.Size([5, 1, 16, 18])
     """
@@ -167,35 +178,37 @@ class PyramidNetwork(nn.Module):
     def __init__(
         self,
         n_outputs: int,
+        stem: nn.Module,
         stages: nn.ModuleList,
         top: nn.Module,
+        *,
         strides: Sequence[int],
         widths: Sequence[int],
-        *,
         n_top: int,
         ndim: int,
         side_outputs: bool = False,
     ) -> None:
         super().__init__()
-        self.stages, self.top = stages, top
-        self.steps = list(strides[2:])  # from each map to the next
-        self.factors = [prod(strides[: level + 2]) for level in range(len(widths) - 1)]
-        width = widths[1]
-        self.laterals = nn.ModuleList([pointwise(n_in, width, ndim) for n_in in widths[2:]])
+        self.stem, self.stages, self.top = stem, stages, top
+        self.strides, self.coarser = list(strides), list(accumulate(strides, mul))
+        width, *others = widths
+        self.laterals = nn.ModuleList([pointwise(n_in, width, ndim) for n_in in others])
         self.classify = Pointwise(n_top, n_outputs, ndim)
         self.sides = self.fuse = None
         if side_outputs:
-            self.sides = nn.ModuleList([Pointwise(width, n_outputs, ndim) for _ in self.factors])
-            self.fuse = Pointwise(n_outputs * len(widths), n_outputs, ndim)
+            self.sides = nn.ModuleList([Pointwise(width, n_outputs, ndim) for _ in widths])
+            self.fuse = Pointwise(n_outputs * (1 + len(widths)), n_outputs, ndim)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return the maps m for samples (n, channels, *spatial), the finest one first."""
-        maps = [x := stage(x) for stage in self.stages][1:]
+        x, maps = self.stem(x), []
+        for stage in self.stages:
+            maps.append(x := stage(x))
         for level, lateral in enumerate(self.laterals, start=1):
             maps[level] = lateral(maps[level])
         for level in reversed(range(len(self.laterals))):
-            extents = maps[level].shape[2:]
-            maps[level] = maps[level] + enlarged(maps[level + 1], self.steps[level], extents)
+            fine, coarse = maps[level : level + 2]
+            maps[level] = fine + enlarged(coarse, self.strides[level + 1], fine.shape[2:])
         return maps
 
     def features(self, x: Tensor) -> Tensor:
@@ -205,10 +218,10 @@ class PyramidNetwork(nn.Module):
     def forward(self, x: Tensor) -> Any:
         """Map (n, channels, *spatial) to (n, n_outputs, *spatial), or in training to a tuple."""
         maps, extents = self.maps(x), x.shape[2:]
-        outputs = enlarged(self.classify(self.top(maps[0])), self.factors[0], extents)
+        outputs = enlarged(self.classify(self.top(maps[0])), self.coarser[0], extents)
         if self.sides is None or self.fuse is None:
             return outputs
-        pairs = zip(self.sides, maps, self.factors, strict=True)
+        pairs = zip(self.sides, maps, self.coarser, strict=True)
         sides = [outputs, *(enlarged(side(m), factor, extents) for side, m, factor in pairs)]
         fused = self.fuse(torch.cat(sides, dim=1))
         return (fused, *sides) if self.training else fused

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from sklstruct.estimators import MapEstimator
 from sklstruct.params import one_of, param, real
-from sklstruct.training import AtPlaces, Augment, Auxiliary, BinaryCrossEntropy
+from sklstruct.training import AtPlaces, Auxiliary, BinaryCrossEntropy
 
 from .architecture import DynResNet
 from .scores import boundary_scores
@@ -122,7 +122,7 @@ class BoundaryDetector(DynResNet, MapEstimator):
     >>> from sklstruct import BoundaryDetector
     >>> images = [np.eye(20), np.eye(16, 24)]
     >>> maps = [image > 0 for image in images]
-    >>> model = BoundaryDetector(widths=(4, 8), crop=16, max_epochs=20, random_state=0)
+    >>> model = BoundaryDetector(widths=(8,), crop=16, max_epochs=20, random_state=0)
     >>> model = model.fit(images, maps)
     >>> [map.shape for map in model.predict_proba(images)]
     [(20, 20), (16, 24)]

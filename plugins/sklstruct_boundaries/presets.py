@@ -8,8 +8,9 @@ from sklstruct.frames import GaussianDerivatives
 
 SMALL: dict[str, Any] = {
     "frame": (GaussianDerivatives(order=2, size=5),),
-    "widths": (16, 24, 40, 64),
-    "strides": (1, 2, 2, 2),
+    "stem": 16,
+    "widths": (24, 40, 64),
+    "strides": 2,
     "top": 32,
     "max_epochs": 100,
     "batch_size": 4,
@@ -21,8 +22,8 @@ SMALL: dict[str, Any] = {
 THESIS: dict[str, Any] = {
     **SMALL,
     "frame": (GaussianDerivatives(order=3, size=7),),
-    "widths": (64, 128, 128),
-    "strides": (1, 2, 2),
+    "stem": 64,
+    "widths": (128, 128),
     "top": 256,
 }
 PRESETS = {"small": SMALL, "thesis": THESIS}
