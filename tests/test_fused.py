@@ -213,7 +213,18 @@ for kernel, channels, outs, size in product(_fused.available(), (1, 3, 5, 17), (
     gx, gm = normal(x.size), normal(mixing.size)
     _fused.differentiate(kernel, 1, layout, profiles, None, None, None, mixing, None, y, gx)
     _fused.differentiate(kernel, 1, layout, profiles, None, None, x, None, None, y, None, gm)
-    assert all(np.isfinite(array).all() for array in (y, gx, gm))
+    # Two sums of the three responses, with four numbers at a place.
+    entries = [0, 0, 1, 0, 0, 2, 3, 1, 1, 1, 0, 2], [0, 0, 1, 0, 1, 1, 0, 2, 2, 0, 3, 1]
+    weights, mixing = normal(3), normal(2 * channels * outs)
+    for by_channel in (0, 1):
+        steps = guarded(np.array([2, 4, by_channel, *sum(entries, [])]))
+        table = normal(2 * out * out * 4 * (channels if by_channel else 1))
+        how = kernel, 1, layout, profiles, steps, weights
+        _fused.convolve(*how, x, mixing, table, y)
+        gt, gm = normal(table.size), normal(mixing.size)
+        _fused.differentiate(*how, x, mixing, table, y, gx, None, gt)
+        _fused.differentiate(*how, x, None, table, y, None, gm)
+        assert all(np.isfinite(array).all() for array in (y, gx, gm, gt))
 """
 
 
@@ -234,6 +245,12 @@ def test_nothing_is_read_beyond_an_array():
         {"parent": 1},
         {"parent": -1},
         {"kernel": "abacus"},
+        {"steps": [0, 0, 0, 0]},
+        {"steps": [5, 0, 0, 0]},
+        {"steps": [0, 5, 0, 0]},
+        {"steps": [0, 0, 5, 0]},
+        {"steps": [0, 0, 0, 5]},
+        {"table": 5},
     ],
     ids=str,
 )
@@ -248,8 +265,13 @@ def test_arrays_that_do_not_fit_are_refused(change):
     if "layout" in change:
         layout[change["layout"]] = 1 << 40
     layout, profiles, x, mixing, y = arrays.values()
+    steps = weights = table = None
+    if "steps" in change or "table" in change:
+        entry = change.get("steps", [0, 0, 0, 0])
+        steps = np.array([1, 1, 0, *entry, 0, 0, 0, 0 if any(entry) or "table" in change else 1])
+        weights, table = np.ones(1, np.float32), np.ones(change.get("table", 64), np.float32)
     with pytest.raises(ValueError, match="do not fit"):
-        fused._fused.convolve(kernel, 1, layout, profiles, None, None, x, mixing, None, y)
+        fused._fused.convolve(kernel, 1, layout, profiles, steps, weights, x, mixing, table, y)
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 9, 9), (2, 2, 9, 9)])

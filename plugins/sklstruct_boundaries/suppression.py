@@ -66,8 +66,9 @@ def orientation(image: Image) -> Image:
     """Return the angle from the columns' axis across the boundary at each place, in radians."""
     down, right = (derivative(smoothed(image, 4), axis) for axis in (0, 1))
     along, mixed, across = derivative(right, 1), derivative(right, 0), derivative(down, 0)
-    # Where the mixed derivative is zero, on a horizontal line say, any sign does but no zero.
-    angle = np.arctan2(np.where(mixed > 0, -across, across), along + np.float32(1e-5))
+    # As the toolbox has it: where the mixed derivative is exactly zero, on a line along the rows
+    # say, the angle is zero and nothing across is suppressed.  Thinning follows.
+    angle = np.arctan2(across * np.sign(-mixed), along + np.float32(1e-5))
     return angle % np.float32(np.pi)
 
 

@@ -22,6 +22,7 @@
 #define MOST_SUMS 4   /* outputs of sums that are computed side by side */
 #define MOST_ROWS 12  /* of a tile of a product */
 #define MOST_NUMBERS 64 /* of the table, at a place */
+#define MOST_ENTRIES 256 /* of a mixture */
 #define MOST_GROUPS 16 /* of samples that have a gradient of the mixing of their own */
 #define PLACES 96      /* that a block of rows should have, */
 #define BLOCK_VALUES (1L << 17) /* and values of its responses that it may have */
@@ -44,9 +45,19 @@ typedef struct {
     long block, tasks, groups; /* rows of a block, tasks of a sample, groups of samples */
     int plane_is_x;   /* nothing is done along the first axis */
     long mixed, entries, numbers, groups_of_numbers; /* what is mixed; how it is steered */
-    const int64_t *to, *from, *number;
+    const int64_t *forward, *backward; /* entries sorted by their sums, and by what is summed */
     const float *weight;
+    int uses_all; /* responses */
 } Plan;
+
+/* The numbers of an entry, which are there twice: sorted by sums, and, transposed, by leaves. */
+enum { TO, FROM, NUMBER, WEIGHT, STEP };
+
+/* An entry of a mixture: what is added to what, and what it is multiplied by. */
+typedef struct {
+    long to, from, number;
+    float weight;
+} Step;
 
 /* What a call reads and writes. */
 typedef struct {
@@ -96,6 +107,13 @@ static inline long next_family(const Axis *axis, long node) {
 static inline long phase(const Plan *plan, long place) {
     long phases = plan->phases;
     return (place % phases * plan->phase + place / phases) * plan->channels;
+}
+
+/* Turn the numbers of entries into places of memory, where sums and what is summed lie apart. */
+static void read_steps(const Plan *plan, const int64_t *entry, long from, long to, Step *step) {
+    for (long e = 0; e < plan->entries; e++, entry += STEP)
+        step[e] = (Step){entry[TO] * to, entry[FROM] * from,
+                         entry[NUMBER] * plan->groups_of_numbers, plan->weight[entry[WEIGHT]]};
 }
 
 /* Make what surrounds the values of rows zeros again, after gradients have lain there. */
@@ -150,7 +168,7 @@ static const Kernel kernels[] = {
 /* --- plans --------------------------------------------------------------------------------- */
 
 enum { N, CHANNELS, OUTS, HEAD };                  /* of the layout, */
-enum { ROWS, NUMBERS, BY_CHANNEL, STEPS_HEAD };    /* of the steps: then rows, leaves, numbers */
+enum { ROWS, NUMBERS, BY_CHANNEL, STEPS_HEAD };    /* of the steps: then the entries, twice */
 /* and then of each axis; where STRIDE is 0, nodes have matrices, and OUT is their height */
 enum { IN, TAPS, STRIDE, BEFORE, OUT = BEFORE, NODES, N_FIELDS };
 
@@ -210,28 +228,45 @@ static int make_plan(Plan *plan, const Kernel *kernel, const Py_buffer *layout,
     return numbers == 0 && values == 0;
 }
 
-/* Read how responses are steered, if they are: entry by entry, sorted by the row of the sum. */
+/* Return whether entries are sorted by their sums, and there are no others than there may be. */
+static int valid_entries(const int64_t *entry, long entries, long sums, long sources, long numbers) {
+    for (long e = 0; e < entries; e++, entry += STEP)
+        if (entry[TO] < (e ? entry[TO - STEP] : 0) || entry[TO] >= sums || entry[FROM] < 0 ||
+            entry[FROM] >= sources || entry[NUMBER] < 0 || entry[NUMBER] >= numbers ||
+            entry[WEIGHT] < 0 || entry[WEIGHT] >= entries)
+            return 0;
+    return 1;
+}
+
+/* Return the number of sums that entries, sorted by them, belong to. */
+static long count_sums(const int64_t *entry, long entries) {
+    long count = 1;
+    for (long e = 1; e < entries; e++) count += entry[e * STEP + TO] != entry[(e - 1) * STEP + TO];
+    return count;
+}
+
+/* Read how responses are steered, if they are. */
 static int plan_steps(Plan *plan, const Kernel *kernel, const Py_buffer *steps,
                       const Py_buffer *weights) {
     const int64_t *head = steps->buf;
     if (!steps->obj) return !weights->obj;
-    long entries = (long)(weights->len / sizeof(float));
-    if (entries < 1 || steps->len != (Py_ssize_t)sizeof(int64_t) * (STEPS_HEAD + 3 * entries))
+    if (!weights->obj) return 0;
+    long entries = (long)(weights->len / sizeof(float)), leaves = plan->axis[2].nodes;
+    if (entries < 1 || entries > MOST_ENTRIES ||
+        steps->len != (Py_ssize_t)sizeof(int64_t) * (STEPS_HEAD + 2 * STEP * entries))
         return 0;
-    plan->mixed = head[ROWS], plan->numbers = head[NUMBERS], plan->entries = entries;
+    long rows = head[ROWS], numbers = head[NUMBERS];
+    if (rows < 1 || rows > entries || numbers < 1 || numbers > MOST_NUMBERS) return 0;
+    plan->mixed = rows, plan->numbers = numbers, plan->entries = entries;
     plan->groups_of_numbers = head[BY_CHANNEL] ? plan->channels : 1;
-    plan->to = head + STEPS_HEAD, plan->from = plan->to + entries;
-    plan->number = plan->from + entries, plan->weight = weights->buf;
-    if (plan->mixed < 1 || plan->numbers < 1 || plan->numbers > MOST_NUMBERS || plan->to[0] != 0)
-        return 0;
-    for (long e = 0; e < entries; e++) {
-        long step = e ? plan->to[e] - plan->to[e - 1] : 0;
-        if (step < 0 || step > 1 || plan->from[e] < 0 || plan->from[e] >= plan->axis[2].nodes ||
-            plan->number[e] < 0 || plan->number[e] >= plan->numbers)
-            return 0;
-    }
+    plan->forward = head + STEPS_HEAD, plan->backward = plan->forward + STEP * entries;
+    plan->weight = weights->buf;
     plan->mixed_padded = padded(plan->mixed * plan->channels, kernel->lanes);
-    return plan->to[entries - 1] == plan->mixed - 1;
+    if (!valid_entries(plan->forward, entries, rows, leaves, numbers) ||
+        !valid_entries(plan->backward, entries, leaves, rows, numbers))
+        return 0;
+    plan->uses_all = count_sums(plan->backward, entries) == leaves;
+    return count_sums(plan->forward, entries) == rows;
 }
 
 /* --- memory -------------------------------------------------------------------------------- */

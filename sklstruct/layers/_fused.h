@@ -257,23 +257,41 @@ ATTRIBUTE static const float *const *TARGET(planes_at)(const Plan *plan, const S
 
 /* --- steering ------------------------------------------------------------------------------ */
 
-/* out += factor * from, for the channels of a place; factors of one, or one for each. */
-INLINE void TARGET(add_scaled)(long c, float weight, const float *factor, long by_channel,
-                               const float *from, float *out) {
+/* Sums over the entries of a mixture, at one place and for the channels of a vector, or, as a
+   vector may be too long, for one.  `by_channel` is a constant wherever this is called. */
+#define SUM_ENTRIES(Kind, get, put)                                                  \
+    do {                                                                             \
+        Kind sum = {0};                                                              \
+        for (long e = 0; e < entries; e++) {                                         \
+            Kind value = get(from + step[e].from);                                   \
+            if (by_channel)                                                          \
+                sum += step[e].weight * value * get(factor + step[e].number);        \
+            else                                                                     \
+                sum += step[e].weight * factor[step[e].number] * value;              \
+            if (e + 1 < entries && step[e + 1].to == step[e].to) continue;           \
+            put(to + step[e].to, sum);                                               \
+            sum = (Kind){0};                                                         \
+        }                                                                            \
+    } while (0)
+#define GET(from) (*(from))
+#define PUT(to, value) (*(to) = (value))
+
+INLINE void TARGET(sum_entries)(int by_channel, const Step *step, long entries, long c,
+                                const float *from, const float *factor, float *to) {
     long i = 0;
-    if (!by_channel) weight *= *factor;
-    for (; i + LANES <= c; i += LANES) {
-        Vector value = weight * TARGET(load)(from + i);
-        if (by_channel) value *= TARGET(load)(factor + i);
-        TARGET(store)(out + i, TARGET(load)(out + i) + value);
+    for (; i + LANES <= c; i += LANES, from += LANES, to += LANES) {
+        SUM_ENTRIES(Vector, TARGET(load), TARGET(store));
+        if (by_channel) factor += LANES;
     }
-    for (; i < c; i++) out[i] += weight * from[i] * (by_channel ? factor[i] : 1);
+    for (; i < c; i++, from++, to++) {
+        SUM_ENTRIES(float, GET, PUT);
+        if (by_channel) factor++;
+    }
 }
 
-/* The coefficients of the table at a place. */
-INLINE const float *TARGET(factors)(const Plan *plan, const float *table, long place, long entry) {
-    return table + (place * plan->numbers + plan->number[entry]) * plan->groups_of_numbers;
-}
+#undef SUM_ENTRIES
+#undef GET
+#undef PUT
 
 /* The part of the table from a place on. */
 INLINE const float *TARGET(table_at)(const Plan *plan, const float *table, long place) {
@@ -283,78 +301,68 @@ INLINE const float *TARGET(table_at)(const Plan *plan, const float *table, long 
 /* Sum the responses at n places with the coefficients of the table. */
 ATTRIBUTE static void TARGET(steer)(const Plan *plan, const Space *space, const float *table,
                                     long n) {
-    long c = plan->channels, step = plan->block * plan->axis[2].out * c;
-    long by_channel = plan->groups_of_numbers > 1;
-    for (long place = 0; place < n; place++)
-        for (long i = 0; i < c; i += LANES) {
-            if (c - i < LANES) { /* the last values, some of them for a second time, or a few */
-                if (c < LANES) break;
-                i = c - LANES;
-            }
-            Vector sum = {0};
-            for (long e = 0; e < plan->entries; e++) {
-                const float *factor = TARGET(factors)(plan, table, place, e);
-                Vector value = plan->weight[e] * TARGET(load)(space->responses + plan->from[e] * step + place * c + i);
-                sum += by_channel ? value * TARGET(load)(factor + i) : value * *factor;
-                if (e + 1 < plan->entries && plan->to[e + 1] == plan->to[e]) continue;
-                TARGET(store)(space->steered + plan->to[e] * step + place * c + i, sum);
-                sum = (Vector){0};
-            }
-        }
-    if (c >= LANES) return;
-    for (long place = 0; place < n; place++)
-        for (long i = 0; i < c; i++) {
-            float sum = 0;
-            for (long e = 0; e < plan->entries; e++) {
-                const float *factor = TARGET(factors)(plan, table, place, e);
-                sum += plan->weight[e] * factor[by_channel ? i : 0] *
-                       space->responses[plan->from[e] * step + place * c + i];
-                if (e + 1 < plan->entries && plan->to[e + 1] == plan->to[e]) continue;
-                space->steered[plan->to[e] * step + place * c + i] = sum;
-                sum = 0;
-            }
-        }
+    Step step[MOST_ENTRIES];
+    long c = plan->channels, size = plan->block * plan->axis[2].out * c;
+    long across = plan->numbers * plan->groups_of_numbers;
+    read_steps(plan, plan->forward, size, size, step);
+    for (long place = 0; place < n; place++, table += across) {
+        const float *from = space->responses + place * c;
+        float *to = space->steered + place * c;
+        if (plan->groups_of_numbers > 1)
+            TARGET(sum_entries)(1, step, plan->entries, c, from, table, to);
+        else
+            TARGET(sum_entries)(0, step, plan->entries, c, from, table, to);
+    }
 }
 
 /* The transpose: gradients of responses from those of the sums. */
 ATTRIBUTE static void TARGET(unsteer)(const Plan *plan, const Space *space, const float *table,
                                       long n) {
-    long c = plan->channels, step = plan->axis[2].nodes * c;
-    memset(space->unsteered, 0, sizeof(float) * n * step);
-    for (long place = 0; place < n; place++)
-        for (long e = 0; e < plan->entries; e++)
-            TARGET(add_scaled)(c, plan->weight[e], TARGET(factors)(plan, table, place, e),
-                               plan->groups_of_numbers > 1,
-                               space->mixed + place * plan->mixed_padded + plan->to[e] * c,
-                               space->unsteered + place * step + plan->from[e] * c);
+    Step step[MOST_ENTRIES];
+    long c = plan->channels, size = plan->axis[2].nodes * c;
+    long across = plan->numbers * plan->groups_of_numbers;
+    read_steps(plan, plan->backward, c, c, step);
+    if (!plan->uses_all) memset(space->unsteered, 0, sizeof(float) * n * size);
+    for (long place = 0; place < n; place++, table += across) {
+        const float *from = space->mixed + place * plan->mixed_padded;
+        float *to = space->unsteered + place * size;
+        if (plan->groups_of_numbers > 1)
+            TARGET(sum_entries)(1, step, plan->entries, c, from, table, to);
+        else
+            TARGET(sum_entries)(0, step, plan->entries, c, from, table, to);
+    }
 }
 
 /* The gradient of the table at n places. */
 ATTRIBUTE static void TARGET(differentiate_table)(const Plan *plan, const Space *space,
                                                   float *gradient, long n) {
-    long c = plan->channels, step = plan->block * plan->axis[2].out * c;
-    long by_channel = plan->groups_of_numbers > 1;
-    memset(gradient, 0, sizeof(float) * n * plan->numbers * plan->groups_of_numbers);
-    for (long place = 0; place < n; place++) {
-        float *to = gradient + place * plan->numbers * plan->groups_of_numbers;
+    Step step[MOST_ENTRIES];
+    long c = plan->channels, size = plan->block * plan->axis[2].out * c;
+    long by_channel = plan->groups_of_numbers > 1, across = plan->numbers * plan->groups_of_numbers;
+    read_steps(plan, plan->forward, size, c, step);
+    memset(gradient, 0, sizeof(float) * n * across);
+    for (long place = 0; place < n; place++, gradient += across) {
+        const float *mixed = space->mixed + place * plan->mixed_padded;
+        const float *responses = space->responses + place * c;
         Vector sum[MOST_NUMBERS];
         for (long k = 0; !by_channel && k < plan->numbers; k++) sum[k] = (Vector){0};
         for (long e = 0; e < plan->entries; e++) {
-            const float *above = space->mixed + place * plan->mixed_padded + plan->to[e] * c;
-            const float *from = space->responses + plan->from[e] * step + place * c;
-            long k = plan->number[e], i = 0;
-            if (by_channel) {
-                TARGET(add_scaled)(c, plan->weight[e], above, 1, from, to + k * c);
-                continue;
+            const float *above = mixed + step[e].to, *from = responses + step[e].from;
+            float *to = gradient + step[e].number;
+            long i = 0;
+            for (; i + LANES <= c; i += LANES) {
+                Vector product = step[e].weight * TARGET(load)(above + i) * TARGET(load)(from + i);
+                if (by_channel)
+                    TARGET(store)(to + i, TARGET(load)(to + i) + product);
+                else
+                    sum[step[e].number] += product;
             }
-            for (; i + LANES <= c; i += LANES)
-                sum[k] += plan->weight[e] * TARGET(load)(above + i) * TARGET(load)(from + i);
-            for (; i < c; i++) to[k] += plan->weight[e] * above[i] * from[i];
+            for (; i < c; i++) to[by_channel ? i : 0] += step[e].weight * above[i] * from[i];
         }
         for (long k = 0; !by_channel && k < plan->numbers; k++) {
             Quad four = {0};
             for (long lane = 0; lane < LANES; lane += 4) four += ((const Quad *)&sum[k])[lane / 4];
-            to[k] += (four[0] + four[1]) + (four[2] + four[3]);
+            gradient[k] += (four[0] + four[1]) + (four[2] + four[3]);
         }
     }
 }

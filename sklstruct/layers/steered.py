@@ -20,7 +20,7 @@ from .fused import AXES, KERNELS, LIBRARY, serves
 from .kept import KeptTensors
 from .steering import Mixture
 
-MOST_NUMBERS = 64  # of a place, that the kernel takes
+MOST_NUMBERS, MOST_ENTRIES = 64, 256  # of a place and of a mixture, that the kernel takes
 INPUT = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
 
 
@@ -82,14 +82,16 @@ class SteeredFilter:
             for row, source, number, weight in zip(*self.mixture, strict=True)
             for leaf in leaves[source]
         ]
-        *whole, weights = zip(*entries, strict=True)
-        numbers = [int(value) for part in whole for value in part]
-        return numbers, np.array(weights, np.float32)
+        forward = [(row, leaf, k, e) for e, (row, leaf, k, _) in enumerate(entries)]
+        backward = sorted((leaf, row, k, e) for row, leaf, k, e in forward)
+        steps = [int(number) for entry in forward + backward for number in entry]
+        return steps, np.array([weight for *_, weight in entries], np.float32)
 
     def is_compiled(self, *tensors: Tensor) -> bool:
         """Return whether there is a kernel, and it can read these."""
-        there = self.bank is not None and self.bank.plan is not None
-        return there and self.mixture.n_numbers <= MOST_NUMBERS and serves(*tensors)
+        if self.bank is None or self.bank.plan is None or not serves(*tensors):
+            return False
+        return self.mixture.n_numbers <= MOST_NUMBERS and len(self.steps[1]) <= MOST_ENTRIES
 
     def compiled(
         self,
@@ -281,7 +283,8 @@ def compute(
         Of ``Plan``.
     steps : sequence of int
         Number of rows and of coefficients at a place, and whether each channel has its own; then
-        the rows, the leaves and the numbers of all entries.
+        row, leaf, number and weight of all entries, sorted by rows, and leaf, row, number and
+        weight, sorted by leaves.
     weights : Tensor, shape (n_entries,)
     """
     given = x, table, coefficients, y
