@@ -67,6 +67,19 @@ class MapEstimator(NetworkEstimator):
     overlap : float, default=0.5
         Share of a tile that lies in the next one.  In between, the middle of a tile counts more
         than its border, which knows less.
+
+    See Also
+    --------
+    StructuredMapClassifier, StructuredMapRegressor : Labels or values, with any architecture.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import StructuredMapRegressor
+    >>> X = load_digits().images[:20]
+    >>> model = StructuredMapRegressor(crop=6, max_epochs=1, random_state=0).fit(X, X)
+    >>> model.set_params(tile=5).predict(X).shape
+    (20, 8, 8)
     """
 
     crop: int | tuple[int, ...] | None = param(None, EXTENTS | None)

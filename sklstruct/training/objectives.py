@@ -147,6 +147,18 @@ class AtPlaces(Objective):
     ----------
     base : Objective
         Its ``of`` gives losses (n, \*spatial).
+
+    See Also
+    --------
+    CrossEntropy, BinaryCrossEntropy, SquaredError : What a place may be worth.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import AtPlaces, SquaredError
+    >>> outputs, y = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    >>> AtPlaces(SquaredError()).of(outputs, (y, torch.eye(2)[None]))
+    tensor([0.5000])
     """
 
     base: Objective
@@ -191,8 +203,9 @@ class Auxiliary(Objective):
         """Return the loss of each sample, shape (n,)."""
         outputs = network(x)
         main, *others = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-        of_each = isinstance(self.weights, Sequence)
-        weights = self.weights if of_each else [self.weights] * len(others)
+        weights = self.weights
+        if not isinstance(weights, Sequence):
+            weights = [weights] * len(others)
         if len(others) != len(weights):
             raise ValueError(
                 f"weights must be one for each side output, got {len(weights)} for a network "
