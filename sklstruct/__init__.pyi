@@ -3,6 +3,7 @@ from sklstruct_baselines.regions import RegionSVC as RegionSVC
 from sklstruct_baselines.svm import PixelSVC as PixelSVC
 from sklstruct_baselines.voxels import VoxelRidge as VoxelRidge
 from sklstruct_baselines.voxels import VoxelSVC as VoxelSVC
+from sklstruct_boundaries.detector import BoundaryDetector as BoundaryDetector
 from sklstruct_boundaries.scores import boundary_scores as boundary_scores
 from sklstruct_frame_resnet.estimators import FrameDenseNetClassifier as FrameDenseNetClassifier
 from sklstruct_frame_resnet.estimators import FrameDenseNetRegressor as FrameDenseNetRegressor

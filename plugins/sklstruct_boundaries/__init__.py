@@ -6,6 +6,18 @@ from sklstruct import hookimpl
 
 
 @hookimpl
+def register_architectures() -> dict[str, Any]:
+    """Provide the network."""
+    return {"dyn_resnet": "sklstruct_boundaries.architecture:DynResNet"}
+
+
+@hookimpl
+def register_estimators() -> dict[str, Any]:
+    """Provide the detector."""
+    return {"boundaries": "sklstruct_boundaries.detector:BoundaryDetector"}
+
+
+@hookimpl
 def register_datasets() -> dict[str, Any]:
     """Provide the textured blobs of every level."""
     levels = ("first", "second", "third")

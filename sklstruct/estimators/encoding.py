@@ -33,7 +33,15 @@ from ..frames import Frame
 from ..io.nifti.grid import Grid
 from ..io.reading import read_member
 from ..params import check
-from ..training import Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError
+from ..training import (
+    AtPlaces,
+    Augment,
+    Auxiliary,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    NetworkLoss,
+    SquaredError,
+)
 from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
 
@@ -43,7 +51,8 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
     cls.__name__: cls
     for cls in (
         *(Frame, Grid, Classes, Values, Maps),
-        *(Augment, Auxiliary, CrossEntropy, NetworkLoss, SquaredError),
+        *(AtPlaces, Augment, Auxiliary, BinaryCrossEntropy),
+        *(CrossEntropy, NetworkLoss, SquaredError),
     )
 }
 MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more

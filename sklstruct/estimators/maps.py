@@ -58,8 +58,6 @@ class MapEstimator(NetworkEstimator):
 
     Parameters
     ----------
-    architecture : str, Architecture or callable, default="frame_fcn"
-        As ``StructuredClassifier`` takes it, but one that gives maps.
     crop : int or tuple of int, default=None
         Extents of the pieces of samples, anywhere in them, that the network is trained on.  What
         a small sample lacks repeats its border and has no weight.  None is whole samples, or the
@@ -69,9 +67,21 @@ class MapEstimator(NetworkEstimator):
     overlap : float, default=0.5
         Share of a tile that lies in the next one.  In between, the middle of a tile counts more
         than its border, which knows less.
+
+    See Also
+    --------
+    StructuredMapClassifier, StructuredMapRegressor : Labels or values, with any architecture.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import StructuredMapRegressor
+    >>> X = load_digits().images[:20]
+    >>> model = StructuredMapRegressor(crop=6, max_epochs=1, random_state=0).fit(X, X)
+    >>> model.set_params(tile=5).predict(X).shape
+    (20, 8, 8)
     """
 
-    architecture: Any = param("frame_fcn", resolve=make_architecture)
     crop: int | tuple[int, ...] | None = param(None, EXTENTS | None)
     tile: int | tuple[int, ...] | None = param(None, EXTENTS | None, may_change=True)
     overlap: float = param(0.5, real(least=0, below=1), may_change=True)
@@ -256,6 +266,8 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
 
     Parameters
     ----------
+    architecture : str, Architecture or callable, default="frame_fcn"
+        As ``StructuredClassifier`` takes it, but one that gives maps.
     ignored_label : object, default=None
         A label of places that say nothing, neither in training nor in ``score``.
 
@@ -274,6 +286,7 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
     (20, 8, 8)
     """
 
+    architecture: Any = param("frame_fcn", resolve=make_architecture)
     ignored_label: Any = None
 
     _target: ClassVar[Any] = Maps
@@ -336,6 +349,11 @@ class StructuredMapRegressor(MapEstimator, NetworkRegressor):
 
     Values of y that are not finite say nothing, neither in training nor in ``score``.
 
+    Parameters
+    ----------
+    architecture : str, Architecture or callable, default="frame_fcn"
+        As ``StructuredClassifier`` takes it, but one that gives maps.
+
     See Also
     --------
     StructuredMapClassifier : The same for labels.
@@ -349,6 +367,8 @@ class StructuredMapRegressor(MapEstimator, NetworkRegressor):
     >>> model.predict(X).shape
     (20, 8, 8)
     """
+
+    architecture: Any = param("frame_fcn", resolve=make_architecture)
 
     _target: ClassVar[Any] = Maps
 

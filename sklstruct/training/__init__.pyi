@@ -2,7 +2,9 @@ from .augment import Augment as Augment
 from .batches import Batch as Batch
 from .device import limited_threads as limited_threads
 from .device import resolve_device as resolve_device
+from .objectives import AtPlaces as AtPlaces
 from .objectives import Auxiliary as Auxiliary
+from .objectives import BinaryCrossEntropy as BinaryCrossEntropy
 from .objectives import CrossEntropy as CrossEntropy
 from .objectives import NetworkLoss as NetworkLoss
 from .objectives import Objective as Objective

@@ -82,6 +82,41 @@ class CrossEntropy(Objective):
 
 
 @dataclass(frozen=True)
+class BinaryCrossEntropy(Objective):
+    r"""Cross entropy of one logit and the probability of an event, or whether there was one.
+
+    .. math::
+        \ell = -r \, y \log \sigma(o) - (1 - y) \log(1 - \sigma(o))
+
+    Parameters
+    ----------
+    pos_weight : float, default=1.0
+        The factor r on what events count, against what others do.
+
+    See Also
+    --------
+    CrossEntropy : For several classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import BinaryCrossEntropy
+    >>> logits, y = torch.tensor([[0.0], [2.0]]), torch.tensor([1.0, 0.5])
+    >>> BinaryCrossEntropy().of(logits, y)
+    tensor([0.6931, 1.1269])
+    """
+
+    pos_weight: float = 1.0
+
+    def of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Map logits (n, 1, ...) and probabilities (n, ...) to losses (n, ...)."""
+        weight = outputs.new_tensor(self.pos_weight)
+        return F.binary_cross_entropy_with_logits(
+            outputs[:, 0], y, reduction="none", pos_weight=weight
+        )
+
+
+@dataclass(frozen=True)
 class SquaredError(Objective):
     """Squared error, the mean over the values of a sample.
 
@@ -112,6 +147,18 @@ class AtPlaces(Objective):
     ----------
     base : Objective
         Its ``of`` gives losses (n, \*spatial).
+
+    See Also
+    --------
+    CrossEntropy, BinaryCrossEntropy, SquaredError : What a place may be worth.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklstruct.training import AtPlaces, SquaredError
+    >>> outputs, y = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    >>> AtPlaces(SquaredError()).of(outputs, (y, torch.eye(2)[None]))
+    tensor([0.5000])
     """
 
     base: Objective
@@ -131,8 +178,9 @@ class Auxiliary(Objective):
     Parameters
     ----------
     base : Objective
-    weights : sequence of float
-        The :math:`a_k` of the outputs after the first one.
+    weights : sequence of float, or float
+        The :math:`a_k` of the outputs after the first one; a number is that of each, however many
+        there are.
 
     See Also
     --------
@@ -149,19 +197,22 @@ class Auxiliary(Objective):
     """
 
     base: Objective
-    weights: Sequence[float]
+    weights: Sequence[float] | float
 
     def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
         """Return the loss of each sample, shape (n,)."""
         outputs = network(x)
-        if not isinstance(outputs, (tuple, list)) or len(outputs) != 1 + len(self.weights):
-            n = len(outputs) if isinstance(outputs, (tuple, list)) else 1
+        main, *others = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+        weights = self.weights
+        if not isinstance(weights, Sequence):
+            weights = [weights] * len(others)
+        if len(others) != len(weights):
             raise ValueError(
-                f"weights must be one for each side output, got {len(self.weights)} for a network "
-                f"with {n - 1}."
+                f"weights must be one for each side output, got {len(weights)} for a network "
+                f"with {len(others)}."
             )
-        sides = (w * self.base.of(o, y) for w, o in zip(self.weights, outputs[1:], strict=True))
-        return sum(sides, self.base.of(outputs[0], y))
+        sides = (w * self.base.of(o, y) for w, o in zip(weights, others, strict=True))
+        return sum(sides, self.base.of(main, y))
 
 
 @dataclass(frozen=True)
