@@ -3,8 +3,10 @@
 ``BoundaryDetector`` is trained on the 300 images of train and val, without any other data, and
 scored on the 200 of test; for choices, ``--choose`` trains on train and scores on val.  With
 ``--half`` all is done at half the resolution: an image is averaged over 2x2 pixels, and a mark is
-where one of four pixels is marked.  Intervals are 95 % of 1000 draws of images with replacement.
-Reads what ``boundary_scores.py`` reads.  Results go to boundaries.csv, one row a fit.
+where one of four pixels is marked.  Intervals are 95 % of 1000 draws of images with replacement;
+those of differences of the first pose from the others draw the same images for both, and are of
+means over the seeds.  Reads what ``boundary_scores.py`` reads.  Results go to boundaries.csv, one
+row a fit, and boundaries_differences.csv.
 """
 
 import argparse
@@ -54,6 +56,7 @@ def main():
     X_test, y_test = read(["val"] if args.choose else ["test"], args.half)
     options = {"preset": args.preset, "side_outputs": args.side_outputs, "verbose": 1}
     options |= {"max_epochs": args.epochs, "n_threads": args.n_threads, "device": args.device}
+    found = {}
     for seed in args.seeds:
         for pose in args.pose:
             model = BoundaryDetector(pose=pose, random_state=seed, **options)
@@ -65,6 +68,7 @@ def main():
             maps = model.predict_proba(X_test)
             predicted = time.perf_counter()
             scores = boundary_scores(maps, y_test, n_jobs=args.n_threads)
+            found[pose, seed] = scores
             low, high = map(float, interval(scores, np.arange(len(maps))[:, None]))
             row = {"preset": args.preset, "pose": pose, "side_outputs": args.side_outputs}
             row |= {"half": args.half, "n_train": len(X), "n_test": len(maps), "seed": seed}
@@ -72,6 +76,19 @@ def main():
             row |= {"fit_seconds": fitted - start, "predict_seconds": predicted - fitted}
             row |= {"ods": scores.ods, "low": low, "high": high, "ois": scores.ois}
             append_csv("boundaries.csv", row | {"ap": scores.ap, "threshold": scores.threshold})
+    rng, first = np.random.default_rng(0), args.pose[0]
+    draws = rng.integers(0, len(y_test), (1000, len(y_test)))
+    for pose in args.pose[1:]:
+
+        def difference(images, other=pose):
+            pairs = ((found[first, seed], found[other, seed]) for seed in args.seeds)
+            return np.mean([a.of(images).ods - b.of(images).ods for a, b in pairs])
+
+        low, high = np.quantile([difference(draw) for draw in draws], [0.025, 0.975])
+        row = {"preset": args.preset, "pose": first, "other": pose, "half": args.half}
+        row |= {"seeds": len(args.seeds), "n_test": len(y_test)}
+        row |= {"difference": float(difference(np.arange(len(y_test))))}
+        append_csv("boundaries_differences.csv", row | {"low": float(low), "high": float(high)})
 
 
 if __name__ == "__main__":
