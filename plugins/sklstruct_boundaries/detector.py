@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from sklstruct.estimators import MapEstimator
+from sklstruct.estimators import EXTENTS, MapEstimator
 from sklstruct.params import one_of, param, real
-from sklstruct.training import AtPlaces, Auxiliary, BinaryCrossEntropy
+from sklstruct.training import AtPlaces, Auxiliary, BinaryCrossEntropy, augmentation
 
 from .architecture import DynResNet
 from .scores import boundary_scores
@@ -95,6 +95,10 @@ class BoundaryDetector(DynResNet, MapEstimator):
         least 0.3 of them marked, while places that fewer marked say nothing, as in the
         literature.  "majority": what more than half of them marked.  "more than two": what three
         or more marked.  "share": each place as much as the share of those who marked it.
+    crop : int or tuple of int, default=192
+        As for any estimator of maps.
+    augment : None, "views" or another name, Augment or callable, default="views"
+        As for any network: here images are mirrored, turned and resized, and marks with them.
     threshold : float, default=0.5
         Probability from which on ``predict`` tells a boundary.
 
@@ -128,6 +132,8 @@ class BoundaryDetector(DynResNet, MapEstimator):
     [(20, 20), (16, 24)]
     """
 
+    crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
+    augment: Any = param("views", resolve=augmentation, may_change=True)
     annotators: str = param("consensus", one_of(*RULES))
     threshold: float = param(0.5, real(least=0, most=1), may_change=True)
 

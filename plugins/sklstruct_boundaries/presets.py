@@ -12,7 +12,7 @@ SMALL: dict[str, Any] = {
     "widths": (24, 40, 64),
     "strides": 2,
     "top": 32,
-    "max_epochs": 100,
+    "max_epochs": 120,
     "batch_size": 4,
     "lr": 0.01,
     "optimizer": "adamw",

@@ -17,6 +17,7 @@ from .held_out import held_out_values as held_out_values
 from .held_out import subject_numbers as subject_numbers
 from .held_out import weights_of_samples as weights_of_samples
 from .held_out import without_copies as without_copies
+from .maps import EXTENTS as EXTENTS
 from .maps import MapEstimator as MapEstimator
 from .maps import StructuredMapClassifier as StructuredMapClassifier
 from .maps import StructuredMapRegressor as StructuredMapRegressor

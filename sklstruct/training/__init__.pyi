@@ -1,4 +1,5 @@
 from .augment import Augment as Augment
+from .augment import augmentation as augmentation
 from .batches import Batch as Batch
 from .device import limited_threads as limited_threads
 from .device import resolve_device as resolve_device

@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "natural": {"shift": 0.125, "scale": 0.1, "flip": True, "contrast": 0.2},
     "crops": {"shift": 0.125, "whole_shifts": True, "flip": True},
+    "views": {"rotation": 20.0, "scale": 0.2, "flip": (0, 1)},
 }
 GEOMETRY = ("shift", "rotation", "scale", "shear", "elastic")
 STRENGTH = real(least=0)
@@ -184,11 +185,12 @@ def augmentation(choice: Any) -> OfSamples | None:
 
     Parameters
     ----------
-    choice : None, "digits", "natural", "crops", Augment or callable
+    choice : None, "digits", "natural", "crops", "views", Augment or callable
         "digits" suits handwriting: small affine and elastic maps, no mirroring.  "natural"
         suits photographs: mirrored left to right, shifted, a little scaled, with other
         contrast.  "crops" is the least of that: mirrored, and shifted by whole samples, for
-        networks that fine detail matters to.  Anything else is called with a batch and a
+        networks that fine detail matters to.  "views" suits maps of images: mirrored along both
+        axes, turned and resized.  Anything else is called with a batch and a
         ``torch.Generator``.
 
     Returns
@@ -202,6 +204,16 @@ def augmentation(choice: Any) -> OfSamples | None:
         If a name is unknown.
     TypeError
         If ``choice`` is none of the above.
+
+    See Also
+    --------
+    Augment : All that may change.
+
+    Examples
+    --------
+    >>> from sklstruct.training import augmentation
+    >>> augmentation("crops").whole_shifts
+    True
     """
     if isinstance(choice, str):
         if choice not in PRESETS:
