@@ -97,8 +97,8 @@ class BoundaryDetector(DynResNet, MapEstimator):
         or more marked.  "share": each place as much as the share of those who marked it.
     crop : int or tuple of int, default=192
         As for any estimator of maps.
-    augment : None, "views" or another name, Augment or callable, default="views"
-        As for any network: here images are mirrored, turned and resized, and marks with them.
+    augment : None, "flips" or another name, Augment or callable, default="flips"
+        As for any network: images are mirrored along both axes, and marks with them.
     threshold : float, default=0.5
         Probability from which on ``predict`` tells a boundary.
 
@@ -133,7 +133,7 @@ class BoundaryDetector(DynResNet, MapEstimator):
     """
 
     crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
-    augment: Any = param("views", resolve=augmentation, may_change=True)
+    augment: Any = param("flips", resolve=augmentation, may_change=True)
     annotators: str = param("consensus", one_of(*RULES))
     threshold: float = param(0.5, real(least=0, most=1), may_change=True)
 
