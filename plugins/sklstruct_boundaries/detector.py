@@ -30,7 +30,7 @@ class Boundaries:
     Parameters
     ----------
     pos_weight : float
-        The factor on what boundaries count that makes all of them count as much as all the rest.
+        The factor on what boundaries count.
     """
 
     pos_weight: float
@@ -45,7 +45,7 @@ class Boundaries:
         weight: Sequence[Array] | None = None,
         before: Boundaries | None = None,
         *,
-        estimator: Any = None,
+        estimator: Any,
     ) -> Boundaries:
         """Return the balance of boundaries and the rest; a training that goes on keeps the first.
 
@@ -63,7 +63,7 @@ class Boundaries:
         if marked == 0 or rest == 0:
             seen = "boundary" if marked == 0 else "place without a boundary"
             raise ValueError(f"y must have boundaries and places without, got no {seen}.")
-        return cls(rest / marked)
+        return cls((rest / marked) ** estimator.balance)
 
     def objective(self, label_smoothing: float) -> Auxiliary:
         """Return the balanced cross entropy, of side outputs too."""
@@ -99,6 +99,10 @@ class BoundaryDetector(DynResNet, MapEstimator):
         As for any estimator of maps.
     augment : None, "views" or another name, Augment or callable, default="views"
         As for any network: here images are mirrored, turned and resized, and marks with them.
+    balance : float, default=0.5
+        How far boundaries, which are rare, are made to weigh as much as all other places: their
+        weight in the cross entropy is the ratio of these to those, to this power.  With 1 both
+        weigh the same, as in the literature; with 0 every place does.
     threshold : float, default=0.5
         Probability from which on ``predict`` tells a boundary.
 
@@ -109,8 +113,7 @@ class BoundaryDetector(DynResNet, MapEstimator):
 
     Notes
     -----
-    Boundaries are rare.  In the cross entropy they weigh as much as all other places together, so
-    that probabilities are those of an image half of which is boundary.
+    Probabilities are those of images in which boundaries are as frequent as ``balance`` makes them.
 
     References
     ----------
@@ -135,6 +138,7 @@ class BoundaryDetector(DynResNet, MapEstimator):
     crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
     augment: Any = param("views", resolve=augmentation, may_change=True)
     annotators: str = param("consensus", one_of(*RULES))
+    balance: float = param(0.5, real(least=0, most=1))
     threshold: float = param(0.5, real(least=0, most=1), may_change=True)
 
     _target: ClassVar[Any] = Boundaries
