@@ -86,7 +86,7 @@ class Boundaries:
 
 
 class BoundaryDetector(DynResNet, MapEstimator):
-    """Detector of boundaries in images of any sizes, learned from what annotators marked.
+    r"""Detector of boundaries in images of any sizes, learned from what annotators marked.
 
     Parameters
     ----------
@@ -95,16 +95,15 @@ class BoundaryDetector(DynResNet, MapEstimator):
         least 0.3 of them marked, while places that fewer marked say nothing, as in the
         literature.  "majority": what more than half of them marked.  "more than two": what three
         or more marked.  "share": each place as much as the share of those who marked it.
+    balance : float, default=0.5
+        How far boundaries, which are rare, are made to weigh as much as all other places together:
+        with 1 they do, as in the literature; with 0 every place weighs the same.
+    threshold : float, default=0.5
+        Probability from which on ``predict`` tells a boundary.
     crop : int or tuple of int, default=192
         As for any estimator of maps.
     augment : None, "views" or another name, Augment or callable, default="views"
         As for any network: here images are mirrored, turned and resized, and marks with them.
-    balance : float, default=0.5
-        How far boundaries, which are rare, are made to weigh as much as all other places: their
-        weight in the cross entropy is the ratio of these to those, to this power.  With 1 both
-        weigh the same, as in the literature; with 0 every place does.
-    threshold : float, default=0.5
-        Probability from which on ``predict`` tells a boundary.
 
     See Also
     --------
@@ -113,7 +112,12 @@ class BoundaryDetector(DynResNet, MapEstimator):
 
     Notes
     -----
-    Probabilities are those of images in which boundaries are as frequent as ``balance`` makes them.
+    The loss is the mean over places and, with ``side_outputs``, the sum over outputs of
+
+    .. math:: -r \, y \log p - (1 - y) \log(1 - p), \qquad r = (n_0 / n_1)^\beta
+
+    with ``balance`` :math:`\beta` and the numbers :math:`n_1` of places with a boundary and
+    :math:`n_0` without: the odds that p gives a boundary are r times those that it has.
 
     References
     ----------
@@ -135,11 +139,11 @@ class BoundaryDetector(DynResNet, MapEstimator):
     [(20, 20), (16, 24)]
     """
 
-    crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
-    augment: Any = param("views", resolve=augmentation, may_change=True)
     annotators: str = param("consensus", one_of(*RULES))
     balance: float = param(0.5, real(least=0, most=1))
     threshold: float = param(0.5, real(least=0, most=1), may_change=True)
+    crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
+    augment: Any = param("views", resolve=augmentation, may_change=True)
 
     _target: ClassVar[Any] = Boundaries
 
