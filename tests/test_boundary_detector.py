@@ -103,7 +103,7 @@ def test_annotators_make_one_map(rule, wanted):
 def test_boundaries_weigh_as_much_as_all_the_rest():
     rng = np.random.default_rng(0)
     maps = [rng.choice([0, 0, 0, 0.3, 1, np.nan], size=(5, 7)).astype(np.float32) for _ in "abc"]
-    target = Boundaries.of(maps)
+    target = Boundaries.of(maps, estimator=BoundaryDetector(balance=1.0))
     losses = {0: 0.0, 1: 0.0}
     for y in maps:
         values, says = target.encode(y, "float64")
@@ -114,6 +114,8 @@ def test_boundaries_weigh_as_much_as_all_the_rest():
             objective, outputs = target.objective(0), torch.zeros(1, 1, 5, 7).double()
             losses[label] += objective(lambda x: x, outputs, (y * 0 + label, part)).item()
     assert losses[0] == pytest.approx(losses[1])
+    half = Boundaries.of(maps, estimator=BoundaryDetector(balance=0.5))
+    assert half.pos_weight**2 == pytest.approx(target.pos_weight)
 
 
 def test_the_static_twin_has_as_many_parameters_and_sees_as_much():

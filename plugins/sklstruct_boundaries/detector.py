@@ -30,7 +30,7 @@ class Boundaries:
     Parameters
     ----------
     pos_weight : float
-        The factor on what boundaries count that makes all of them count as much as all the rest.
+        The factor on what boundaries count.
     """
 
     pos_weight: float
@@ -45,7 +45,7 @@ class Boundaries:
         weight: Sequence[Array] | None = None,
         before: Boundaries | None = None,
         *,
-        estimator: Any = None,
+        estimator: Any,
     ) -> Boundaries:
         """Return the balance of boundaries and the rest; a training that goes on keeps the first.
 
@@ -63,7 +63,7 @@ class Boundaries:
         if marked == 0 or rest == 0:
             seen = "boundary" if marked == 0 else "place without a boundary"
             raise ValueError(f"y must have boundaries and places without, got no {seen}.")
-        return cls(rest / marked)
+        return cls((rest / marked) ** estimator.balance)
 
     def objective(self, label_smoothing: float) -> Auxiliary:
         """Return the balanced cross entropy, of side outputs too."""
@@ -86,7 +86,7 @@ class Boundaries:
 
 
 class BoundaryDetector(DynResNet, MapEstimator):
-    """Detector of boundaries in images of any sizes, learned from what annotators marked.
+    r"""Detector of boundaries in images of any sizes, learned from what annotators marked.
 
     Parameters
     ----------
@@ -95,12 +95,15 @@ class BoundaryDetector(DynResNet, MapEstimator):
         least 0.3 of them marked, while places that fewer marked say nothing, as in the
         literature.  "majority": what more than half of them marked.  "more than two": what three
         or more marked.  "share": each place as much as the share of those who marked it.
+    balance : float, default=0.5
+        How far boundaries, which are rare, are made to weigh as much as all other places together:
+        with 1 they do, as in the literature; with 0 every place weighs the same.
+    threshold : float, default=0.5
+        Probability from which on ``predict`` tells a boundary.
     crop : int or tuple of int, default=192
         As for any estimator of maps.
     augment : None, "flips" or another name, Augment or callable, default="flips"
         As for any network: images are mirrored along both axes, and marks with them.
-    threshold : float, default=0.5
-        Probability from which on ``predict`` tells a boundary.
 
     See Also
     --------
@@ -109,8 +112,12 @@ class BoundaryDetector(DynResNet, MapEstimator):
 
     Notes
     -----
-    Boundaries are rare.  In the cross entropy they weigh as much as all other places together, so
-    that probabilities are those of an image half of which is boundary.
+    The loss is the mean over places and, with ``side_outputs``, the sum over outputs of
+
+    .. math:: -r \, y \log p - (1 - y) \log(1 - p), \qquad r = (n_0 / n_1)^\beta
+
+    with ``balance`` :math:`\beta` and the numbers :math:`n_1` of places with a boundary and
+    :math:`n_0` without: the odds that p gives a boundary are r times those that it has.
 
     References
     ----------
@@ -132,10 +139,11 @@ class BoundaryDetector(DynResNet, MapEstimator):
     [(20, 20), (16, 24)]
     """
 
+    annotators: str = param("consensus", one_of(*RULES))
+    balance: float = param(0.5, real(least=0, most=1))
+    threshold: float = param(0.5, real(least=0, most=1), may_change=True)
     crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
     augment: Any = param("flips", resolve=augmentation, may_change=True)
-    annotators: str = param("consensus", one_of(*RULES))
-    threshold: float = param(0.5, real(least=0, most=1), may_change=True)
 
     _target: ClassVar[Any] = Boundaries
 
