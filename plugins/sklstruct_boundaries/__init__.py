@@ -14,7 +14,7 @@ def register_architectures() -> dict[str, Any]:
 @hookimpl
 def register_estimators() -> dict[str, Any]:
     """Provide the detector."""
-    return {"boundaries": "sklstruct_boundaries.detector:BoundaryDetector"}
+    return {"boundary_detector": "sklstruct_boundaries.detector:BoundaryDetector"}
 
 
 @hookimpl

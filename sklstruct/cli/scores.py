@@ -23,12 +23,14 @@ def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[s
         If labels are not what the model has learned, or there is no such class of two.
     """
     import numpy as np
-    from sklearn.base import is_classifier
+    from sklearn.base import is_classifier, is_regressor
     from sklearn.metrics import r2_score, root_mean_squared_error
 
     check_labels(model, y)
     if is_classifier(model):
         return class_scores(model, X, y, positive)
+    if not is_regressor(model):  # it knows itself how good it is
+        return {"score": f"{model.score(X, y):.4f}"}
     y, predicted = y.ravel(), np.ravel(model.predict(X))
     return {
         "R2": f"{r2_score(y, predicted):.4f}",

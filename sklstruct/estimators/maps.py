@@ -46,9 +46,10 @@ class Images(list):
         super().__init__(images)
         extents = [image.shape[1:] for image in images]
         self.same = len(set(extents)) == 1
-        smallest = tuple(map(min, zip(*extents, strict=True)))
+        smallest, largest = (tuple(map(of, zip(*extents, strict=True))) for of in (min, max))
         pieces = smallest if crop is None else per_axis("crop", crop, len(smallest))
-        self.shape = len(images), len(images[0]), *pieces
+        # Beyond the largest image there is nothing to learn from.
+        self.shape = len(images), len(images[0]), *map(min, pieces, largest)
 
 
 class MapEstimator(NetworkEstimator):
@@ -59,9 +60,9 @@ class MapEstimator(NetworkEstimator):
     Parameters
     ----------
     crop : int or tuple of int, default=None
-        Extents of the pieces of samples, anywhere in them, that the network is trained on.  What
-        a small sample lacks repeats its border and has no weight.  None is whole samples, or the
-        smallest extents where they differ.
+        Extents of the pieces of samples, anywhere in them, that the network is trained on, at
+        most those of the largest sample.  What a small sample lacks repeats its border and has no
+        weight.  None is whole samples, or the smallest extents where they differ.
     tile : int or tuple of int, default=None
         Largest extents that are predicted at a time; None has no limit.
     overlap : float, default=0.5
