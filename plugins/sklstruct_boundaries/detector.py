@@ -202,8 +202,8 @@ class BoundaryDetector(DynResNet, MapEstimator):
         coarsest = prod(self.of_stages("strides", len(self.in_force().widths)))
         if max(X.shape[2:]) <= coarsest:  # a norm has no variance of one place
             raise ValueError(
-                f"crop must be more than {coarsest}, the places along an axis of which the coarsest "
-                f"blocks make one, got pieces of {X.shape[2:]}."
+                f"crop must be more than {coarsest}, the places along an axis of which the "
+                f"coarsest blocks make one, got pieces of {X.shape[2:]}."
             )
         super()._start(X, *args)
 
