@@ -275,7 +275,7 @@ def test_choices_of_augmentation():
     assert augmentation("digits").flip is False
     assert augmentation("natural").flip is True
     assert augmentation("crops") == Augment(shift=0.125, whole_shifts=True, flip=True)
-    with pytest.raises(ValueError, match=r"'digits', 'natural', 'crops', 'views'.*'letters'"):
+    with pytest.raises(ValueError, match=r"'digits', 'natural', 'crops', 'flips'.*'letters'"):
         augmentation("letters")
     for wrong in (Augment, 3):
         with pytest.raises(TypeError, match=r"augment must be None, one of .*digits"):

@@ -103,8 +103,8 @@ class BoundaryDetector(DynResNet, MapEstimator):
         Probability from which on ``predict`` tells a boundary.
     crop : int or tuple of int, default=192
         As for any estimator of maps.
-    augment : None, "views" or another name, Augment or callable, default="views"
-        As for any network: here images are mirrored, turned and resized, and marks with them.
+    augment : None, "flips" or another name, Augment or callable, default="flips"
+        As for any network: images are mirrored along both axes, and marks with them.
 
     See Also
     --------
@@ -144,7 +144,7 @@ class BoundaryDetector(DynResNet, MapEstimator):
     balance: float = param(0.5, real(least=0, most=1))
     threshold: float = param(0.5, real(least=0, most=1), may_change=True)
     crop: int | tuple[int, ...] | None = param(192, EXTENTS | None)
-    augment: Any = param("views", resolve=augmentation, may_change=True)
+    augment: Any = param("flips", resolve=augmentation, may_change=True)
 
     _target: ClassVar[Any] = Boundaries
 

@@ -133,7 +133,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     objective : callable, default=None
         Maps (network, x, y) to the loss of each sample, (n,); see ``sklstruct.training``.  None
         is the ``loss`` of the network if it has one, else what suits y.
-    augment : None, "digits", "natural", "crops", "views" or callable, default=None
+    augment : None, "digits", "natural", "crops", "flips" or callable, default=None
         Random changes of the training samples; see ``sklstruct.estimators.Augment``.
     early_stopping : bool, default=False
         Whether to stop when the validation loss no longer falls, and go back to the best epoch.

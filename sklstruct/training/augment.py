@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "natural": {"shift": 0.125, "scale": 0.1, "flip": True, "contrast": 0.2},
     "crops": {"shift": 0.125, "whole_shifts": True, "flip": True},
-    "views": {"rotation": 20.0, "scale": 0.2, "flip": (0, 1)},
+    "flips": {"flip": (0, 1)},
 }
 GEOMETRY = ("shift", "rotation", "scale", "shear", "elastic")
 STRENGTH = real(least=0)
@@ -185,12 +185,12 @@ def augmentation(choice: Any) -> OfSamples | None:
 
     Parameters
     ----------
-    choice : None, "digits", "natural", "crops", "views", Augment or callable
+    choice : None, "digits", "natural", "crops", "flips", Augment or callable
         "digits" suits handwriting: small affine and elastic maps, no mirroring.  "natural"
         suits photographs: mirrored left to right, shifted, a little scaled, with other
         contrast.  "crops" is the least of that: mirrored, and shifted by whole samples, for
-        networks that fine detail matters to.  "views" suits maps of images: mirrored along both
-        axes, turned and resized.  Anything else is called with a batch and a
+        networks that fine detail matters to.  "flips" mirrors along both axes, which blurs nothing at
+        all.  Anything else is called with a batch and a
         ``torch.Generator``.
 
     Returns
