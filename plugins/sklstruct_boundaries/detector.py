@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -196,6 +197,16 @@ class BoundaryDetector(DynResNet, MapEstimator):
         """
         return boundary_scores(self.predict_proba(X), y, n_jobs=self.n_threads).ods
 
+    def _start(self, X: Any, *args: Any) -> None:
+        """Find the scaling of the samples, and build the network."""
+        coarsest = prod(self.of_stages("strides", len(self.in_force().widths)))
+        if max(X.shape[2:]) <= coarsest:  # a norm has no variance of one place
+            raise ValueError(
+                f"crop must be more than {coarsest}, the places along an axis of which the "
+                f"coarsest blocks make one, got pieces of {X.shape[2:]}."
+            )
+        super()._start(X, *args)
+
     def _read_map(self, number: int, given: tuple[Any, tuple[int, ...]]) -> Array:
         """Return the probability of a boundary at every place, NaN where nothing is said."""
         values, shape = given
@@ -204,11 +215,12 @@ class BoundaryDetector(DynResNet, MapEstimator):
             marks = np.asarray(values, np.float32)
         except ValueError:  # maps of several shapes
             marks = np.zeros(0, np.float32)
-        marks = marks[np.newaxis] if marks.ndim == len(shape) else marks
+        marks = marks[np.newaxis] if marks.shape == shape else marks
         if marks.shape[1:] != shape or len(marks) == 0:
+            seen = marks.shape if marks.ndim > 1 else [np.shape(one) for one in values]
             raise ValueError(
                 f"y[{number}] must be a map of the places of X[{number}], {shape}, or such maps of "
-                f"several annotators, got shapes {[np.shape(one) for one in values]}."
+                f"several annotators, got shape {seen}."
             )
         if not ((marks >= 0) & (marks <= 1)).all():  # nor is NaN
             raise ValueError(

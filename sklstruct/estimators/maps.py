@@ -124,7 +124,11 @@ class MapEstimator(NetworkEstimator):
             image = image.reshape(image_shape_of(image.shape, self.image_shape))
             if reset and number == 0:
                 self.layout_ = decide_layout(image.shape, self.layout)
-            decide_layout(image.shape, self.layout_)  # or it raises for another number of axes
+            if image.ndim != len(self.layout_):
+                raise ValueError(
+                    f"X[{number}] must have the axes {self.layout_!r} as the first image has, got "
+                    f"shape {image.shape}."
+                )
             images.append(np.ascontiguousarray(channels_first(image[np.newaxis], self.layout_)[0]))
         images = Images(images, self.crop)
         n_channels = len(images[0]) if reset else self.in_shape_[0]
