@@ -15,6 +15,7 @@ import time
 import numpy as np
 from boundary_scores import interval, read_bsds
 from common import append_csv
+from joblib import Parallel, delayed
 
 from sklstruct import BoundaryDetector, boundary_scores
 from sklstruct.estimators import save_model
@@ -32,11 +33,30 @@ def read(splits, half):
     for split in splits:
         for image, truth in zip(*read_bsds(split), strict=True):
             if half:  # an odd row or column is left out
-                image = halved(image).mean(axis=(1, 3))
+                image = halved(image).mean(axis=(1, 3), dtype=np.float32)
                 truth = np.stack([halved(marks).any(axis=(1, 3)) for marks in truth])
             images.append(image)
             truths.append(truth)
     return images, truths
+
+
+def fit(options, X, y, X_test, y_test, save):
+    """Return the scores of a detector, and a row of results."""
+    model, start = BoundaryDetector(**options), time.perf_counter()
+    model.fit(X, y)
+    fitted = time.perf_counter()
+    if save:
+        save_model(model, f"{save}-{model.pose}-{model.random_state}.sklstruct")
+    maps = model.predict_proba(X_test)
+    predicted = time.perf_counter()
+    scores = boundary_scores(maps, y_test, n_jobs=model.n_threads)
+    low, high = map(float, interval(scores, np.arange(len(maps))[:, None]))
+    row = {"preset": model.preset, "pose": model.pose, "side_outputs": model.side_outputs}
+    row |= {"seed": model.random_state, "n_test": len(maps), "threads": model.n_threads}
+    row |= {"n_parameters": model.n_parameters_, "epochs": model.n_iter_}
+    row |= {"fit_seconds": fitted - start, "predict_seconds": predicted - fitted}
+    row |= {"ods": scores.ods, "low": low, "high": high, "ois": scores.ois}
+    return scores, row | {"ap": scores.ap, "threshold": scores.threshold}
 
 
 def main():
@@ -49,6 +69,7 @@ def main():
     parser.add_argument("--half", action="store_true", help="half the resolution")
     parser.add_argument("--choose", action="store_true", help="train on train, score on val")
     parser.add_argument("--n-threads", type=int, default=2)
+    parser.add_argument("--n-jobs", type=int, default=1, help="fits at a time")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--save", help="model file, without an ending; the names of fits are added")
     args = parser.parse_args()
@@ -56,26 +77,18 @@ def main():
     X_test, y_test = read(["val"] if args.choose else ["test"], args.half)
     options = {"preset": args.preset, "side_outputs": args.side_outputs, "verbose": 1}
     options |= {"max_epochs": args.epochs, "n_threads": args.n_threads, "device": args.device}
+    pairs = [(pose, seed) for seed in args.seeds for pose in args.pose]
+    run = delayed(fit)
+    fits = (
+        run(options | {"pose": pose, "random_state": seed}, X, y, X_test, y_test, args.save)
+        for pose, seed in pairs
+    )
     found = {}
-    for seed in args.seeds:
-        for pose in args.pose:
-            model = BoundaryDetector(pose=pose, random_state=seed, **options)
-            start = time.perf_counter()
-            model.fit(X, y)
-            fitted = time.perf_counter()
-            if args.save:
-                save_model(model, f"{args.save}-{pose}-{seed}.sklstruct")
-            maps = model.predict_proba(X_test)
-            predicted = time.perf_counter()
-            scores = boundary_scores(maps, y_test, n_jobs=args.n_threads)
-            found[pose, seed] = scores
-            low, high = map(float, interval(scores, np.arange(len(maps))[:, None]))
-            row = {"preset": args.preset, "pose": pose, "side_outputs": args.side_outputs}
-            row |= {"half": args.half, "n_train": len(X), "n_test": len(maps), "seed": seed}
-            row |= {"n_parameters": model.n_parameters_, "epochs": model.n_iter_}
-            row |= {"fit_seconds": fitted - start, "predict_seconds": predicted - fitted}
-            row |= {"ods": scores.ods, "low": low, "high": high, "ois": scores.ois}
-            append_csv("boundaries.csv", row | {"ap": scores.ap, "threshold": scores.threshold})
+    for pair, results in zip(
+        pairs, Parallel(args.n_jobs, return_as="generator")(fits), strict=True
+    ):
+        found[pair], row = results
+        append_csv("boundaries.csv", {"half": args.half, "n_train": len(X)} | row)
     rng, first = np.random.default_rng(0), args.pose[0]
     draws = rng.integers(0, len(y_test), (1000, len(y_test)))
     for pose in args.pose[1:]:

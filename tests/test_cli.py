@@ -214,6 +214,9 @@ def test_maps_are_learned_and_scored_place_by_place(run, succeed, digits):
     assert rows["accuracy"] == f"{100 * model.score(X[20:], y[20:]):.2f} %"
     recall = model.predict(X[20:])[y[20:]].mean()
     assert rows["sensitivity, of True"] == f"{100 * recall:.2f} %"
+    succeed(*fit, "boundary_detector:strides=1", "--size", "10")
+    rows = dict(table_of(succeed("score", "--model", "model.skl", "--data", "maps.npz")))
+    assert rows["score"] == f"{load_model('model.skl').score(X[20:], y[20:]):.4f}"
     study = ("study", "--dataset", "maps.npz", "--sizes", "4", "--estimators", "svm", "--out", "r")
     for command, message in (
         ((*fit, "rfnn"), "RFNNClassifier predicts one label a sample, but the data has maps"),
