@@ -12,7 +12,7 @@ from numpy.polynomial.hermite_e import hermeval
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..frames import Frame, GaussianDerivatives, Jet, build_frame
+from ..frames import Frame, GaussianDerivatives, Jet, Steering, build_frame
 from ..params import FLAG, check
 from ..plugins import make_frame
 from .kept import KeptTensors
@@ -246,8 +246,9 @@ class Steer(nn.Module):
 
     @cached_property
     def error(self) -> float:
-        """Largest relative error of a steered atom, over all angles and the range of scales."""
-        return STEERABLE if self.dilation is None else self.dilation.error
+        """Largest relative error of a steered atom, over angles and the range of scales."""
+        turns = [Turn(self.canonical, plane).error for plane in PLANES[self.frame.ndim]]
+        return max([*turns, 0.0 if self.dilation is None else self.dilation.error])
 
     def forward(self, responses: Tensor, pose: Tensor) -> Tensor:
         r"""Return the responses of the canonical atoms, turned and dilated.
@@ -309,19 +310,22 @@ class Turn:
         V, as sparse as it can be.
     waves : dict from int to ndarray, shape (n_atoms, n_atoms)
         R as the sum of these matrices times 1 (0), cosines (2k - 1) and sines (2k).
+    error : float
+        Largest relative error of a turned atom.
     """
 
     def __init__(self, frame: Frame, plane: tuple[int, ...]) -> None:
         highest = int(np.max(frame.orders))
         n = 2 * highest + 1
         angles = 2 * np.pi * np.arange(n) / n
-        some = [steering(frame, plane, angle) for angle in angles]
+        turns = [steering(frame, plane, angle) for angle in angles]
+        some = np.stack([turn.matrix for turn in turns])
         rows: list[Array] = []
         self.waves: dict[int, Array] = {}
         size = len(frame)
         for k in range(highest + 1):
             # The projection on what turns k times as fast: a Fourier coefficient of S.
-            projection = np.einsum("a,aij->ij", np.exp(-1j * k * angles), np.stack(some)) / n
+            projection = np.einsum("a,aij->ij", np.exp(-1j * k * angles), some) / n
             for row in reduced(projection.real if k == 0 else projection):
                 at = len(rows)
                 if k == 0:
@@ -333,26 +337,25 @@ class Turn:
                 sine = self.waves.setdefault(2 * k, np.zeros((size, size)))
                 cosine[at, at] = cosine[at + 1, at + 1] = sine[at + 1, at] = 1
                 sine[at, at + 1] = -1
-        self.basis = np.array(rows)
-        square = self.basis.shape == (size, size)
-        error = np.inf
-        if square and np.linalg.matrix_rank(self.basis) == size:
-            turned = sum(
-                matrix * (1 if wave == 0 else (np.cos, np.sin)[wave % 2 == 0]((wave + 1) // 2))
-                for wave, matrix in self.waves.items()
-            )  # by one radian
-            error = abs(
-                np.linalg.solve(self.basis, turned @ self.basis) - steering(frame, plane, 1.0)
-            ).max()
-        if error > STEERABLE:
+        self.basis, lost = np.array(rows), np.inf
+        if self.basis.shape == (size, size) and np.linalg.matrix_rank(self.basis) == size:
+            by_one = {0: 1.0} | {
+                wave: (np.cos if wave % 2 else np.sin)((wave + 1) // 2)
+                for wave in range(1, 2 * highest + 1)
+            }
+            turned = sum(matrix * by_one[wave] for wave, matrix in self.waves.items())
+            found = np.linalg.solve(self.basis, turned @ self.basis)
+            lost = abs(found - steering(frame, plane, 1.0).matrix).max()
+        self.error = max(lost, *(turn.error for turn in turns))
+        if self.error > STEERABLE:
             raise ValueError(
                 f"The frame {frame.name!r} is not steered by rotations: take Gaussian derivatives "
                 "up to a total order, or circular or solid harmonics, whose atoms are independent."
             )
 
 
-def steering(frame: Frame, plane: tuple[int, ...], angle: float) -> Array:
-    """Return the matrix that turns the atoms, or raise ValueError if there is none."""
+def steering(frame: Frame, plane: tuple[int, ...], angle: float) -> Steering:
+    """Return how an angle turns the atoms, or raise ValueError if it does not."""
     rotation, (first, second) = np.eye(frame.ndim), plane
     rotation[[first, second], [first, second]] = np.cos(angle)
     rotation[first, second], rotation[second, first] = -np.sin(angle), np.sin(angle)
@@ -365,7 +368,7 @@ def steering(frame: Frame, plane: tuple[int, ...], angle: float) -> Array:
             f"The frame {frame.name!r} is not steered by rotations, but {error}: take Gaussian "
             "derivatives up to a total order, or circular or solid harmonics."
         )
-    return np.asarray(found.matrix, np.float64)
+    return found
 
 
 def reduced(projection: NDArray[Any]) -> NDArray[Any]:
