@@ -4,7 +4,7 @@ Two first-order filters and one block, as in the thesis: its poses are learned, 
 response, or filters that are predicted.  Beside it two static twins of as many parameters (within
 5 %) and the same receptive field: one layer of free kernels, and the pose network itself as a
 convolutional network, deep as it is.  All have the same head, a rectifier and a linear layer at
-every place, and are trained alike, on 500 images; the rate of each is the better of two on other
+every place, and are trained alike, on 400 images; the rate of each is the better of two on other
 images (``--choose``).  F is the best one over thresholds at a tolerance of 2 pixels, on 200 unseen
 images.  Rows go to blobs.csv, one a fit.
 """
@@ -24,7 +24,7 @@ from sklstruct.frames import Frame, FrameFamily, GaussianDerivatives, Jet, Pixel
 from sklstruct.layers import DenseNetwork, DynamicSteerableBlock, FrameConv, activation
 
 UNITS, DEPTH, CONTEXT, WIDTH = 12, 5, 5, 8
-N_TRAIN, N_TEST, EPOCHS = 500, 200, {1: 5, 2: 25, 3: 25}
+N_TRAIN, N_TEST, EPOCHS = 400, 200, {1: 5, 2: 20, 3: 20}
 BLOCKS = {
     "dynamic": {},
     "dynamic, largest response": {"pose": "max", "poses": "shared"},
