@@ -277,7 +277,7 @@ class DynamicSteerableBlock(nn.Module):
 class PoseNetwork(nn.Sequential):
     r"""The network that sees poses: a frame convolution and a few small ones, each with tanh.
 
-    Angles are :math:`\pi 	anh(u)`, scales the smallest one and :math:`\log(1 + e^u)`, up to the
+    Angles are :math:`\pi \tanh(u)`, scales the smallest one and :math:`\log(1 + e^u)`, up to the
     largest one.
 
     Parameters
@@ -347,7 +347,7 @@ class PoseNetwork(nn.Sequential):
 class Orientation(nn.Module):
     r"""The angles at which the first-order responses are largest.
 
-    .. math:: 	heta = rg\max_	heta \sum_i (\cos 	heta \, u_i - \sin 	heta \, v_i)^2
+    .. math:: \theta = \arg\max_\theta \sum_i (\cos \theta \, u_i - \sin \theta \, v_i)^2
 
     with the pair u, v of responses that turn once, of the smallest scale; of the two such angles
     it is the one with the positive sum.
