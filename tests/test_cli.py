@@ -214,6 +214,10 @@ def test_maps_are_learned_and_scored_place_by_place(run, succeed, digits):
     assert rows["accuracy"] == f"{100 * model.score(X[20:], y[20:]):.2f} %"
     recall = model.predict(X[20:])[y[20:]].mean()
     assert rows["sensitivity, of True"] == f"{100 * recall:.2f} %"
+    small = ("--set", "crop=8", "--set", "top=4")
+    succeed(*fit, "boundaries", *TINY[2:], *small)  # neither a classifier nor a regressor
+    rows = dict(table_of(succeed("score", "--model", "model.skl", "--data", "maps.npz")))
+    assert rows["score"] == f"{load_model('model.skl').score(X[20:], y[20:]):.4f}"
     study = ("study", "--dataset", "maps.npz", "--sizes", "4", "--estimators", "svm", "--out", "r")
     for command, message in (
         ((*fit, "rfnn"), "RFNNClassifier predicts one label a sample, but the data has maps"),

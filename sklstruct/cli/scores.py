@@ -8,7 +8,9 @@ SHOWN = 5  # labels in a message
 
 
 def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[str, str]:
-    """Return how good the predictions of a classifier or a regressor are, of maps at all places.
+    """Return how good the predictions of an estimator are, of maps at all places.
+
+    Of what is neither a classifier nor a regressor it is what ``score`` says.
 
     Parameters
     ----------
@@ -23,12 +25,14 @@ def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[s
         If labels are not what the model has learned, or there is no such class of two.
     """
     import numpy as np
-    from sklearn.base import is_classifier
+    from sklearn.base import is_classifier, is_regressor
     from sklearn.metrics import r2_score, root_mean_squared_error
 
     check_labels(model, y)
     if is_classifier(model):
         return class_scores(model, X, y, positive)
+    if not is_regressor(model):
+        return {"score": f"{model.score(X, y):.4f}"}
     y, predicted = y.ravel(), np.ravel(model.predict(X))
     return {
         "R2": f"{r2_score(y, predicted):.4f}",
