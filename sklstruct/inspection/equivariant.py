@@ -51,8 +51,8 @@ def equivariance(
     ----------
     estimator : fitted estimator or callable
         The outputs f are those of ``decision_function``, or else ``predict_proba``; of a regressor
-        ``predict``; of a transformer that has none of these ``transform``.  A callable takes samples like X.  Outputs of
-        shape (n, channels, *spatial) are maps.
+        ``predict``; of a transformer that has none of these ``transform``.  A callable takes
+        samples like X.  Outputs of shape (n, channels, *spatial) are maps.
     X : array-like, shape (n, ...)
         Samples; at least two, whose outputs differ.
     group : str, sequence of float, sequence of matrices or callable, default="rotations"

@@ -189,9 +189,8 @@ def augmentation(choice: Any) -> OfSamples | None:
         "digits" suits handwriting: small affine and elastic maps, no mirroring.  "natural"
         suits photographs: mirrored left to right, shifted, a little scaled, with other
         contrast.  "crops" is the least of that: mirrored, and shifted by whole samples, for
-        networks that fine detail matters to.  "flips" mirrors along both axes, which blurs nothing at
-        all.  Anything else is called with a batch and a
-        ``torch.Generator``.
+        networks that fine detail matters to.  "flips" mirrors along both axes, which
+        blurs nothing at all.  Anything else is called with a batch and a ``torch.Generator``.
 
     Returns
     -------
