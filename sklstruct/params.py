@@ -164,6 +164,7 @@ WIDTHS = Rule(
     "a sequence of integers of at least 1, one a stage",
     lambda v: SEQUENCE.holds(v) and len(v) > 0 and all(map(integer(1).holds, v)),
 )
+ODD = Rule("an odd integer of at least 1", lambda v: integer(1).holds(v) and v % 2 == 1)
 SEED = integer(0, 2**32 - 1) | Rule("a RandomState", lambda v: hasattr(v, "randint")) | None
 MAPPING = instance_of("a dict", Mapping)
 

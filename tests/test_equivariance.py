@@ -15,6 +15,7 @@ from sklstruct_fcn.architecture import FrameFCN
 from test_inspection import assert_legible
 
 from sklstruct import (
+    BoundaryDetector,
     DifferentialInvariants,
     RFNNClassifier,
     ScatteringTransformer,
@@ -164,6 +165,13 @@ def test_maps_move_along_where_kernels_are_isotropic():
     smooth = np.stack([ndimage.gaussian_filter(x, 1.5) for x in X])
     few = equivariance(isotropic, smooth, (10, 45), margin=3)
     assert (few["error"] < 0.1).all()
+
+
+def test_maps_of_what_is_no_classifier_move_along():
+    options = {"frame": GaussianDerivatives(order=0), "widths": (4,), "strides": 1, "crop": None}
+    model = BoundaryDetector(pose="fixed", **options, **EXACT).fit(X, X > 1)
+    table = equivariance(model, X, "right angles")
+    assert (table["error"] < 1e-6).all()
 
 
 def test_a_layer_may_be_coarser_than_samples():

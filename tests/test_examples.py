@@ -63,6 +63,13 @@ def test_what_to_see_also_is_there():
                 assert known & set(other.split(".")), f"{name} points to {other}"
 
 
+def test_no_escape_has_become_a_character():
+    for root in ("sklstruct", "plugins"):
+        for path in (ROOT / root).rglob("*.py"):
+            text = path.read_text(encoding="utf-8").replace("\n", "")
+            assert text.isprintable(), f"{path} has {[c for c in text if not c.isprintable()]}"
+
+
 def modules_with_examples():
     """Return the names of the modules in which something is shown."""
     files = [

@@ -136,6 +136,20 @@ def test_what_cannot_be_steered_is_refused(family, options, message):
         Steer(family, **options)
 
 
+def test_poses_and_responses_are_those_of_the_frame():
+    steer = Steer(GaussianDerivatives(order=1, scales=THREE), scale=True)
+    with pytest.raises(
+        ValueError, match=r"responses of shape \(n, channels, 7, ...\), got \(1, 1, 3"
+    ):
+        steer(torch.zeros(1, 1, 3, 1), torch.ones(1, 2, 1, 1))
+    with pytest.raises(
+        ValueError, match=r"poses of shape \(n, 2, 1 or channels, ...\), got \(1, 1,"
+    ):
+        steer(torch.zeros(1, 1, 7, 1), torch.ones(1, 1, 1, 1))
+    for scale, end in ((-1, min(THREE)), (0, min(THREE)), (99, max(THREE))):
+        np.testing.assert_allclose(steer.matrix(1, scale), steer.matrix(1, end), atol=1e-12)
+
+
 # --- blocks -------------------------------------------------------------------------------------
 
 KINDS = [
@@ -250,6 +264,18 @@ def test_equal_bits_for_any_number_of_threads_and_split_of_a_batch():
     assert torch.equal(alone, one)
 
 
+def test_autocast_reaches_both_ways():
+    for options in KINDS:
+        block, x = make_block(**options)
+        gradients = []
+        for enabled in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                y = block.steered(x.requires_grad_(), block.pose(x).detach())
+            gradients.append(torch.autograd.grad(y.float().square().sum(), x)[0])
+        far = (gradients[0] - gradients[1]).norm() / gradients[0].norm()
+        assert far < (0.02 if options.get("pose") == "max" else 0.2), options
+
+
 @pytest.mark.skipif(not fused.KERNELS, reason="no kernel")
 def test_without_the_kernel_outputs_are_the_same(monkeypatch):
     block, x = make_block()
@@ -288,10 +314,12 @@ def test_a_shared_pose_is_that_of_the_strongest_channels():
     ("options", "message"),
     [
         ({"pose": "best"}, "pose must be one of"),
-        ({"context": 2}, "context must be odd"),
+        ({"context": 2}, "context must be an odd integer"),
+        ({"frame": GaussianDerivatives().build(2), "ndim": 3}, "has 2 dimensions, but 3"),
         ({"frame": Pixels(size=5)}, "not steered by rotations"),
         ({"scale": True}, "at least two scales"),
         ({"pose": "max", "ndim": 3}, "pose='max' is there for images"),
+        ({"pose": "max", "poses": "pair"}, "is there for poses='shared' and 'input'"),
         ({"steering": "free", "ndim": 3}, "steering='free' is there for images"),
         ({"poses": "pair", "ndim": 3}, "poses='output' and 'pair'"),
         ({"steering": "filters", "scale": True}, "scale=True is there for"),

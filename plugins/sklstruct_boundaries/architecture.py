@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sklstruct.estimators import SteerableArchitecture
 from sklstruct.layers import MAX_POOL, FrameConv, Pointwise, ResidualBlock, activation, pointwise
-from sklstruct.params import FLAG, WIDTHS, integer, one_of, param
+from sklstruct.params import FLAG, ODD, WIDTHS, integer, one_of, param
 from sklstruct.plugins import make_frame
 
 from .presets import PRESETS
@@ -89,7 +89,7 @@ class DynResNet(SteerableArchitecture):
     strides: int | Sequence[int] | None = param(None, WIDTHS | integer(1) | None)
     top: int | None = param(None, integer(1) | None)
     side_outputs: bool = param(False, FLAG)
-    pose_context: int = param(1, integer(1))
+    pose_context: int = param(1, ODD)
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     dense: ClassVar[bool] = True

@@ -8,7 +8,9 @@ SHOWN = 5  # labels in a message
 
 
 def scores_of(model: Any, X: Any, y: Any, positive: str | None = None) -> dict[str, str]:
-    """Return how good the predictions of a classifier or a regressor are, of maps at all places.
+    """Return how good the predictions of an estimator are, of maps at all places.
+
+    Of what is neither a classifier nor a regressor it is what ``score`` says.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..architecture import Architecture
 from ..layers import DynamicSteerableBlock
-from ..params import FLAG, integer, one_of, param, real
+from ..params import FLAG, ODD, integer, one_of, param, real
 from ..training.objectives import PosePenalty
 
 
@@ -51,7 +51,7 @@ class SteerableArchitecture(Architecture):
     steer_scale: bool = param(False, FLAG)
     pose_units: int = param(8, integer(1))
     pose_depth: int = param(3, integer(2))
-    pose_context: int = param(3, integer(1))
+    pose_context: int = param(3, ODD)
     pose_penalty: float = param(0.0, real(least=0), may_change=True)
 
     def dynamic(self, n_in: int, n_out: int, frame: Any, ndim: int, stride: int = 1) -> Any:

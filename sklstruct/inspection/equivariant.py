@@ -18,7 +18,8 @@ from .deformations import BOUNDARIES, Array
 from .lipschitz import Space
 from .motions import Act, Mask, Motion, make_motions
 
-OUTPUTS = {"classifier": ("decision_function", "predict_proba"), "regressor": ("predict",)}
+OF_CLASSES = "decision_function", "predict_proba"
+OUTPUTS = {"classifier": OF_CLASSES, "regressor": ("predict",)}
 
 
 def equivariance(
@@ -50,8 +51,8 @@ def equivariance(
     ----------
     estimator : fitted estimator or callable
         The outputs f are those of ``decision_function``, or else ``predict_proba``; of a regressor
-        ``predict``; of a transformer ``transform``.  A callable takes samples like X.  Outputs of
-        shape (n, channels, *spatial) are maps.
+        ``predict``; of a transformer that has none of these ``transform``.  A callable takes
+        samples like X.  Outputs of shape (n, channels, *spatial) are maps.
     X : array-like, shape (n, ...)
         Samples; at least two, whose outputs differ.
     group : str, sequence of float, sequence of matrices or callable, default="rotations"
@@ -167,7 +168,7 @@ def outputs_of(estimator: Any, layer: str | None, ndim: int) -> Iterator[Callabl
                 estimator._run(np.asarray(estimator._read(X, reset=False)), features), ndim
             )
         return
-    ways = OUTPUTS.get(kind_of(estimator) or "", ("transform",))
+    ways = OUTPUTS.get(kind_of(estimator) or "", (*OF_CLASSES, "transform"))
     found = [getattr(estimator, name) for name in ways if hasattr(estimator, name)]
     function = found[0] if found else estimator
     if not callable(function):

@@ -12,11 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..frames import Frame, build_frame
-from ..params import FLAG, check, integer, one_of
-from ..plugins import make_frame
+from ..frames import Frame
+from ..params import FLAG, ODD, check, integer, one_of
 from .dimensions import CONV, convolve
-from .frame_conv import FrameConv, filter_bank
+from .frame_conv import FrameConv, filter_bank, read_frame
 from .kept import KeptTensors
 from .steered import SteeredFilter
 from .steering import PLANES, Mixture, Steer, Turn
@@ -30,7 +29,7 @@ OPTIONS = {
     "scale": FLAG,
     "units": integer(1),
     "depth": integer(2),
-    "context": integer(1),
+    "context": ODD,
 }
 
 
@@ -62,7 +61,7 @@ class DynamicSteerableBlock(nn.Module):
         the weights mix channels only: a dynamic filter network.
     poses : {"shared", "input", "output", "pair"}, default="shared"
         Whether a place has one pose, one for each input channel, one for each output channel, or
-        one for each pair of them.
+        one for each pair of them.  There are no largest responses for output channels or pairs.
     scale : bool, default=False
         Whether a pose has a scale too: a standard deviation that is added to the smallest one of
         the frame, and ends at its largest one.
@@ -120,17 +119,16 @@ class DynamicSteerableBlock(nn.Module):
         context: int = 3,
     ) -> None:
         super().__init__()
-        frame = make_frame(frame)
-        if not isinstance(frame, Frame):
-            frame = build_frame(frame, ndim or 2)
+        frame = read_frame(frame, ndim)
         given = {"pose": pose, "steering": steering, "poses": poses, "scale": scale}
         given |= {"units": units, "depth": depth, "context": context}
         for name, value in given.items():
             check(name, value, OPTIONS[name])
         refused = {
-            "context must be odd": context % 2 == 0,
             "pose='max' is there for images, steering='exact' and scale=False": pose == "max"
             and (frame.ndim != 2 or steering != "exact" or scale),
+            "pose='max' is there for poses='shared' and 'input'": pose == "max"
+            and poses in ("output", "pair"),
             "scale=True is there for steering='exact'": scale and steering != "exact",
             "steering='free' is there for images": steering == "free" and frame.ndim != 2,
             "poses='output' and 'pair' are there for signals and images": frame.ndim == 3
@@ -230,8 +228,8 @@ class DynamicSteerableBlock(nn.Module):
     def _by_output(self, x: Tensor, table: Tensor) -> Tensor:
         """Convolve with the kernel of each number of a pose, and sum these outputs by the table."""
         matrices = self.kept.like(x, "matrices", self.mixtures[0].matrices)
-        atoms = self.kept.like(x, "atoms", lambda: self.frame.atoms)
         spread = torch.einsum("ocr,trm->tocm", self._mixing(), matrices)
+        atoms = self.kept.like(spread, "atoms", lambda: self.frame.atoms)
         kernels = torch.tensordot(spread, atoms, dims=1)
         n_out, n_in = kernels.shape[1:3]
         where: Any = {"stride": self.filter.stride, "padding": self.filter.padding}
@@ -277,7 +275,7 @@ class DynamicSteerableBlock(nn.Module):
 class PoseNetwork(nn.Sequential):
     r"""The network that sees poses: a frame convolution and a few small ones, each with tanh.
 
-    Angles are :math:`\pi 	anh(u)`, scales the smallest one and :math:`\log(1 + e^u)`, up to the
+    Angles are :math:`\pi \tanh(u)`, scales the smallest one and :math:`\log(1 + e^u)`, up to the
     largest one.
 
     Parameters
@@ -347,7 +345,7 @@ class PoseNetwork(nn.Sequential):
 class Orientation(nn.Module):
     r"""The angles at which the first-order responses are largest.
 
-    .. math:: 	heta = rg\max_	heta \sum_i (\cos 	heta \, u_i - \sin 	heta \, v_i)^2
+    .. math:: \theta = \arg\max_\theta \sum_i (\cos \theta \, u_i - \sin \theta \, v_i)^2
 
     with the pair u, v of responses that turn once, of the smallest scale; of the two such angles
     it is the one with the positive sum.

@@ -134,12 +134,7 @@ class FrameConv(nn.Module):
             check(name, value, OPTIONS[name])
         # NumPy's integers are no sizes to torch
         self.in_channels, self.out_channels, self.stride = map(int, sizes.values())
-        frame = make_frame(frame)
-        if not isinstance(frame, Frame):
-            frame = build_frame(frame, ndim or 2)
-        if ndim not in (None, frame.ndim):
-            frame.build(ndim)  # which says that it cannot
-        self.frame: Frame = frame
+        self.frame = frame = read_frame(frame, ndim)
         self.kernel_size = frame.support
         parts = {"same": 2, "full": 1}  # half the support, or all of it but one sample
         if padding in parts:
@@ -303,6 +298,14 @@ class FrameConv(nn.Module):
                 f"shape {tuple(x.shape[2:])}; 'zeros' and 'replicate' pad images of any size."
             )
         return F.pad(x, [p for p in reversed(self.padding) for _ in "lr"], mode=self.padding_mode)
+
+
+def read_frame(frame: Any, ndim: int | None) -> Frame:
+    """Return a frame from a name, a family or itself; None is the dimensions it has, or else 2."""
+    frame = make_frame(frame)
+    if isinstance(frame, Frame):
+        return frame if ndim is None else frame.build(ndim)
+    return build_frame(frame, 2 if ndim is None else ndim)
 
 
 @lru_cache(maxsize=64)

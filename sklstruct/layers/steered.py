@@ -67,6 +67,9 @@ class SteeredFilter:
         y : Tensor, shape (n, out, \*spatial_out)
         """
         by_channel = table.shape[2] > 1
+        # Which autocast leaves in several precisions; derivatives are taken without it.
+        kind = torch.promote_types(torch.promote_types(x.dtype, table.dtype), coefficients.dtype)
+        x, table, coefficients = x.to(kind), table.to(kind), coefficients.to(kind)
         return SteerAndMix.apply(self, 3, by_channel, tuple(x.shape[2:]), x, table, coefficients)
 
     @cached_property

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..frames import Frame, GaussianDerivatives, Jet, Steering, build_frame
 from ..params import FLAG, check
-from ..plugins import make_frame
+from .frame_conv import read_frame
 from .kept import KeptTensors
 
 Array: TypeAlias = NDArray[np.float64]
@@ -208,9 +208,7 @@ class Steer(nn.Module):
 
     def __init__(self, frame: Any, *, ndim: int | None = None, scale: bool = False) -> None:
         super().__init__()
-        frame = make_frame(frame)
-        if not isinstance(frame, Frame):
-            frame = build_frame(frame, ndim or 2)
+        frame = read_frame(frame, ndim)
         check("scale", scale, FLAG)
         self.frame, self.scale, self.kept = frame, bool(scale), KeptTensors()
         self.dilation = Dilation(frame) if scale else None
@@ -218,7 +216,10 @@ class Steer(nn.Module):
         self.n_angles = len(PLANES[frame.ndim])
         self.n_numbers = self.n_angles + self.scale
         if self.n_numbers == 0:
-            raise ValueError("A frame of one dimension is steered by scale only: set scale=True.")
+            raise ValueError(
+                "A frame of one dimension is steered by scale only: set scale=True, or "
+                "steer_scale=True of an estimator."
+            )
         self.stages, self.inverse = self._plan()
 
     def _plan(self) -> tuple[list[Stage], Array]:
@@ -264,6 +265,11 @@ class Steer(nn.Module):
         -------
         steered : Tensor, shape (n, channels, n_canonical, \*spatial)
         """
+        if responses.shape[2] != len(self.frame):
+            raise ValueError(
+                f"Steer wants responses of shape (n, channels, {len(self.frame)}, ...), got "
+                f"{tuple(responses.shape)}."
+            )
         rows = responses
         for stage, table in zip(self.stages, self.tables(pose), strict=True):
             rows = stage.mixture(rows, table)
@@ -272,6 +278,11 @@ class Steer(nn.Module):
 
     def tables(self, pose: Tensor) -> list[Tensor]:
         """Return the coefficients of each stage, (n, n_coefficients, 1 or channels, *spatial)."""
+        if pose.shape[1] != self.n_numbers:
+            raise ValueError(
+                f"Steer wants poses of shape (n, {self.n_numbers}, 1 or channels, ...), got "
+                f"{tuple(pose.shape)}."
+            )
         found = []
         for number, stage in enumerate(self.stages):
             factors = []
@@ -290,7 +301,7 @@ class Steer(nn.Module):
     def matrix(self, *pose: float) -> Array:
         """Return the matrix of one pose, (n_canonical, n_atoms), in double precision."""
         responses = torch.eye(len(self.frame), dtype=torch.float64)[None]
-        numbers = torch.tensor(pose, dtype=torch.float64).view(1, self.n_numbers, 1)
+        numbers = torch.tensor(pose, dtype=torch.float64).view(1, -1, 1)
         steered: Array = self(responses, numbers)[0].numpy().T
         return steered
 
@@ -443,7 +454,7 @@ class Dilation:
         Beyond the range, the scale is taken for that at its end.
         """
         low, high = map(log, self.range)
-        u = (2 * (torch.log(scale) - low) / (high - low) - 1).clamp(-1, 1)
+        u = 2 * (torch.log(scale.clamp(*self.range)) - low) / (high - low) - 1
         terms = [torch.ones_like(u), u]
         for _ in range(DEGREE - 1):  # Chebyshev's
             terms.append(2 * u * terms[-1] - terms[-2])
