@@ -39,15 +39,18 @@ class Images(list):
     ----------
     images : list of ndarray
     crop : int, tuple of int or None
-        Extents of the pieces that are taken; None are the smallest ones.
+        Extents of the pieces that are taken, at most the largest ones; None are the smallest ones.
     """
 
     def __init__(self, images: Sequence[Array], crop: Any) -> None:
         super().__init__(images)
         extents = [image.shape[1:] for image in images]
         self.same = len(set(extents)) == 1
-        smallest = tuple(map(min, zip(*extents, strict=True)))
-        pieces = smallest if crop is None else per_axis("crop", crop, len(smallest))
+        smallest, largest = (tuple(map(f, zip(*extents, strict=True))) for f in (min, max))
+        pieces = smallest
+        if crop is not None:
+            wanted = per_axis("crop", crop, len(largest))
+            pieces = tuple(map(min, wanted, largest))
         self.shape = len(images), len(images[0]), *pieces
 
 
@@ -59,9 +62,9 @@ class MapEstimator(NetworkEstimator):
     Parameters
     ----------
     crop : int or tuple of int, default=None
-        Extents of the pieces of samples, anywhere in them, that the network is trained on.  What
-        a small sample lacks repeats its border and has no weight.  None is whole samples, or the
-        smallest extents where they differ.
+        Extents of the pieces of samples, anywhere in them, that the network is trained on; at most
+        the largest extents there are.  What a small sample lacks repeats its border and has no
+        weight.  None is whole samples, or the smallest extents where they differ.
     tile : int or tuple of int, default=None
         Largest extents that are predicted at a time; None has no limit.
     overlap : float, default=0.5
@@ -118,12 +121,22 @@ class MapEstimator(NetworkEstimator):
         for number, image in enumerate(X):
             image = image.detach().cpu().numpy() if hasattr(image, "detach") else image
             image = check_array(
-                image, dtype=self.dtype, ensure_2d=False, allow_nd=True, input_name=f"X[{number}]"
+                image,
+                dtype=self.dtype,
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+                input_name=f"X[{number}]",
             )
             image = image.reshape(image_shape_of(image.shape, self.image_shape))
             if reset and number == 0:
                 self.layout_ = decide_layout(image.shape, self.layout)
-            decide_layout(image.shape, self.layout_)  # or it raises for another number of axes
+            if image.ndim != len(self.layout_) or image.size == 0:
+                raise ValueError(
+                    f"X[{number}] must have the axes of all samples, {self.layout_}, and a place "
+                    f"at least, got shape {image.shape}."
+                )
             images.append(np.ascontiguousarray(channels_first(image[np.newaxis], self.layout_)[0]))
         images = Images(images, self.crop)
         n_channels = len(images[0]) if reset else self.in_shape_[0]
@@ -137,6 +150,8 @@ class MapEstimator(NetworkEstimator):
 
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
         """Return samples, maps and weights of places, each as a list of arrays."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but it is None.")
         check_consistent_length(X, y, sample_weight)
         images = self._read(X, reset=reset)
         shapes = [image.shape[1:] for image in images]
