@@ -53,6 +53,13 @@ class Images(list):
             pieces = tuple(map(min, wanted, largest))
         self.shape = len(images), len(images[0]), *pieces
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return images of one shape as an array, or raise ValueError."""
+        if not self.same:
+            shapes = sorted({image.shape[1:] for image in self})
+            raise ValueError(f"X must have samples of one shape here, got {shapes}.")
+        return np.stack(list(self)).astype(dtype or self[0].dtype, copy=False)
+
 
 class MapEstimator(NetworkEstimator):
     """Train a network that has an output at every place.
@@ -105,11 +112,8 @@ class MapEstimator(NetworkEstimator):
         features : ndarray, shape (n, n_features_out)
         """
         check_is_fitted(self)
-        images = self._read(X, reset=False)
-        shapes = {image.shape for image in images}
-        if len(shapes) > 1:
-            raise ValueError(f"transform needs samples of one shape, got {sorted(shapes)}.")
-        return self._features(np.stack(images)).reshape(len(images), -1)
+        images = np.asarray(self._read(X, reset=False))
+        return self._features(images).reshape(len(images), -1)
 
     # Reading --------------------------------------------------------------------------------
 
