@@ -13,6 +13,7 @@ from sklstruct_boundaries.detector import Boundaries
 
 from sklstruct import BoundaryDetector, StructuredMapClassifier, boundary_scores
 from sklstruct.estimators import load_model, save_model
+from sklstruct.training import AtPlaces, BinaryCrossEntropy, PosePenalty
 
 TINY = {"stem": 4, "widths": (8, 8), "top": 8, "crop": 16, "random_state": 0}
 
@@ -162,6 +163,17 @@ def test_images_of_any_extents():
     assert alone.predict_proba(images[:1])[0].shape == (1, 1)
 
 
+def test_pieces_are_no_larger_than_images():
+    images, edges = half_planes(0, 4)
+    largest = tuple(np.max([edge.shape for edge in edges], axis=0).tolist())
+    fits = [
+        BoundaryDetector(**TINY | {"crop": crop, "max_epochs": 1}).fit(images, edges)
+        for crop in (largest, 192)
+    ]
+    assert fits[1].in_shape_ == (1, *largest)
+    assert np.array_equal(*(fit.predict_proba(images)[0] for fit in fits))
+
+
 def test_scikit_learn_drives_it():
     images, edges = half_planes(0, 6)
     quick = BoundaryDetector(**TINY, max_epochs=1)
@@ -177,16 +189,27 @@ def test_models_are_kept(model, tmp_path):
     image = half_planes(5, 1, channels=(3,))[0]
     expected = model.predict_proba(image)[0]
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict_proba(image)[0], expected)
+    model = clone(model).set_params(
+        objective=PosePenalty(AtPlaces(BinaryCrossEntropy())), max_epochs=1
+    )
+    model.fit(*half_planes(0, 4, channels=(3,)))
+    expected = model.predict_proba(image)[0]
     save_model(model, tmp_path / "model.sklstruct")
     loaded = load_model(tmp_path / "model.sklstruct")
     assert np.array_equal(loaded.predict_proba(image)[0], expected)
     assert loaded.target_.pos_weight == model.target_.pos_weight
+    assert loaded.objective == model.objective
 
 
 def test_training_goes_on_and_stops_early():
     images, edges = half_planes(0, 6)
     model = BoundaryDetector(**TINY, max_epochs=2, warm_start=True).fit(images, edges)
     assert model.fit(images, edges).n_iter_ == 4
+    bit_by_bit = BoundaryDetector(**TINY).partial_fit(images[:3], edges[:3])
+    before = bit_by_bit.target_.pos_weight
+    bit_by_bit.partial_fit(images[3:], [edge & False for edge in edges[3:]])
+    assert len(bit_by_bit.net_.history) == 2
+    assert bit_by_bit.target_.pos_weight == before
     stopping = BoundaryDetector(**TINY, max_epochs=2, early_stopping=True).fit(images, edges)
     assert "valid_loss" in stopping.net_.history[-1]
     weighted = BoundaryDetector(**TINY, max_epochs=1)
@@ -213,6 +236,14 @@ X, Y = np.random.default_rng(0).random((4, 6, 7)), np.arange(4 * 42).reshape(4, 
         ({}, (X, Y[:, :5]), r"y\[0\] must be a map of the places of X\[0\], \(6, 7\)"),
         ({}, (X, Y.swapaxes(1, 2)), r"y\[0\] must be a map of the places of X\[0\], \(6, 7\)"),
         ({}, (X, [Y[0], Y[:0], Y[2], Y[3]]), r"y\[1\] .* annotators, got shape \(0, 6, 7\)"),
+        ({}, (X, [0, 1, 2, 3]), r"y\[0\] .* annotators, got shape \(\)"),
+        ({}, (X[0], Y[0]), r"X\[0\] has shape \(7,\): a single image is \[image\]"),
+        ({"pose_context": 2}, (X, Y), "pose_context of BoundaryDetector must be an odd integer"),
+        (
+            {"crop": None, "batch_size": 1},
+            (X[:, :1, :1], Y[0, :1, :4].reshape(4, 1, 1)),
+            "too small",
+        ),
         ({}, (X, [Y[0], [Y[1], Y[1, :5]], *Y[2:]]), r"y\[1\] .* \[\(6, 7\), \(5, 7\)\]"),
         ({}, (X, Y * 255), r"y\[0\] must have values from 0 to 1, got some from 0 to 255"),
         ({}, (X, np.where(Y, np.nan, 0)), r"y\[0\] must have values from 0 to 1"),
@@ -223,8 +254,11 @@ X, Y = np.random.default_rng(0).random((4, 6, 7)), np.arange(4 * 42).reshape(4, 
         ({"threshold": 2}, (X, Y), "threshold"),
         ({"widths": ()}, (X, Y), "widths"),
         ({"strides": (1, 2, 2)}, (X, Y), "strides has 3 entries for 2 stages"),
-        ({"crop": 4}, (X, Y), r"crop must be more than 4, .* got pieces of \(4, 4\)"),
-        ({}, ([X[0], np.stack([X[1]] * 3, 2)], Y[:2]), r"X\[1\] must have the axes 'HW'"),
+        (
+            {},
+            ([X[0], np.stack([X[1]] * 3, 2)], Y[:2]),
+            r"X\[1\] must have the axes of all samples, HW",
+        ),
         ({"layout": "HWC"}, ([X[0, ..., None], np.stack([X[1]] * 3, 2)], Y[:2]), "1 channels"),
         ({"frame": "pixel"}, (X, Y), "steered"),
     ],

@@ -334,6 +334,7 @@ TRUTH = np.eye(4)
         ([TRUTH, TRUTH * 2], [TRUTH] * 2, r"maps\[1\] must have values from 0 to 1, .* 0 to 2"),
         ([TRUTH * np.nan], [TRUTH], r"maps\[0\] must have values from 0 to 1, .*nan"),
         ([TRUTH[:0]], [TRUTH[:0]], r"maps\[0\] must be numbers"),
+        ([[[0, 1], [1]]], [TRUTH], r"maps\[0\] must be numbers .* got object of shape \(2,\)"),
         ([TRUTH], [TRUTH[1:]], r"annotations\[0\] must have the shape of its map, \(4, 4\), got"),
         ([TRUTH], [[TRUTH, TRUTH[1:]]], r"annotations\[0\]\[1\] must have the shape of its map"),
         ([TRUTH], [[]], r"annotations\[0\] must be of one annotator at least"),
@@ -349,7 +350,14 @@ def test_wrong_maps_and_annotations_are_named(maps, annotations, message):
 
 @pytest.mark.parametrize(
     "parameter",
-    [{"nms": "yes"}, {"n_thresholds": 0}, {"tolerance": -1}, {"n_jobs": 0}, {"n_jobs": 0.5}],
+    [
+        {"nms": "yes"},
+        {"n_thresholds": 0},
+        {"tolerance": -1},
+        {"tolerance": 2},
+        {"n_jobs": 0},
+        {"n_jobs": 0.5},
+    ],
 )
 def test_wrong_parameters_are_named(parameter):
     with pytest.raises(ValueError, match=f"{next(iter(parameter))} "):

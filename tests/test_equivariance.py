@@ -163,6 +163,7 @@ def test_maps_move_along_where_kernels_are_isotropic():
     shifted = equivariance(free, X, "translations", values=(1, 3), margin=4)
     assert (shifted["error"] < 1e-6).all()
     smooth = np.stack([ndimage.gaussian_filter(x, 1.5) for x in X])
+    assert equivariance(free, X, (45,), margin=100)["error"].isna().all()  # no place is left
     few = equivariance(isotropic, smooth, (10, 45), margin=3)
     assert (few["error"] < 0.1).all()
 

@@ -125,6 +125,11 @@ def test_kernels_of_signals_and_volumes_are_steered_too(shape, options, n_poses)
         ({}, lambda m: PoseDisplay.from_estimator(m, X, pose=1), "pose must be an integer from 0"),
         (
             {},
+            lambda m: pose_maps(m, [X[0], X[0][..., :5]]),
+            "X must have samples of one shape here",
+        ),
+        (
+            {},
             lambda m: SteeredKernelDisplay.from_estimator(m, poses=[[0, 1]]),
             r"poses must have shape \(n, 1\), got \(1, 2\)",
         ),

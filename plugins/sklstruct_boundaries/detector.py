@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +112,9 @@ class BoundaryDetector(DynResNet, MapEstimator):
 
     Notes
     -----
+    X is a list of images and y of maps (height, width), or of maps of several annotators
+    (n_annotators, height, width), with values from 0 to 1.
+
     The loss is the mean over places and, with ``side_outputs``, the sum over outputs of
 
     .. math:: -r \, y \log p - (1 - y) \log(1 - p), \qquad r = (n_0 / n_1)^\beta
@@ -193,19 +195,34 @@ class BoundaryDetector(DynResNet, MapEstimator):
         Parameters
         ----------
         X : list of images, or array-like, shape (n, ...)
-        y : list of maps, as for ``fit``
+        y : list of maps, as for ``fit``, but of True and False, or 1 and 0
         """
         return boundary_scores(self.predict_proba(X), y, n_jobs=self.n_threads).ods
 
-    def _start(self, X: Any, *args: Any) -> None:
-        """Find the scaling of the samples, and build the network."""
-        coarsest = prod(self.of_stages("strides", len(self.in_force().widths)))
-        if max(X.shape[2:]) <= coarsest:  # a norm has no variance of one place
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch, on from the present weights.
+
+        Mean and deviation of X, and the weight of boundaries, are those of the first call.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as for ``fit``
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Any:
+        """Return images as arrays (channels, *spatial)."""
+        images = super()._read(X, y, reset=reset, **checks)
+        if images[0].ndim < 3:
             raise ValueError(
-                f"crop must be more than {coarsest}, the places along an axis of which the "
-                f"coarsest blocks make one, got pieces of {X.shape[2:]}."
+                "X must be a list of images, or an array of them, got one of which X[0] has shape "
+                f"{np.shape(X[0])}: a single image is [image]."
             )
-        super()._start(X, *args)
+        return images
 
     def _read_map(self, number: int, given: tuple[Any, tuple[int, ...]]) -> Array:
         """Return the probability of a boundary at every place, NaN where nothing is said."""
@@ -213,14 +230,15 @@ class BoundaryDetector(DynResNet, MapEstimator):
         values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
         try:
             marks = np.asarray(values, np.float32)
+            seen = f"shape {marks.shape}"
         except ValueError:  # maps of several shapes
             marks = np.zeros(0, np.float32)
-        marks = marks[np.newaxis] if marks.shape == shape else marks
+            seen = f"shapes {[np.shape(one) for one in values]}"
+        marks = marks[np.newaxis] if marks.ndim == len(shape) else marks
         if marks.shape[1:] != shape or len(marks) == 0:
-            seen = marks.shape if marks.ndim > 1 else [np.shape(one) for one in values]
             raise ValueError(
                 f"y[{number}] must be a map of the places of X[{number}], {shape}, or such maps of "
-                f"several annotators, got shape {seen}."
+                f"several annotators, got {seen}."
             )
         if not ((marks >= 0) & (marks <= 1)).all():  # nor is NaN
             raise ValueError(

@@ -96,7 +96,7 @@ def boundary_scores(
     """
     check("nms", nms, FLAG)
     check("n_thresholds", n_thresholds, integer(1))
-    check("tolerance", tolerance, real(least=0))
+    check("tolerance", tolerance, real(least=0, most=1))
     check("n_jobs", n_jobs, integer() | None)
     pairs = read_pairs(maps, annotations)
     thresholds = np.arange(1, n_thresholds + 1) / (n_thresholds + 1)
@@ -149,7 +149,10 @@ def dimensions(annotation: Any) -> int:
 
 def read_image(name: str, image: ArrayLike) -> Array:
     """Return an image as an array, or raise ValueError unless it is one."""
-    values = np.asarray(image)
+    try:
+        values = np.asarray(image)
+    except ValueError:  # rows that differ in length
+        values = np.asarray(image, object)
     if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "buif":
         raise ValueError(
             f"{name} must be numbers of shape (height, width), got {values.dtype} of shape "

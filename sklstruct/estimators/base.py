@@ -517,8 +517,14 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
                 n_threads=self.n_threads,
                 verbose=self.verbose,
             )
-        except BaseException:  # half a training is none
+        except BaseException as failure:  # half a training is none
             del self.net_
+            if "more than 1 value per channel" in str(failure):  # of batch norm
+                raise ValueError(
+                    f"A single sample of shape {self.in_shape_} is too small a batch for batch "
+                    f"norm: more or larger samples are needed, and batch_size={plan.batch_size} "
+                    "to be above 1."
+                ) from failure
             raise
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]

@@ -40,6 +40,7 @@ from ..training import (
     BinaryCrossEntropy,
     CrossEntropy,
     NetworkLoss,
+    PosePenalty,
     SquaredError,
 )
 from .base import NetworkEstimator
@@ -52,7 +53,7 @@ DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or c
     for cls in (
         *(Frame, Grid, Classes, Values, Maps),
         *(AtPlaces, Augment, Auxiliary, BinaryCrossEntropy),
-        *(CrossEntropy, NetworkLoss, SquaredError),
+        *(CrossEntropy, NetworkLoss, PosePenalty, SquaredError),
     )
 }
 MOST_VALUES = 1 << 26  # of a sample: 400 x 400 x 400, so that a file cannot ask for more

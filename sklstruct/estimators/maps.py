@@ -39,7 +39,7 @@ class Images(list):
     ----------
     images : list of ndarray
     crop : int, tuple of int or None
-        Extents of the pieces that are taken; None are the smallest ones.
+        Extents of the pieces that are taken, at most the largest ones; None are the smallest ones.
     """
 
     def __init__(self, images: Sequence[Array], crop: Any) -> None:
@@ -50,6 +50,13 @@ class Images(list):
         pieces = smallest if crop is None else per_axis("crop", crop, len(smallest))
         # Beyond the largest image there is nothing to learn from.
         self.shape = len(images), len(images[0]), *map(min, pieces, largest)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return images of one shape as an array, or raise ValueError."""
+        if not self.same:
+            shapes = sorted({image.shape[1:] for image in self})
+            raise ValueError(f"X must have samples of one shape here, got {shapes}.")
+        return np.stack(list(self)).astype(dtype or self[0].dtype, copy=False)
 
 
 class MapEstimator(NetworkEstimator):
@@ -103,11 +110,8 @@ class MapEstimator(NetworkEstimator):
         features : ndarray, shape (n, n_features_out)
         """
         check_is_fitted(self)
-        images = self._read(X, reset=False)
-        shapes = {image.shape for image in images}
-        if len(shapes) > 1:
-            raise ValueError(f"transform needs samples of one shape, got {sorted(shapes)}.")
-        return self._features(np.stack(images)).reshape(len(images), -1)
+        images = np.asarray(self._read(X, reset=False))
+        return self._features(images).reshape(len(images), -1)
 
     # Reading --------------------------------------------------------------------------------
 
@@ -119,15 +123,21 @@ class MapEstimator(NetworkEstimator):
         for number, image in enumerate(X):
             image = image.detach().cpu().numpy() if hasattr(image, "detach") else image
             image = check_array(
-                image, dtype=self.dtype, ensure_2d=False, allow_nd=True, input_name=f"X[{number}]"
+                image,
+                dtype=self.dtype,
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+                input_name=f"X[{number}]",
             )
             image = image.reshape(image_shape_of(image.shape, self.image_shape))
             if reset and number == 0:
                 self.layout_ = decide_layout(image.shape, self.layout)
-            if image.ndim != len(self.layout_):
+            if image.ndim != len(self.layout_) or image.size == 0:
                 raise ValueError(
-                    f"X[{number}] must have the axes {self.layout_!r} as the first image has, got "
-                    f"shape {image.shape}."
+                    f"X[{number}] must have the axes of all samples, {self.layout_}, and a place "
+                    f"at least, got shape {image.shape}."
                 )
             images.append(np.ascontiguousarray(channels_first(image[np.newaxis], self.layout_)[0]))
         images = Images(images, self.crop)
@@ -142,6 +152,8 @@ class MapEstimator(NetworkEstimator):
 
     def _read_pairs(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
         """Return samples, maps and weights of places, each as a list of arrays."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but it is None.")
         check_consistent_length(X, y, sample_weight)
         images = self._read(X, reset=reset)
         shapes = [image.shape[1:] for image in images]

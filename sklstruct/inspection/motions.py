@@ -148,7 +148,7 @@ def in_ball(places: NDArray[Any], margin: float) -> Mask:
     shape = np.array(places.shape[1:])
     radius = (shape.min() - 1) / 2 - margin
     centre = ((shape - 1) / 2).reshape(-1, *[1] * len(shape))
-    return ((places - centre) ** 2).sum(axis=0) <= radius**2 + 1e-9
+    return np.linalg.norm(places - centre, axis=0) <= radius + 1e-9
 
 
 def make_motions(group: Any, values: Any, ndim: int) -> list[Motion] | list[Act]:
