@@ -257,7 +257,7 @@ X, Y = np.random.default_rng(0).random((4, 6, 7)), np.arange(4 * 42).reshape(4, 
         (
             {},
             ([X[0], np.stack([X[1]] * 3, 2)], Y[:2]),
-            r"X\[1\] must have the axes of all samples, HW",
+            "must have the axes of all samples, HW",
         ),
         ({"layout": "HWC"}, ([X[0, ..., None], np.stack([X[1]] * 3, 2)], Y[:2]), "1 channels"),
         ({"frame": "pixel"}, (X, Y), "steered"),
