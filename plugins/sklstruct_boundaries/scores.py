@@ -46,7 +46,8 @@ def boundary_scores(
 
     Precision is 0 where nothing is predicted.  ODS is the best F at one threshold for all images,
     OIS that of the sums with the best threshold of each image, and AP the mean of P over the
-    recalls 0, 0.01, ..., 1; the toolboxes of the field divide the sum over these 101 by 100.
+    recalls 0, 0.01, ..., 1; the toolboxes of the field divide the sum over these 101 by 100.  As
+    there, P is 0 at recalls that are not attained: of maps of 0 and 1 alone, AP says nothing.
 
     Parameters
     ----------

@@ -45,7 +45,6 @@ GROUPS = {
     "scales": Group("factor", (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4), real(above=0)),
     "translations": Group("shift (samples)", (0.5, 1, 2, 4), real()),
 }
-NUMBERED = Group("number", (), real())
 
 
 @dataclass(frozen=True)

@@ -145,8 +145,9 @@ class Steer(nn.Module):
     .. math:: S(\theta) = V^{-1} \operatorname{diag}(R_{k_1 \theta}, R_{k_2 \theta}, \dots) V
 
     In 3D a rotation is a product of three such turns.  With ``scale`` the atoms of one canonical
-    scale are made of those of all scales of the frame, which is exact at these scales and least
-    squares in between: Gaussians have inner products in closed form, and so have coefficients,
+    scale are made of those of all scales of the frame, which is exact at these scales (but for the
+    Gaussian itself, which a frame has once) and least squares in between: Gaussians have inner
+    products in closed form, and so have coefficients,
 
     .. math::
         \psi_\alpha(\cdot; \sigma) \approx \sum_\beta C_{\alpha \beta}(\sigma) \, \psi_\beta,
