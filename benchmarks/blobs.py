@@ -4,9 +4,9 @@ Two first-order filters and one block, as in the thesis: its poses are learned, 
 response, or filters that are predicted.  Beside it two static twins of as many parameters (within
 5 %) and the same receptive field: one layer of free kernels, and the pose network itself as a
 convolutional network, deep as it is.  All have the same head, a rectifier and a linear layer at
-every place, and are trained alike, on 400 images; the rate of each is the better of two on other
-images (``--choose``).  F is the best one over thresholds at a tolerance of 2 pixels, on 200 unseen
-images.  Rows go to blobs.csv, one a fit.
+every place, and are trained alike, on 400 images, but that the rate of the dynamic block is the
+better of two on other images (``--choose`` tries both for any method).  F is the best one over
+thresholds at a tolerance of 2 pixels, on 200 unseen images.  Rows go to blobs.csv, one a fit.
 """
 
 import argparse
