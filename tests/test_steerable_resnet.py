@@ -8,6 +8,7 @@ from sklearn.model_selection import GridSearchCV
 from sklstruct_steerable.architecture import SteerableResNet
 
 from sklstruct import SteerableResNetClassifier
+from sklstruct.frames import GaussianDerivatives
 from sklstruct.inspection import pose_maps
 from sklstruct.layers import DynamicSteerableBlock
 from sklstruct.training import CrossEntropy
@@ -57,8 +58,13 @@ def test_a_search_reaches_poses_and_equal_seeds_give_equal_results():
     assert np.array_equal(again.predict_proba(X), search.predict_proba(X))
 
 
-def test_signals_cannot_be_turned():
-    with pytest.raises(ValueError, match="steered by scale only"):
-        SteerableResNetClassifier(layout="L", **TINY).fit(X.reshape(120, 64), Y)
-    model = SteerableResNetClassifier(pose="fixed", layout="L", **TINY | {"max_epochs": 1})
-    assert model.fit(X.reshape(120, 64), Y).predict_proba(X.reshape(120, 64)).shape == (120, 10)
+def test_signals_have_nothing_to_turn():
+    signals = X.reshape(120, 64)
+    options = TINY | {"max_epochs": 2, "layout": "L"}
+    models = [
+        SteerableResNetClassifier(pose=p, **options).fit(signals, Y) for p in ("learned", "fixed")
+    ]
+    np.testing.assert_array_equal(*(model.predict_proba(signals) for model in models))
+    frame = GaussianDerivatives(order=2, scales=(0.8, 1.2))
+    scaled = SteerableResNetClassifier(frame=frame, steer_scale=True, **options).fit(signals, Y)
+    assert scaled.n_parameters_ > models[0].n_parameters_

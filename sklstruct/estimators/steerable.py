@@ -17,7 +17,8 @@ class SteerableArchitecture(Architecture):
     ----------
     pose : {"learned", "max", "fixed"}, default="learned"
         Where the poses of dynamic blocks come from: a small network, the orientation of the
-        largest response, or nowhere: "fixed" is the static twin.
+        largest response, or nowhere: "fixed" is the static twin.  Signals have nothing to turn:
+        their blocks are static but for ``steer_scale`` and ``steering="filters"``.
     steering : {"exact", "free", "filters"}, default="exact"
         Whether poses steer, or their network gives the steering functions themselves, or whole
         filters; see ``DynamicSteerableBlock``.
@@ -56,6 +57,8 @@ class SteerableArchitecture(Architecture):
 
     def dynamic(self, n_in: int, n_out: int, frame: Any, ndim: int, stride: int = 1) -> Any:
         """Return a dynamic steerable block without bias, or the static convolution in its place."""
+        moves = ndim > 1 or self.steer_scale or self.steering == "filters"
+        pose = self.pose if moves else "fixed"
         block = DynamicSteerableBlock(
             n_in,
             n_out,
@@ -63,7 +66,7 @@ class SteerableArchitecture(Architecture):
             ndim=ndim,
             stride=stride,
             bias=False,
-            pose=self.pose,
+            pose=pose,
             steering=self.steering,
             poses=self.poses,
             scale=self.steer_scale,
@@ -71,7 +74,7 @@ class SteerableArchitecture(Architecture):
             depth=self.pose_depth,
             context=self.pose_context,
         )
-        return block.conv if self.pose == "fixed" else block
+        return block.conv if pose == "fixed" else block
 
     def penalised(self, objective: Any) -> Any:
         """Return an objective with the penalty of poses."""
