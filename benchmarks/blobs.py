@@ -24,7 +24,7 @@ from sklstruct.frames import Frame, FrameFamily, GaussianDerivatives, Jet, Pixel
 from sklstruct.layers import DenseNetwork, DynamicSteerableBlock, FrameConv, activation
 
 UNITS, DEPTH, CONTEXT, WIDTH = 12, 5, 5, 8
-N_TRAIN, N_TEST, EPOCHS = 400, 200, {1: 5, 2: 20, 3: 20}
+N_TRAIN, N_TEST, EPOCHS = 400, 200, {1: 10, 2: 20, 3: 20}
 BLOCKS = {
     "dynamic": {},
     "dynamic, largest response": {"pose": "max", "poses": "shared"},
