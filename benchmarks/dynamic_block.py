@@ -11,11 +11,12 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import torch
 from common import append_csv
-from irevnet_memory import Path, status
+from irevnet_memory import status
 
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import DynamicSteerableBlock

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,6 +12,14 @@ LONG = 15  # supports that vendors' kernels are made for
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+def output_extents(
+    extents: Sequence[int], support: Sequence[int], stride: int, padding: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the spatial shape of what is convolved."""
+    sizes = zip(extents, support, padding, strict=True)
+    return tuple((s + 2 * p - k) // stride + 1 for s, k, p in sizes)
 
 
 class Pointwise(nn.Linear):

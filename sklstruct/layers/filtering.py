@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frame
-from .dimensions import LONG
+from .dimensions import LONG, output_extents
 from .fused import Axis, FilterAndMix, Plan, Profile, make_plan
 from .kept import KeptTensors
 
@@ -79,8 +79,7 @@ class SeparableFilter:
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the spatial shape of the output."""
-        extents = zip(spatial, self.support, self.padding, strict=True)
-        return tuple((s + 2 * p - k) // self.stride + 1 for s, k, p in extents)
+        return output_extents(spatial, self.support, self.stride, self.padding)
 
     def cost(self, shape: tuple[int, ...], out_channels: int, compiled: bool = False) -> float:
         """Return modelled milliseconds of one training step for an input shape.

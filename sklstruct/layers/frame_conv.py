@@ -16,7 +16,7 @@ from ..frames import Frame, build_frame
 from ..frames.frame import SPAN_TOLERANCE
 from ..params import FLAG, check, integer, one_of
 from ..plugins import make_frame
-from .dimensions import CONV, convolve
+from .dimensions import CONV, convolve, output_extents
 from .dropout import Dropout
 from .filtering import Array, SeparableFilter
 from .fused import serves
@@ -255,8 +255,7 @@ class FrameConv(nn.Module):
 
     def out_extents(self, extents: tuple[int, ...]) -> tuple[int, ...]:
         """Return the spatial shape of the output for that of an input."""
-        sizes = zip(extents, self.padding, self.frame.support, strict=True)
-        return tuple((s + 2 * p - k) // self.stride + 1 for s, p, k in sizes)
+        return output_extents(extents, self.frame.support, self.stride, self.padding)
 
     def method_for(self, shape: tuple[int, ...]) -> str:
         """Return the way of computing, "compose" or "filter", for an input of this shape."""

@@ -14,7 +14,7 @@ from torch.nn import grad
 
 from ..frames import Frame
 from . import fused
-from .dimensions import convolve
+from .dimensions import convolve, output_extents
 from .filtering import SeparableFilter
 from .fused import AXES, KERNELS, LIBRARY, serves
 from .kept import KeptTensors
@@ -132,8 +132,7 @@ class SteeredFilter:
 
     def output_shape(self, spatial: Sequence[int]) -> tuple[int, ...]:
         """Return the spatial shape of the output."""
-        extents = zip(spatial, self.frame.support, self.padding, strict=True)
-        return tuple((s + 2 * p - k) // self.stride + 1 for s, k, p in extents)
+        return output_extents(spatial, self.frame.support, self.stride, self.padding)
 
 
 class SteerAndMix(torch.autograd.Function):
