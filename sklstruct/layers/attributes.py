@@ -8,7 +8,7 @@ is in the cache.  It is there for single precision on a CPU; elsewhere torch com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import fused
 from .dimensions import CONVOLVE, output_extents
-from .fused import KERNELS, serves
 
 try:
     from . import _attributes
@@ -169,7 +169,7 @@ def moments_by_torch(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[
 
 def goes(*tensors: Tensor) -> bool:
     """Return whether the kernel can read these, and torch makes no graph of its own of them."""
-    return MOST_TAPS > 0 and not torch.compiler.is_compiling() and serves(*tensors)
+    return MOST_TAPS > 0 and not torch.compiler.is_compiling() and fused.serves(*tensors)
 
 
 @lru_cache(maxsize=128)
@@ -246,7 +246,7 @@ def kernel(kind: int, x: Tensor, places: tuple[int, ...], way: Way, *arrays: Any
         numbers += [prod(extents_out), arrays[1].shape[2], len(arrays[1]), n]
     layout = np.array(numbers, np.int64), where, offset, table
     arrays += (None,) * (6 - len(arrays))
-    _attributes.run(KERNELS[0], torch.get_num_threads(), kind, *layout, values(x), *arrays)
+    _attributes.run(fused.KERNELS[0], torch.get_num_threads(), kind, *layout, values(x), *arrays)
 
 
 class ConvolveAttributes(torch.autograd.Function):
@@ -294,7 +294,7 @@ class ConvolveAttributes(torch.autograd.Function):
         tensors = ctx.saved_tensors
         pairs = zip(tangents[:4], tensors, strict=True)
         along = tuple(torch.zeros_like(one) if t is None else t for t, one in pairs)
-        return torch.func.jvp(lambda *four: by_torch(*four, ctx.way), tensors, along)[1]
+        return torch.func.jvp(partial(by_torch, way=ctx.way), tensors, along)[1]
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
