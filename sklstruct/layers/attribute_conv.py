@@ -79,7 +79,7 @@ class AttributeConv(nn.Module):
 
     See Also
     --------
-    sklstruct.HierarchicalCNNClassifier : A cascade of these.
+    HierarchicalCNNClassifier : A cascade of these.
 
     References
     ----------

@@ -154,11 +154,13 @@ def patch_moments(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[Ten
 
 def moments_by_torch(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[Tensor, Tensor]:
     """Return the same, by torch."""
-    ndim = len(support)
-    for extent in support:  # its axis goes behind the others, and the taps to the front
-        x = x.unfold(-ndim, extent, stride).movedim(-1, 0).movedim(-ndim, -1)
-    taps = x.movedim(tuple(range(ndim)), tuple(range(ndim - 1, -1, -1))).flatten(0, ndim - 1)
-    seen = taps.flatten(1)
+    places = output_extents(x.shape[-len(support) :], support, stride, [0] * len(support))
+    taps = []
+    for tap in np.ndindex(*support):
+        spans = zip(tap, places, strict=True)
+        at = [slice(first, first + stride * (n - 1) + 1, stride) for first, n in spans]
+        taps.append(x[(..., *at)].flatten())
+    seen = torch.stack(taps)
     mean = seen.mean(1)
     centred = seen - mean[:, None]
     return mean, centred @ centred.T / seen.shape[1]
