@@ -158,7 +158,7 @@ def moments_by_torch(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[
     taps = []
     for tap in np.ndindex(*support):
         spans = zip(tap, places, strict=True)
-        at = [slice(first, first + stride * (n - 1) + 1, stride) for first, n in spans]
+        at: Any = [slice(first, first + stride * (n - 1) + 1, stride) for first, n in spans]
         taps.append(x[(..., *at)].flatten())
     seen = torch.stack(taps)
     mean = seen.mean(1)
