@@ -55,6 +55,8 @@ def small(cls):
         params |= {"widths": (32,), "dropout": 0.0}
     if "depth" in known:
         shape = {"depth": 8, "width": 4} if "width" in known else {"depth": 7, "growth": 4}
+        if "n_attributes" in known:
+            shape = {"depth": 4, "n_attributes": 8, "n_factors": 4}
         params |= {**shape, "batch_size": 100, "max_epochs": 15}
     if "network" in known:
         network = StructuredClassifier if "svm" in known["linear"] else StructuredRegressor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -143,7 +143,7 @@ class HierarchicalCNN(Architecture):
             options: dict[str, Any] = {"ndim": ndim, "stride": stride}
             conv: nn.Module
             if number == 1:
-                conv = FrameConv(channels, width, Pixels(SUPPORT), bias=False, **options)
+                conv = FrameConv(channels, width, Pixels(size=SUPPORT), bias=False, **options)
             else:
                 conv = attribute_conv(number, width, net, options)
             mean_first = net.mean_first and number > 3
@@ -211,13 +211,12 @@ class Layer(nn.Module):
     def __init__(self, conv: nn.Module, width: int, ndim: int, mean_first: bool) -> None:
         super().__init__()
         self.conv, self.norm, self.elu = conv, BATCH_NORM[ndim](width), nn.ELU()
-        self.mean_first = mean_first
-        self.n_places = ndim
+        self.mean_first, self.ndim = mean_first, ndim
 
     def forward(self, x: Tensor) -> Tensor:
         r"""Map (n, \*attributes, \*spatial) to (n, \*attributes_out, width, \*places)."""
         y = self.conv(x.mean(1) if self.mean_first else x)
-        older = y.shape[: -1 - self.n_places]
+        older = y.shape[: -1 - self.ndim]
         return self.elu(self.norm(y.flatten(0, len(older) - 1))).unflatten(0, older)
 
 
@@ -282,9 +281,9 @@ class HierarchicalCNNNetwork(nn.Module):
     def class_activations(self, x: Tensor) -> Tensor:
         r"""Return what every place adds to the outputs, (n, n_outputs, \*places)."""
         maps = self.stages(x).mean((1, 2))
-        if not hasattr(self.head, "linear"):
+        if len(self.head) == 1:
             return maps
-        return torch.einsum("nc...,oc->no...", maps, self.head.linear.weight)
+        return torch.einsum("nc...,oc->no...", maps, cast(nn.Linear, self.head[-1]).weight)
 
     @torch.no_grad()
     def translation_errors(self, x: Tensor, depth: int) -> list[Tensor]:

@@ -42,7 +42,7 @@ class Fusible(HierarchicalCNN, NetworkEstimator):
         >>> model = HierarchicalCNNClassifier(depth=5, intermediate_nonlinearity=False)
         >>> fused = model.set_params(max_epochs=1, random_state=0).fit(X, y).fuse()
         >>> model.n_parameters_, fused.n_parameters_
-        (10412, 6332)
+        (11012, 6314)
         >>> bool(np.allclose(fused.predict_proba(X), model.predict_proba(X), atol=1e-5))
         True
         """
