@@ -89,17 +89,19 @@ ATTRIBUTE static Tile TARGET(find_tile)(const Plan *plan, long first, long stop)
     return tile;
 }
 
-/* What filters see at one vector of places of a plane; zeros where there are none. */
-INLINE void TARGET(look)(const Plan *plan, const Tile *tile, int v, const float *plane, Vector *seen) {
-    const long *in = tile->in + v * LANES;
-    for (long t = 0; t < plan->taps; t++) {
-        const float *from = plane + plan->offset[t];
-        if (tile->together[v])
-            seen[t] = TARGET(load)(from + in[0]);
-        else
-            for (long lane = 0; lane < LANES; lane++)
-                seen[t][lane] = v * LANES + lane < tile->n ? from[in[lane]] : 0;
-    }
+/* What filters see at the places of a tile in a plane; zeros where there are none. */
+INLINE void TARGET(look)(const Plan *plan, long taps, const Tile *tile, const float *plane,
+                         Vector seen[][2]) {
+    for (long t = 0; t < taps; t++)
+        for (int v = 0; v < 2; v++) {
+            const float *from = plane + plan->offset[t];
+            const long *in = tile->in + v * LANES;
+            if (tile->together[v])
+                seen[t][v] = TARGET(load)(from + in[0]);
+            else
+                for (long lane = 0; lane < LANES; lane++)
+                    seen[t][v][lane] = v * LANES + lane < tile->n ? from[in[lane]] : 0;
+        }
 }
 
 /* Copy maps of the output to where the places of a tile lie side by side, and back. */
@@ -225,79 +227,84 @@ ATTRIBUTE static void TARGET(sums)(const Plan *plan, int tiles, const float *z, 
 
 /* --- over space ----------------------------------------------------------------------------- */
 
-INLINE Vector TARGET(filtered)(const Plan *plan, long taps, long q, const Vector *seen) {
+/* What a filter gives, as far as it is rectified the other way round: -1 to 0 for negative values. */
+INLINE void TARGET(filter)(const Plan *plan, long taps, long q, const Vector seen[][2],
+                           Vector *value, Vector *less) {
     const float *filter = plan->spatial + q * taps;
-    Vector sum = (Vector){0} + plan->shift[q];
-    for (long t = 0; t < taps; t++) sum += filter[t] * seen[t];
-    return sum;
+    value[0] = value[1] = (Vector){0} + plan->shift[q];
+    for (long t = 0; t < taps; t++)
+        for (int v = 0; v < 2; v++) value[v] += filter[t] * seen[t][v];
+    for (int v = 0; plan->rectify && v < 2; v++) {
+        less[v] = TARGET(decrease)(value[v]);
+        value[v] = TARGET(larger)(value[v], (Vector){0}) + less[v];
+    }
+}
+
+/* Store a share of what is filtered, or add it to what is there. */
+INLINE void TARGET(collect)(float *to, int add, float share, const Vector *value) {
+    for (int v = 0; v < 2; v++) {
+        Vector *at = (Vector *)(to + v * LANES);
+        *at = add ? *at + share * value[v] : share * value[v];
+    }
 }
 
 /* z of all maps at the places of a tile. */
 INLINE void TARGET(spread_taps)(const Plan *plan, long taps, const Tile *tile, float *z) {
-    Vector seen[MOST_TAPS];
+    Vector seen[MOST_TAPS][2], value[2], less[2];
     float share = 1.0f / plan->oldest;
     for (long map = 0; map < plan->maps; map++, z += plan->factors * WIDTH)
         for (long o = 0; o < plan->oldest; o++) {
-            const float *plane = plan->x + (o * plan->maps + map) * plan->plane;
-            for (int v = 0; v < 2; v++) {
-                TARGET(look)(plan, tile, v, plane, seen);
-                for (long q = 0; q < plan->factors; q++) {
-                    Vector value = TARGET(filtered)(plan, taps, q, seen);
-                    if (plan->rectify)
-                        value = TARGET(larger)(value, (Vector){0}) + TARGET(decrease)(value);
-                    Vector *to = (Vector *)(z + q * WIDTH + v * LANES);
-                    *to = o == 0 ? share * value : *to + share * value;
-                }
+            TARGET(look)(plan, taps, tile, plan->x + (o * plan->maps + map) * plan->plane, seen);
+            for (long q = 0; q < plan->factors; q++) {
+                TARGET(filter)(plan, taps, q, seen, value, less);
+                TARGET(collect)(z + q * WIDTH, o > 0, share, value);
             }
         }
 }
 
-/* Add to a plane what is filtered at one vector of places, the other way round. */
-INLINE void TARGET(unfilter)(const Plan *plan, long taps, const Tile *tile, int v,
-                             const Vector *slope, const float *shift, float *plane) {
-    const long *in = tile->in + v * LANES;
+/* Add to a plane what is filtered at the places of a tile, the other way round. */
+INLINE void TARGET(unfilter)(const Plan *plan, long taps, const Tile *tile, const Vector slope[][2],
+                             const float *shift, float *plane) {
     for (long t = 0; t < taps; t++) {
-        Vector value = {0};
-        if (shift) value += shift[t];
-        for (long q = 0; q < plan->factors; q++) value += plan->spatial[q * taps + t] * slope[q];
+        Vector value[2] = {{0}, {0}};
+        if (shift) value[0] = value[1] = (Vector){0} + shift[t];
+        for (long q = 0; q < plan->factors; q++)
+            for (int v = 0; v < 2; v++) value[v] += plan->spatial[q * taps + t] * slope[q][v];
         float *to = plane + plan->offset[t];
-        if (tile->together[v])
-            TARGET(store)(to + in[0], TARGET(load)(to + in[0]) + value);
-        else
-            for (long lane = 0; lane < LANES && v * LANES + lane < tile->n; lane++)
-                to[in[lane]] += value[lane];
+        for (int v = 0; v < 2; v++) {
+            const long *in = tile->in + v * LANES;
+            if (tile->together[v])
+                TARGET(store)(to + in[0], TARGET(load)(to + in[0]) + value[v]);
+            else
+                for (long lane = 0; lane < LANES && v * LANES + lane < tile->n; lane++)
+                    to[in[lane]] += value[v][lane];
+        }
     }
 }
 
 /* From the gradient of z to those of x, and of spatial filters and shifts; z comes along. */
 INLINE void TARGET(unspread_taps)(const Plan *plan, long taps, const Tile *tile, const float *above,
                                   float *z, Vector *sums) {
-    Vector seen[MOST_TAPS], slope[MOST_FACTORS];
+    Vector seen[MOST_TAPS][2], slope[MOST_FACTORS][2], value[2], less[2];
     float share = 1.0f / plan->oldest;
     for (long map = 0; map < plan->maps; map++) {
         for (long o = 0; o < plan->oldest; o++) {
             long at = (o * plan->maps + map) * plan->plane;
-            for (int v = 0; v < 2; v++) {
-                TARGET(look)(plan, tile, v, plan->x + at, seen);
-                for (long q = 0; q < plan->factors; q++) {
-                    Vector value = TARGET(filtered)(plan, taps, q, seen);
-                    slope[q] = share * *(const Vector *)(above + q * WIDTH + v * LANES);
-                    if (plan->rectify) {
-                        Vector less = TARGET(decrease)(value);
-                        value = TARGET(larger)(value, (Vector){0}) + less;
-                        slope[q] += slope[q] * less;
-                    }
-                    Vector *to = (Vector *)(z + q * WIDTH + v * LANES);
-                    *to = o == 0 ? share * value : *to + share * value;
+            TARGET(look)(plan, taps, tile, plan->x + at, seen);
+            for (long q = 0; q < plan->factors; q++) {
+                TARGET(filter)(plan, taps, q, seen, value, less);
+                TARGET(collect)(z + q * WIDTH, o > 0, share, value);
+                Vector *sum = sums + q * (taps + 1);
+                for (int v = 0; v < 2; v++) {
+                    Vector here = share * *(const Vector *)(above + q * WIDTH + v * LANES);
+                    slope[q][v] = plan->rectify ? here + here * less[v] : here;
                 }
-                Vector *sum = sums;
-                for (long q = 0; sums && q < plan->factors; q++, sum += taps + 1) {
-                    for (long t = 0; t < taps; t++) sum[t] += slope[q] * seen[t];
-                    sum[taps] += slope[q];
-                }
-                if (plan->x_gradient)
-                    TARGET(unfilter)(plan, taps, tile, v, slope, NULL, plan->x_gradient + at);
+                for (long t = 0; t < taps; t++)
+                    sum[t] += slope[q][0] * seen[t][0] + slope[q][1] * seen[t][1];
+                sum[taps] += slope[q][0] + slope[q][1];
             }
+            if (plan->x_gradient)
+                TARGET(unfilter)(plan, taps, tile, slope, NULL, plan->x_gradient + at);
         }
         above += plan->factors * WIDTH;
         z += plan->factors * WIDTH;
@@ -352,38 +359,51 @@ ATTRIBUTE static void TARGET(differentiate)(const Plan *plan, float *memory, lon
 }
 
 /* Add the sums, and the sums of products, of what filters see in all maps of some samples. */
-ATTRIBUTE static void TARGET(moments)(const Plan *plan, float *memory, long start, long stop,
-                                      double *sums) {
-    Vector seen[MOST_TAPS], *sum = (Vector *)memory;
-    long n = plan->taps + plan->taps * (plan->taps + 1) / 2;
+INLINE void TARGET(moments_taps)(const Plan *plan, long taps, Vector *sum, long start, long stop,
+                                 double *sums) {
+    Vector seen[MOST_TAPS][2];
+    long n = taps + taps * (taps + 1) / 2;
     for (long first = start * plan->places; first < stop * plan->places; first += WIDTH) {
         Tile tile = TARGET(find_tile)(plan, first, stop * plan->places);
         for (long i = 0; i < n; i++) sum[i] = (Vector){0};
-        for (long map = 0; map < plan->oldest * plan->maps; map++)
-            for (int v = 0; v < 2; v++) {
-                TARGET(look)(plan, &tile, v, plan->x + map * plan->plane, seen);
-                Vector *to = sum;
-                for (long t = 0; t < plan->taps; t++) {
-                    *to++ += seen[t];
-                    for (long u = 0; u <= t; u++) *to++ += seen[t] * seen[u];
-                }
+        for (long map = 0; map < plan->oldest * plan->maps; map++) {
+            TARGET(look)(plan, taps, &tile, plan->x + map * plan->plane, seen);
+            Vector *to = sum;
+            for (long t = 0; t < taps; t++) {
+                *to++ += seen[t][0] + seen[t][1];
+                for (long u = 0; u <= t; u++)
+                    *to++ += seen[t][0] * seen[u][0] + seen[t][1] * seen[u][1];
             }
+        }
         for (long i = 0; i < n; i++) sums[i] += TARGET(total)(sum[i]);
     }
 }
 
+ATTRIBUTE static void TARGET(moments)(const Plan *plan, float *memory, long start, long stop,
+                                      double *sums) {
+    if (plan->taps == 9)
+        TARGET(moments_taps)(plan, 9, (Vector *)memory, start, stop, sums);
+    else
+        TARGET(moments_taps)(plan, plan->taps, (Vector *)memory, start, stop, sums);
+}
+
 /* Add to a gradient of x what filters, one for each tap, see in all maps of some samples. */
-ATTRIBUTE static void TARGET(refilter)(const Plan *plan, long start, long stop) {
-    Vector seen[MOST_TAPS];
+INLINE void TARGET(refilter_taps)(const Plan *plan, long taps, long start, long stop) {
+    Vector seen[MOST_TAPS][2];
     for (long first = start * plan->places; first < stop * plan->places; first += WIDTH) {
         Tile tile = TARGET(find_tile)(plan, first, stop * plan->places);
-        for (long map = 0; map < plan->oldest * plan->maps; map++)
-            for (int v = 0; v < 2; v++) {
-                TARGET(look)(plan, &tile, v, plan->x + map * plan->plane, seen);
-                float *plane = plan->x_gradient + map * plan->plane;
-                TARGET(unfilter)(plan, plan->taps, &tile, v, seen, plan->shift, plane);
-            }
+        for (long map = 0; map < plan->oldest * plan->maps; map++) {
+            TARGET(look)(plan, taps, &tile, plan->x + map * plan->plane, seen);
+            TARGET(unfilter)(plan, taps, &tile, seen, plan->shift, plan->x_gradient + map * plan->plane);
+        }
     }
+}
+
+ATTRIBUTE static void TARGET(refilter)(const Plan *plan, long start, long stop) {
+    if (plan->taps == 9)
+        TARGET(refilter_taps)(plan, 9, start, stop);
+    else
+        TARGET(refilter_taps)(plan, plan->taps, start, stop);
 }
 
 #undef Vector
