@@ -1,5 +1,6 @@
 """Torch modules that several architectures share.  No scikit-learn here."""
 
+from .attribute_conv import AttributeConv as AttributeConv
 from .coarse import CoarseFrameConv as CoarseFrameConv
 from .dimensions import BATCH_NORM as BATCH_NORM
 from .dimensions import CONV as CONV
