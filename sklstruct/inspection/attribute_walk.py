@@ -53,12 +53,14 @@ class AttributeWalk(Display):
         x_\tau = \operatorname*{arg\,min}_{x' \ne x} \sum_{v_{j-1}, v_j} \bigl(
         (a \star \bar x_j)(v_{j-1} - \tau, v_j) - (a \star \bar x'_j)(v_{j-1}, v_j) \bigr)^2
 
-    where :math:`a \star` is the mean over a few channels.  If channels have an order that means something, walks
-    along it do something that walks along a random order of the same channels do not: this is the
-    control of all numbers here.  The order is drawn once for all samples, and all that follows is
-    done as before.  A p-value is the share of orders, with the learned one, that do as well as it
-    does: those of n + 1 orders are 1 / (n + 1) at least, and larger for few channels, as
-    rotations and reflections of an order differ in nothing.
+    where :math:`a \star` is the mean over a few channels.
+
+    If the order of channels means something, walks along it do something that walks along a random
+    order of the same channels do not: this is the control of all numbers here.  An order is drawn
+    once for all samples, and all that follows is done as before.  A p-value is the share of orders,
+    with the learned one, that do at least as well as that does.  It is not below 1 / (n + 1) for n
+    random orders, nor small for few channels, as rotations and reflections of an order often do the
+    same: with 4 channels there are 3 orders that differ in more, with 8 there are 2520.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ class AttributeWalk(Display):
         n_permutations: int = 19,
         random_state: Any = None,
     ) -> None:
-        self.arrays = {depth: np.asarray(a, dtype=np.float64) for depth, a in arrays.items()}
+        self.arrays = {j: np.ascontiguousarray(a, dtype=np.float64) for j, a in arrays.items()}
         self.samples, self.y = samples, labels_of(samples, y, "y")
         shapes = {depth: array.shape for depth, array in self.arrays.items()}
         n = len(samples)
@@ -180,13 +182,13 @@ class AttributeWalk(Display):
         depths: Sequence[int] | None = None,
         **options: Any,
     ) -> Self:
-        """Walk from samples to samples of the same set, by what the layers of a network have.
+        r"""Walk from samples to samples of the same set, by what the layers of a network have.
 
         Parameters
         ----------
         estimator : fitted network classifier
             Its network has ``n_layers``; ``boundary``; ``attributes(x, depth)``, the layer, of
-            shape (n, \\*attributes, \\*places) with the last three attributes at most, the oldest
+            shape (n, \*attributes, \*places) with the last three attributes at most, the oldest
             first; and ``from_attributes(layer, depth)``, the outputs that follow from it.
         X : array-like, shape (n, ...)
             The set, such as training samples.
@@ -340,7 +342,7 @@ class AttributeWalk(Display):
     def correlation(
         self, properties: Any = None, *, periods: Mapping[str, float] = PERIODS
     ) -> pd.DataFrame:
-        r"""Return how well measured properties of samples go along with where they are in the order.
+        r"""Return how well properties of samples go along with where they are among the channels.
 
         That is the angle of the centre of mass of the energy along :math:`v_{j-1}`, see
         ``localisation``,
@@ -388,7 +390,7 @@ class AttributeWalk(Display):
             energy, channels = energies(array), array.sum(axis=2)
             centres = [resultant(energy[:, order]) for order in self.orders[depth]]
             angles = [np.stack([np.cos(a), np.sin(a)], axis=1) for a in map(np.angle, centres)]
-            for name in table:
+            for name in map(str, table):
                 values = table[name].to_numpy(dtype=np.float64)
                 known = np.isfinite(values) & np.isfinite(centres[0])
                 values = values[known]
