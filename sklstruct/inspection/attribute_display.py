@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from .attribute_walk import AttributeWalk
+from .attribute_walk import TAU, AttributeWalk
 from .display import Axes, Display, Place
 from .drawing import COLOURS
 from .panels import Panel, draw_panels
@@ -27,12 +27,13 @@ class AttributeOrderDisplay(Display):
     walk : AttributeWalk
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (3,)
-        Walks over the depth, over the shift at the last depth, and localisation over the depth.
+        Walks by one channel over the depth, walks over the shift at the last depth, and
+        localisation over the depth.
 
     Raises
     ------
     ValueError
-        If the walk has no shift but 0.
+        If the walk has no shift of 1.
 
     See Also
     --------
@@ -55,7 +56,8 @@ class AttributeOrderDisplay(Display):
     """
 
     def __init__(self, walk: AttributeWalk) -> None:
-        self.pooled = walk.to_frame(pooled=True)
+        if 1 not in walk.shifts:
+            raise ValueError(f"walk must have a shift of 1, got {walk.shifts.tolist()}.")
         self.walk = walk
 
     @classmethod
@@ -84,11 +86,11 @@ class AttributeOrderDisplay(Display):
         last = list(self.walk.arrays)[-1]
         table = self.walk.to_frame()
         over_shifts = table[table["depth"] == last].set_index("shift")
-        over_depths = self.pooled.set_index("depth")
+        over_depths = table[table["shift"] == 1].set_index("depth")
         localised = self.walk.localisation().set_index("depth")
         shown = [
-            ("walks that stay in the class", "depth", over_depths, "share"),
-            (f"the same at depth {last}", "shift (channels)", over_shifts, "share"),
+            (f"walks by {TAU} = 1 that stay in the class", "depth", over_depths, "share"),
+            (f"the same at depth {last}", f"{TAU} (channels)", over_shifts, "share"),
             ("concentration along channels", "depth", localised, "concentration"),
         ]
         panels = [

@@ -74,7 +74,8 @@ class AttributeWalk(Display):
     shifts : sequence of int, default=None
         Values of :math:`\tau`; None are 0 to 7, or as many as there are channels.
     smoothing : int, default=3
-        Over how many channels means are taken, odd.
+        Over how many channels means are taken, odd.  In a random order they leave less of what
+        differs from channel to channel; with 1, orders are compared by the walks alone.
     boundary : {"periodic", "zeros"}, default="periodic"
         What comes in where channels have moved on.  Only periodic ones are translations; with
         zeros, what moves over the end is lost.
@@ -256,42 +257,31 @@ class AttributeWalk(Display):
             found.append((self.y[nearest] == self.y[self.queries], distances))
         return found
 
-    def to_frame(self, *, pooled: bool = False) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Return the share of walks that stay in the class, against random orders of channels.
 
-        Parameters
-        ----------
-        pooled : bool, default=False
-            Whether all shifts but 0 are taken together.
+        A real order shows at small shifts: to neighbours, walks stay in the class more often than
+        to other channels, and to the opposite ones less often.  Over all shifts together, there is
+        little in which orders can differ.
 
         Returns
         -------
         table : DataFrame
-            One row for each depth and shift: ``depth``, ``shift`` unless pooled, ``share`` of the
-            queries, ``low`` and ``high``, its exact interval of 95 % over queries, ``control``, the
-            mean over random orders, ``control_low`` and ``control_high``, between which 95 % of
-            these are, ``p_value``, and ``distance``, the median over queries, and
-            ``distance_control``.
-
-        Raises
-        ------
-        ValueError
-            If there is nothing to pool.
+            One row for each depth and shift: ``depth``; ``shift``; ``share`` of the queries;
+            ``low`` and ``high``, its exact interval of 95 % over queries; ``control``, the mean
+            over random orders; ``control_low`` and ``control_high``, between which 95 % of these
+            are; ``p_value``; and ``distance``, the median over queries, and ``distance_control``.
         """
-        if pooled and not self.shifts.any():
-            raise ValueError("shifts must have one that is not 0 if they are pooled.")
         rows: list[dict[str, Any]] = []
         for depth, (same, distances) in zip(self.arrays, self._found, strict=True):
-            parts = {int(shift): self.shifts == shift for shift in self.shifts}
-            for shift, part in ({None: self.shifts != 0} if pooled else parts).items():
-                shares = same[:, part].mean(axis=(1, 2))
+            far = np.median(distances, axis=2)
+            for number, shift in enumerate(self.shifts):
+                shares = same[:, number].mean(axis=1)
                 low, high = clopper_pearson(float(shares[0]), len(self.queries), CONFIDENCE)
-                far = np.median(distances[:, part], axis=(1, 2))
-                name = {} if shift is None else {"shift": shift}
                 rows.append(
-                    {"depth": depth, **name, "share": shares[0], "low": low, "high": high}
+                    {"depth": depth, "shift": shift, "share": shares[0], "low": low, "high": high}
                     | against_control(shares)
-                    | {"distance": far[0], "distance_control": far[1:].mean()}
+                    | {"distance": far[0, number], "distance_control": far[1:, number].mean()}
                 )
         return pd.DataFrame(rows)
 
