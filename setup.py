@@ -37,6 +37,7 @@ setup(
     cmdclass={"build_ext": BuildExt},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for all Pythons from 3.11
     ext_modules=[
+        kernel(LAYERS, "_attributes"),
         kernel(LAYERS, "_fused"),
         kernel("plugins/sklstruct_scattering", "_lanes"),
         kernel("plugins/sklstruct_boundaries", "_boundaries"),

@@ -344,15 +344,6 @@ static int make_space(const Plan *plan, Space *space) {
 
 /* --- threads ------------------------------------------------------------------------------- */
 
-/* The threads that torch has: two pools would fight for the processor.  Where torch brought no
-   such library, one thread does it all. */
-#if defined(__linux__)
-extern void GOMP_parallel(void (*work)(void *), void *data, unsigned threads, unsigned flags)
-    __attribute__((weak));
-#else
-static void (*const GOMP_parallel)(void (*)(void *), void *, unsigned, unsigned) = NULL;
-#endif
-
 typedef struct {
     const Plan *plan;
     const Call *call;
@@ -390,11 +381,7 @@ static void do_tasks(void *data) {
 }
 
 static int do_all(Work *work, long threads) {
-    if (threads > work->stop) threads = work->stop;
-    if (threads > 1 && GOMP_parallel)
-        GOMP_parallel(do_tasks, work, (unsigned)threads, 0);
-    else
-        do_tasks(work);
+    in_threads(do_tasks, work, threads < work->stop ? threads : work->stop);
     return !work->failed;
 }
 

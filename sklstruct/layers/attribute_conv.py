@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..params import FLAG, ODD, SEQUENCE, Rule, check, integer, one_of
-from .attributes import mix, patch_moments, spread
+from .attributes import Way, convolve_attributes, patch_moments, surround
 
 OPTIONS = {
     "n_filters": integer(1),
@@ -121,6 +121,14 @@ class AttributeConv(nn.Module):
         self.support, self.attribute_support = (support,) * ndim, tuple(attribute_support)
         self.stride, self.attribute_stride, self.boundary = stride, attribute_stride, boundary
         self.intermediate_nonlinearity = intermediate_nonlinearity
+        self.way = Way(
+            self.support,
+            stride,
+            intermediate_nonlinearity,
+            self.attribute_support,
+            attribute_stride,
+            boundary == "periodic",
+        )
         self.register_buffer("shift", None)  # of a fused layer
         if n_factors is None:
             self.filters = nn.Parameter(
@@ -151,24 +159,23 @@ class AttributeConv(nn.Module):
             )
         if not self.intermediate_nonlinearity:  # then the mean commutes with everything
             x = x.mean(1, keepdim=True)
+        x = surround(x, self.support)
         if self.n_factors is None:
             return self._convolve(x, self.filters, self.shift)
-        filters, offset = self._normalised(x)
+        filters, shift = self._normalised(x)
         if not self.intermediate_nonlinearity and self.n_factors > filters[0].numel():
-            return self._convolve(x, *self._product(filters, offset))
-        z = spread(x, filters, offset, self.stride, self.intermediate_nonlinearity)
-        return self._mix(z, self.attribute_filters)
+            return self._convolve(x, *self._product(filters, shift))
+        return convolve_attributes(x, filters, shift, self.attribute_filters, self.way)
 
     def _normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return spatial filters that include the norm, and the offsets of what they give."""
+        """Return spatial filters that include the norm, and the shifts of what they give."""
         norm, filters = self.norm, self.spatial_filters
         if norm.training:
             mean, covariance = patch_moments(x, self.support, self.stride)
             flat = filters.flatten(1)
             mean, variance = flat @ mean, ((flat @ covariance) * flat).sum(1)
             with torch.no_grad():
-                n = x.numel() // prod(x.shape[-self.ndim :])
-                n *= prod(-(-extent // self.stride) for extent in x.shape[-self.ndim :])
+                n = prod(x.shape[: -self.ndim]) * prod(self.way.places(x))
                 norm.running_mean.lerp_(mean, norm.momentum)
                 norm.running_var.lerp_(variance * (n / max(1, n - 1)), norm.momentum)
                 norm.num_batches_tracked.add_(1)
@@ -177,14 +184,14 @@ class AttributeConv(nn.Module):
         scale = (variance + norm.eps).rsqrt()
         if norm.affine:
             scale = scale * norm.weight
-        offset = -mean * scale if norm.bias is None else norm.bias - mean * scale
-        return filters * scale.view(-1, *[1] * self.ndim), offset
+        shift = -mean * scale if norm.bias is None else norm.bias - mean * scale
+        return filters * scale.view(-1, *[1] * self.ndim), shift
 
-    def _product(self, filters: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    def _product(self, filters: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Return the filters that factors stand for, and those of a constant."""
         mixing = self.attribute_filters
         product = torch.einsum("qt,kqa->kta", filters.flatten(1), mixing.flatten(2))
-        shift = torch.einsum("q,kqa->ka", offset, mixing.flatten(2))
+        shift = torch.einsum("q,kqa->ka", shift, mixing.flatten(2))
         product = product.view(len(mixing), *self.support, *self.attribute_support)
         return product, shift.view(len(mixing), *self.attribute_support)
 
@@ -192,16 +199,14 @@ class AttributeConv(nn.Module):
         """Convolve over space and attributes, and add what a constant gives."""
         flat = filters.flatten(1, self.ndim)
         single = torch.eye(flat.shape[1], dtype=x.dtype, device=x.device)
-        offset = x.new_zeros(len(single))
-        seen = spread(x, single.view(-1, *self.support), offset, self.stride, False)
-        y = self._mix(seen, flat)
-        if shift is not None:
-            ones = x.new_ones((1, *x.shape[2 : -self.ndim], *[1] * (1 + self.ndim)))
-            y = y + self._mix(ones, shift.unsqueeze(1))
-        return y
-
-    def _mix(self, z: Tensor, filters: Tensor) -> Tensor:
-        return mix(z, filters, self.attribute_stride, self.boundary == "periodic")
+        nothing = x.new_zeros(len(single))
+        y = convolve_attributes(x, single.view(-1, *self.support), nothing, flat, self.way)
+        if shift is None:
+            return y
+        ones = x.new_ones((1, 1, *x.shape[2 : -self.ndim], *self.support))
+        middle = single[len(single) // 2].view(1, *self.support)
+        constant = convolve_attributes(ones, middle, nothing[:1], shift.unsqueeze(1), self.way)
+        return y + constant
 
     def fuse(self) -> AttributeConv:
         r"""Return a layer with the filters w that the factors stand for, norm included.

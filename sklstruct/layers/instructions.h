@@ -69,6 +69,23 @@ static PyObject *available(PyObject *self, PyObject *args) {
     return names;
 }
 
+/* The threads that torch has: two pools would fight for the processor.  Where torch brought no
+   such library, one thread does it all. */
+#if defined(__linux__)
+extern void GOMP_parallel(void (*work)(void *), void *data, unsigned threads, unsigned flags)
+    __attribute__((weak));
+#else
+static void (*const GOMP_parallel)(void (*)(void *), void *, unsigned, unsigned) = NULL;
+#endif
+
+/* Let so many threads do this work. */
+static inline void in_threads(void (*work)(void *), void *data, long threads) {
+    if (threads > 1 && GOMP_parallel)
+        GOMP_parallel(work, data, (unsigned)threads, 0);
+    else
+        work(data);
+}
+
 static inline void *aligned(size_t bytes) {
     return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
