@@ -1,6 +1,8 @@
 """Walks along attributes: exact where theory says so, and destroyed by a random order."""
 
+import runpy
 from itertools import permutations
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +17,12 @@ from scipy.stats import rankdata, spearmanr
 from test_inspection import assert_legible
 from torch import nn
 
-from sklstruct import RFNNClassifier, StructuredClassifier, StructuredRegressor
+from sklstruct import (
+    HierarchicalCNNClassifier,
+    RFNNClassifier,
+    StructuredClassifier,
+    StructuredRegressor,
+)
 from sklstruct.frames import Morlet
 from sklstruct.inspection import (
     AttributeOrderDisplay,
@@ -23,10 +30,11 @@ from sklstruct.inspection import (
     attribute_invariance,
     image_properties,
 )
-from sklstruct.inspection.attribute_walk import energies, resultant
+from sklstruct.inspection.attribute_walk import resultant
 from sklstruct.inspection.properties import association
 from sklstruct.layers import AttributeConv
 
+ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 3, 4, 4)), np.arange(24) % 3
 
@@ -312,7 +320,6 @@ def test_a_property_that_channels_are_ordered_by_is_found():
     assert found["r"] > 0.99 > 0.8 > found["control_high"]
     assert found["p_value"] == 1 / 20
     assert table.loc["noise", "r"] < 0.2
-    assert np.allclose(resultant(energies(arrays)[:, ::-1]).shape, n)
     own = walk.correlation(periods={})
     assert own["property"].tolist() == ["brightness", "size"]
     assert own["r"].isna().all()  # of samples that are all the same
@@ -366,6 +373,28 @@ def test_invariant_arrays_are_those_of_the_central_place(shape):
     assert len(walk.axes_) == 2 * 4 * 5
 
 
+def test_hierarchical_networks_are_walked_along():
+    model = HierarchicalCNNClassifier(boundary="periodic", depth=6, max_epochs=1, layout="CHW")
+    walk = AttributeWalk.from_estimator(model.fit(X, Y), X, Y, depths=[1, 3, 5])
+    assert [array.shape[1:] for array in walk.arrays.values()] == [(8, 1), (4, 8), (4, 3)]
+    network = model.net_.module_
+    with torch.no_grad():
+        x = model._to_tensor(model._read(X, reset=False))
+        again = network.from_attributes(network.attributes(x, 4), 4)
+    np.testing.assert_allclose(again, model._outputs(X), atol=1e-5)
+    table = attribute_invariance(model, X, depths=[4], shifts=[2], n_permutations=1)
+    assert table["change"].max() < 1e-4
+    assert table["kept"].min() == 1
+
+
+def test_the_example_shows_what_is_exact(capsys):
+    example = runpy.run_path(ROOT / "examples/attributes_one_can_walk_along.py")
+    example["main"](n_train=60, n_permutations=2, depth=4, max_epochs=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines[1:4]] == ["1", "2", "4"]
+    assert float(lines[7].split()[-2]) < 1e-12 < 0.5 < float(lines[7].split()[-1])
+
+
 def test_the_pictures_can_be_read(tmp_path):
     model = cascade()
     walk = AttributeWalk.from_estimator(model, X, Y, depths=[2, 4], queries=5, random_state=0)
@@ -408,6 +437,8 @@ def test_what_does_not_fit_is_named():
     walk = AttributeWalk({2: arrays}, samples, labels, queries=[4], shifts=[0])
     with pytest.raises(ValueError, match=r"walk must have a shift of 1, got \[0\]"):
         AttributeOrderDisplay(walk)
+    with pytest.raises(ValueError, match="depth must be 2"):
+        AttributeOrderDisplay(AttributeWalk({2: arrays}, samples, labels), depth=1)
     with pytest.raises(ValueError, match="properties must have a row for each of 60"):
         walk.correlation(pd.DataFrame({"size": [1]}))
     with pytest.raises(ValueError, match="Each of queries must be 4"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from ..params import check, one_of
 from .attribute_walk import TAU, AttributeWalk
 from .display import Axes, Display, Place
 from .drawing import COLOURS
@@ -21,19 +22,22 @@ class AttributeOrderDisplay(Display):
     Parameters
     ----------
     walk : AttributeWalk
+    depth : int, default=None
+        Whose shares are drawn over the shift; None is the last one.
 
     Attributes
     ----------
     walk : AttributeWalk
+    depth : int
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (3,)
-        Walks by one channel over the depth, walks over the shift at the last depth, and
-        localisation over the depth.
+        Walks by one channel over the depth, walks over the shift at one depth, and localisation
+        over the depth.
 
     Raises
     ------
     ValueError
-        If the walk has no shift of 1.
+        If the walk has no shift of 1, or no such depth.
 
     See Also
     --------
@@ -55,10 +59,12 @@ class AttributeOrderDisplay(Display):
     3
     """
 
-    def __init__(self, walk: AttributeWalk) -> None:
+    def __init__(self, walk: AttributeWalk, depth: int | None = None) -> None:
         if 1 not in walk.shifts:
             raise ValueError(f"walk must have a shift of 1, got {walk.shifts.tolist()}.")
+        depths = list(walk.arrays)
         self.walk = walk
+        self.depth = depths[-1] if depth is None else check("depth", depth, one_of(*depths))
 
     @classmethod
     def from_estimator(
@@ -83,14 +89,13 @@ class AttributeOrderDisplay(Display):
         return cls(AttributeWalk.from_estimator(estimator, X, y, **options)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
-        last = list(self.walk.arrays)[-1]
         table = self.walk.to_frame()
-        over_shifts = table[table["depth"] == last].set_index("shift")
+        over_shifts = table[table["depth"] == self.depth].set_index("shift")
         over_depths = table[table["shift"] == 1].set_index("depth")
         localised = self.walk.localisation().set_index("depth")
         shown = [
             (f"walks by {TAU} = 1 that stay in the class", "depth", over_depths, "share"),
-            (f"the same at depth {last}", f"{TAU} (channels)", over_shifts, "share"),
+            (f"the same at depth {self.depth}", f"{TAU} (channels)", over_shifts, "share"),
             ("concentration along channels", "depth", localised, "concentration"),
         ]
         panels = [

@@ -58,9 +58,10 @@ class AttributeWalk(Display):
     If the order of channels means something, walks along it do something that walks along a random
     order of the same channels do not: this is the control of all numbers here.  An order is drawn
     once for all samples, and all that follows is done as before.  A p-value is the share of orders,
-    with the learned one, that do at least as well as that does.  It is not below 1 / (n + 1) for n
-    random orders, nor small for few channels, as rotations and reflections of an order often do the
-    same: with 4 channels there are 3 orders that differ in more, with 8 there are 2520.
+    with the learned one, that do at least as well as that does; if it is near 1, random ones do
+    better.  It is not below 1 / (n + 1) for n random orders, nor small for few channels, as
+    rotations and reflections of an order often do the same: with 4 channels there are 3 orders that
+    differ in more, with 8 there are 2520.
 
     Parameters
     ----------
@@ -260,9 +261,10 @@ class AttributeWalk(Display):
     def to_frame(self) -> pd.DataFrame:
         """Return the share of walks that stay in the class, against random orders of channels.
 
-        A real order shows at small shifts: to neighbours, walks stay in the class more often than
-        to other channels, and to the opposite ones less often.  Over all shifts together, there is
-        little in which orders can differ.
+        An order that is real shows in how the share depends on the shift: walks to neighbours stay
+        in the class, or those by multiples of the strides along channels that are still to come,
+        which the network does not see.  Over all shifts together there is little in which orders
+        can differ.
 
         Returns
         -------

@@ -80,6 +80,21 @@ def attribute_invariance(
     ----------
     J.-H. Jacobsen, E. Oyallon, S. Mallat and A. W. M. Smeulders. Multiscale hierarchical
     convolutional networks. arXiv:1703.04140, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import HierarchicalCNNClassifier
+    >>> from sklstruct.inspection import attribute_invariance
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = HierarchicalCNNClassifier(boundary="periodic", depth=5, max_epochs=1)
+    >>> table = attribute_invariance(model.fit(X, y), X, depths=[3], shifts=[1, 2])
+    >>> table[table["change"] < 1e-4][["depth", "attribute", "n_channels", "shift"]]
+       depth  attribute  n_channels  shift
+    0      3          1           2      1
+    1      3          1           2      2
+    3      3          2           4      2
+    5      3          3           8      2
     """
     check_classifier(estimator)
     network = attribute_network(estimator)
