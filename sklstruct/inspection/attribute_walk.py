@@ -46,8 +46,9 @@ class AttributeWalk(Display):
     r"""Walks along the channels of a layer, by the samples that look like its translations.
 
     Every sample has an invariant array :math:`\bar x_j(v_{j-1}, v_j)`, what the layer has at the
-    central place, summed over :math:`v_{j-2}`.  A walk leads from a sample to those whose arrays
-    are nearest to its own, moved by :math:`\tau` channels,
+    central place, summed over :math:`v_{j-2}`; the first layer has :math:`v_1` alone, and channels
+    are those.  A walk leads from a sample to those whose arrays are nearest to its own, moved by
+    :math:`\tau` channels,
 
     .. math::
         x_\tau = \operatorname*{arg\,min}_{x' \ne x} \sum_{v_{j-1}, v_j} \bigl(
