@@ -9,6 +9,10 @@ from sklstruct_frame_resnet.estimators import FrameDenseNetClassifier as FrameDe
 from sklstruct_frame_resnet.estimators import FrameDenseNetRegressor as FrameDenseNetRegressor
 from sklstruct_frame_resnet.estimators import FrameResNetClassifier as FrameResNetClassifier
 from sklstruct_frame_resnet.estimators import FrameResNetRegressor as FrameResNetRegressor
+from sklstruct_hierarchical.estimators import (
+    HierarchicalCNNClassifier as HierarchicalCNNClassifier,
+)
+from sklstruct_hierarchical.estimators import HierarchicalCNNRegressor as HierarchicalCNNRegressor
 from sklstruct_irevnet.estimators import IRevNetClassifier as IRevNetClassifier
 from sklstruct_irevnet.estimators import IRevNetRegressor as IRevNetRegressor
 from sklstruct_rfnin.estimators import RFNiNClassifier as RFNiNClassifier

@@ -53,9 +53,11 @@ def small(cls):
         params |= {"widths": (8,), "batch_size": 50}
     if "blocks" in known:  # whose features are means over what the checks mean by features
         params |= {"widths": (32,), "dropout": 0.0}
-    if "depth" in known:
+    if {"depth", "frame"} <= known.keys():
         shape = {"depth": 8, "width": 4} if "width" in known else {"depth": 7, "growth": 4}
         params |= {**shape, "batch_size": 100, "max_epochs": 15}
+    if "n_attributes" in known:
+        params = {"depth": 4, "n_factors": 4, "batch_size": 25, "max_epochs": 30, "lr": 0.1}
     if "network" in known:
         network = StructuredClassifier if "svm" in known["linear"] else StructuredRegressor
         params = {"network": network(max_epochs=2), "cv": 2}

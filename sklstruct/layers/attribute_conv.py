@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..params import FLAG, ODD, SEQUENCE, Rule, check, integer, one_of
 from .attributes import Way, convolve_attributes, patch_moments, surround
+from .dimensions import output_extents
 
 OPTIONS = {
     "n_filters": integer(1),
@@ -77,7 +79,7 @@ class AttributeConv(nn.Module):
 
     See Also
     --------
-    sklstruct.HierarchicalCNNClassifier : A cascade of these.
+    HierarchicalCNNClassifier : A cascade of these.
 
     References
     ----------
@@ -129,7 +131,8 @@ class AttributeConv(nn.Module):
             attribute_stride,
             boundary == "periodic",
         )
-        self.register_buffer("shift", None)  # of a fused layer
+        self.shift: Tensor | None  # of a fused layer
+        self.register_buffer("shift", None)
         if n_factors is None:
             self.filters = nn.Parameter(
                 torch.empty(n_filters, *self.support, *self.attribute_support)
@@ -137,7 +140,7 @@ class AttributeConv(nn.Module):
             start(self.filters)
         else:
             self.spatial_filters = nn.Parameter(torch.empty(n_factors, *self.support))
-            self.norm = nn.BatchNorm1d(n_factors, affine=intermediate_nonlinearity)
+            self.norm = FilterNorm(n_factors, affine=intermediate_nonlinearity)
             self.attribute_filters = nn.Parameter(
                 torch.empty(n_filters, n_factors, *self.attribute_support)
             )
@@ -162,30 +165,10 @@ class AttributeConv(nn.Module):
         x = surround(x, self.support)
         if self.n_factors is None:
             return self._convolve(x, self.filters, self.shift)
-        filters, shift = self._normalised(x)
+        filters, shift = self.norm(self.spatial_filters, x, self.stride)
         if not self.intermediate_nonlinearity and self.n_factors > filters[0].numel():
             return self._convolve(x, *self._product(filters, shift))
         return convolve_attributes(x, filters, shift, self.attribute_filters, self.way)
-
-    def _normalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return spatial filters that include the norm, and the shifts of what they give."""
-        norm, filters = self.norm, self.spatial_filters
-        if norm.training:
-            mean, covariance = patch_moments(x, self.support, self.stride)
-            flat = filters.flatten(1)
-            mean, variance = flat @ mean, ((flat @ covariance) * flat).sum(1)
-            with torch.no_grad():
-                n = prod(x.shape[: -self.ndim]) * prod(self.way.places(x))
-                norm.running_mean.lerp_(mean, norm.momentum)
-                norm.running_var.lerp_(variance * (n / max(1, n - 1)), norm.momentum)
-                norm.num_batches_tracked.add_(1)
-        else:
-            mean, variance = norm.running_mean, norm.running_var
-        scale = (variance + norm.eps).rsqrt()
-        if norm.affine:
-            scale = scale * norm.weight
-        shift = -mean * scale if norm.bias is None else norm.bias - mean * scale
-        return filters * scale.view(-1, *[1] * self.ndim), shift
 
     def _product(self, filters: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Return the filters that factors stand for, and those of a constant."""
@@ -232,18 +215,60 @@ class AttributeConv(nn.Module):
         fused = copy.deepcopy(self)
         if self.n_factors is not None:
             del fused.spatial_filters, fused.attribute_filters, fused.norm
-            scale = (self.norm.running_var + self.norm.eps).rsqrt()
-            filters = self.spatial_filters * scale.view(-1, *[1] * self.ndim)
-            product, shift = self._product(filters, -self.norm.running_mean * scale)
+            product, shift = self._product(*self.norm.fused(self.spatial_filters))
             fused.n_factors, fused.shift = None, shift.detach()
             fused.filters = nn.Parameter(product.detach())
         return fused
 
     def extra_repr(self) -> str:
         """Return the parameters."""
-        names = "n_filters", "attribute_support", "n_factors", "support", "stride"
-        names += "attribute_stride", "boundary", "intermediate_nonlinearity"
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in OPTIONS if name != "ndim")
+
+
+class FilterNorm(nn.BatchNorm1d):
+    r"""Batch norm of what spatial filters give, without what they give.
+
+    Mean and variance of :math:`x \star h_q` are :math:`h_q^T m` and :math:`h_q^T C h_q`, with mean
+    m and covariance C of the patches of x.
+    """
+
+    def forward(self, filters: Tensor, x: Tensor, stride: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Return filters that include the norm, and the shifts of what they give.
+
+        Parameters
+        ----------
+        filters : Tensor, shape (n_factors, *support)
+        x : Tensor, shape (n, oldest, *attributes, *spatial)
+            With what surrounds the samples.
+        stride : int
+        """
+        if not self.training:
+            return self.fused(filters)
+        support = filters.shape[1:]
+        mean, covariance = patch_moments(x, tuple(support), stride)
+        flat = filters.flatten(1)
+        mean, variance = flat @ mean, ((flat @ covariance) * flat).sum(1).clamp(min=0)
+        places = output_extents(x.shape[-len(support) :], support, stride, [0] * len(support))
+        n = prod(x.shape[: -len(support)]) * prod(places)
+        with torch.no_grad():
+            running: Any = self
+            running.running_mean.lerp_(mean, self.momentum)
+            running.running_var.lerp_(variance * (n / max(1, n - 1)), self.momentum)
+            running.num_batches_tracked.add_(1)
+        return self._apply_to(filters, mean, variance)
+
+    def fused(self, filters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same with the running statistics, as in evaluation."""
+        running: Any = self
+        return self._apply_to(filters, running.running_mean, running.running_var)
+
+    def _apply_to(self, filters: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        scale = (variance + self.eps).rsqrt()
+        if self.affine:
+            scale = scale * self.weight
+        shift = -mean * scale
+        shift = shift + self.bias if self.affine else shift
+        return filters * scale.view(-1, *[1] * (filters.ndim - 1)), shift
 
 
 def start(filters: nn.Parameter) -> None:

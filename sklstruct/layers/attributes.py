@@ -8,7 +8,7 @@ is in the cache.  It is there for single precision on a CPU; elsewhere torch com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import fused
 from .dimensions import CONVOLVE, output_extents
-from .fused import KERNELS, serves
 
 try:
     from . import _attributes
@@ -154,11 +154,13 @@ def patch_moments(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[Ten
 
 def moments_by_torch(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[Tensor, Tensor]:
     """Return the same, by torch."""
-    ndim = len(support)
-    for extent in support:  # its axis goes behind the others, and the taps to the front
-        x = x.unfold(-ndim, extent, stride).movedim(-1, 0).movedim(-ndim, -1)
-    taps = x.movedim(tuple(range(ndim)), tuple(range(ndim - 1, -1, -1))).flatten(0, ndim - 1)
-    seen = taps.flatten(1)
+    places = output_extents(x.shape[-len(support) :], support, stride, [0] * len(support))
+    taps = []
+    for tap in np.ndindex(*support):
+        spans = zip(tap, places, strict=True)
+        at: Any = [slice(first, first + stride * (n - 1) + 1, stride) for first, n in spans]
+        taps.append(x[(..., *at)].flatten())
+    seen = torch.stack(taps)
     mean = seen.mean(1)
     centred = seen - mean[:, None]
     return mean, centred @ centred.T / seen.shape[1]
@@ -169,7 +171,7 @@ def moments_by_torch(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[
 
 def goes(*tensors: Tensor) -> bool:
     """Return whether the kernel can read these, and torch makes no graph of its own of them."""
-    return MOST_TAPS > 0 and not torch.compiler.is_compiling() and serves(*tensors)
+    return MOST_TAPS > 0 and not torch.compiler.is_compiling() and fused.serves(*tensors)
 
 
 @lru_cache(maxsize=128)
@@ -246,7 +248,7 @@ def kernel(kind: int, x: Tensor, places: tuple[int, ...], way: Way, *arrays: Any
         numbers += [prod(extents_out), arrays[1].shape[2], len(arrays[1]), n]
     layout = np.array(numbers, np.int64), where, offset, table
     arrays += (None,) * (6 - len(arrays))
-    _attributes.run(KERNELS[0], torch.get_num_threads(), kind, *layout, values(x), *arrays)
+    _attributes.run(fused.KERNELS[0], torch.get_num_threads(), kind, *layout, values(x), *arrays)
 
 
 class ConvolveAttributes(torch.autograd.Function):
@@ -294,7 +296,7 @@ class ConvolveAttributes(torch.autograd.Function):
         tensors = ctx.saved_tensors
         pairs = zip(tangents[:4], tensors, strict=True)
         along = tuple(torch.zeros_like(one) if t is None else t for t, one in pairs)
-        return torch.func.jvp(lambda *four: by_torch(*four, ctx.way), tensors, along)[1]
+        return torch.func.jvp(partial(by_torch, way=ctx.way), tensors, along)[1]
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
