@@ -1,3 +1,6 @@
+from .attribute_display import AttributeOrderDisplay as AttributeOrderDisplay
+from .attribute_walk import AttributeWalk as AttributeWalk
+from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
 from .coefficient import CoefficientDisplay as CoefficientDisplay
@@ -31,6 +34,7 @@ from .occlusion import occlusion_map as occlusion_map
 from .pose import pose_maps as pose_maps
 from .pose_display import PoseDisplay as PoseDisplay
 from .pose_display import SteeredKernelDisplay as SteeredKernelDisplay
+from .properties import image_properties as image_properties
 from .radius import label_radius as label_radius
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
