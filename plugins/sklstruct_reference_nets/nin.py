@@ -86,7 +86,10 @@ class NiN(Architecture):
             if number == 1:
                 stages["pool1"] = MAX_POOL[ndim](3, stride=2, padding=1)
             elif number == 2:
-                stages["pool2"] = MEAN[ndim](3, stride=2, padding=1, count_include_pad=False)
+                # means of volumes refuse windows that are larger than what is padded
+                window = [min(3, -(-extent // 2)) for extent in in_shape[1:]]
+                padding = [(size - 1) // 2 for size in window]
+                stages["pool2"] = MEAN[ndim](window, 2, padding, count_include_pad=False)
             if number < len(GROUPS):
                 stages[f"dropout{number}"] = Dropout(net.dropout)
         return MeanNetwork(in_shape, n_outputs, nn.Sequential(stages), n_features=n_in)
