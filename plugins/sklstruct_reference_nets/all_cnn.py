@@ -135,9 +135,8 @@ class Layer(NamedTuple):
     def conv(self, ndim: int, rank: int | None) -> nn.Module:
         """Return the convolution, or the two that its factors are."""
         n_in, n_out, size, stride = self
-        if self.n_weights(ndim, rank) == self.n_weights(ndim, None):
+        if rank is None or self.n_weights(ndim, rank) == self.n_weights(ndim, None):
             return Conv(n_in, n_out, (size,) * ndim, stride)
-        assert rank is not None
         first = Conv(n_in, rank, (size, *[1] * (ndim - 1)), bias=False)
         nn.init.kaiming_normal_(first.weight, nonlinearity="linear")  # nothing is rectified there
         return nn.Sequential(first, Conv(rank, n_out, (1, *[size] * (ndim - 1)), stride))

@@ -14,6 +14,7 @@ from sklstruct import Architecture
 from sklstruct.layers import CONV, Network, convolve
 from sklstruct.params import one_of, param
 
+from .layers import MEAN_POOL
 from .presets import LENETS
 
 LEAST = 32  # extent that smaller samples are padded to
@@ -27,7 +28,6 @@ TABLE = (  # maps of S2 that each map of C3 sees
 ALL = (tuple(range(N_C1)),) * N_C3
 SUPPORT, STEP = 5, 2
 PAD: dict[int, Any] = {1: nn.ReplicationPad1d, 2: nn.ReplicationPad2d, 3: nn.ReplicationPad3d}
-MEAN = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class LeNet5(Architecture):
@@ -42,7 +42,8 @@ class LeNet5(Architecture):
     are padded to extents of 32 by their outermost values; of larger ones C5 has several places,
     and F6 reads all.  A linear layer takes the place of the fixed bitmaps of characters whose
     distances were the outputs, which other classes do not have: 60,000 parameters come before it.
-    Subsampling starts as a mean, and other layers as torch has it; published were narrower draws.
+    Subsampling starts as a mean, and other layers as torch has it; published were narrower draws,
+    and a second-order method where here the first order has to do.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ class Subsampling(nn.Module):
     def __init__(self, width: int, ndim: int) -> None:
         super().__init__()
         self.n_summed = STEP**ndim
-        self.mean = MEAN[ndim](STEP)
+        self.mean = MEAN_POOL[ndim](STEP)
         self.weight = nn.Parameter(torch.full((width, *[1] * ndim), 1 / self.n_summed))
         self.bias = nn.Parameter(torch.zeros(width, *[1] * ndim))
 

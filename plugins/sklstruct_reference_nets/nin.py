@@ -12,10 +12,9 @@ from sklstruct import Architecture
 from sklstruct.layers import MAX_POOL, Dropout, MeanNetwork
 from sklstruct.params import FLAG, integer, one_of, param, real
 
-from .layers import Conv, rectified
+from .layers import MEAN_POOL, Conv, rectified
 from .presets import NINS
 
-MEAN = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 GROUPS = (  # supports, and channels where the first convolutions have 192
     ((5, 192), (1, 160), (1, 96)),
     ((5, 192), (1, 192), (1, 192)),
@@ -89,7 +88,7 @@ class NiN(Architecture):
                 # means of volumes refuse windows that are larger than what is padded
                 window = [min(3, -(-extent // 2)) for extent in in_shape[1:]]
                 padding = [(size - 1) // 2 for size in window]
-                stages["pool2"] = MEAN[ndim](window, 2, padding, count_include_pad=False)
+                stages["pool2"] = MEAN_POOL[ndim](window, 2, padding, count_include_pad=False)
             if number < len(GROUPS):
                 stages[f"dropout{number}"] = Dropout(net.dropout)
         return MeanNetwork(in_shape, n_outputs, nn.Sequential(stages), n_features=n_in)

@@ -30,7 +30,8 @@ class VGGSmall(Architecture):
     preset : {"small", "vgg-16"}, default="small"
         Where parameters come from that are None, those of the training too.  "small": for 100 to
         5000 samples.  "vgg-16": the 13 convolutions of VGG-16 with one hidden layer, as adapted
-        to CIFAR, with a learning rate that falls along a cosine in place of steps.
+        to CIFAR, with a learning rate that falls along a cosine in place of steps and the norm
+        before the rectifier, which the released code has after it.
     widths : sequence of int, default=None
         Channels of each stage; (32, 64, 128).
     depth : int or sequence of int, default=None
