@@ -21,10 +21,10 @@
 #include <immintrin.h>
 #endif
 
-#define MOST_TAPS 32     /* of a spatial filter */
+#define MOST_TAPS 32 /* of a spatial filter */
 #define MOST_FACTORS 128
-#define MOST_TILES 2     /* that a gradient of the weights sums up before it is stored */
-#define MOST_GROUPS 16   /* of samples that have sums of their own */
+#define MOST_TILES 2   /* that a gradient of the weights sums up before it is stored */
+#define MOST_GROUPS 16 /* of samples that have sums of their own */
 
 typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
 
@@ -41,7 +41,8 @@ typedef struct {
 
 typedef struct {
     long n, oldest, maps, plane, taps, places, factors, outs, filters, rectify;
-    const int64_t *where, *offset; /* of places in a plane with its padding, and of taps from there */
+    const int64_t *where,
+        *offset; /* of places in a plane with its padding, and of taps from there */
     Links by_output, by_input, by_tap; /* those by input go the other way */
     const float *x, *spatial, *shift;
     const float *weights, *turned; /* along attributes, sorted for products; turned for gradients */
@@ -83,9 +84,13 @@ typedef struct {
     void (*refilter)(const Plan *, long, long);
 } Kernel;
 
-#define KERNEL(name, lanes, filters)                                                              \
-    {lanes, filters, convolve_##name##_##lanes, differentiate_##name##_##lanes,                   \
-     moments_##name##_##lanes, refilter_##name##_##lanes}
+#define KERNEL(name, lanes, filters)                                                               \
+    {lanes,                                                                                        \
+     filters,                                                                                      \
+     convolve_##name##_##lanes,                                                                    \
+     differentiate_##name##_##lanes,                                                               \
+     moments_##name##_##lanes,                                                                     \
+     refilter_##name##_##lanes}
 
 /* By the number of the set. */
 static const Kernel kernels[] = {
@@ -112,11 +117,13 @@ typedef struct {
 
 static void do_task(const Work *work, float *memory, long task) {
     const Kernel *kernel = work->kernel;
-    long start = task * work->plan->n / work->tasks, stop = (task + 1) * work->plan->n / work->tasks;
+    long start = task * work->plan->n / work->tasks,
+         stop = (task + 1) * work->plan->n / work->tasks;
     if (work->kind == CONVOLVE)
         kernel->convolve(work->plan, memory, task);
     else if (work->kind == DIFFERENTIATE)
-        kernel->differentiate(work->plan, memory, start, stop, (float *)work->sums + task * work->size);
+        kernel->differentiate(work->plan, memory, start, stop,
+                              (float *)work->sums + task * work->size);
     else if (work->kind == MOMENTS)
         kernel->moments(work->plan, memory, start, stop, (double *)work->sums + task * work->size);
     else
@@ -146,7 +153,8 @@ static long groups(const Plan *plan) { return plan->n < MOST_GROUPS ? plan->n : 
 /* --- what is computed ---------------------------------------------------------------------- */
 
 /* Return weights [tap][row][column] as products read them, with the last two turned if wanted. */
-static float *sort_weights(const float *from, long taps, long rows, long columns, long most, int turn) {
+static float *sort_weights(const float *from, long taps, long rows, long columns, long most,
+                           int turn) {
     float *sorted = aligned(sizeof(float) * taps * rows * columns), *to = sorted;
     long row_step = turn ? 1 : columns, column_step = turn ? rows : 1, few = share(columns, most);
     for (long k = 0; sorted && k < columns; k += few)
@@ -159,7 +167,8 @@ static float *sort_weights(const float *from, long taps, long rows, long columns
 
 static int run_convolve(Plan *plan, const Kernel *kernel, long threads) {
     long width = 2 * kernel->lanes, taps = plan->by_tap.groups;
-    float *sorted = sort_weights(plan->weights, taps, plan->factors, plan->filters, kernel->filters, 0);
+    float *sorted =
+        sort_weights(plan->weights, taps, plan->factors, plan->filters, kernel->filters, 0);
     if (!sorted) return 0;
     plan->weights = sorted;
     Work work = {.kind = CONVOLVE, .plan = plan, .kernel = kernel};
@@ -172,15 +181,18 @@ static int run_convolve(Plan *plan, const Kernel *kernel, long threads) {
 
 /* Add to the gradient of x, if wanted, and fill those of spatial filters and shifts, [factor][taps
    and shift], and of the weights. */
-static int run_differentiate(Plan *plan, const Kernel *kernel, long threads, float *spatial, float *weights) {
+static int run_differentiate(Plan *plan, const Kernel *kernel, long threads, float *spatial,
+                             float *weights) {
     long width = 2 * kernel->lanes, taps = plan->by_tap.groups;
-    size_t first = (size_t)plan->factors * (plan->taps + 1), rest = (size_t)taps * plan->factors * plan->filters;
+    size_t first = (size_t)plan->factors * (plan->taps + 1),
+           rest = (size_t)taps * plan->factors * plan->filters;
     Work work = {.kind = DIFFERENTIATE, .plan = plan, .kernel = kernel, .tasks = groups(plan)};
     size_t z = (size_t)plan->maps * plan->factors, y = (size_t)plan->outs * plan->filters;
     work.memory = ((1 + MOST_TILES) * z + MOST_TILES * y) * width;
     work.size = (first * kernel->lanes + rest + kernel->lanes - 1) / kernel->lanes * kernel->lanes;
     size_t bytes = sizeof(float) * work.tasks * work.size;
-    float *sorted = sort_weights(plan->weights, taps, plan->filters, plan->factors, kernel->filters, 1);
+    float *sorted =
+        sort_weights(plan->weights, taps, plan->filters, plan->factors, kernel->filters, 1);
     float *sums = work.sums = aligned(bytes);
     int done = sorted && sums;
     if (done) {
@@ -219,15 +231,28 @@ static int run_refilter(Plan *plan, const Kernel *kernel, long threads) {
 
 /* --- Python -------------------------------------------------------------------------------- */
 
-enum { LAYOUT, WHERE, OFFSET, LINKS, X, SPATIAL, WEIGHTS, Y, X_GRADIENT, SPATIAL_GRADIENT, WEIGHTS_GRADIENT, N_BUFFERS };
+enum {
+    LAYOUT,
+    WHERE,
+    OFFSET,
+    LINKS,
+    X,
+    SPATIAL,
+    WEIGHTS,
+    Y,
+    X_GRADIENT,
+    SPATIAL_GRADIENT,
+    WEIGHTS_GRADIENT,
+    N_BUFFERS
+};
 
 static int fits(const Py_buffer *buffer, long n, size_t size) {
     return buffer->obj && n >= 0 && (size_t)buffer->len == n * size;
 }
 
 /* Read where the links of each group start, and the links; return what follows, or NULL. */
-static const int64_t *read_links(Links *links, const int64_t *from, long groups, long n,
-                                 long to, long seen, long taps) {
+static const int64_t *read_links(Links *links, const int64_t *from, long groups, long n, long to,
+                                 long seen, long taps) {
     *links = (Links){groups, from, (const Link *)(from + groups + 1)};
     if (from[0] != 0 || from[groups] != n) return NULL;
     for (long i = 0; i < groups; i++)
@@ -243,7 +268,8 @@ static const int64_t *read_links(Links *links, const int64_t *from, long groups,
    are rectified, positions of the output, filters, taps along attributes, and links. */
 static int make_plan(Plan *plan, const Py_buffer *b) {
     if (!fits(b + LAYOUT, 10, sizeof(int64_t)) || !b[WHERE].obj || !b[OFFSET].obj) return 0;
-    const int64_t *l = b[LAYOUT].buf, *where = b[WHERE].buf, *offset = b[OFFSET].buf, *next = b[LINKS].buf;
+    const int64_t *l = b[LAYOUT].buf, *where = b[WHERE].buf, *offset = b[OFFSET].buf,
+                  *next = b[LINKS].buf;
     long places = b[WHERE].len / sizeof(int64_t), taps = b[OFFSET].len / sizeof(int64_t);
     long last = 0, far = 0, n = l[9];
     for (int i = 0; i < 9; i++)
@@ -278,15 +304,15 @@ static int consistent(const Plan *plan, const Py_buffer *b, int kind) {
     if (!fits(b + SPATIAL, spatial, size)) return 0;
     if (kind == REFILTER) return plan->factors == plan->taps && fits(b + X_GRADIENT, x, size);
     if (!b[LINKS].obj || !fits(b + WEIGHTS, weights, size) || !fits(b + Y, y, size)) return 0;
-    return kind == CONVOLVE || ((!b[X_GRADIENT].obj || fits(b + X_GRADIENT, x, size)) &&
-                                fits(b + SPATIAL_GRADIENT, spatial, size) &&
-                                fits(b + WEIGHTS_GRADIENT, weights, size));
+    return kind == CONVOLVE ||
+           ((!b[X_GRADIENT].obj || fits(b + X_GRADIENT, x, size)) &&
+            fits(b + SPATIAL_GRADIENT, spatial, size) && fits(b + WEIGHTS_GRADIENT, weights, size));
 }
 
-/* run(kernel, threads, kind, layout, where, offset, links, x, spatial filters and shifts, weights, y,
-   x_gradient, spatial_gradient, weights_gradient), where what is not needed is None.
-   convolve (0) fills y; differentiate (1) adds to the first gradient, which may be None, and fills
-   the other two; moments (2) fills y; refilter (3) adds to the gradient of x. */
+/* run(kernel, threads, kind, layout, where, offset, links, x, spatial filters and shifts, weights,
+   y, x_gradient, spatial_gradient, weights_gradient), where what is not needed is None. convolve
+   (0) fills y; differentiate (1) adds to the first gradient, which may be None, and fills the other
+   two; moments (2) fills y; refilter (3) adds to the gradient of x. */
 static PyObject *run(PyObject *self, PyObject *args) {
     (void)self;
     const char *name;
@@ -294,14 +320,15 @@ static PyObject *run(PyObject *self, PyObject *args) {
     int kind, found = 1, done = 0, valid = 0;
     PyObject *given[N_BUFFERS] = {NULL};
     Py_buffer b[N_BUFFERS] = {0};
-    if (!PyArg_ParseTuple(args, "sliOOOOOOOOOOO", &name, &threads, &kind, given, given + 1, given + 2,
-                          given + 3, given + 4, given + 5, given + 6, given + 7, given + 8,
-                          given + 9, given + 10))
+    if (!PyArg_ParseTuple(args, "sliOOOOOOOOOOO", &name, &threads, &kind, given, given + 1,
+                          given + 2, given + 3, given + 4, given + 5, given + 6, given + 7,
+                          given + 8, given + 9, given + 10))
         return NULL;
     for (int i = 0; found && i < N_BUFFERS; i++)
         if (given[i] != Py_None) {
             int written = i > Y || (i == Y && kind != DIFFERENTIATE);
-            found = PyObject_GetBuffer(given[i], b + i, written ? PyBUF_CONTIG : PyBUF_CONTIG_RO) == 0;
+            found =
+                PyObject_GetBuffer(given[i], b + i, written ? PyBUF_CONTIG : PyBUF_CONTIG_RO) == 0;
         }
     int set = find_set(name);
     Plan plan;
@@ -338,8 +365,15 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_attributes", "The compiled kernel of attribute convolutions.", -1,
-    methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    "_attributes",
+    "The compiled kernel of attribute convolutions.",
+    -1,
+    methods,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
 };
 
 PyMODINIT_FUNC PyInit__attributes(void) { return PyModule_Create(&module); }

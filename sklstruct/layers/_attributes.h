@@ -21,7 +21,8 @@ INLINE void TARGET(store)(float *to, Vector value) { *(Loose *)to = value; }
 
 INLINE float TARGET(total)(Vector value) {
     Quad sum = {0};
-    for (int lane = 0; lane < LANES; lane += 4) sum += *(const Quad *)((const float *)&value + lane);
+    for (int lane = 0; lane < LANES; lane += 4)
+        sum += *(const Quad *)((const float *)&value + lane);
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
@@ -74,7 +75,8 @@ typedef struct {
 ATTRIBUTE static Tile TARGET(find_tile)(const Plan *plan, long first, long stop) {
     Tile tile = {.n = stop - first};
     if (tile.n > WIDTH) tile.n = WIDTH;
-    long in = plan->oldest * plan->maps * plan->plane, out = plan->outs * plan->filters * plan->places;
+    long in = plan->oldest * plan->maps * plan->plane,
+         out = plan->outs * plan->filters * plan->places;
     for (long lane = 0; lane < tile.n; lane++) {
         long sample = (first + lane) / plan->places, place = (first + lane) % plan->places;
         tile.in[lane] = sample * in + plan->where[place];
@@ -105,7 +107,8 @@ INLINE void TARGET(look)(const Plan *plan, long taps, const Tile *tile, const fl
 }
 
 /* Copy maps of the output to where the places of a tile lie side by side, and back. */
-ATTRIBUTE static void TARGET(gather)(const Plan *plan, const Tile *tile, const float *from, float *to) {
+ATTRIBUTE static void TARGET(gather)(const Plan *plan, const Tile *tile, const float *from,
+                                     float *to) {
     for (long map = 0; map < plan->outs * plan->filters; map++, from += plan->places, to += WIDTH)
         if (tile->all_together) {
             TARGET(store)(to, TARGET(load)(from + tile->out[0]));
@@ -115,7 +118,8 @@ ATTRIBUTE static void TARGET(gather)(const Plan *plan, const Tile *tile, const f
                 to[lane] = lane < tile->n ? from[tile->out[lane]] : 0;
 }
 
-ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const Tile *tile, const float *from, float *to) {
+ATTRIBUTE static void TARGET(scatter)(const Plan *plan, const Tile *tile, const float *from,
+                                      float *to) {
     for (long map = 0; map < plan->outs * plan->filters; map++, to += plan->places, from += WIDTH)
         if (tile->all_together) {
             TARGET(store)(to + tile->out[0], TARGET(load)(from));
@@ -160,9 +164,9 @@ ATTRIBUTE static void TARGET(products)(const Links *links, long taps, long chann
         for (long k = 0; k < outputs; k += few) {
             const float *some = weights + k * taps * channels;
             switch (outputs - k < few ? outputs - k : few) {
-#define CASE(m)                                                                                   \
-    case m:                                                                                       \
-        TARGET(some_products)(m, link, n, channels, some, x, y + (to * outputs + k) * WIDTH);     \
+#define CASE(m)                                                                                    \
+    case m:                                                                                        \
+        TARGET(some_products)(m, link, n, channels, some, x, y + (to * outputs + k) * WIDTH);      \
         break;
                 CASE(1) CASE(2) CASE(3) CASE(4)
 #if LANES == 16
@@ -189,8 +193,8 @@ INLINE void TARGET(some_sums)(int m, int p, const Link *link, long links, int ti
                 for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
                     for (int j = 0; j < p; j++)
-                        sum[i][j] += *(const Vector *)(one + i * WIDTH) *
-                                     *(const Vector *)(two + j * WIDTH);
+                        sum[i][j] +=
+                            *(const Vector *)(one + i * WIDTH) * *(const Vector *)(two + j * WIDTH);
         }
     for (int i = 0; i < m; i++)
         for (int j = 0; j < p; j++) to[i * step + j] += TARGET(total)(sum[i][j]);
@@ -211,10 +215,10 @@ ATTRIBUTE static void TARGET(sums)(const Plan *plan, int tiles, const float *z, 
                 long n = links->start[tap + 1] - links->start[tap];
                 float *to = gradient + (tap * plan->factors + q) * plan->filters + k;
                 switch (4 * m + p) {
-#define CASE(m, p)                                                                                \
-    case 4 * m + p:                                                                               \
-        TARGET(some_sums)(m, p, link, n, tiles, z + q * WIDTH, z_step, plan->maps * z_step,       \
-                          y + k * WIDTH, y_step, plan->outs * y_step, to, plan->filters);         \
+#define CASE(m, p)                                                                                 \
+    case 4 * m + p:                                                                                \
+        TARGET(some_sums)(m, p, link, n, tiles, z + q * WIDTH, z_step, plan->maps * z_step,        \
+                          y + k * WIDTH, y_step, plan->outs * y_step, to, plan->filters);          \
         break;
 #define CASES(m) CASE(m, 1) CASE(m, 2) CASE(m, 3) CASE(m, 4)
                     CASES(1) CASES(2) CASES(3) CASES(4)
@@ -227,7 +231,7 @@ ATTRIBUTE static void TARGET(sums)(const Plan *plan, int tiles, const float *z, 
 
 /* --- over space ----------------------------------------------------------------------------- */
 
-/* What a filter gives, as far as it is rectified the other way round: -1 to 0 for negative values. */
+/* What a filter gives at the places of a tile, and, if rectified, its decrease below zero. */
 INLINE void TARGET(filter)(const Plan *plan, long taps, long q, const Vector seen[][2],
                            Vector *value, Vector *less) {
     const float *filter = plan->spatial + q * taps;
@@ -394,7 +398,8 @@ INLINE void TARGET(refilter_taps)(const Plan *plan, long taps, long start, long 
         Tile tile = TARGET(find_tile)(plan, first, stop * plan->places);
         for (long map = 0; map < plan->oldest * plan->maps; map++) {
             TARGET(look)(plan, taps, &tile, plan->x + map * plan->plane, seen);
-            TARGET(unfilter)(plan, taps, &tile, seen, plan->shift, plan->x_gradient + map * plan->plane);
+            TARGET(unfilter)(plan, taps, &tile, seen, plan->shift,
+                             plan->x_gradient + map * plan->plane);
         }
     }
 }
