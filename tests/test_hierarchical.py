@@ -136,7 +136,7 @@ def by_the_equations(network, x, net):
             z = elu(z) if net["intermediate_nonlinearity"] else z
             z = z.mean(1) if z.ndim == 6 else z
             y = [
-                sum(along_attributes(one, kernel, 2, periodic) for one, kernel in zip(z, g))  # noqa: B905
+                sum(along_attributes(*pair, 2, periodic) for pair in zip(z, g, strict=True))
                 for g in conv.attribute_filters.detach().numpy()
             ]
         youngest = y[0].ndim - 2
