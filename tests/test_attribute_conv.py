@@ -217,6 +217,21 @@ def test_second_derivatives_and_transforms_of_functions_go_on(tensors):
     close(each, torch.stack([torch.func.grad(one)(x) for x in tensors[0]]), 1e-5)
 
 
+def test_running_statistics_are_means_and_kept_in_full():
+    """Without a momentum of all batches, and in half precision too."""
+    layer = AttributeConv(4, (3, 5), n_factors=6, intermediate_nonlinearity=True)
+    batches, layer.norm.momentum = torch.randn(3, 2, 4, 6, 7, 8), None
+    with torch.autocast("cpu"):
+        for batch in batches:
+            layer(batch).sum().backward()
+    whole = nn.functional.conv2d(
+        batches.view(-1, 1, 7, 8), layer.spatial_filters.unsqueeze(1), padding=1
+    )
+    torch.testing.assert_close(layer.norm.running_mean, whole.mean((0, 2, 3)))
+    variances = [z.var((0, 2, 3)) for z in whole.chunk(3)]
+    torch.testing.assert_close(layer.norm.running_var, torch.stack(variances).mean(0))
+
+
 @compiled
 def test_without_the_kernel_a_layer_is_the_same(monkeypatch):
     torch.manual_seed(0)

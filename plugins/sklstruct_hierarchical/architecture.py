@@ -95,7 +95,7 @@ class HierarchicalCNN(Architecture):
     :math:`x_j`, for :math:`j < J - 1`, along all attributes.  That takes periodic boundaries, and
     translations that the subsampling of later layers does not cut: multiples of :math:`t^2` along
     :math:`v_j` (of t at :math:`j = J - 2`), multiples of t along :math:`v_{j-1}`, and any along
-    :math:`v_{j-2}`.  See ``translation_errors`` of the network for all others.
+    :math:`v_{j-2}`.  ``attribute_invariance`` measures what all others do.
 
     References
     ----------
@@ -284,49 +284,6 @@ class HierarchicalCNNNetwork(nn.Module):
         if len(self.head) == 1:
             return maps
         return torch.einsum("nc...,oc->no...", maps, cast(nn.Linear, self.head[-1]).weight)
-
-    @torch.no_grad()
-    def translation_errors(self, x: Tensor, depth: int) -> list[Tensor]:
-        r"""Return how far translations of a layer along its attributes move the outputs.
-
-        .. math:: e_k(\tau) = \frac{\|f_j(T_{k, \tau} x_j) - f_j(x_j)\|}{\|f_j(x_j)\|}, \qquad
-            T_{k, \tau} x_j(\dots, v_k, \dots) = x_j(\dots, v_k - \tau, \dots)
-
-        with what comes after layer j, :math:`f_j`, and translations that go round.
-
-        Parameters
-        ----------
-        x : Tensor, shape (n, channels, \*spatial)
-        depth : int
-            j, from 1 to ``n_layers``.
-
-        Returns
-        -------
-        errors : list of Tensor, shape (extent,)
-            For each attribute, the oldest first, those of all translations from 0.
-
-        Examples
-        --------
-        >>> import torch
-        >>> from sklstruct_hierarchical.architecture import HierarchicalCNN
-        >>> architecture = HierarchicalCNN(boundary="periodic")
-        >>> network = architecture.build(in_shape=(1, 8, 8), n_outputs=3).eval()
-        >>> errors = network.translation_errors(torch.randn(4, 1, 8, 8), depth=5)
-        >>> [(error < 1e-5).nonzero().flatten().tolist() for error in errors]
-        [[0, 1], [0, 2], [0, 4]]
-        """
-        attributes = self.attributes(x, depth)
-        outputs = self.from_attributes(attributes, depth)
-
-        def error(axis: int, tau: int) -> Tensor:
-            moved = self.from_attributes(attributes.roll(tau, axis), depth)
-            return (moved - outputs).norm() / outputs.norm()
-
-        extents = attributes.shape[1 : -self.ndim]
-        return [
-            torch.stack([error(axis, tau) for tau in range(extent)])
-            for axis, extent in enumerate(extents, start=1)
-        ]
 
     def fuse(self) -> HierarchicalCNNNetwork:
         """Return a copy whose factors are fused into the filters that they stand for.

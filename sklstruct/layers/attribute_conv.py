@@ -244,17 +244,22 @@ class FilterNorm(nn.BatchNorm1d):
         """
         if not self.training:
             return self.fused(filters)
-        support = filters.shape[1:]
-        mean, covariance = patch_moments(x, tuple(support), stride)
-        flat = filters.flatten(1)
-        mean, variance = flat @ mean, ((flat @ covariance) * flat).sum(1).clamp(min=0)
+        support = tuple(filters.shape[1:])
+        with torch.autocast(x.device.type, enabled=False):  # sums of squares need the digits
+            x = x.to(filters.dtype)
+            mean, covariance = patch_moments(x, support, stride)
+            flat = filters.flatten(1)
+            mean, variance = flat @ mean, ((flat @ covariance) * flat).sum(1).clamp(min=0)
         places = output_extents(x.shape[-len(support) :], support, stride, [0] * len(support))
         n = prod(x.shape[: -len(support)]) * prod(places)
         with torch.no_grad():
             running: Any = self
-            running.running_mean.lerp_(mean, self.momentum)
-            running.running_var.lerp_(variance * (n / max(1, n - 1)), self.momentum)
             running.num_batches_tracked.add_(1)
+            share = self.momentum
+            if share is None:  # the mean over all batches
+                share = 1 / running.num_batches_tracked.item()
+            running.running_mean.lerp_(mean, share)
+            running.running_var.lerp_(variance * (n / max(1, n - 1)), share)
         return self._apply_to(filters, mean, variance)
 
     def fused(self, filters: Tensor) -> tuple[Tensor, Tensor]:
