@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -215,6 +216,57 @@ def test_second_derivatives_and_transforms_of_functions_go_on(tensors):
 
     each = torch.func.vmap(torch.func.grad(one))(tensors[0])
     close(each, torch.stack([torch.func.grad(one)(x) for x in tensors[0]]), 1e-5)
+
+
+@compiled
+def test_gradients_of_gradients_are_those_of_a_layer_in_training():
+    """Whose filters depend on its samples, by the norm in between."""
+    torch.manual_seed(0)
+    layer = AttributeConv(4, (3, 5), n_factors=6, intermediate_nonlinearity=True)
+    x, found = torch.randn(2, 3, 4, 8, 6, 5), []
+    for dtype in (torch.float32, torch.float64):
+        copy = deepcopy(layer).to(dtype)
+        tensors = [x.to(dtype).requires_grad_(), *copy.parameters()]
+        first = torch.autograd.grad(copy(tensors[0]).sin().sum(), tensors, create_graph=True)
+        second = torch.autograd.grad(first[0].square().sum(), tensors)
+        found.append([*first, *second])
+    close(*found, 1e-5)
+
+
+def test_jacobians_are_the_same_both_ways():
+    torch.manual_seed(0)
+    layer = AttributeConv(2, (3,), n_factors=2, ndim=1, intermediate_nonlinearity=True).eval()
+    x = torch.randn(1, 2, 3, 4)
+    torch.testing.assert_close(torch.func.jacrev(layer)(x), torch.func.jacfwd(layer)(x))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_statistics_are_those_of_a_batch_norm(dtype, offset):
+    """Far from zero, where squares cancel one another, and in half precision, where they overflow."""
+    torch.manual_seed(0)
+    layer = AttributeConv(2, (3,), n_factors=2, support=1, intermediate_nonlinearity=True)
+    nn.init.uniform_(layer.spatial_filters, 0.5, 1.0)
+    x = torch.randn(9, 2, 4, 25, 25) + (offset if dtype == torch.float32 else offset / 100)
+    layer(x[:0])  # which has none
+    layer.to(dtype)(x.to(dtype))
+    z = x.view(-1, 1) * layer.spatial_filters.detach().float().view(1, -1)
+    close = {"rtol": 1e-4 if dtype == torch.float32 else 1e-2, "atol": 1e-2}
+    torch.testing.assert_close(layer.norm.running_mean.float(), 0.1 * z.mean(0), **close)
+    torch.testing.assert_close(layer.norm.running_var.float(), 0.9 + 0.1 * z.var(0), **close)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_layer_is_compiled_and_exported(training):
+    torch.manual_seed(0)
+    layer = AttributeConv(4, (3, 5), n_factors=6, intermediate_nonlinearity=True).train(training)
+    x, more = torch.randn(2, 3, 4, 8, 6, 5), torch.randn(5, 3, 4, 8, 6, 5)
+    compiled = torch.compile(deepcopy(layer), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x), atol=1e-5, rtol=1e-5)
+    if not training:
+        batch = torch.export.Dim("batch")
+        exported = torch.export.export(layer, (x,), dynamic_shapes=({0: batch},)).module()
+        torch.testing.assert_close(exported(more), layer(more), atol=1e-5, rtol=1e-5)
 
 
 def test_running_statistics_are_means_and_kept_in_full():

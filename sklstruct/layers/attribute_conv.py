@@ -34,7 +34,7 @@ class AttributeConv(nn.Module):
     r"""Convolution over space and attributes: channels with an order, and several axes of them.
 
     .. math::
-        y(u, v, k) = \sum_{u', v'} w_k(u', v') \, \bar x(s u - u', t v - v'), \qquad
+        y(u, v, k) = \sum_{u', v'} w_k(u', v') \, \bar x(s u + u', t v + v'), \qquad
         w_k(u, v) = \sum_{q=1}^{Q} h_q(u) \, g_{kq}(v)
 
     for places u and attributes :math:`v = (v_1, \dots, v_d)`, with :math:`\bar x` the mean of x
@@ -46,7 +46,7 @@ class AttributeConv(nn.Module):
     ``intermediate_nonlinearity``, an exponential linear unit :math:`\rho`,
 
     .. math::
-        y(u, v, k) = \sum_{q, v'} g_{kq}(v') \, \bar z_q(u, t v - v'), \qquad
+        y(u, v, k) = \sum_{q, v'} g_{kq}(v') \, \bar z_q(u, t v + v'), \qquad
         z_q = \rho\Big(\frac{x \star h_q - m_q}{\sigma_q} \gamma_q + \beta_q\Big),
 
     the mean over the oldest attribute after it.  Without it the factors of a trained layer fuse
@@ -242,13 +242,13 @@ class FilterNorm(nn.BatchNorm1d):
             With what surrounds the samples.
         stride : int
         """
-        if not self.training:
+        if not self.training or x.numel() == 0:
             return self.fused(filters)
         support = tuple(filters.shape[1:])
         with torch.autocast(x.device.type, enabled=False):  # sums of squares need the digits
-            x = x.to(filters.dtype)
-            mean, covariance = patch_moments(x, support, stride)
-            flat = filters.flatten(1)
+            dtype = torch.promote_types(filters.dtype, torch.float32)
+            mean, covariance = patch_moments(x.to(dtype), support, stride)
+            flat = filters.flatten(1).to(dtype)
             mean, variance = flat @ mean, ((flat @ covariance) * flat).sum(1).clamp(min=0)
         places = output_extents(x.shape[-len(support) :], support, stride, [0] * len(support))
         n = prod(x.shape[: -len(support)]) * prod(places)
@@ -258,8 +258,9 @@ class FilterNorm(nn.BatchNorm1d):
             share = self.momentum
             if share is None:  # the mean over all batches
                 share = 1 / running.num_batches_tracked.item()
-            running.running_mean.lerp_(mean, share)
-            running.running_var.lerp_(variance * (n / max(1, n - 1)), share)
+            unbiased = variance * (n / max(1, n - 1))
+            running.running_mean.lerp_(mean.to(running.running_mean), share)
+            running.running_var.lerp_(unbiased.to(running.running_var), share)
         return self._apply_to(filters, mean, variance)
 
     def fused(self, filters: Tensor) -> tuple[Tensor, Tensor]:
@@ -273,7 +274,8 @@ class FilterNorm(nn.BatchNorm1d):
             scale = scale * self.weight
         shift = -mean * scale
         shift = shift + self.bias if self.affine else shift
-        return filters * scale.view(-1, *[1] * (filters.ndim - 1)), shift
+        scale = scale.view(-1, *[1] * (filters.ndim - 1))
+        return (filters * scale).to(filters.dtype), shift.to(filters.dtype)
 
 
 def start(filters: nn.Parameter) -> None:

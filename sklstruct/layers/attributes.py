@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ else:
     MOST_TAPS = 32  # of a spatial filter
 MOST_FACTORS = 128
 FORWARD, BACKWARD, MOMENTS, REFILTER = range(4)  # what the kernel can do
+FAR = 100.0  # a mean over its deviation, squared, that costs a covariance its digits
 
 Integers = NDArray[np.int64]
 
@@ -127,7 +129,8 @@ def by_torch(x: Tensor, spatial: Tensor, shift: Tensor, filters: Tensor, way: Wa
             planes = planes.index_select(axis, index)
         padding = [0] * len(padding)
     y = CONVOLVE[len(padding)](planes, filters, stride=way.attribute_stride, padding=padding)
-    return y.movedim(1, -1).unflatten(0, (len(x), -1)).movedim(1, -1).unflatten(-1, way.places(x))
+    places = way.places(x)
+    return y.movedim(1, -1).unflatten(0, (-1, prod(places))).movedim(1, -1).unflatten(-1, places)
 
 
 def patch_moments(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[Tensor, Tensor]:
@@ -156,7 +159,7 @@ def moments_by_torch(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[
     """Return the same, by torch."""
     places = output_extents(x.shape[-len(support) :], support, stride, [0] * len(support))
     taps = []
-    for tap in np.ndindex(*support):
+    for tap in product(*map(range, support)):
         spans = zip(tap, places, strict=True)
         at: Any = [slice(first, first + stride * (n - 1) + 1, stride) for first, n in spans]
         taps.append(x[(..., *at)].flatten())
@@ -322,11 +325,32 @@ def gradients_by_torch(
 ) -> list[Tensor | None]:
     """Return the gradients of a function that torch computes, which have derivatives as well."""
     learned = [one for one, need in zip(tensors, wanted, strict=True) if need]
+
+    def of_learned(*learned: Tensor) -> Any:
+        given = iter(learned)
+        pairs = zip(tensors, wanted, strict=True)
+        return function(*(next(given) if need else one for one, need in pairs), *rest)
+
+    # Not torch.autograd.grad: one of them may be a function of another.
     with torch.enable_grad():
-        found = iter(
-            torch.autograd.grad(function(*tensors, *rest), learned, above, create_graph=True)
-        )
+        found = iter(torch.func.vjp(of_learned, *learned)[1](above))
     return [next(found) if need else None for need in wanted]
+
+
+def moments_in_double(
+    x: Tensor, support: tuple[int, ...], stride: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and covariance from sums of products in single precision."""
+    n_taps, way = prod(support), Way(support, stride, False, (), 1, False)
+    places = way.places(x)
+    sums = np.empty(n_taps * (n_taps + 3) // 2)  # each tap's, and its products with those up to it
+    kernel(MOMENTS, x, places, way, None, None, sums)
+    sums /= prod(x.shape[: -len(support)]) * prod(places)
+    own = np.cumsum(np.arange(n_taps) + 1) - 1
+    mean, products = sums[own], np.zeros((n_taps, n_taps))
+    products[np.tril_indices(n_taps)] = np.delete(sums, own)
+    with np.errstate(invalid="ignore"):  # of samples that are not finite
+        return mean, products + np.tril(products, -1).T - np.outer(mean, mean)
 
 
 class PatchMoments(torch.autograd.Function):
@@ -335,17 +359,11 @@ class PatchMoments(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, support: tuple[int, ...], stride: int) -> tuple[Tensor, Tensor]:
         """Return mean and covariance."""
-        n_taps, way = prod(support), Way(support, stride, False, (), 1, False)
-        places = way.places(x)
-        sums = np.empty(
-            n_taps * (n_taps + 3) // 2
-        )  # each tap's, and its products with those up to it
-        kernel(MOMENTS, x, places, way, None, None, sums)
-        sums /= prod(x.shape[: -len(support)]) * prod(places)
-        own = np.cumsum(np.arange(n_taps) + 1) - 1
-        mean, products = sums[own], np.zeros((n_taps, n_taps))
-        products[np.tril_indices(n_taps)] = np.delete(sums, own)
-        covariance = products + np.tril(products, -1).T - np.outer(mean, mean)
+        mean, covariance = moments_in_double(x, support, stride)
+        if (mean**2 > FAR * covariance.diagonal()).any():
+            offset = mean.mean()
+            mean, covariance = moments_in_double(x - float(offset), support, stride)
+            mean += offset
         return torch.from_numpy(mean).to(x), torch.from_numpy(covariance).to(x)
 
     @staticmethod
