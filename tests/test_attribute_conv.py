@@ -243,7 +243,7 @@ def test_jacobians_are_the_same_both_ways():
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 def test_statistics_are_those_of_a_batch_norm(dtype, offset):
-    """Far from zero, where squares cancel one another, and in half precision, where they overflow."""
+    """Far from zero, where squares cancel, and in half precision, where they overflow."""
     torch.manual_seed(0)
     layer = AttributeConv(2, (3,), n_factors=2, support=1, intermediate_nonlinearity=True)
     nn.init.uniform_(layer.spatial_filters, 0.5, 1.0)
