@@ -414,7 +414,7 @@ def test_the_pictures_can_be_read(tmp_path):
         ({"depths": [5]}, "Each of depths must be an integer from 1 to 4"),
         ({"queries": [24]}, "Each of queries must be an integer from 0 to 23"),
         ({"queries": 0}, "queries must be an integer of at least 1"),
-        ({"shifts": []}, "queries and shifts must have at least one entry"),
+        ({"shifts": []}, "shifts must be a sequence of at least one entry"),
         ({"smoothing": 2}, "smoothing must be an odd integer"),
         ({"n_permutations": 0}, "n_permutations must be an integer of at least 1"),
     ],
@@ -441,6 +441,16 @@ def test_what_does_not_fit_is_named():
         AttributeOrderDisplay(AttributeWalk({2: arrays}, samples, labels), depth=1)
     with pytest.raises(ValueError, match="properties must have a row for each of 60"):
         walk.correlation(pd.DataFrame({"size": [1]}))
+    with pytest.raises(ValueError, match="arrays must be finite, got NaN or infinity at depth 2"):
+        AttributeWalk({2: np.where(arrays > 0, np.nan, arrays)}, samples, labels)
+    angles = pd.DataFrame({0: np.arange(60.0)})  # names need not be words
+    assert walk.correlation(angles, periods={0: 60.0})["property"].tolist() == [0]
+    with pytest.raises(ValueError, match="periods must be of properties, 0, got angle"):
+        walk.correlation(angles, periods={"angle": 60.0})
+    with pytest.raises(ValueError, match="period of 0 must be a finite number above 0, got -1"):
+        walk.correlation(angles, periods={0: -1})
+    with pytest.raises(ValueError, match="queries must be a sequence of at least one entry, got 4"):
+        walk.plot(queries=4)
     with pytest.raises(ValueError, match="Each of queries must be 4"):
         walk.plot(queries=[0])
     with pytest.raises(ValueError, match="depth must be 2"):

@@ -261,7 +261,8 @@ def test_a_fused_network_has_equal_outputs(n_factors, boundary):
 
 def test_a_fused_estimator_predicts_the_same_is_stored_and_learns_on(digits, tmp_path):
     X, y = digits
-    model = HierarchicalCNNClassifier(**{**FIT, **PLAIN}).fit(X, y)
+    groups = [("*.spatial_filters", {"lr": 1e-3})]
+    model = HierarchicalCNNClassifier(**{**FIT, **PLAIN}, param_groups=groups).fit(X, y)
     model.set_params(n_factors=5)  # of the next fit
     fused, wanted = model.fuse(), model.predict_proba(X)
     assert model.n_factors == 5

@@ -24,7 +24,7 @@ class Fusible(HierarchicalCNN, NetworkEstimator):
         Returns
         -------
         fused : estimator
-            With ``n_factors="fused"``.
+            With ``n_factors="fused"``, and no ``param_groups``, whose names may be of factors.
 
         Raises
         ------
@@ -49,9 +49,9 @@ class Fusible(HierarchicalCNN, NetworkEstimator):
         check_is_fitted(self)
         weights = self.net_.module_.fuse().state_dict()
         fused = copy.copy(self)
-        fused._built_with = {**self._built_with, "n_factors": "fused"}
+        fused._built_with = {**self._built_with, "n_factors": "fused", "param_groups": None}
         vars(fused).update(fused._built_with)  # parameters may have been set since
-        fused._build(0, self.net_.device, self._plan(1))
+        fused._build(0, self.net_.device, fused._plan(1))
         fused.net_.module_.load_state_dict(weights)
         fused.net_.module_.eval()
         fused.net_.history.extend(self.net_.history)

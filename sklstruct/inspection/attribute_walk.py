@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
-from ..params import ODD, SEED, SEQUENCE, check, integer, one_of
+from ..params import ODD, SEED, SEQUENCE, check, integer, one_of, real
 from ..studies.intervals import clopper_pearson
 from ..threads import one_blas_thread
 from .attributes import (
+    SOME,
     attribute_network,
     check_depths,
     invariant_arrays,
@@ -141,7 +142,7 @@ class AttributeWalk(Display):
         random_state: Any = None,
     ) -> None:
         self.arrays = {j: np.ascontiguousarray(a, dtype=np.float64) for j, a in arrays.items()}
-        self.samples, self.y = samples, labels_of(samples, y, "y")
+        self.samples, self.y = np.asarray(samples), labels_of(samples, y, "y")
         shapes = {depth: array.shape for depth, array in self.arrays.items()}
         n = len(samples)
         if not shapes or any(len(shape) != 3 or shape[0] != n for shape in shapes.values()):
@@ -149,26 +150,26 @@ class AttributeWalk(Display):
                 f"arrays must have shape ({n}, n_channels, n_filters) at every depth, got {shapes}."
             )
         for depth, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"arrays must be finite, got NaN or infinity at depth {depth}.")
             if not np.ptp(array, axis=0).any():
                 raise ValueError(f"All of {n} samples have the same array at depth {depth}.")
         self.smoothing = check("smoothing", smoothing, ODD)
         self.boundary = check("boundary", boundary, one_of("periodic", "zeros"))
         check("n_permutations", n_permutations, integer(1))
         rng = check_random_state(check("random_state", random_state, SEED))
-        if SEQUENCE.holds(queries):
+        if SEQUENCE.holds(check("queries", queries, integer(1) | SOME)):
             for query in queries:
                 check("Each of queries", query, integer(0, n - 1))
             self.queries = np.asarray(queries, dtype=np.intp)
         else:
-            number = min(n, check("queries", queries, integer(1) | SEQUENCE))
+            number = min(n, queries)
             self.queries = np.sort(rng.choice(n, number, replace=False))
         if shifts is None:
             shifts = range(min(LARGEST_SHIFT + 1, *(shape[1] for shape in shapes.values())))
-        for shift in check("shifts", shifts, SEQUENCE):
+        for shift in check("shifts", shifts, SOME):
             check("Each of shifts", shift, integer())
         self.shifts = np.asarray(shifts, dtype=np.intp)
-        if not len(self.shifts) or not len(self.queries):
-            raise ValueError("queries and shifts must have at least one entry.")
         self.orders = {
             depth: make_orders(shape[1], n_permutations, rng) for depth, shape in shapes.items()
         }
@@ -366,7 +367,8 @@ class AttributeWalk(Display):
         Raises
         ------
         ValueError
-            If there is no row for each sample, or no property of a name with a period.
+            If there is no row for each sample, no property of a name with a period, or a period
+            that is not above 0.
 
         References
         ----------
@@ -378,12 +380,18 @@ class AttributeWalk(Display):
                 f"properties must have a row for each of {len(self.samples)} samples, got "
                 f"{len(table)}."
             )
+        for name, period in periods.items():
+            check(f"The period of {name}", period, real(above=0))
+            if name not in table and name not in PERIODS:
+                raise ValueError(
+                    f"periods must be of properties, {', '.join(map(str, table))}, got {name}."
+                )
         rows = []
         for depth, array in self.arrays.items():
             energy, channels = energies(array), array.sum(axis=2)
             centres = [resultant(energy[:, order]) for order in self.orders[depth]]
             angles = [np.stack([np.cos(a), np.sin(a)], axis=1) for a in map(np.angle, centres)]
-            for name in map(str, table):
+            for name in table:
                 values = table[name].to_numpy(dtype=np.float64)
                 known = np.isfinite(values) & np.isfinite(centres[0])
                 values = values[known]
@@ -437,7 +445,7 @@ class AttributeWalk(Display):
             If there is no such walk.
         """
         shown = self.queries[:SHOWN] if queries is None else queries
-        for query in shown:
+        for query in check("queries", shown, SOME):
             check("Each of queries", query, one_of(*self.queries.tolist()))
         if depth is not None:
             check("depth", depth, one_of(*self.arrays))

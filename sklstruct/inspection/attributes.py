@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from ..params import SEED, SEQUENCE, check, integer
+from ..params import SEED, SEQUENCE, Rule, check, integer
 from .blocks import check_network
 from .depth import check_classifier
 
 OFFERED = ("n_layers", "boundary", "attributes", "from_attributes")
 KEPT = 3  # attributes of a layer at most
+SOME = Rule("a sequence of at least one entry", lambda v: SEQUENCE.holds(v) and len(v) > 0)
 
 
 def attribute_invariance(
@@ -99,7 +100,7 @@ def attribute_invariance(
     check_classifier(estimator)
     network = attribute_network(estimator)
     depths = check_depths(depths, network)
-    for shift in check("shifts", shifts, SEQUENCE):
+    for shift in check("shifts", shifts, SOME):
         check("Each of shifts", shift, integer())
     check("n_permutations", n_permutations, integer(1))
     rng = check_random_state(check("random_state", random_state, SEED))
@@ -154,7 +155,7 @@ def check_depths(depths: Sequence[int] | None, network: Any) -> Sequence[int]:
     """Return the depths of layers, all if None, or raise ValueError if there is no such layer."""
     if depths is None:
         return range(1, network.n_layers + 1)
-    for depth in check("depths", depths, SEQUENCE):
+    for depth in check("depths", depths, SOME):
         check("Each of depths", depth, integer(1, network.n_layers))
     return depths
 
