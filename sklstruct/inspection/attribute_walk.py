@@ -380,11 +380,11 @@ class AttributeWalk(Display):
                 f"properties must have a row for each of {len(self.samples)} samples, got "
                 f"{len(table)}."
             )
-        for name, period in periods.items():
-            check(f"The period of {name}", period, real(above=0))
-            if name not in table and name not in PERIODS:
+        for angle, period in periods.items():
+            check(f"The period of {angle}", period, real(above=0))
+            if angle not in table and angle not in PERIODS:
                 raise ValueError(
-                    f"periods must be of properties, {', '.join(map(str, table))}, got {name}."
+                    f"periods must be of properties, {', '.join(map(str, table))}, got {angle}."
                 )
         rows = []
         for depth, array in self.arrays.items():
