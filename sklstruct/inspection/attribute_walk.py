@@ -334,7 +334,7 @@ class AttributeWalk(Display):
         return pd.DataFrame(rows)
 
     def correlation(
-        self, properties: Any = None, *, periods: Mapping[str, float] = PERIODS
+        self, properties: Any = None, *, periods: Mapping[Any, float] = PERIODS
     ) -> pd.DataFrame:
         r"""Return how well properties of samples go along with where they are among the channels.
 
@@ -352,7 +352,7 @@ class AttributeWalk(Display):
         ----------
         properties : DataFrame, default=None
             A row for each sample; None takes those of ``image_properties``.
-        periods : dict from str to float, default={"orientation": pi}
+        periods : dict to float, default={"orientation": pi}
             Of properties that are angles.
 
         Returns
