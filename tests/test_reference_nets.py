@@ -196,6 +196,7 @@ def test_lenet_sees_all_of_larger_images():
         (AllCNN(kernels=(4,)), "kernels of AllCNN must be a sequence of odd integers"),
         (LeNet5(connections="some"), "connections of LeNet5 must be one of"),
         (VGGSmall(depth=(2, 2)), "depth has 2 entries for 3 stages"),
+        (VGGSmall(conv_dropout=(0.1, 1, 0)), "conv_dropout of VGGSmall must be .* one a stage"),
         (NiN(preset="cifar"), "preset of NiN must be one of"),
     ],
 )

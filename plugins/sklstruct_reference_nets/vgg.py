@@ -11,10 +11,16 @@ from torch import nn
 
 from sklstruct import Architecture
 from sklstruct.layers import MAX_POOL, Dropout, Network
-from sklstruct.params import SEQUENCE, WIDTHS, integer, one_of, param, real
+from sklstruct.params import SEQUENCE, WIDTHS, Rule, integer, one_of, param, real
 
 from .layers import Conv, hidden_layers, rectified
 from .presets import VGGS
+
+SHARE = real(least=0, below=1)
+SHARES = Rule(
+    "a sequence of such numbers, one a stage",
+    lambda v: SEQUENCE.holds(v) and all(map(SHARE.holds, v)),
+)
 
 
 class VGGSmall(Architecture):
@@ -67,10 +73,8 @@ class VGGSmall(Architecture):
     widths: Sequence[int] | None = param(None, WIDTHS | None)
     depth: int | Sequence[int] | None = param(None, WIDTHS | integer(1) | None)
     hidden: Sequence[int] | None = param(None, WIDTHS | None)
-    conv_dropout: float | Sequence[float] | None = param(
-        None, real(least=0, below=1) | SEQUENCE | None
-    )
-    dropout: float | None = param(None, real(least=0, below=1) | None)
+    conv_dropout: float | Sequence[float] | None = param(None, SHARE | SHARES | None)
+    dropout: float | None = param(None, SHARE | None)
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = VGGS
 
