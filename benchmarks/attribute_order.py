@@ -27,7 +27,7 @@ def network(epochs, seed):
         n_attributes=16,
         n_factors=16,
         attribute_support=(5, 7),
-        strided=(2, 5, 9),
+        strided=(2, 3, 9),
         boundary="periodic",
         intermediate_nonlinearity=False,
         augment="crops",
@@ -40,7 +40,7 @@ def network(epochs, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=5000)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--walked", type=int, default=5000, help="images of the test set")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--orders", type=int, default=99)
