@@ -5,9 +5,9 @@ images, validated on 2000 of the last 10000.  Rows go to hierarchical_recipes.cs
 
 ``accuracy``: stratified draws that are the same for all networks, flips and shifts, one recipe and
 budget, tested once on the 10000 test images: the small network, ResNet-20, All-CNN of half the
-width, and the same of low rank with as many parameters as the first; and variants of the small network: without the
-nonlinearity between its factors, by their number Q, and with attributes that go round.  Rows go to
-hierarchical.csv, and differences with intervals are printed.
+width, and the same of low rank with as many parameters as the first; and variants of the small
+network: without the nonlinearity between its factors, by their number Q, and with attributes that
+go round.  Rows go to hierarchical.csv, and differences with intervals are printed.
 
 Needs cifar10.npz in the folder that SKLSTRUCT_DATA names.
 """
