@@ -97,9 +97,11 @@ def test_a_low_rank_network_is_as_small_as_a_hierarchical_one():
 def test_subsampling_adds_weighs_and_shifts():
     layer, x = Subsampling(2, ndim=2), torch.randn(3, 2, 4, 6)
     torch.testing.assert_close(layer(x), F.avg_pool2d(x, 2))  # so it starts
-    layer.weight.data[:], layer.bias.data[:] = torch.randn(2, 1, 1), torch.randn(2, 1, 1)
+    weight, bias = torch.randn(2, 2, 1, 1)
+    layer.weight.data[:], layer.bias.data[:] = weight.ravel(), bias.ravel()
     summed = x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]
-    torch.testing.assert_close(layer(x), layer.weight * summed + layer.bias)
+    torch.testing.assert_close(layer(x), weight * summed + bias)
+    assert layer.weight.ndim == layer.bias.ndim == 1  # so that neither is decayed
 
 
 def test_maps_see_what_the_table_of_the_paper_says():

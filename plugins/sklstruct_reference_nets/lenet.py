@@ -119,12 +119,13 @@ class Subsampling(nn.Module):
         super().__init__()
         self.n_summed = STEP**ndim
         self.mean = MEAN_POOL[ndim](STEP)
-        self.weight = nn.Parameter(torch.full((width, *[1] * ndim), 1 / self.n_summed))
-        self.bias = nn.Parameter(torch.zeros(width, *[1] * ndim))
+        self.weight = nn.Parameter(torch.full((width,), 1 / self.n_summed))
+        self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, width, *spatial) to half the extents."""
-        return self.n_summed * self.weight * self.mean(x) + self.bias
+        each = -1, *[1] * (x.ndim - 2)
+        return self.n_summed * self.weight.view(each) * self.mean(x) + self.bias.view(each)
 
 
 class PartialConv(nn.Module):
