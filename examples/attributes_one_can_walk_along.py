@@ -10,8 +10,9 @@ is another question.  Walks lead from a digit to the one that is most like its t
 channels; the control walks in random orders of the same channels.  In the last layer but one, walks
 by two channels lead to the same digit more often than in most random orders, and walks by one
 channel less often: two is the stride of what follows, so it is an order of the architecture.  The
-energy of a digit is spread over nearly all channels, and where it has its centre has hardly to do
-with brightness, orientation or size.  File names on the command line are those of two pictures.
+energy of a digit is spread over half of the channels or nearly all of them, and where it has its
+centre has hardly to do with brightness, orientation or size.  File names on the command line are
+those of two pictures.
 """
 
 import sys
