@@ -274,7 +274,8 @@ class AttributeWalk(Display):
             One row for each depth and shift: ``depth``; ``shift``; ``share`` of the queries;
             ``low`` and ``high``, its exact interval of 95 % over queries; ``control``, the mean
             over random orders; ``control_low`` and ``control_high``, between which 95 % of these
-            are; ``p_value``; and ``distance``, the median over queries, and ``distance_control``.
+            are; ``p_value``, of this row alone: of twenty, one is below 0.05 by chance; and
+            ``distance``, the median over queries, and ``distance_control``.
         """
         rows: list[dict[str, Any]] = []
         for depth, (same, distances) in zip(self.arrays, self._found, strict=True):

@@ -53,8 +53,8 @@ class AttributeConv(nn.Module):
     into the filters w.
 
     What a batch norm needs follows from mean and covariance of patches of x, and the mean over the
-    oldest attribute is taken before the sums along attributes, with which it commutes: nothing as
-    large as :math:`x \star h_q` is stored.
+    oldest attribute is taken before the sums along attributes, with which it commutes.  In single
+    precision on a CPU nothing as large as :math:`x \star h_q` is stored.
 
     Parameters
     ----------
@@ -217,7 +217,8 @@ class AttributeConv(nn.Module):
             del fused.spatial_filters, fused.attribute_filters, fused.norm
             product, shift = self._product(*self.norm.fused(self.spatial_filters))
             fused.n_factors, fused.shift = None, shift.detach()
-            fused.filters = nn.Parameter(product.detach())
+            learned = self.spatial_filters.requires_grad or self.attribute_filters.requires_grad
+            fused.filters = nn.Parameter(product.detach(), learned)
         return fused
 
     def extra_repr(self) -> str:
