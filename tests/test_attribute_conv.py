@@ -78,6 +78,9 @@ def test_filters_have_one_product(boundary):
     assert sum(weights.numel() for weights in fused.parameters()) == 6 * 3 * 3 * 5
     x = torch.randn(2, 3, 4, 6, 10)
     torch.testing.assert_close(fused(x), layer(x))
+    loaded = AttributeConv(6, (3, 5), ndim=1, boundary=boundary)
+    loaded.load_state_dict(fused.state_dict())
+    assert torch.equal(loaded(x), fused(x))
     torch.testing.assert_close(fused(x), fused(x.mean(1)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -220,6 +220,14 @@ class AttributeConv(nn.Module):
             learned = self.spatial_filters.requires_grad or self.attribute_filters.requires_grad
             fused.filters = nn.Parameter(product.detach(), learned)
         return fused
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **options: Any
+    ) -> None:
+        """Take the shift of a fused layer, which others lack."""
+        shift = state_dict.get(f"{prefix}shift")
+        self.shift = None if shift is None else torch.zeros_like(shift)
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def extra_repr(self) -> str:
         """Return the parameters."""
