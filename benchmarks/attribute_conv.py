@@ -20,7 +20,7 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 from common import append_csv
-from irevnet_memory import status
+from irevnet_memory import print_peak
 from sklstruct_hierarchical.architecture import HierarchicalCNN
 from torch import nn
 
@@ -119,10 +119,7 @@ def peak(preset, way, batch):
     torch.set_num_threads(1)
     step = stepper(make(preset, way), batch)
     step(8)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = status("VmRSS")
-    step()
-    print(status("VmHWM") - before)
+    print_peak(step)
 
 
 def main():

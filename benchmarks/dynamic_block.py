@@ -11,12 +11,11 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
 from common import append_csv
-from irevnet_memory import status
+from irevnet_memory import print_peak
 
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import DynamicSteerableBlock
@@ -59,10 +58,7 @@ def peak(label, n_in, n_out):
     torch.set_num_threads(1)
     step = stepper(label, n_in, n_out)
     step(8)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = status("VmRSS")
-    step()
-    print(status("VmHWM") - before)
+    print_peak(step)
 
 
 def main():

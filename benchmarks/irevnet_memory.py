@@ -56,15 +56,20 @@ def status(name):
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024 / MB
 
 
+def print_peak(step):
+    """Print the memory in MB that a step takes above what was there before it."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = status("VmRSS")
+    step()
+    print(status("VmHWM") - before)
+
+
 def peak(*args):
     """Print the memory that a step takes above what was there before it."""
     torch.set_num_threads(1)
     step = trainer(*args)
     step(torch.randn(2, 3, 8, 8), torch.tensor([0, 1]))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = status("VmRSS")
-    step()
-    print(status("VmHWM") - before)
+    print_peak(step)
 
 
 def main():

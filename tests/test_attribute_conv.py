@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -323,31 +324,11 @@ def test_what_lies_between_the_factors_is_not_kept(tensors):
 
 
 GUARDED = """
-import ctypes, mmap
 from itertools import product
 import numpy as np
+from guarded import guarded, normal
 from sklstruct.layers import _attributes
 from sklstruct.layers.attributes import grid, links
-
-PAGE = mmap.PAGESIZE
-libc = ctypes.CDLL(None)
-kept = []
-
-def guarded(values):
-    # the last value lies before a page that nobody may touch
-    values = np.ascontiguousarray(values)
-    size = -(-values.nbytes // PAGE) * PAGE
-    memory = mmap.mmap(-1, size + PAGE)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    assert libc.mprotect(ctypes.c_void_p(start + size), PAGE, 0) == 0
-    array = np.frombuffer(memory, values.dtype, values.size, size - values.nbytes)
-    array[:] = values.ravel()
-    kept.append(memory)
-    return array
-
-rng = np.random.default_rng(0)
-def normal(*shape):
-    return guarded(rng.normal(size=shape).astype(np.float32))
 
 SIZES = ((3, 3), 1), ((9, 11), 1), ((18, 18), 1), ((13, 35), 2)
 COUNTS = (1, 1), (5, 3), (16, 8), (9, 10)
@@ -373,7 +354,7 @@ for kernel, (size, stride), (q, k) in product(_attributes.available(), SIZES, CO
 @compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
 def test_nothing_is_read_beyond_an_array():
-    subprocess.run([sys.executable, "-c", GUARDED], check=True)
+    subprocess.run([sys.executable, "-c", GUARDED], cwd=Path(__file__).parent, check=True)
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,30 +175,10 @@ def test_compiled_networks_have_it_as_an_operator():
 
 
 GUARDED = """
-import ctypes, mmap
 from itertools import product
 import numpy as np
+from guarded import guarded, normal, rng
 from sklstruct.layers import _fused
-
-PAGE = mmap.PAGESIZE
-libc = ctypes.CDLL(None)
-kept = []
-
-def guarded(values):
-    # the last value lies before a page that nobody may touch
-    values = np.ascontiguousarray(values)
-    size = -(-values.nbytes // PAGE) * PAGE
-    memory = mmap.mmap(-1, size + PAGE)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    assert libc.mprotect(ctypes.c_void_p(start + size), PAGE, 0) == 0
-    array = np.frombuffer(memory, values.dtype, values.size, size - values.nbytes)
-    array[:] = values.ravel()
-    kept.append(memory)
-    return array
-
-rng = np.random.default_rng(0)
-def normal(*shape):
-    return guarded(rng.normal(size=shape).astype(np.float32))
 
 SIZES = (1, 3, 1, 1), (3, 5, 2, 2), (13, 3, 0, 1), (9, 3, 2, 3)
 for kernel, channels, outs, size in product(_fused.available(), (1, 3, 5, 17), (1, 5, 18), SIZES):
@@ -230,7 +211,7 @@ for kernel, channels, outs, size in product(_fused.available(), (1, 3, 5, 17), (
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect")
 def test_nothing_is_read_beyond_an_array():
-    subprocess.run([sys.executable, "-c", GUARDED], check=True)
+    subprocess.run([sys.executable, "-c", GUARDED], cwd=Path(__file__).parent, check=True)
 
 
 @pytest.mark.parametrize(

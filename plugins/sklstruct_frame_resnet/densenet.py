@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from sklstruct.layers import Dropout, MeanNetwork, activation, pointwise
+from sklstruct.layers import MEAN_POOL, Dropout, MeanNetwork, activation, pointwise
 from sklstruct.params import integer, one_of, param, real
 
 from .layers import INNER, DenseLayer, FrameNetwork
 from .presets import DENSENETS
 
-AVERAGE = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 STEM = 16
 
 
@@ -89,7 +88,7 @@ class FrameDenseNet(FrameNetwork):
                 transition["compress"] = pointwise(width, kept, ndim)
                 # Of odd extents, the last mean is one of fewer places, and one place stays one.
                 window = [min(2, extent) for extent in extents]
-                transition["pool"] = AVERAGE[ndim](window, ceil_mode=True)
+                transition["pool"] = MEAN_POOL[ndim](window, ceil_mode=True)
                 extents = [-(-extent // 2) for extent in extents]
                 stages[f"transition{stage - 1}"] = nn.Sequential(transition)
                 width = kept

@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sklstruct.frames import GaussianDerivatives
+from sklstruct.training import FEW_SAMPLES
 
 SMALL: dict[str, Any] = {
     "frame": (GaussianDerivatives(order=(2,), scales=(0.8,), size=3),),
     "dropout": 0.0,
-    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
-    "batch_size": 25,
-    "lr": 0.01,
-    "optimizer": "adamw",
-    "schedule": "one-cycle",
-    "weight_decay": 0.05,
-    "label_smoothing": 0.1,
+    **FEW_SAMPLES,
 }
 CIFAR: dict[str, Any] = {
     **SMALL,

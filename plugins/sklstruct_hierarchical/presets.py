@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklstruct.training import FEW_SAMPLES
+
 SMALL: dict[str, Any] = {
     "n_attributes": 8,
     "n_factors": 16,
@@ -14,13 +16,7 @@ SMALL: dict[str, Any] = {
     "intermediate_nonlinearity": True,
     "mean_first": False,
     "head": "mean",
-    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
-    "batch_size": 25,
-    "lr": 0.01,
-    "optimizer": "adamw",
-    "schedule": "one-cycle",
-    "weight_decay": 0.05,
-    "label_smoothing": 0.1,
+    **FEW_SAMPLES,
 }
 CIFAR10: dict[str, Any] = {
     **SMALL,

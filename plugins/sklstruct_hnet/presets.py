@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklstruct.frames import CircularHarmonics
+from sklstruct.training import FEW_SAMPLES
 
 SMALL: dict[str, Any] = {
     "frame": (
@@ -16,13 +17,8 @@ SMALL: dict[str, Any] = {
     "depth": (1, 1, 2),
     "orders": (0, 1),
     "dropout": 0.0,
-    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
-    "batch_size": 25,
-    "lr": 0.01,
-    "optimizer": "adamw",
-    "schedule": "one-cycle",
+    **FEW_SAMPLES,
     "weight_decay": 0.01,
-    "label_smoothing": 0.1,
 }
 PAPER: dict[str, Any] = {
     **SMALL,

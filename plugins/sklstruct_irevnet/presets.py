@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklstruct.training import FEW_SAMPLES
+
 SMALL: dict[str, Any] = {
     "blocks": (2, 2, 2),
     "widths": 128,
@@ -12,13 +14,7 @@ SMALL: dict[str, Any] = {
     "initial_downsampling": 1,
     "zeros": "front",
     "dropout": 0.1,
-    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
-    "batch_size": 25,
-    "lr": 0.01,
-    "optimizer": "adamw",
-    "schedule": "one-cycle",
-    "weight_decay": 0.05,
-    "label_smoothing": 0.1,
+    **FEW_SAMPLES,
 }
 CIFAR = {
     **SMALL,

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from sklstruct.layers import CONV, Dropout, activation, convolve
 
-MEAN_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-
 
 class Conv(nn.Module):
     """Convolution that pads with zeros by half its support, and starts by He's rule.

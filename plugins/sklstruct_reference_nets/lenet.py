@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sklstruct import Architecture
-from sklstruct.layers import CONV, Network, convolve
+from sklstruct.layers import CONV, MEAN_POOL, Network, convolve
 from sklstruct.params import one_of, param
 
-from .layers import MEAN_POOL
 from .presets import LENETS
 
 LEAST = 32  # extent that smaller samples are padded to

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from sklstruct import Architecture
-from sklstruct.layers import MAX_POOL, Dropout, MeanNetwork
+from sklstruct.layers import MAX_POOL, MEAN_POOL, Dropout, MeanNetwork
 from sklstruct.params import FLAG, integer, one_of, param, real
 
-from .layers import MEAN_POOL, Conv, rectified
+from .layers import Conv, rectified
 from .presets import NINS
 
 GROUPS = (  # supports, and channels where the first convolutions have 192

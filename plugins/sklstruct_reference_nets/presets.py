@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-SMALL: dict[str, Any] = {
-    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
-    "batch_size": 25,
-    "lr": 0.01,
-    "optimizer": "adamw",
-    "schedule": "one-cycle",
-    "weight_decay": 0.05,
-    "label_smoothing": 0.1,
-}
+from sklstruct.training import FEW_SAMPLES
+
 CIFAR: dict[str, Any] = {
     "batch_size": 128,
     "optimizer": "sgd",
@@ -32,7 +25,7 @@ ALL_CNN_C: dict[str, Any] = {
 }
 ALL_CNNS: dict[str, dict[str, Any]] = {
     "small": {
-        **SMALL,
+        **FEW_SAMPLES,
         "kernels": (3, 3),
         "width": 32,
         "norm": True,
@@ -44,7 +37,7 @@ ALL_CNNS: dict[str, dict[str, Any]] = {
     "all-cnn-c": ALL_CNN_C,
 }
 NINS: dict[str, dict[str, Any]] = {
-    "small": {**SMALL, "width": 48, "norm": True, "dropout": 0.0},
+    "small": {**FEW_SAMPLES, "width": 48, "norm": True, "dropout": 0.0},
     "nin": {
         **CIFAR,
         "width": 192,
@@ -56,7 +49,7 @@ NINS: dict[str, dict[str, Any]] = {
     },
 }
 LENETS: dict[str, dict[str, Any]] = {
-    "lenet-5": {**SMALL, "lr": 0.003},  # published too: 20 passes, over 60,000 samples
+    "lenet-5": {**FEW_SAMPLES, "lr": 0.003},  # published too: 20 passes, over 60,000 samples
 }
 ZHANG: dict[str, Any] = {
     **CIFAR,
@@ -66,12 +59,12 @@ ZHANG: dict[str, Any] = {
     "weight_decay": 0.0,
 }
 ALEXNETS: dict[str, dict[str, Any]] = {
-    "small": {**SMALL, "widths": (32, 32), "hidden": (128,), "dropout": 0.5, "lr": 0.003},
+    "small": {**FEW_SAMPLES, "widths": (32, 32), "hidden": (128,), "dropout": 0.5, "lr": 0.003},
     "zhang-2017": {**ZHANG, "widths": (64, 64), "hidden": (384, 192)},
 }
 VGGS: dict[str, dict[str, Any]] = {
     "small": {
-        **SMALL,
+        **FEW_SAMPLES,
         "widths": (32, 64, 128),
         "depth": 2,
         "hidden": (128,),
@@ -91,7 +84,7 @@ VGGS: dict[str, dict[str, Any]] = {
     },
 }
 MLPS: dict[str, dict[str, Any]] = {
-    "small": {**SMALL, "widths": (256, 256), "dropout": 0.2, "lr": 0.003},
+    "small": {**FEW_SAMPLES, "widths": (256, 256), "dropout": 0.2, "lr": 0.003},
     "1x512": {**ZHANG, "widths": (512,)},
     "3x512": {**ZHANG, "widths": (512, 512, 512)},
 }

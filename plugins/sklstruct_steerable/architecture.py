@@ -13,17 +13,13 @@ from sklstruct.frames import GaussianDerivatives
 from sklstruct.layers import FrameConv, MeanNetwork, ResidualBlock, activation, pointwise
 from sklstruct.params import WIDTHS, one_of, param
 from sklstruct.plugins import make_frame
+from sklstruct.training import FEW_SAMPLES
 
 SMALL: dict[str, Any] = {
     "frame": (GaussianDerivatives(order=2),),
     "widths": (16, 32, 64),
-    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
-    "batch_size": 25,
-    "lr": 0.01,
-    "optimizer": "adamw",
-    "schedule": "one-cycle",
+    **FEW_SAMPLES,
     "weight_decay": 0.01,
-    "label_smoothing": 0.1,
 }
 
 

@@ -5,6 +5,7 @@ from .coarse import CoarseFrameConv as CoarseFrameConv
 from .dimensions import BATCH_NORM as BATCH_NORM
 from .dimensions import CONV as CONV
 from .dimensions import MAX_POOL as MAX_POOL
+from .dimensions import MEAN_POOL as MEAN_POOL
 from .dimensions import Pointwise as Pointwise
 from .dimensions import channels_last as channels_last
 from .dimensions import convolve as convolve

@@ -12,6 +12,7 @@ LONG = 15  # supports that vendors' kernels are made for
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+MEAN_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 def output_extents(

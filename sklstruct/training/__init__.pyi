@@ -12,5 +12,6 @@ from .objectives import Objective as Objective
 from .objectives import Penalised as Penalised
 from .objectives import PosePenalty as PosePenalty
 from .objectives import SquaredError as SquaredError
+from .plan import FEW_SAMPLES as FEW_SAMPLES
 from .plan import Plan as Plan
 from .rows import spread as spread

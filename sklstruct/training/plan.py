@@ -11,6 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+FEW_SAMPLES: dict[str, Any] = {  # training of most networks on 100 to 5000 samples
+    "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
+    "batch_size": 25,
+    "lr": 0.01,
+    "optimizer": "adamw",
+    "schedule": "one-cycle",
+    "weight_decay": 0.05,
+    "label_smoothing": 0.1,
+}
 OPTIMIZERS: dict[str, Any] = {
     "adamw": (torch.optim.AdamW, {"fused": True}),
     "adam": (torch.optim.Adam, {"fused": True}),
