@@ -36,6 +36,7 @@ from .pose_display import PoseDisplay as PoseDisplay
 from .pose_display import SteeredKernelDisplay as SteeredKernelDisplay
 from .properties import image_properties as image_properties
 from .radius import label_radius as label_radius
+from .redundancy import redundancy as redundancy
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scale import ScaleDisplay as ScaleDisplay

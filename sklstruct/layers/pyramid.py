@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,15 +108,8 @@ class Pyramid(nn.Module):
         ValueError
             If samples are too small for so many levels.
         """
-        self._check(x)
-        wavelets = self.kind in LOW_PASS
-        axes = [] if wavelets else [self._projections(x, extent) for extent in x.shape[2:]]
-        details: list[Details] = []
-        for level in range(self.levels):
-            maps = [axis[level] for axis in axes]
-            x, detail = self._bands(x) if wavelets else self._projected(x, maps)
-            details.append(detail)
-        return [x, *reversed(details)]
+        levels = list(self._levels(x))
+        return [levels[-1][0], *(details for _, details in reversed(levels))]
 
     def inverse(self, parts: Sequence[Any]) -> Tensor:
         r"""Return the samples (n, channels, \*spatial) that have these parts.
@@ -141,12 +134,31 @@ class Pyramid(nn.Module):
             x = x + detail[0]
         return x
 
-    def low_pass(self, x: Tensor) -> Tensor:
-        r"""Return what the low resolution alone says about samples, (n, channels, \*spatial)."""
-        low, *details = self(x)
-        return self.inverse([low, *(tuple(map(torch.zeros_like, detail)) for detail in details)])
+    def resolutions(self, x: Tensor) -> list[Tensor]:
+        r"""Return samples and the low resolution of each level, (n, channels, \*places) each."""
+        return [x, *(low for low, _ in self._levels(x))]
 
-    def _check(self, x: Tensor) -> None:
+    def low_pass(self, x: Tensor, level: int | None = None) -> Tensor:
+        r"""Return what the low resolution of a level, or the last, says about samples.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, channels, \*spatial)
+        level : int, default=None
+            From 0, which leaves x as it is, to the number of levels, which is the default.
+
+        Returns
+        -------
+        x : Tensor, shape (n, channels, \*spatial)
+        """
+        level = check("level", self.levels if level is None else level, integer(0, self.levels))
+        low, *details = self(x)
+        kept = len(details) - level
+        zeros = [tuple(map(torch.zeros_like, finer)) for finer in details[kept:]]
+        return self.inverse([low, *details[:kept], *zeros])
+
+    def _levels(self, x: Tensor) -> Iterator[tuple[Tensor, Details]]:
+        """Yield low resolution and details of each level, or raise ValueError if x has too few."""
         if not 3 <= x.ndim <= 5:
             raise ValueError(
                 f"x must have shape (n, channels, *spatial) with 1 to 3 axes in space, got "
@@ -158,6 +170,12 @@ class Pyramid(nn.Module):
                 f"levels must be at most {most} for samples of {tuple(x.shape[2:])} places, as "
                 f"each halves them, got {self.levels}."
             )
+        wavelets = self.kind in LOW_PASS
+        axes = [] if wavelets else [self._projections(x, extent) for extent in x.shape[2:]]
+        for level in range(self.levels):
+            maps = [axis[level] for axis in axes]
+            x, details = self._bands(x) if wavelets else self._projected(x, maps)
+            yield x, details
 
     def _bands(self, x: Tensor) -> tuple[Tensor, Details]:
         """Return low resolution and details of one level of wavelets."""

@@ -1,0 +1,184 @@
+"""Is what several resolutions say redundant?  Five networks on few road signs and digits.
+
+``choose``: the recipe, for all networks alike, on another draw of the road signs.  Rows go to
+multiscale_recipes.csv.
+
+``curves``: one recipe and budget, the same draws for all networks, n and 4n training images, and
+the validation accuracy after every epoch.  Road signs are drawn in tracks, whose four frames are
+nearly the same, and validated on other tracks; each of the 43 classes has a track at least.  Rows
+go to multiscale.csv.
+
+``claims``: differences with intervals over the draws, of the last accuracy and of the mean over
+the epochs, and what that says of three claims.  Rows go to multiscale_claims.csv.
+
+``figure``: the curves, mean and range over the draws.
+
+Needs gtsrb.npz and mnist.npz in the folder that SKLSTRUCT_DATA names.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from common import HERE, append_csv, machine
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+from sklearn.model_selection import train_test_split
+from sklstruct_multiscale.architecture import SCALES
+
+from sklstruct import MultiscaleClassifier
+from sklstruct.io import load_dataset
+from sklstruct.io.known import data_folder
+from sklstruct.studies import paired_differences
+
+SIZES = {"road signs": 500, "digits": 250}  # n
+FRAMES, VALIDATION = 4, 1000
+RECIPES = {
+    "lr 0.01": {"lr": 0.01},
+    "lr 0.03": {"lr": 0.03},
+    "lr 0.01, auxiliary 1": {"lr": 0.01, "auxiliary_weight": 1.0},
+}
+RECIPE = {"lr": 0.01}
+CONVERGED = {"last": "last epoch", "mean": "mean over epochs"}
+
+
+def network(scales, seed, **recipe):
+    options = {"max_epochs": 20, **RECIPE, **recipe}
+    return MultiscaleClassifier(scales=scales, random_state=seed, **options)
+
+
+def road_signs(size, seed):
+    """Return images and labels for training and validation; larger sizes hold smaller ones."""
+    with np.load(data_folder() / "gtsrb.npz") as file:
+        X, y, track = file["X_train"], file["y_train"], file["track_train"]
+    _, first = np.unique(track, return_index=True)
+    classes = y[first]
+    rest, held_out = train_test_split(
+        np.arange(len(classes)),
+        test_size=VALIDATION // FRAMES,
+        stratify=classes,
+        random_state=seed,
+    )
+    _, one_each = np.unique(classes[rest], return_index=True)
+    drawn = [*rest[one_each], *np.delete(rest, one_each)][: size // FRAMES]
+    return *((part[np.isin(track, drawn)]) for part in (X, y)), *(
+        part[np.isin(track, held_out)] for part in (X, y)
+    )
+
+
+def digits(size, seed):
+    """Return images and labels for training and validation; larger sizes hold smaller ones."""
+    data = load_dataset("mnist")
+    drawn = np.random.default_rng(seed).permutation(50000)[:size]
+    held_out = slice(50000, 50000 + VALIDATION)
+    return data.X[drawn], data.y[drawn], data.X[held_out], data.y[held_out]
+
+
+DATA = {"road signs": road_signs, "digits": digits}
+
+
+def accuracies(model, X, y, X_val, y_val):
+    """Return the validation accuracy after every epoch."""
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    return model.net_.history[:, "valid_acc"]
+
+
+def choose(args):
+    for name, recipe in RECIPES.items():
+        for scales in args.only.split(","):
+            model = network(scales, 1000, **recipe, max_epochs=args.epochs)
+            found = accuracies(model, *road_signs(SIZES["road signs"], 1000))
+            row = {"recipe": name, "scales": scales, "epochs": args.epochs}
+            append_csv("multiscale_recipes.csv", row | {"accuracy": found[-1]})
+
+
+def curves(args):
+    path = HERE / "multiscale.csv"
+    for draw in range(args.draws):
+        for data, n in SIZES.items():
+            for size in (n, 4 * n):
+                samples = DATA[data](size, draw)
+                for scales in args.only.split(","):
+                    model = network(scales, draw, max_epochs=args.epochs)
+                    found = accuracies(model, *samples)
+                    row = {"data": data, "scales": scales, "size": size, "draw": draw}
+                    rows = pd.DataFrame({"epoch": range(1, 1 + len(found)), "accuracy": found})
+                    rows = rows.assign(**row, n_parameters=model.n_parameters_, **machine())
+                    new = not path.exists()
+                    rows.to_csv(path, mode="a", header=new, index=False, float_format="%.4g")
+                    print(data, size, draw, scales, f"{found[-1]:.4f}", flush=True)
+
+
+def interval(values):
+    """Return mean and 95 % interval of Student's t over the draws."""
+    values = np.asarray(values)
+    room = student.isf(0.025, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return values.mean(), values.mean() - room, values.mean() + room
+
+
+def verdict(difference, low, high):
+    """Return what is to be said of a difference that should be positive."""
+    return "held" if low > 0 else "not held" if difference <= 0 else "not shown"
+
+
+def claims(args):
+    results = pd.read_csv(HERE / "multiscale.csv")
+    rows = []
+    for data, of_data in results.groupby("data", sort=False):
+        for kind, words in CONVERGED.items():
+            table = of_data.groupby(["scales", "size", "draw"], sort=False)["accuracy"].agg(kind)
+            table = table.reset_index().rename(columns={"scales": "estimator"})
+            wide = table.pivot(index=["size", "draw"], columns="estimator", values="accuracy")
+            means = wide.groupby("size").mean()
+            for size, mean in means.iterrows():
+                print(f"{data}, {size} images, {words}:", mean.round(4).to_dict())
+            print(paired_differences(table, reference="last").round(4).to_string(index=False))
+            gaps = {}
+            for size in means.index:
+                of_size, others = wide.loc[size], wide.columns.drop("concatenate")
+                gap = of_size[others].mean(axis=1) - of_size["concatenate"]
+                best_other = means.loc[size, others].idxmin()
+                found = interval(of_size[best_other] - of_size["concatenate"])
+                rows.append((data, words, size, f"concatenate is worst (next: {best_other})", *found))
+                gaps[size] = of_size["last"] - of_size["concatenate"]
+                best = means.loc[size, ["pyramid", "supervised", "supervised-detached"]].idxmax()
+                rival = means.loc[size, ["last", "concatenate"]].idxmax()
+                found = interval(of_size[best] - of_size[rival])
+                rows.append((data, words, size, f"{best} is better than {rival}", *found))
+            few, many = sorted(gaps)
+            found = interval(gaps[few] - gaps[many])
+            rows.append((data, words, many, "4n: last - concatenate is smaller than at n", *found))
+    columns = ["data", "accuracy", "size", "claim", "difference", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["found"] = [verdict(*row) for row in table[columns[-3:]].to_numpy()]
+    print(table.round(4).to_string(index=False))
+    table.assign(**machine()).to_csv(HERE / "multiscale_claims.csv", index=False, float_format="%.4g")
+
+
+def figure(args):
+    results = pd.read_csv(HERE / "multiscale.csv")
+    sheet = Figure(figsize=(9, 6.5), layout="constrained")
+    axes = iter(sheet.subplots(2, 2, sharex=True).flat)
+    for (data, size), part in results.groupby(["data", "size"], sort=False):
+        ax = next(axes)
+        for scales, own in part.groupby("scales", sort=False):
+            by_epoch = own.groupby("epoch")["accuracy"].agg(["mean", "min", "max"])
+            (line,) = ax.plot(by_epoch.index, by_epoch["mean"], label=scales)
+            ax.fill_between(
+                by_epoch.index, by_epoch["min"], by_epoch["max"], alpha=0.15, color=line.get_color()
+            )
+        ax.set(title=f"{data}, {size} images", xlabel="epoch", ylabel="validation accuracy")
+    ax.legend()
+    sheet.savefig(args.picture, dpi=150)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["choose", "curves", "claims", "figure"])
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--only", default=",".join(SCALES))
+    parser.add_argument("--picture", type=Path, default=Path("multiscale.png"))
+    args = parser.parse_args()
+    {"choose": choose, "curves": curves, "claims": claims, "figure": figure}[args.what](args)
