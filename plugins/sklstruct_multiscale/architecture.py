@@ -36,21 +36,17 @@ class Multiscale(Architecture):
     where the next level sees the low resolution :math:`a_l` of a level as a ``Pyramid`` finds it,
     in 1D, 2D and 3D.  What the embedding E reads is
 
-    ==================== =============================================================
-    last                 :math:`h_L`
-    concatenate          :math:`h_1, \dots, h_L`
-    supervised           :math:`h_L`; softmaxes of the other levels add to the loss
-    supervised-detached  the same, but their gradients are all that these levels get
-    pyramid              :math:`h_L` and the details :math:`|h_l - U a_l|` of the others
-    ==================== =============================================================
+    - "last": :math:`h_L`;
+    - "concatenate": :math:`h_1, \dots, h_L`;
+    - "supervised": :math:`h_L`, while softmaxes of the other levels add to the loss;
+    - "supervised-detached": the same, but gradients stop between levels, so that each is a network
+      of its own that learns from its own softmax alone, and takes the others as they are;
+    - "pyramid": :math:`h_L`, and the details :math:`|h_l - U a_l|` of the other levels.
 
-    Gradients of a level that is "supervised-detached" stop before the next one: it is a network of
-    its own, which the rest takes as it is.
-
-    Levels are comparable: convolutions are the same for all five, every level is pooled to
-    ``places`` by the largest value, and where the embedding reads more, it has as many fewer
-    values as keep the number of its weights, to rounding.  Softmaxes of other levels read means
-    over places and are for the training alone; with the default widths they are 1 % of all weights.
+    What is compared is otherwise the same: convolutions, and the number of all weights to some
+    per cent.  Every level is pooled to ``places`` by the largest value; where the embedding reads
+    more, it has fewer values.  Softmaxes of other levels read means over places, for which few
+    weights are enough, and are for the training alone.
 
     Parameters
     ----------
@@ -91,6 +87,11 @@ class Multiscale(Architecture):
     >>> for scales in SCALES:
     ...     network = Multiscale(scales=scales).build(in_shape=(3, 32, 32), n_outputs=10)
     ...     print(scales, sum(weights.numel() for weights in network.parameters()))
+    last 50234
+    concatenate 50259
+    supervised 50404
+    supervised-detached 50404
+    pyramid 50259
     """
 
     scales: str = param("last", one_of(*SCALES))

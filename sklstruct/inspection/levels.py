@@ -129,7 +129,11 @@ def redundancy(
     >>> from sklstruct.layers import Pyramid
     >>> X, y = load_digits().images[:200, None], load_digits().target[:200]
     >>> table = redundancy(Pyramid(levels=2), X, y)
-    >>> table[["level", "n_points", "accuracy", "predicted_by_next", "sparsity"]].round(2)
+    >>> table[["level", "n_points", "accuracy", "predicted_by_next", "kept"]].round(2)
+         level  n_points  accuracy  predicted_by_next  kept
+    0    input        64      0.95               0.72  0.81
+    1  level 1        16      0.91               0.62  0.57
+    2  level 2         4      0.52                NaN   NaN
     """
     check("patch", patch, ODD)
     check("random_state", random_state, SEED)
