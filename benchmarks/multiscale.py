@@ -139,7 +139,6 @@ def claims(args):
             gaps = {}
             for size in means.index:
                 of_size, others = wide.loc[size], wide.columns.drop("concatenate")
-                gap = of_size[others].mean(axis=1) - of_size["concatenate"]
                 best_other = means.loc[size, others].idxmin()
                 found = interval(of_size[best_other] - of_size["concatenate"])
                 rows.append(

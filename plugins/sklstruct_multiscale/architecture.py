@@ -162,7 +162,7 @@ class Multiscale(Architecture):
 
 
 class MultiscaleNetwork(nn.Module):
-    r"""Levels of maps, each of half the extents of the one before, and an embedding that reads them.
+    r"""Levels of maps, each of half the extents of the one before, and an embedding of them.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ class MultiscaleNetwork(nn.Module):
         return self._embedded(*self.maps(x))
 
     def forward(self, x: Tensor) -> Any:
-        """Map (n, channels, *spatial) to (n, n_outputs), in training of supervised levels a tuple."""
+        """Map (n, channels, *spatial) to (n, n_outputs), or in training to a tuple."""
         maps, details = self.maps(x)
         outputs = self.head(self.dropout(self._embedded(maps, details)))
         if not (self.training and len(self.sides)):

@@ -173,8 +173,8 @@ def resolutions(pyramid: Pyramid, X: Any) -> Iterator[Level]:
         low_resolutions, (_, *details) = pyramid.resolutions(x), pyramid(x)
         split = [pyramid.low_pass(x, level).numpy() for level in range(pyramid.levels + 1)]
     for level, bands in enumerate(reversed(details)):
-        maps, pair = low_resolutions[level].numpy(), split[level : level + 2]
-        yield Level("input" if level == 0 else f"level {level}", maps, *pair, together(bands))
+        name, maps = "input" if level == 0 else f"level {level}", low_resolutions[level].numpy()
+        yield Level(name, maps, split[level], split[level + 1], together(bands))
     yield Level(f"level {pyramid.levels}", low_resolutions[-1].numpy())
 
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 import pandas as pd
 
 from .display import Axes, Display, Place
-from .panels import Panel, check_results, draw_panels
 from .levels import redundancy
+from .panels import Panel, check_results, draw_panels
 
 PANELS = [  # and the columns that are their lines
     ("accuracy of a linear classifier", {"": "accuracy"}),
@@ -89,7 +89,8 @@ class RedundancyDisplay(Display):
         table = self.results.dropna(axis=1, how="all").reset_index(drop=True)
         panels = []
         for name, lines in PANELS:
-            curves = {label: table[column] for label, column in lines.items() if column in table}
+            known = {label: column for label, column in lines.items() if column in table}
+            curves = {label: table[column].dropna() for label, column in known.items()}
             if curves:
                 axes = "y" if name.startswith("numbers") else ""
                 panels.append(Panel(name, "level (0: the finest)", curves, logarithmic=axes))

@@ -117,7 +117,7 @@ class Pyramid(nn.Module):
         Raises
         ------
         ValueError
-            If these are not the low resolution and the details of every level.
+            If there are not as many parts as ``forward`` gives.
         """
         if len(parts) != self.levels + 1:
             raise ValueError(
@@ -226,8 +226,8 @@ class Pyramid(nn.Module):
 
     def _up(self, like: Tensor, extent: int, level: int) -> Tensor:
         """Return U for signals of an extent, shape (extent, half)."""
-        kept, *others = self.kept.like(like, extent, lambda: interpolation(extent))
-        return kept + sum(tap * other for tap, other in zip(self.taps[level].to(like), others))
+        parts = self.kept.like(like, extent, lambda: interpolation(extent))
+        return parts[0] + torch.tensordot(self.taps[level].to(like), parts[1:], 1)
 
 
 def along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
