@@ -53,7 +53,7 @@ def small(cls):
         params |= {"widths": (8, 8) if "scales" in known else (8,), "batch_size": 50}
     if "blocks" in known:  # whose features are means over what the checks mean by features
         params |= {"widths": (32,), "dropout": 0.0}
-    if {"depth", "frame"} <= known.keys():
+    if {"depth", "frame"} <= known.keys() and "widths" not in known:
         shape = {"depth": 8, "width": 4} if "width" in known else {"depth": 7, "growth": 4}
         params |= {**shape, "batch_size": 100, "max_epochs": 15}
     if "n_attributes" in known:
