@@ -98,8 +98,8 @@ def choose(args):
 def curves(args):
     path = HERE / "multiscale.csv"
     for draw in range(args.draws):
-        for data, n in SIZES.items():
-            for size in (n, 4 * n):
+        for data in args.data.split(","):
+            for size in (SIZES[data], 4 * SIZES[data]):
                 samples = DATA[data](size, draw)
                 for scales in args.only.split(","):
                     model = network(scales, draw, max_epochs=args.epochs)
@@ -183,6 +183,7 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["choose", "curves", "claims", "figure"])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--data", default=",".join(DATA))
     parser.add_argument("--only", default=",".join(SCALES))
     parser.add_argument("--picture", type=Path, default=Path("multiscale.png"))
     args = parser.parse_args()
