@@ -1,7 +1,8 @@
 """Is what several resolutions say redundant?  Five networks on few road signs and digits.
 
-All have the convolutions of the default network in half the width, and its number of weights but
-for 2 %.
+All have the convolutions of the default network in half the width, and as many weights as one
+another but for 3 %.  "concatenate, wide" is for control: its embedding has 64 values as that of
+the last level alone, and more weights.
 
 ``choose``: the recipe, for all networks alike, on another draw of the road signs.  Rows go to
 multiscale_recipes.csv.
@@ -43,12 +44,14 @@ RECIPES = {
     "lr 0.01, auxiliary 1": {"lr": 0.01, "auxiliary_weight": 1.0},
 }
 RECIPE = {"lr": 0.01}
+NETWORKS = {scales: {"scales": scales} for scales in SCALES}
+NETWORKS["concatenate, wide"] = {"scales": "concatenate", "embedding": 91}
 CONVERGED = {"last": "last epoch", "mean": "mean over epochs"}
 
 
-def network(scales, seed, **recipe):
-    options = {"widths": (8, 16), "max_epochs": 20, **RECIPE, **recipe}
-    return MultiscaleClassifier(scales=scales, random_state=seed, **options)
+def network(name, seed, **recipe):
+    options = {"widths": (8, 16), "max_epochs": 20, **RECIPE, **NETWORKS[name], **recipe}
+    return MultiscaleClassifier(random_state=seed, **options)
 
 
 def road_signs(size, seed):
@@ -88,7 +91,7 @@ def accuracies(model, X, y, X_val, y_val):
 
 def choose(args):
     for name, recipe in RECIPES.items():
-        for scales in args.only.split(","):
+        for scales in args.only.split(";"):
             model = network(scales, 1000, **recipe, max_epochs=args.epochs)
             found = accuracies(model, *road_signs(SIZES["road signs"], 1000))
             row = {"recipe": name, "scales": scales, "epochs": args.epochs}
@@ -101,7 +104,7 @@ def curves(args):
         for data in args.data.split(","):
             for size in (SIZES[data], 4 * SIZES[data]):
                 samples = DATA[data](size, draw)
-                for scales in args.only.split(","):
+                for scales in args.only.split(";"):
                     model = network(scales, draw, max_epochs=args.epochs)
                     found = accuracies(model, *samples)
                     row = {"data": data, "scales": scales, "size": size, "draw": draw}
@@ -184,7 +187,7 @@ if __name__ == "__main__":
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--data", default=",".join(DATA))
-    parser.add_argument("--only", default=",".join(SCALES))
+    parser.add_argument("--only", default=";".join(SCALES))
     parser.add_argument("--picture", type=Path, default=Path("multiscale.png"))
     args = parser.parse_args()
     {"choose": choose, "curves": curves, "claims": claims, "figure": figure}[args.what](args)

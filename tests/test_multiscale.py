@@ -1,6 +1,8 @@
 """Pyramids, networks that read several resolutions, and what the resolutions have in common."""
 
+import runpy
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from sklstruct.inspection import RedundancyDisplay, redundancy
 from sklstruct.layers import Network, Pyramid
 from sklstruct.training import CrossEntropy, SquaredError
 
+ROOT = Path(__file__).parents[1]
 KINDS = "projection", "learned", "haar", "db2"
 WAVELETS = KINDS[2:]
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}
@@ -40,8 +43,8 @@ def noise(*shape, seed=0, dtype=torch.float64):
 def pyramid(levels, kind, dtype=torch.float64):
     """Return a pyramid whose weights, if it has any, are not those of a new one."""
     made = Pyramid(levels, kind).to(dtype)
-    if kind == "learned":
-        made.taps.data = noise(levels, 4, dtype=dtype)
+    for seed, weights in enumerate(made.parameters()):
+        weights.data = noise(4, seed=seed, dtype=dtype)
     return made
 
 
@@ -342,3 +345,14 @@ def test_what_redundancy_refuses(digits, change, error, message):
         options["estimator"] = MultiscaleClassifier(max_epochs=1, widths=(2, 2)).fit(X, digits[1])
     with pytest.raises(error, match=message):
         redundancy(**options)
+
+
+def test_photographs_are_redundant_in_the_example(tmp_path, capsys):
+    pictures = str(tmp_path / "photographs.png"), str(tmp_path / "noise.png")
+    example = runpy.run_path(ROOT / "examples/redundant_scales.py")
+    example["main"](n_patches=20, n_train=50, pictures=pictures, widths=(2, 3), max_epochs=1)
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    photographs, noise = (line for line in printed if line[:1] == ["input"])
+    assert float(photographs[2]) > 0.9
+    assert float(noise[2]) == pytest.approx(0.25, abs=0.02)
+    assert all(Path(picture).stat().st_size for picture in pictures)

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from sklstruct import Architecture
 from sklstruct.frames import Pixels
 from sklstruct.layers import Dropout, FrameConv, Pyramid, activation
-from sklstruct.params import Rule, integer, one_of, param, real
+from sklstruct.params import WIDTHS, Rule, integer, one_of, param, real
 from sklstruct.plugins import make_frame
 from sklstruct.training import FEW_SAMPLES, Auxiliary
 
 SCALES = "last", "concatenate", "supervised", "supervised-detached", "pyramid"
 LEVELS = Rule(
     "a sequence of two or more integers of at least 1, one a level",
-    lambda v: hasattr(v, "__len__") and len(v) > 1 and all(map(integer(1).holds, v)),
+    lambda v: WIDTHS.holds(v) and len(v) > 1,
 )
 MAX_OVER = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 
@@ -214,7 +214,7 @@ class MultiscaleNetwork(nn.Module):
         supervised = others if scales.startswith("supervised") else []
         self.sides = nn.ModuleList([nn.Linear(n_in, n_outputs) for n_in in supervised])
 
-    def maps(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def levels(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return what stages give, (n, width, *places) each, and the details between them."""
         maps, details = [self.stages[0](x)], []
         for stage, pyramid in zip(self.stages[1:], self.pyramids, strict=True):
@@ -232,11 +232,11 @@ class MultiscaleNetwork(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to the embedding, (n, width)."""
-        return self._embedded(*self.maps(x))
+        return self._embedded(*self.levels(x))
 
     def forward(self, x: Tensor) -> Any:
         """Map (n, channels, *spatial) to (n, n_outputs), or in training to a tuple."""
-        maps, details = self.maps(x)
+        maps, details = self.levels(x)
         outputs = self.head(self.dropout(self._embedded(maps, details)))
         if not (self.training and len(self.sides)):
             return outputs

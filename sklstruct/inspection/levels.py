@@ -21,7 +21,7 @@ from ..estimators.base import watched
 from ..layers import Pyramid
 from ..params import ODD, SEED, check, integer
 from ..threads import one_blas_thread
-from .blocks import Array, block_names, check_network
+from .blocks import Array, block_names, check_network, streams
 from .depth import labels_of
 
 RIDGES = 10.0 ** np.arange(-10, 6, 2)  # of the mean variance of predictors
@@ -127,13 +127,12 @@ def redundancy(
     >>> from sklearn.datasets import load_digits
     >>> from sklstruct.inspection import redundancy
     >>> from sklstruct.layers import Pyramid
-    >>> X, y = load_digits().images[:200, None], load_digits().target[:200]
-    >>> table = redundancy(Pyramid(levels=2), X, y)
-    >>> table[["level", "n_points", "accuracy", "predicted_by_next", "kept"]].round(2)
-         level  n_points  accuracy  predicted_by_next  kept
-    0    input        64      0.95               0.72  0.81
-    1  level 1        16      0.91               0.62  0.57
-    2  level 2         4      0.52                NaN   NaN
+    >>> table = redundancy(Pyramid(levels=2), load_digits().images[:200, None])
+    >>> table[["level", "n_points", "predicts_next", "predicted_by_next", "kept"]].round(2)
+         level  n_points  predicts_next  predicted_by_next  kept
+    0    input        64           0.99               0.72  0.81
+    1  level 1        16           0.97               0.62  0.57
+    2  level 2         4            NaN                NaN   NaN
     """
     check("patch", patch, ODD)
     check("random_state", random_state, SEED)
@@ -182,7 +181,7 @@ def layers_of(estimator: Any, X: Any, names: Sequence[str]) -> Iterator[Level]:
     """Yield what layers of a network give, each of which is split by itself."""
     read, pyramid = estimator._read(X, reset=False), Pyramid()
     for name in names:
-        with watched(estimator.net_.module_, [name], parameter="layers") as outputs:
+        with watched(estimator.net_.module_, [name], joined, "layers") as outputs:
             maps = estimator._run(read, lambda x, run=outputs: run(x)[0]).astype(np.float64)
         if maps.ndim < 3:
             raise ValueError(
@@ -194,6 +193,11 @@ def layers_of(estimator: Any, X: Any, names: Sequence[str]) -> Iterator[Level]:
         x = torch.from_numpy(maps)
         _, details = pyramid(x)
         yield Level(name, maps, maps, pyramid.low_pass(x).numpy(), together(details))
+
+
+def joined(output: Any) -> Tensor:
+    """Return what a layer gives as one tensor, (n, channels, *places)."""
+    return torch.cat(list(streams(output)), dim=1)
 
 
 def together(bands: Sequence[Tensor]) -> Array:

@@ -81,11 +81,8 @@ class Pyramid(nn.Module):
         super().__init__()
         self.levels = check("levels", levels, integer(1))
         self.kind = check("kind", kind, one_of(*KINDS))
-        taps = torch.tensor([LINEAR] * levels)
-        if kind == "learned":
-            self.taps: Tensor = nn.Parameter(taps)
-        else:
-            self.register_buffer("taps", taps, persistent=False)
+        weights = [torch.tensor(LINEAR) for _ in range(levels if kind == "learned" else 0)]
+        self.weights = nn.ParameterList(weights)  # one a level, as what has one axis is not decayed
         self.kept = KeptTensors()
 
     def forward(self, x: Tensor) -> list[Any]:
@@ -210,7 +207,7 @@ class Pyramid(nn.Module):
     def _projections(self, like: Tensor, extent: int) -> list[tuple[Tensor, Tensor]]:
         """Return U and what finds the low resolution in each level, for signals of an extent."""
         # Least squares are those of the samples, not of what the level before has left.
-        gram, maps = torch.eye(extent).to(like), []
+        gram, maps = torch.eye(extent, dtype=like.dtype, device=like.device), []
         for level in range(self.levels):
             up = self._up(like, len(gram), level)
             weighted = up.T @ gram
@@ -227,7 +224,8 @@ class Pyramid(nn.Module):
     def _up(self, like: Tensor, extent: int, level: int) -> Tensor:
         """Return U for signals of an extent, shape (extent, half)."""
         parts = self.kept.like(like, extent, lambda: interpolation(extent))
-        return parts[0] + torch.tensordot(self.taps[level].to(like), parts[1:], 1)
+        weights = self.weights[level].to(like) if self.weights else like.new_tensor(LINEAR)
+        return parts[0] + torch.tensordot(weights, parts[1:], 1)
 
 
 def along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
