@@ -155,8 +155,8 @@ def redundancy(
         row |= {"predicts_next": np.nan, "predicted_by_next": np.nan}
         if after is not None:
             here, there = side_by_side(level.maps, after.maps)
-            row["predicts_next"] = predictability(patches(here, patch), there, folds)
-            row["predicted_by_next"] = predictability(patches(there, patch), here, folds)
+            row["predicts_next"] = predictability(here, there, folds, patch)
+            row["predicted_by_next"] = predictability(there, here, folds, patch)
         rows.append(row | split_numbers(level))
     return pd.DataFrame(rows)
 
@@ -168,7 +168,7 @@ def resolutions(pyramid: Pyramid, X: Any) -> Iterator[Level]:
     """Yield the resolutions of samples, and how each is split."""
     X = check_array(X, dtype=np.float64, allow_nd=True, ensure_2d=False)
     with torch.no_grad():
-        x = torch.from_numpy(X)
+        x = torch.tensor(X)
         low_resolutions, (_, *details) = pyramid.resolutions(x), pyramid(x)
         split = [pyramid.low_pass(x, level).numpy() for level in range(pyramid.levels + 1)]
     for level, bands in enumerate(reversed(details)):
@@ -240,7 +240,7 @@ def side_by_side(*maps: Array) -> list[Array]:
 
 
 def patches(maps: Array, patch: int) -> Array:
-    """Return the values about each place, those at the border repeated, as (n, *places, n)."""
+    """Return the values about each place, (n, *places, n_values), those at the border repeated."""
     axes = tuple(range(1, maps.ndim - 1))
     room = [(patch // 2, patch // 2) if axis in axes else (0, 0) for axis in range(maps.ndim)]
     padded = np.pad(maps, room, mode="edge")
@@ -249,22 +249,23 @@ def patches(maps: Array, patch: int) -> Array:
 
 
 @one_blas_thread()
-def predictability(predictors: Array, targets: Array, folds: NDArray[Any]) -> float:
-    """Return the cross-validated R2 of targets by ridge regression; nan if they do not vary.
+def predictability(predictors: Array, targets: Array, folds: NDArray[Any], patch: int = 1) -> float:
+    """Return the cross-validated R2 of targets by patches of predictors; nan if they do not vary.
 
     Parameters
     ----------
     predictors, targets : ndarray, shape (n, *places, n_values)
     folds : ndarray, shape (n,)
         Number of the fold of each sample.
+    patch : int, default=1
     """
-    # From sums over folds alone: the numbers of places may be large.
-    values = [x.reshape(len(x), -1, x.shape[-1]) for x in (predictors, targets)]
-    values = [x - x.mean((0, 1)) for x in values]
-    n_predictors, sums = values[0].shape[-1], []
+    values = [x - x.mean(tuple(range(x.ndim - 1))) for x in (predictors, targets)]
+    n_predictors, sums = values[0].shape[-1] * patch ** (values[0].ndim - 2), []
+    # From sums over folds alone: patches of all places may be large.
     for fold in np.unique(folds):
-        joined = np.concatenate([x[folds == fold] for x in values], axis=2)
-        rows = joined.reshape(-1, joined.shape[2])
+        here, there = (x[folds == fold] for x in values)
+        rows = np.concatenate([patches(here, patch), there], axis=-1)
+        rows = rows.reshape(-1, rows.shape[-1])
         sums.append((len(rows), rows.sum(0), rows.T @ rows))
     total, errors, spread = [sum(parts) for parts in zip(*sums, strict=True)], [], []
     for n, first, second in sums:
