@@ -242,7 +242,7 @@ def test_samples_of_any_dimension_are_learned_and_stored(scales, split, tmp_path
     for shape in ((13,), (7, 6), (5, 4, 6)):
         X, y = rng.normal(size=(40, *shape)), np.arange(40) % 2
         X[y == 1] += 1
-        options = {"widths": (4, 4, 4), "max_epochs": 6, "random_state": 0}
+        options = {"widths": (4, 4, 4), "max_epochs": 4, "random_state": 0}
         model = MultiscaleClassifier(scales=scales, split=split, **options).fit(X, y)
         assert model.loss_curve_[-1] < model.loss_curve_[0]
         save_model(model, tmp_path / "model")
@@ -315,7 +315,7 @@ def test_the_exponent_of_a_power_law_is_found():
 
 def test_levels_of_a_network_and_their_picture(digits):
     X, y = digits
-    model = MultiscaleClassifier(max_epochs=15, random_state=0).fit(X, y)
+    model = MultiscaleClassifier(widths=(8, 16), max_epochs=12, random_state=0).fit(X, y)
     table = redundancy(model, X, y)
     assert table["level"].tolist() == ["stages.0", "stages.1"]
     assert table["n_places"].tolist() == [64, 16]

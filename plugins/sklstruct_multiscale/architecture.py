@@ -33,8 +33,8 @@ class Multiscale(Architecture):
         h_l = \mathrm{conv}_l(a_{l-1}), \qquad a_l = U^+ h_l, \qquad
         o = W \max(0, E \, \mathrm{pool}(\cdot))
 
-    where the next level sees the low resolution :math:`a_l` of a level as a ``Pyramid`` finds it,
-    in 1D, 2D and 3D.  What the embedding E reads is
+    where each level sees the low resolution of the one before as a ``Pyramid`` finds it, and the
+    first one the samples :math:`a_0`, in 1D, 2D and 3D.  What the embedding E reads is
 
     - "last": :math:`h_L`;
     - "concatenate": :math:`h_1, \dots, h_L`;
