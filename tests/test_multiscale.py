@@ -254,7 +254,7 @@ def test_samples_of_any_dimension_are_learned_and_stored(scales, split, tmp_path
     "params, message",
     [
         ({"scales": "first"}, "scales .* must be one of .* got 'first'"),
-        ({"widths": (8,)}, "widths .* two or more integers .* got .8,."),
+        ({"split": "db3"}, "split .* must be one of .* got 'db3'"),
         ({"widths": (8,) * 5}, r"samples of shape \(1, 8, 8\) are too small for 5 levels"),
     ],
 )

@@ -14,15 +14,11 @@ from torch import Tensor, nn
 from sklstruct import Architecture
 from sklstruct.frames import Pixels
 from sklstruct.layers import Dropout, FrameConv, Pyramid, activation
-from sklstruct.params import WIDTHS, Rule, integer, one_of, param, real
+from sklstruct.params import WIDTHS, integer, one_of, param, real
 from sklstruct.plugins import make_frame
 from sklstruct.training import FEW_SAMPLES, Auxiliary
 
 SCALES = "last", "concatenate", "supervised", "supervised-detached", "pyramid"
-LEVELS = Rule(
-    "a sequence of two or more integers of at least 1, one a level",
-    lambda v: WIDTHS.holds(v) and len(v) > 1,
-)
 MAX_OVER = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
 
 
@@ -55,7 +51,7 @@ class Multiscale(Architecture):
     frame : str, frame family, or sequence of these, default="pixel"
         Of the convolutions, or of those of each level; "pixel" are free kernels of 3x3.
     widths : sequence of int, default=None
-        Channels of each level, of which there are two or more; (16, 32).
+        Channels of each level; (16, 32).  With a single level all five are the same.
     depth : int, default=None
         Convolutions of each level; 2.
     split : {"projection", "learned", "haar", "db2"}, default=None
@@ -96,7 +92,7 @@ class Multiscale(Architecture):
 
     scales: str = param("last", one_of(*SCALES))
     frame: Any = param("pixel", resolve=make_frame)
-    widths: Sequence[int] | None = param(None, LEVELS | None)
+    widths: Sequence[int] | None = param(None, WIDTHS | None)
     depth: int | None = param(None, integer(1) | None)
     split: str | None = param(None, one_of("projection", "learned", "haar", "db2") | None)
     places: int | None = param(None, integer(1) | None)
