@@ -162,7 +162,7 @@ def figure(args):
     results = pd.read_csv(HERE / "multiscale.csv")
     sheet = Figure(figsize=(9, 6.5), layout="constrained")
     axes = iter(sheet.subplots(2, 2, sharex=True).flat)
-    for (data, size), part in results.groupby(["data", "size"], sort=False):
+    for (data, size), part in results.groupby(["data", "size"]):
         ax = next(axes)
         for scales, own in part[part["scales"].isin(SCALES)].groupby("scales", sort=False):
             by_epoch = own.groupby("epoch")["accuracy"].agg(["mean", "min", "max"])
@@ -171,6 +171,7 @@ def figure(args):
                 by_epoch.index, by_epoch["min"], by_epoch["max"], alpha=0.15, color=line.get_color()
             )
         ax.set(title=f"{data}, {size} images", xlabel="epoch", ylabel="validation accuracy")
+        ax.locator_params(axis="x", integer=True)
     ax.legend()
     sheet.savefig(args.picture, dpi=150)
 

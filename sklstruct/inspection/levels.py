@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,7 +105,7 @@ def redundancy(
         exponent a of :math:`|d|_{(k)} \sim k^{-a}` between the first hundredth and half of them,
         sorted, ``energy_10``, share of their energy in the largest tenth of them, and ``sparsity``,
         that share divided by the 0.44 that Gaussian noise has.  Layers are split by
-        ``Pyramid()``; NaN is where there is no next level, or nothing to be split.
+        ``Pyramid()``; NaN is where there is no next level, or too little to be split.
 
     Raises
     ------
@@ -298,19 +298,18 @@ def split_numbers(level: Level) -> dict[str, float]:
     cosine = abs(np.sum(level.low * rest)) / (np.sqrt(energy * np.sum(rest**2)) or 1.0)
     sizes = np.sort(np.abs(level.details), axis=1)[:, ::-1]
     sizes = sizes[sizes[:, 0] > 0]
-    n = sizes.shape[1]
-    energies = np.cumsum(sizes**2, axis=1)
-    share = energies[:, round(LARGEST * n) - 1] / energies[:, -1] if n >= 10 else np.array([])
-    share = float(share.mean()) if share.size else np.nan
-    decays = [decay_exponent(one) for one in sizes]
-    values = (
-        energy / (np.sum(level.whole**2) or 1.0),
-        cosine,
-        float(np.nanmean(decays)) if np.isfinite(decays).any() else np.nan,
-        share,
-        share / GAUSSIAN,
-    )
+    n_largest = round(LARGEST * sizes.shape[1])
+    shares = [np.sum(one[:n_largest] ** 2) / np.sum(one**2) for one in sizes if n_largest]
+    kept = energy / (np.sum(level.whole**2) or 1.0)
+    share = mean_of(shares)
+    values = kept, cosine, mean_of(map(decay_exponent, sizes)), share, share / GAUSSIAN
     return dict(zip(names, values, strict=True))
+
+
+def mean_of(values: Iterable[float]) -> float:
+    """Return the mean of the values that are numbers, nan if none is."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def decay_exponent(sizes: Array) -> float:
