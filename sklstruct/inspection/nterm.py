@@ -144,10 +144,8 @@ def nterm_approximation(
     low, high = window or (edge_length * share for share in WINDOW)
     coefficients = transform.analyse(values[None])[0]
     if n is None:
-        most = min(high * BEYOND, coefficients.size)
-        n = np.unique(
-            np.geomspace(max(low / BEYOND, 1), most, N_STEPS).round().astype(int)
-        ).tolist()
+        ends = max(low / BEYOND, 1), min(high * BEYOND, coefficients.size)
+        n = np.unique(np.geomspace(*ends, N_STEPS).round().astype(int)).tolist()
     for one in check("n", n, SEQUENCE):
         check("Each of n", one, integer(0, coefficients.size))
     table = pd.DataFrame({"n": n})

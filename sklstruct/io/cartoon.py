@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from ..params import SEED, check, integer
 
 Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 
 HARMONICS = np.arange(2, 6)  # of the outline: the first one would shift it
 ROUGHNESS = 0.25  # most of the logarithm of the radius, divided by the harmonic
@@ -95,52 +97,47 @@ def make_cartoon(size: int = 256, random_state: Any = None) -> Cartoon:
     """
     check("size", size, integer(16))
     rng = check_random_state(check("random_state", random_state, SEED))
-    centre = 0.5 + rng.uniform(-SHIFT, SHIFT, size=2)
-    outline = rng.uniform(-ROUGHNESS, ROUGHNESS, size=(2, len(HARMONICS))) / HARMONICS
-    smooth = rng.uniform(-SMOOTH, SMOOTH, size=(2, 2, len(WAVES)))
+    centre = complex(0.5, 0.5) + complex(*rng.uniform(-SHIFT, SHIFT, size=2))
+    outline = np.zeros(HARMONICS.max() + 1, complex)
+    outline[HARMONICS] = complex_uniform(rng, HARMONICS.shape) * ROUGHNESS / HARMONICS
+    smooth = complex_uniform(rng, (2, len(WAVES))) * SMOOTH
     points = (np.arange(size) + 0.5) / size
-    rows, columns = np.meshgrid(points, points, indexing="ij")
-    inside = depth(rows, columns, centre, outline)
-    radius, slope = radii(np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False), outline)
+    places = points + 1j * points[:, None] - centre
+    inside = depth(places, outline)
+    turns = np.exp(2j * np.pi * np.arange(DIRECTIONS) / DIRECTIONS)
+    slope = polyval(turns, np.arange(len(outline)) * outline).imag  # of the logarithm of r
     # How fast depth falls bounds how far the edge is; a pixel reaches half its diagonal.
-    steepest = np.hypot(1, slope / radius).max()
-    crossed = np.abs(inside) < steepest / size / np.sqrt(2)
+    crossed = np.abs(inside) < np.hypot(1, slope).max() / size / np.sqrt(2)
     offsets = (np.arange(SUBSAMPLES) + 0.5 - SUBSAMPLES / 2) / SUBSAMPLES / size
     share = (inside > 0).astype(np.float64)
-    share[crossed] = np.mean(
-        [
-            depth(rows[crossed] + up, columns[crossed] + right, centre, outline) > 0
-            for up in offsets
-            for right in offsets
-        ],
-        axis=0,
-    )
-    background, jump = (waves(rows, columns, parts) for parts in smooth)
-    length = 2 * np.pi * size * np.hypot(radius, slope).mean()
+    samples = [places[crossed] + x + 1j * y for x in offsets for y in offsets]
+    share[crossed] = np.mean([depth(one, outline) > 0 for one in samples], axis=0)
+    background, jump = (waves(points, parts) for parts in smooth)
+    length = 2 * np.pi * size * np.mean(radii(turns, outline) * np.hypot(1, slope))
     return Cartoon(background + (1 + jump) * share, float(length))
 
 
-def radii(angles: Array, outline: Array) -> tuple[Array, Array]:
-    """Return the radius of an outline at some angles, and its derivative."""
-    cosines, sines = outline[:, None, :]
-    phases = angles[:, None] * HARMONICS
-    exponent = (cosines * np.cos(phases) + sines * np.sin(phases)).sum(axis=1)
-    change = ((sines * np.cos(phases) - cosines * np.sin(phases)) * HARMONICS).sum(axis=1)
-    radius = RADIUS * np.exp(exponent)
-    return radius, radius * change
+def complex_uniform(rng: Any, shape: tuple[int, ...]) -> Complex:
+    """Return complex numbers whose real and imaginary parts lie between -1 and 1."""
+    return rng.uniform(-1, 1, shape) + 1j * rng.uniform(-1, 1, shape)
 
 
-def depth(rows: Array, columns: Array, centre: Array, outline: Array) -> Array:
-    """Return how much further the outline is from its centre than points are."""
-    up, right = rows - centre[0], columns - centre[1]
-    radius, _ = radii(np.arctan2(up, right).ravel(), outline)
-    return radius.reshape(up.shape) - np.hypot(up, right)
+def radii(directions: Complex, outline: Complex) -> Array:
+    """Return the radius of an outline in some directions, complex numbers of length 1."""
+    return RADIUS * np.exp(polyval(directions, outline).real)
 
 
-def waves(rows: Array, columns: Array, parts: Array) -> Array:
+def depth(places: Complex, outline: Complex) -> Array:
+    """Return how much further the outline is from its centre than places are."""
+    distances = np.abs(places)
+    return radii(places / np.maximum(distances, np.finfo(float).tiny), outline) - distances
+
+
+def waves(points: Array, parts: Complex) -> Array:
     """Return a sum of waves with the period of the image."""
-    values = np.zeros_like(rows)
-    for (up, right), (cosine, sine) in zip(WAVES, parts.T, strict=True):
-        phase = 2 * np.pi * (up * rows + right * columns)
-        values += cosine * np.cos(phase) + sine * np.sin(phase)
-    return values
+    turns = np.exp(2j * np.pi * points)
+    terms = [
+        np.outer(part * turns**up, turns**right).real
+        for (up, right), part in zip(WAVES, parts, strict=True)
+    ]
+    return np.sum(terms, axis=0)
