@@ -1,9 +1,9 @@
 """n terms of Fourier, wavelets, curvelets and a frame of Gaussian derivatives on cartoon images.
 
 The scenes of make_cartoon, each at 512, 1024 and 2048 pixels.  Slopes of log error over log n are
-those between a sixteenth and half of the length of the edge in pixels.  Rows go to nterm.csv, one an
-image and transform: slope, relative squared error at the end of the window, and the first n up to
-eight times the length of the edge at which the errors fall below those of wavelets for good (empty:
+those between a sixteenth and half of the length of the edge in pixels.  Rows go to nterm.csv, one
+for an image and a transform: slope, relative squared error at the end of the window, and the first n
+up to eight times the length of the edge from which on errors are below those of wavelets (empty:
 there is none).  The low-pass parts of curvelets and of the frame have 8 x 8 samples at any size.
 ``--figure`` writes the picture of one scene.
 """
@@ -31,6 +31,7 @@ LARGEST = {"curvelets, projected": 1024}  # a projection takes five times as lon
 PROJECTIONS = {"curvelets, projected": 5}
 CLAIMS = {"Fourier": (-0.5, 0.12), "wavelets db4": (-1, 0.15), "wavelets Haar": (-1, 0.15)}
 STABLE = 0.1
+STARTS, ENDS = 2, 8  # numbers of the terms that are a sixteenth and half of the length of the edge
 
 
 def transforms(size):
@@ -52,29 +53,28 @@ def transforms(size):
 def measure(size, draw):
     """Return the approximations of one image, and a row for each."""
     cartoon = make_cartoon(size, random_state=draw)
-    n = np.geomspace(cartoon.edge_length / 32, 8 * cartoon.edge_length, 17).round().astype(int)
+    n = (cartoon.edge_length * 2 ** np.arange(-5, 3.5, 0.5)).round().astype(int)
+    window = n[STARTS], n[ENDS]
     found, rows = {}, []
     for name, transform in transforms(size).items():
         if size > LARGEST.get(name, size):
             continue
         start = time.perf_counter()
         steps = PROJECTIONS.get(name, 0)
-        found[name] = nterm_approximation(transform, cartoon, n.tolist(), n_projections=steps)
+        found[name] = nterm_approximation(
+            transform, cartoon, n.tolist(), window=window, n_projections=steps
+        )
         seconds = time.perf_counter() - start
-        table, window = found[name].table, found[name].window
+        table = found[name].table
         above = table["error"] >= found.get("wavelets db4", found[name]).table["error"]
         behind = np.flatnonzero(above)
         crossing = n[behind[-1] + 1] if len(behind) and behind[-1] + 1 < len(n) else None
         row = {"transform": name, "size": size, "draw": draw, "slope": found[name].slope}
-        row |= {"least_n": round(window[0]), "largest_n": round(window[1])}
-        row |= {"relative_error": table["relative"][n <= window[1]].iloc[-1]}
+        row |= {"least_n": window[0], "largest_n": window[1]}
+        row |= {"relative_error": table["relative"][ENDS]}
         row |= {"below_wavelets_from": crossing, "seconds": seconds}
         rows.append(row)
-        print(
-            "  ".join(
-                f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()
-            )
-        )
+        print(*(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()))
     return found, pd.DataFrame(rows)
 
 
