@@ -2,8 +2,8 @@
 
 The scenes of make_cartoon, each at 512, 1024 and 2048 pixels.  Slopes of log error over log n are
 those between a sixteenth and half of the length of the edge in pixels.  Rows go to nterm.csv, one
-for an image and a transform: slope, relative squared error at the end of the window, and the first n
-up to eight times the length of the edge from which on errors are below those of wavelets (empty:
+for an image and a transform: slope, relative squared error at the end of the window, and the first
+n up to eight times the length of the edge from which on errors are below those of wavelets (empty:
 there is none).  The low-pass parts of curvelets and of the frame have 8 x 8 samples at any size.
 ``--figure`` writes the picture of one scene.
 """

@@ -1,5 +1,8 @@
 """n-term approximation, cartoon images and the uncertainty of atoms: theorems, and oracles."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -179,3 +182,12 @@ def test_atoms_of_transforms_are_measured_as_they_are():
     assert uncertainty(atoms)["product"].between(0.25, 16).all()
     with pytest.raises(ValueError, match="zero everywhere"):
         uncertainty(np.zeros((1, 4, 4)))
+
+
+def test_the_example_prints_and_draws(tmp_path, capsys):
+    example = runpy.run_path(Path(__file__).parents[1] / "examples/how_many_terms.py")
+    pictures = tmp_path / "errors.png", tmp_path / "images.png"
+    example["main"](64, 50, *pictures)
+    told = capsys.readouterr().out
+    assert all(name in told for name in example["TRANSFORMS"])
+    assert all(picture.stat().st_size for picture in pictures)
