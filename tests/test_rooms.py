@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "architecture": {"params", "plugins"},
     "io": {"hookspecs", "lazy", "plugins", "params", "compat"},
     "studies": {"io", "compat", "threads"},
-    "frames": {"hookspecs", "params"},
+    "frames": {"hookspecs", "params", "plugins"},
     "layers": {"architecture", "plugins", "params", "frames"},
     "training": {"lazy", "params", "layers"},
 }
