@@ -10,4 +10,3 @@ from .nifti.estimator import NiftiVolumes as NiftiVolumes
 from .nifti.regions import OfRegions as OfRegions
 from .nifti.regions import RegionMeans as RegionMeans
 from .npz import read_npz as read_npz
-from .simulate import simulate_cohort as simulate_cohort

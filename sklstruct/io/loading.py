@@ -6,8 +6,15 @@ from pathlib import Path
 from ..plugins import entries, lookup
 from .dataset import Dataset
 from .image_folder import read_image_folder
-from .known import VARIABLE, data_folder
 from .npz import read_npz
+
+VARIABLE = "SKLSTRUCT_DATA"
+
+
+def data_folder() -> Path | None:
+    """Return the folder that the environment variable SKLSTRUCT_DATA names, if it does."""
+    folder = os.environ.get(VARIABLE)
+    return Path(folder).expanduser() if folder else None
 
 
 def load_dataset(
@@ -35,7 +42,8 @@ def load_dataset(
     FileNotFoundError
         If there is nothing at a path, or not the file of a registered data set.
     ValueError
-        If a name is unknown, with the close matches; or if the data cannot be used.
+        If a name is unknown, with the close matches; or if the data cannot be used, or are not
+        what a registered name stands for.
 
     See Also
     --------
