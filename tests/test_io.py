@@ -146,7 +146,7 @@ def test_both_pairs_of_keys_are_read(save, npz):
     np.testing.assert_array_equal(data.X_test, X[:1])
     assert data.name == "toy"
     assert read_npz(npz(X=X, y=Y, groups=Y)).groups.tolist() == Y.tolist()
-    assert read_npz(npz(X=X, y=Y, groups=Y), groups=None).groups is None
+    assert read_npz(npz(X=X, y=Y, track=Y), groups="track").groups.tolist() == Y.tolist()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Source:
         Digests of the samples to train on and to test on, with their labels (and groups).
     digest : callable
         Maps these arrays to their digest.
-    groups : str, default=None
+    groups : str, default="groups"
         Key of the groups in its ``.npz`` file, if it has any.
     url : str, default=None
         ARFF file whose rows are an image and its label, with those to test on last.
@@ -74,7 +74,7 @@ class Source:
     train: str
     test: str
     digest: Callable[..., str] = any_order
-    groups: str | None = None
+    groups: str = "groups"
     url: str | None = None
     sha256: str | None = None
     shape: tuple[int, ...] = ()
@@ -168,19 +168,25 @@ def download(name: str, source: Source, path: Path) -> Dataset:
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as folder:
-        known = None if source.sha256 is None else f"sha256:{source.sha256}"
+        options = {"fname": f"{name}.arff", "path": folder, "progressbar": True}
         try:
-            file = pooch.retrieve(source.url, known, f"{name}.arff", folder, progressbar=True)
+            file = pooch.retrieve(source.url, source.sha256, **options)
             X, y = read_arff(Path(file), source.shape)
             data = Dataset(name, X[:-N_TEST], y[:-N_TEST], X[-N_TEST:], y[-N_TEST:])
         except (OSError, ValueError) as error:
             raise OSError(
-                f"The data set {name!r} cannot be had from {source.url}: {error}. If there is a file, "
-                f"set the environment variable {VARIABLE} to the folder that holds {path.name}."
+                f"There is no {path.name}, in the folder that the environment variable {VARIABLE} "
+                f"may name, nor can the data set {name!r} be had from {source.url}: {error}"
             ) from error
     check_content(data, source, str(source.url))
+    arrays: dict[str, Any] = {
+        "X_train": data.X,
+        "y_train": data.y,
+        "X_test": data.X_test,
+        "y_test": data.y_test,
+    }
     with atomic_write(path, "wb") as stream:
-        np.savez(stream, X_train=data.X, y_train=data.y, X_test=data.X_test, y_test=data.y_test)
+        np.savez(stream, **arrays)
     return data
 
 
@@ -190,6 +196,8 @@ def read_arff(path: Path, shape: tuple[int, ...]) -> tuple[Array, Array]:
         for line in stream:
             if line.strip().lower() == "@data":
                 break
+        else:
+            raise ValueError("it is no ARFF file")
         rows = np.loadtxt(stream, np.uint8, delimiter=",", comments="%", quotechar="'", ndmin=2)
     images = rows[:, :-1].reshape(-1, *shape)
     return np.moveaxis(images, 1, -1) if len(shape) > 2 else images, rows[:, -1]

@@ -14,7 +14,7 @@ KEYS = (("X", "y"), ("X_train", "y_train"))
 
 
 def read_npz(
-    path: str | os.PathLike[str], name: str | None = None, *, groups: str | None = "groups"
+    path: str | os.PathLike[str], name: str | None = None, *, groups: str = "groups"
 ) -> Dataset:
     """Return the data set in an ``.npz`` file.
 
@@ -25,7 +25,7 @@ def read_npz(
         Other keys are not read.
     name : str, default=None
         Name of the data set; that of the file if left out.
-    groups : str or None, default="groups"
+    groups : str, default="groups"
         Key of the groups that samples of X belong to, if the file has it.
 
     Returns
@@ -52,8 +52,8 @@ def read_npz(
     Dataset('images', 10 samples of 8x8, 2 labels)
     """
     path = Path(path)
-    keys = {key for keys in (*KEYS, ("X_test", "y_test")) for key in keys}
-    arrays = read_arrays(path, keys if groups is None else {*keys, groups})
+    others = "X_test", "y_test", groups
+    arrays = read_arrays(path, {key for keys in (*KEYS, others) for key in keys})
     found = [keys for keys in KEYS if set(keys) <= arrays.keys()]
     if len(found) != 1:
         raise ValueError(
@@ -61,9 +61,8 @@ def read_npz(
             f"{', '.join(sorted(arrays)) or 'none of them'}."
         )
     X, y = (arrays[key] for key in found[0])
-    others = (arrays.get(key) for key in ("X_test", "y_test", groups))
     try:
-        return Dataset(name or path.stem, X, y, *others)
+        return Dataset(name or path.stem, X, y, *map(arrays.get, others))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
