@@ -200,4 +200,6 @@ def read_arff(path: Path, shape: tuple[int, ...]) -> tuple[Array, Array]:
             raise ValueError("it is no ARFF file")
         rows = np.loadtxt(stream, np.uint8, delimiter=",", comments="%", quotechar="'", ndmin=2)
     images = rows[:, :-1].reshape(-1, *shape)
-    return np.moveaxis(images, 1, -1) if len(shape) > 2 else images, rows[:, -1]
+    if len(shape) > 2:
+        images = np.moveaxis(images, 1, -1)
+    return np.ascontiguousarray(images), rows[:, -1]
