@@ -35,4 +35,7 @@ from .reversible import SpaceToChannels as SpaceToChannels
 from .reversible import fixed_point as fixed_point
 from .scale import LearnedScale as LearnedScale
 from .scale import dilate as dilate
+from .starting import find_layer as find_layer
+from .starting import outside as outside
+from .starting import start_layers as start_layers
 from .steering import Steer as Steer
