@@ -17,6 +17,7 @@ from threading import get_ident
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
@@ -71,6 +72,7 @@ from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
 from .held_out import subject_numbers
 from .samples import DTYPE, as_array, like_samples, read
+from .structure import structure
 from .targets import Classes
 from .volumes import last_step
 
@@ -402,6 +404,28 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         check_is_fitted(self)
         X = self._read(X, reset=False)
         return float(self._run(X, partial(reconstruction_errors, self.net_.module_)).mean())
+
+    def describe(self, in_shape: tuple[int, ...] | None = None, n_outputs: int = 2) -> pd.DataFrame:
+        """Return the layers of the network as a table, with what their structure saves.
+
+        Parameters
+        ----------
+        in_shape : tuple of int, default=None
+            Shape of one sample, (channels, *spatial).  None is that of a fitted estimator.
+        n_outputs : int, default=2
+            Number of outputs, where there is no fitted estimator.
+
+        Returns
+        -------
+        table : DataFrame
+            See ``sklstruct.inspection.structure``.
+
+        Raises
+        ------
+        ValueError
+            If nothing is fitted and there is no ``in_shape``.
+        """
+        return structure(self, in_shape, n_outputs)
 
     # The steps of a fit ---------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+from ..estimators.structure import structure as structure
 from .attribute_display import AttributeOrderDisplay as AttributeOrderDisplay
 from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance

@@ -39,3 +39,5 @@ from .starting import find_layer as find_layer
 from .starting import outside as outside
 from .starting import start_layers as start_layers
 from .steering import Steer as Steer
+from .structure import Weights as Weights
+from .structure import network_structure as network_structure

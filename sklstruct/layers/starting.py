@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..frames import Frame
 from ..plugins import close_matches, make_frame
+from .dimensions import has_free_kernels
 from .frame_conv import FrameConv, read_frame
 
 Array = NDArray[np.float64]
@@ -189,12 +190,7 @@ def copy_state(values: Any, what: str) -> None:
 
 def has_kernels(layer: Any) -> bool:
     """Return whether a layer convolves with the kernels in its weights, or in a frame's span."""
-    if isinstance(layer, FrameConv):
-        return True
-    if hasattr(layer, "kernel") or getattr(layer, "transposed", False):  # of other weights
-        return False
-    support = tuple(getattr(getattr(layer, "weight", None), "shape", ())[2:])
-    return bool(support) and getattr(layer, "kernel_size", None) == support
+    return isinstance(layer, FrameConv) or has_free_kernels(layer)
 
 
 def kernels(layer: Any) -> Tensor:
