@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..io import Dataset
 from .sources import Folder, fetch
 
-Pair = tuple[NDArray[Any], NDArray[Any]]
 
-
-def load_digits(*, return_X_y: bool = False) -> Dataset | Pair:
+def load_digits(*, return_X_y: bool = False) -> Any:
     """Return the 1797 handwritten digits that come with scikit-learn, 8x8, scaled to 0..1.
 
     Parameters
@@ -49,7 +46,7 @@ def fetch_mnist(
     data_home: Folder | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,
-) -> Dataset | Pair:
+) -> Any:
     """Return the MNIST digits: 60000 images to train on and 10000 to test on, 28x28.
 
     They are read from ``mnist.npz``, with the keys X_train, y_train, X_test and y_test, in any
@@ -109,7 +106,7 @@ def fetch_fashion_mnist(
     data_home: Folder | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,
-) -> Dataset | Pair:
+) -> Any:
     """Return the Fashion-MNIST clothes: 60000 images to train on and 10000 to test on, 28x28.
 
     They are read from ``fashion_mnist.npz``, in their published order, or downloaded from OpenML
@@ -161,7 +158,7 @@ def fetch_cifar10(
     data_home: Folder | None = None,
     download_if_missing: bool = True,
     return_X_y: bool = False,
-) -> Dataset | Pair:
+) -> Any:
     """Return the CIFAR-10 photographs: 50000 to train on and 10000 to test on, 32x32 in colour.
 
     They are read from ``cifar10.npz``, in any order, or downloaded from OpenML (data set 40927,
@@ -207,7 +204,7 @@ def fetch_cifar10(
     return fetch("cifar10", data_home, download_if_missing, return_X_y)
 
 
-def fetch_gtsrb(*, data_home: Folder | None = None, return_X_y: bool = False) -> Dataset | Pair:
+def fetch_gtsrb(*, data_home: Folder | None = None, return_X_y: bool = False) -> Any:
     """Return German road signs: 5228 images to train on and 12630 to test on, 32x32 in colour.
 
     The images to train on are four frames of each of 1307 tracks: a track is one drive past one

@@ -110,9 +110,7 @@ SOURCES = {
 }
 
 
-def fetch(
-    name: str, data_home: Folder | None, download_if_missing: bool, return_X_y: bool
-) -> Dataset | tuple[Array, Array]:
+def fetch(name: str, data_home: Folder | None, download_if_missing: bool, return_X_y: bool) -> Any:
     """Return a published data set, from the first file ``NAME.npz`` or downloaded to the last."""
     source, file = SOURCES[name], f"{name}.npz"
     paths = [folder / file for folder in folders(data_home)]

@@ -25,10 +25,10 @@ def load_dataset(
     Parameters
     ----------
     source : str or path-like
-        A registered name; or the name of a file ``NAME.npz`` in the data folder; or the path
-        to an ``.npz`` file (see ``read_npz``) or to a folder with one subfolder of images a
-        class (see ``read_image_folder``).  A registered name comes first: write ``./digits``
-        for a folder of that name.
+        A registered name, such as those of ``sklstruct.datasets``; or the name of a file
+        ``NAME.npz`` in the data folder; or the path to an ``.npz`` file (see ``read_npz``) or to
+        a folder with one subfolder of images a class (see ``read_image_folder``).  A registered
+        name comes first: write ``./digits`` for a folder of that name.
     root : str or path-like, default=None
         A data folder that comes before the registered names.  If None, the one that the
         environment variable SKLSTRUCT_DATA names, after them.
