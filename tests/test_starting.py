@@ -1,5 +1,9 @@
 """Where layers start, and which of them learn."""
 
+import re
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +25,7 @@ from sklstruct.estimators.base import RECIPE
 from sklstruct.frames import Frame, GaussianDerivatives
 from sklstruct.layers import AttributeConv, FrameConv, outside, start_layers
 
+ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 12, 12)).astype(np.float32)
 Y = np.arange(24) % 3
@@ -225,3 +230,10 @@ def test_one_layer_of_a_random_network_is_a_line():
         return model.score(X, Y)
 
     assert min(accuracy([f"stages.hidden.{k}"]) for k in (0, 2)) > 0.6
+
+
+def test_the_example_runs(tmp_path, capsys):
+    example = runpy.run_path(ROOT / "examples/layers_that_learn.py")
+    example["main"](n_draws=2, max_epochs=2, out=tmp_path / "layers.png")
+    assert (tmp_path / "layers.png").stat().st_size > 10_000
+    assert len(re.findall(r"0\.\d{3} ± 0\.\d{3}", capsys.readouterr().out)) == 8
