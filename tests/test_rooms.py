@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "io": {"hookspecs", "lazy", "plugins", "params", "compat"},
     "datasets": {"hookspecs", "lazy", "params", "io"},
     "studies": {"io", "compat", "threads"},
-    "frames": {"hookspecs", "params"},
+    "frames": {"hookspecs", "params", "plugins"},
     "layers": {"architecture", "plugins", "params", "frames"},
     "training": {"lazy", "params", "layers"},
 }
