@@ -1,8 +1,8 @@
 """Data sets with names: ``load_*`` are at hand, ``fetch_*`` are files, ``make_*`` are made.
 
 What is loaded or fetched is a ``Dataset``, or ``X, y`` with ``return_X_y=True``; what is made is
-``X, y`` as in scikit-learn, an image, or a folder of scans.  ``load_dataset``
-finds by their names those that are registered here.
+``X, y`` as in scikit-learn, an image, or a folder of scans.  ``load_dataset`` finds by their names
+those that are registered here.
 """
 
 from typing import Any
