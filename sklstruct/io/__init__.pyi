@@ -1,3 +1,4 @@
+from ..datasets.simulate import simulate_cohort as simulate_cohort  # its name before datasets
 from .atomic import atomic_write as atomic_write
 from .cohort import Cohort as Cohort
 from .dataset import Dataset as Dataset
