@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from common import HERE, merge_csv
 
+from sklstruct.datasets import make_cartoon
 from sklstruct.frames import (
     CurveletTransform,
     FourierTransform,
@@ -24,7 +25,6 @@ from sklstruct.frames import (
     WaveletTransform,
 )
 from sklstruct.inspection import NTermDisplay, nterm_approximation
-from sklstruct.io import make_cartoon
 
 KEYS = "transform", "size", "draw"
 LARGEST = {"curvelets, projected": 1024}  # a projection takes five times as long

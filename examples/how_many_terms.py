@@ -12,9 +12,9 @@ import sys
 import numpy as np
 from matplotlib.figure import Figure
 
+from sklstruct.datasets import make_cartoon
 from sklstruct.frames import FrameTransform, GaussianDerivatives, Transform, make_transform
 from sklstruct.inspection import NTermDisplay
-from sklstruct.io import make_cartoon
 
 TRANSFORMS = {
     "Fourier": make_transform("fourier"),

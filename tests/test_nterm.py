@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial.hermite import hermval
 
+from sklstruct.datasets import make_cartoon
 from sklstruct.frames import (
     CurveletTransform,
     FourierTransform,
@@ -20,7 +21,6 @@ from sklstruct.frames import (
     make_transform,
 )
 from sklstruct.inspection import NTermDisplay, nterm_approximation, uncertainty
-from sklstruct.io import make_cartoon
 
 BASES = [FourierTransform(), WaveletTransform("haar")]
 FRAMES = [CurveletTransform(), FrameTransform("framelet", levels=1)]

@@ -1,3 +1,4 @@
+from ..estimators.structure import structure as structure
 from .attribute_display import AttributeOrderDisplay as AttributeOrderDisplay
 from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance
@@ -24,6 +25,7 @@ from .inverse_display import InterpolationDisplay as InterpolationDisplay
 from .inverse_display import SingularValuesDisplay as SingularValuesDisplay
 from .jacobian import singular_values as singular_values
 from .kernel import KernelDisplay as KernelDisplay
+from .levels import redundancy as redundancy
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability
 from .localisation import uncertainty as uncertainty
@@ -40,6 +42,7 @@ from .pose_display import PoseDisplay as PoseDisplay
 from .pose_display import SteeredKernelDisplay as SteeredKernelDisplay
 from .properties import image_properties as image_properties
 from .radius import label_radius as label_radius
+from .redundancy_display import RedundancyDisplay as RedundancyDisplay
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scale import ScaleDisplay as ScaleDisplay

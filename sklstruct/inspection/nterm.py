@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
+from ..datasets import Cartoon
 from ..frames import make_transform
-from ..io import Cartoon
 from ..params import SEQUENCE, Rule, check, integer, real
 
 Array = NDArray[np.float64]
@@ -47,7 +47,7 @@ class NTermApproximation:
     Examples
     --------
     >>> from sklstruct.inspection import nterm_approximation
-    >>> from sklstruct.io import make_cartoon
+    >>> from sklstruct.datasets import make_cartoon
     >>> found = nterm_approximation("fourier", make_cartoon(128, random_state=0))
     >>> found.table.columns.tolist(), [round(end) for end in found.window]
     (['n', 'error', 'relative'], [14, 112])
@@ -128,7 +128,7 @@ def nterm_approximation(
     Examples
     --------
     >>> from sklstruct.inspection import nterm_approximation
-    >>> from sklstruct.io import make_cartoon
+    >>> from sklstruct.datasets import make_cartoon
     >>> cartoon = make_cartoon(256, random_state=0)
     >>> [round(nterm_approximation(name, cartoon).slope, 1) for name in ("fourier", "wavelet")]
     [-0.5, -1.0]

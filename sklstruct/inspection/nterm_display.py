@@ -61,7 +61,7 @@ class NTermDisplay(Display):
     Examples
     --------
     >>> from sklstruct.inspection import NTermDisplay
-    >>> from sklstruct.io import make_cartoon
+    >>> from sklstruct.datasets import make_cartoon
     >>> cartoon = make_cartoon(128, random_state=0)
     >>> display = NTermDisplay.from_image(["fourier", "wavelet"], cartoon).save("terms.png")
     >>> display.to_frame().columns.tolist()

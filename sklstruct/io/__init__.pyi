@@ -1,6 +1,4 @@
 from .atomic import atomic_write as atomic_write
-from .cartoon import Cartoon as Cartoon
-from .cartoon import make_cartoon as make_cartoon
 from .cohort import Cohort as Cohort
 from .dataset import Dataset as Dataset
 from .image_folder import read_image_folder as read_image_folder
@@ -12,4 +10,3 @@ from .nifti.estimator import NiftiVolumes as NiftiVolumes
 from .nifti.regions import OfRegions as OfRegions
 from .nifti.regions import RegionMeans as RegionMeans
 from .npz import read_npz as read_npz
-from .simulate import simulate_cohort as simulate_cohort

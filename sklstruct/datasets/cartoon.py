@@ -41,7 +41,7 @@ class Cartoon(NamedTuple):
 
     Examples
     --------
-    >>> from sklstruct.io import make_cartoon
+    >>> from sklstruct.datasets import make_cartoon
     >>> image, edge_length = make_cartoon(128, random_state=0)
     >>> image.shape, round(edge_length)
     ((128, 128), 223)
@@ -87,7 +87,7 @@ def make_cartoon(size: int = 256, random_state: Any = None) -> Cartoon:
 
     Examples
     --------
-    >>> from sklstruct.io import make_cartoon
+    >>> from sklstruct.datasets import make_cartoon
     >>> small, large = (make_cartoon(size, random_state=0) for size in (64, 128))
     >>> round(large.edge_length / small.edge_length, 6)
     2.0
