@@ -41,6 +41,7 @@ from sklstruct_scattering.wavelet_modulus import (
 from sklstruct_steerable.estimators import SteerableResNetClassifier as SteerableResNetClassifier
 from sklstruct_steerable.estimators import SteerableResNetRegressor as SteerableResNetRegressor
 
+from . import datasets as datasets
 from . import estimators as estimators
 from . import frames as frames
 from . import inspection as inspection

@@ -22,6 +22,13 @@ from .morlet import half_sphere as half_sphere
 from .naive import Monomials as Monomials
 from .pixel import Pixels as Pixels
 from .product import product_jet as product_jet
+from .transforms import Band as Band
+from .transforms import CurveletTransform as CurveletTransform
+from .transforms import FourierTransform as FourierTransform
+from .transforms import FrameTransform as FrameTransform
+from .transforms import Transform as Transform
+from .transforms import WaveletTransform as WaveletTransform
+from .transforms import make_transform as make_transform
 
 
 @hookimpl

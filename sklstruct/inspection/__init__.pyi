@@ -28,10 +28,14 @@ from .kernel import KernelDisplay as KernelDisplay
 from .levels import redundancy as redundancy
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability
+from .localisation import uncertainty as uncertainty
 from .map_display import MapDisplay as MapDisplay
 from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
+from .nterm import NTermApproximation as NTermApproximation
+from .nterm import nterm_approximation as nterm_approximation
+from .nterm_display import NTermDisplay as NTermDisplay
 from .occlusion import occlusion_map as occlusion_map
 from .pose import pose_maps as pose_maps
 from .pose_display import PoseDisplay as PoseDisplay
