@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklstruct.frames import Band
-
 POOL = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 
 
@@ -42,7 +40,9 @@ class SignedCells(nn.Module):
         super().__init__()
         # Sub-bands of one shape that follow one another are averaged together.
         groups = ((shape, len([*same])) for shape, same in groupby(shapes))
-        self.groups = [(shape, n, tuple(min(cells, extent) for extent in shape)) for shape, n in groups]
+        self.groups = [
+            (shape, n, tuple(min(cells, extent) for extent in shape)) for shape, n in groups
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map codes (n, channels, n_coefficients) to means (n, channels, n_means)."""

@@ -184,7 +184,11 @@ class Threshold(nn.Module):
         learn_threshold: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in {"threshold": threshold, "k": k, "learn_threshold": learn_threshold}.items():
+        for name, value in {
+            "threshold": threshold,
+            "k": k,
+            "learn_threshold": learn_threshold,
+        }.items():
             check(name, value, RULES[name])
         if learn_threshold and not threshold.endswith("soft"):
             raise ValueError(
