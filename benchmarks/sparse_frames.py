@@ -34,7 +34,6 @@ def coder(**params):
 
 ESTIMATORS = {
     DEFAULT: Sparse(),
-    "hard": Sparse(threshold="hard"),
     "keep a tenth": Sparse(threshold="keep-k"),
     "printed soft": Sparse(threshold="printed-soft"),
     "printed hard": Sparse(threshold="printed-hard"),
@@ -42,9 +41,7 @@ ESTIMATORS = {
     "no pooling": Sparse(pool=None),
     "wavelets": Sparse(frame="wavelet"),
     "wavelets, no pooling": Sparse(frame="wavelet", pool=None),
-    "wavelets, no pooling, keep a tenth": Sparse(frame="wavelet", pool=None, threshold="keep-k"),
     "curvelets": Sparse(frame=CURVELETS),
-    "curvelets, no pooling": Sparse(frame=CURVELETS, pool=None),
     "coder, threshold": coder(pursuit="threshold"),
     "linear on pixels": Sparse(frame="wavelet", pool=None, tau=0.0),
     "scattering, linear": ScatteringLinear(),

@@ -7,11 +7,8 @@ from sklstruct import hookimpl
 
 @hookimpl
 def register_layers() -> dict[str, Any]:
-    """Provide the threshold and the dictionary as torch modules."""
-    return {
-        "threshold": "sklstruct_sparse.thresholds:Threshold",
-        "convolutional_dictionary": "sklstruct_sparse.dictionary:ConvolutionalDictionary",
-    }
+    """Provide the threshold."""
+    return {"threshold": "sklstruct_sparse.thresholds:Threshold"}
 
 
 @hookimpl

@@ -209,7 +209,11 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
     def _layer(self, tau: Any = 1.0, learn_threshold: bool = False) -> Threshold:
         """Return the threshold as a layer."""
         sizes = [prod(band.shape) for band in self._bands]
-        options = {"threshold": self.threshold, "k": self.k, "learn_threshold": learn_threshold}
+        options: dict[str, Any] = {
+            "threshold": self.threshold,
+            "k": self.k,
+            "learn_threshold": learn_threshold,
+        }
         layer = Threshold(self.in_shape_[0], sizes, tau=tau, **options)
         return layer.to(resolve_device(self.device), getattr(torch, self.dtype))
 

@@ -79,7 +79,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
         See ``ConvolutionalDictionary.pursue``.
     tol : float, default=1e-6
         By how much of :math:`\lambda_l` the conditions of the minimum may be violated.
-    max_iter : int, default=5000
+    max_steps : int, default=5000
     pool : int, default=None
         Cells along each axis over which the positive and the negative parts of the codes are
         averaged, each for itself; None gives every code.
@@ -133,7 +133,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
     penalty: float | Sequence[float] = param(0.1, POSITIVE | several(POSITIVE))
     pursuit: str = param("fista", one_of("fista", "ista", "threshold"))
     tol: float = param(1e-6, POSITIVE)
-    max_iter: int = param(5000, COUNT)
+    max_steps: int = param(5000, COUNT)
     pool: int | None = param(None, COUNT | None)
     dtype: str = param("float64", one_of("float32", "float64"))
     random_state: int | np.random.RandomState | None = param(None, SEED)
@@ -163,7 +163,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
         X = self._read(X, reset=True, ensure_min_features=self._fewest_features)
         in_shape = X.shape[1:]
         random_state = check_random_state(self.random_state)
-        sizes = self._of_layers("size")
+        sizes, _ = self._of_layers("size"), self._of_layers("penalty")  # refuses what is wrong now
         self.atoms_, self.in_shape_ = [], in_shape
         inputs = X[random_state.permutation(len(X))[:LEARNED_FROM]]
         for layer, given in enumerate(self.dictionaries):
@@ -176,7 +176,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
             tensor = torch.tensor(atoms, dtype=getattr(torch, self.dtype))
             self.atoms_.append(ConvolutionalDictionary(tensor, in_shape[1:]).atoms.numpy())
             if layer + 1 < len(self.dictionaries):
-                inputs = self._run(inputs, lambda x: self._pursue(x, layer, layer + 1)[0])  # noqa: B023
+                inputs = self._run(inputs, lambda x: self._pursue(x, layer)[-1])  # noqa: B023 -- now
         return self
 
     def codes(self, X: Any) -> list[NDArray[Any]]:
@@ -290,7 +290,8 @@ class ConvolutionalSparseCoder(FeatureTransformer):
         return lambda x: pool(self._pursue(x)[-1].flatten(1)[:, None]).flatten(1)
 
     def _names(self) -> NDArray[Any]:
-        spatial, signs = self.in_shape_[1:], ("",)
+        spatial = self.in_shape_[1:]
+        signs: tuple[str, ...] = ("",)
         if self.pool is not None:
             spatial, signs = tuple(min(self.pool, extent) for extent in spatial), ("+", "-")
         names = [
@@ -309,12 +310,12 @@ class ConvolutionalSparseCoder(FeatureTransformer):
             parts = (torch.from_numpy(X[rows]).to(device) for rows in gen_batches(len(X), size))
             return np.concatenate([function(part).numpy(force=True) for part in parts])
 
-    def _pursue(self, x: Tensor, first: int = 0, end: int | None = None) -> list[Tensor]:
-        """Return the codes of some layers for what the first of them is given."""
+    def _pursue(self, x: Tensor, first: int = 0) -> list[Tensor]:
+        """Return the codes of a layer and those above it, for what the layer is given."""
         codes, penalties = [], self._of_layers("penalty")
-        for layer, dictionary in enumerate(self._dictionaries(x.device)[first:end], first):
-            options = {"pursuit": self.pursuit, "tol": self.tol, "max_iter": self.max_iter}
-            x = dictionary.pursue(x, penalties[layer], **options)
+        for layer, dictionary in enumerate(self._dictionaries(x.device)[first:], first):
+            options: dict[str, Any] = {"pursuit": self.pursuit, "tol": self.tol}
+            x = dictionary.pursue(x, penalties[layer], max_steps=self.max_steps, **options)
             codes.append(x)
         return codes
 

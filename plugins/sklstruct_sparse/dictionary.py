@@ -104,7 +104,7 @@ class ConvolutionalDictionary:
         *,
         pursuit: str = "fista",
         tol: float = 1e-6,
-        max_iter: int = 5000,
+        max_steps: int = 5000,
     ) -> Tensor:
         r"""Return the sparse codes of signals.
 
@@ -129,7 +129,7 @@ class ConvolutionalDictionary:
             Proximal gradient descent, with momentum or without; or soft thresholding of
             :math:`D^T x` by :math:`\lambda`, which is no minimum but a first guess.
         tol : float, default=1e-6
-        max_iter : int, default=5000
+        max_steps : int, default=5000
 
         Returns
         -------
@@ -158,7 +158,7 @@ class ConvolutionalDictionary:
         g = y = out
         slope = slope_y = -products  # gradients of the smooth part, at g and at y
         t = torch.ones_like(lam)
-        for _ in range(max_iter):
+        for _ in range(max_steps):
             new = soft(y - step * slope_y, step * lam)
             slope_new = self.analyse(self.synthesise(new)) - products
             at_zero = (slope_new.abs() - lam).clamp_min(0)
@@ -182,8 +182,8 @@ class ConvolutionalDictionary:
                 left, lam, products, t = left[rest], lam[rest], products[rest], t[rest]
                 g, slope, y, slope_y = g[rest], slope[rest], y[rest], slope_y[rest]
         warnings.warn(
-            f"{len(left)} of {len(x)} codes are not within tol={tol:g} after max_iter={max_iter} "
-            "steps: raise max_iter, tol or penalty, or use dtype='float64'.",
+            f"{len(left)} of {len(x)} codes are not within tol={tol:g} after max_steps={max_steps} "
+            "steps: raise max_steps, tol or penalty, or use dtype='float64'.",
             ConvergenceWarning,
             stacklevel=2,
         )

@@ -41,7 +41,8 @@ def soft(x: Tensor, tau: Tensor | float) -> Tensor:
     >>> soft(torch.tensor([-3.0, -0.5, 0.5, 3.0]), 1.0)
     tensor([-2.,  0.,  0.,  2.])
     """
-    return x - x.clamp(-tau, tau)
+    limit = torch.as_tensor(tau, dtype=x.dtype, device=x.device)
+    return x - torch.maximum(torch.minimum(x, limit), -limit)
 
 
 def keep_k(x: Tensor, k: int) -> Tensor:
@@ -157,10 +158,6 @@ class Threshold(nn.Module):
     References
     ----------
     J. Tanner. Theories of deep learning, C6.5, video 12. University of Oxford.
-
-    See Also
-    --------
-    soft, hard, keep_k, printed_soft, printed_hard : The functions.
 
     Examples
     --------
