@@ -1,6 +1,9 @@
 """Sparse codes in fixed frames and in convolutional dictionaries."""
 
+import os
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,6 +358,14 @@ def test_a_coder_in_a_pipeline_and_in_a_file(digits, tmp_path):
     assert np.array_equal(
         load_model(tmp_path / "coder.zip").transform(X[:9]), coder.transform(X[:9])
     )
+
+
+def test_the_example_draws_both_layers(capsys, tmp_path):
+    example = runpy.run_path(Path(__file__).parents[1] / "examples/sparse_codes.py")
+    pictures = tuple(str(tmp_path / f"{layer}.png") for layer in (1, 2))
+    example["main"](n_patches=10, pictures=pictures, dictionaries=(3, 4), size=3, penalty=0.3)
+    assert "two layers" in capsys.readouterr().out
+    assert all(map(os.path.getsize, pictures))
 
 
 # what cannot be ----------------------------------------------------------------------------------
