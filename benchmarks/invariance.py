@@ -1,7 +1,7 @@
 """What features change when digits are shifted, dilated and turned a little, by depth.
 
 Codes that are sparse in a fixed frame build in no invariance, and depth is needed for it
-(J. Tanner's lecture): the mean over samples of the largest ratio of the relative distance of
+(J. Tanner's lecture): the mean over samples of the larger one of two ratios of the distance of
 features to the size of a deformation, for pixels, for sparse codes in a fixed frame with and
 without pooling, for the codes of two convolutional dictionaries, and for the stages of a network,
 trained and as it is drawn.  Draws are other digits of MNIST, to train on and to move.  Rows go to
@@ -21,7 +21,7 @@ from sklstruct.datasets import fetch_mnist
 from sklstruct.inspection import stability
 
 MOVED, TRAINED = 20, 500
-KINDS = "translation", "dilation", "rotation"
+SIZES = {"translation": 1.0, "dilation": 0.05, "rotation": 0.05}  # samples, gradients, radians
 
 
 def codes(coder, layer, X):
@@ -66,9 +66,9 @@ def main():
         train, moved = X[:TRAINED], X[TRAINED:]
         rows = []
         for name, depth, features in representations(train, data.y[order[:TRAINED]], draw):
-            for kind in KINDS:
+            for kind, size in SIZES.items():
                 options = {"boundary": "zero", "layout": "HW", "random_state": draw}
-                found = stability(features, moved, kind, **options)
+                found = stability(features, moved, kind, sizes=[size], n_draws=2, **options)
                 rows.append((name, depth, kind, draw, found.mean_constant))
         table = pd.DataFrame(rows, columns=[*keys, "constant"])
         merge_csv("invariance.csv", table, keys, float_format="%.5g")
