@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 from common import HERE, merge_csv
-from sklstruct_boundaries.blobs import make_textured_blobs
 from torch import nn
 
 from sklstruct import StructuredMapClassifier, boundary_scores
+from sklstruct.datasets import make_textured_blobs
 from sklstruct.frames import Frame, FrameFamily, GaussianDerivatives, Jet, Pixels
 from sklstruct.layers import DenseNetwork, DynamicSteerableBlock, FrameConv, activation
 

@@ -19,7 +19,7 @@ from common import append_csv
 from skorch.callbacks import Callback
 
 from sklstruct import NiftiVolumes, RFNiNClassifier
-from sklstruct.io import simulate_cohort
+from sklstruct.datasets import simulate_cohort
 
 
 class EpochSeconds(Callback):

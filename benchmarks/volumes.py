@@ -16,7 +16,8 @@ from pathlib import Path
 from common import merge_csv
 
 from sklstruct import PCASVC, LinearStackClassifier, NiftiVolumes, RFNiNClassifier, VoxelSVC
-from sklstruct.io import Cohort, simulate_cohort
+from sklstruct.datasets import simulate_cohort
+from sklstruct.io import Cohort
 from sklstruct.studies import cohort_study, format_cohort_summary, score_fits
 
 ESTIMATORS = {

@@ -13,8 +13,8 @@ from .hookspecs import hookimpl as hookimpl
 __version__ = "0.1.0"
 
 ROOMS = (
-    *("estimators", "frames", "inspection", "io", "layers", "params", "plugins", "studies"),
-    *("testing", "training"),
+    *("datasets", "estimators", "frames", "inspection", "io", "layers", "params", "plugins"),
+    *("studies", "testing", "training"),
 )
 IMPORTABLE = ("estimator", "layer", "metric")  # kinds
 

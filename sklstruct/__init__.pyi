@@ -15,6 +15,8 @@ from sklstruct_hierarchical.estimators import (
 from sklstruct_hierarchical.estimators import HierarchicalCNNRegressor as HierarchicalCNNRegressor
 from sklstruct_irevnet.estimators import IRevNetClassifier as IRevNetClassifier
 from sklstruct_irevnet.estimators import IRevNetRegressor as IRevNetRegressor
+from sklstruct_multiscale.estimators import MultiscaleClassifier as MultiscaleClassifier
+from sklstruct_multiscale.estimators import MultiscaleRegressor as MultiscaleRegressor
 from sklstruct_rfnin.estimators import RFNiNClassifier as RFNiNClassifier
 from sklstruct_rfnin.estimators import RFNiNRegressor as RFNiNRegressor
 from sklstruct_rfnn.estimators import RFNNClassifier as RFNNClassifier
@@ -42,6 +44,7 @@ from sklstruct_sparse.thresholds import Threshold as Threshold
 from sklstruct_steerable.estimators import SteerableResNetClassifier as SteerableResNetClassifier
 from sklstruct_steerable.estimators import SteerableResNetRegressor as SteerableResNetRegressor
 
+from . import datasets as datasets
 from . import estimators as estimators
 from . import frames as frames
 from . import inspection as inspection
@@ -64,5 +67,6 @@ from .estimators import StructuredRegressor as StructuredRegressor
 from .hookspecs import hookimpl as hookimpl
 from .io import NiftiVolumes as NiftiVolumes
 from .io import RegionMeans as RegionMeans
+from .layers import Pyramid as Pyramid
 
 __version__: str

@@ -38,7 +38,8 @@ class Architecture(Params):
     - ``loss(x, y)``, the loss of each sample, (n,), where outputs are more than one tensor: then
       ``forward`` returns a tuple that begins with the outputs.
 
-    An architecture may have ``penalised(objective)``, the objective with penalties of its own.
+    An architecture may have ``penalised(objective)``, the objective with penalties of its own, or
+    with losses of side outputs.
 
     ``sklstruct.testing`` checks what there is.
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
-from sklstruct_boundaries.blobs import TEXTURES, draw_blobs, draw_texture, make_textured_blobs
+
+from sklstruct.datasets.blobs import TEXTURES, draw_blobs, draw_texture, make_textured_blobs
 
 CROSS, SQUARE = ndimage.generate_binary_structure(2, 1), ndimage.generate_binary_structure(2, 2)
 LEVELS = pytest.mark.parametrize("level", [1, 2, 3])

@@ -482,7 +482,7 @@ PREDICT = "predict --model model.skl --data"
             "PixelSVC cannot be stored .* allow that with --allow-pickle",
         ),
         (f"{FIT} --estimator rfnn --dataset digts", "Unknown dataset 'digts'. Did you mean"),
-        (f"{FIT} --estimator rfnn --dataset mnist", "SKLSTRUCT_DATA"),
+        (f"{FIT} --estimator rfnn --dataset gtsrb", "SKLSTRUCT_DATA"),
         (f"{FIT} --estimator rfnn --dataset nothing.npz", "nothing.npz: No such file"),
         (f"{FIT} --estimator rfnn --dataset damaged.npz", "damaged.npz is not a sound"),
         (f"{FIT} --estimator rfnn --dataset objects.npz", "objects.npz is not a sound .* Object"),

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from sklstruct import PixelSVC, RFNNClassifier
+from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.estimators.volumes import on_paths
-from sklstruct.io import Cohort, simulate_cohort
+from sklstruct.io import Cohort
 
 N_SCANS = 8
 NETWORK = "rfnn:frame=pixel:frame__size=3:widths=(4,)"

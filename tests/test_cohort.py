@@ -16,10 +16,9 @@ from sklearn.model_selection import ShuffleSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from sklstruct import cli
-from sklstruct.io import phantom
+from sklstruct.datasets import phantom, simulate_cohort
 from sklstruct.io.cohort import Cohort
 from sklstruct.io.leakage import check_leakage
-from sklstruct.io.simulate import simulate_cohort
 from sklstruct.studies.splits import subject_splits
 
 HEADER = "participant_id\tsex\tage\tsite"
@@ -759,7 +758,7 @@ def test_a_wrong_parameter_writes_nothing(change, message, tmp_path):
 
 
 def test_a_cohort_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("sklstruct.io.simulate.write_json", interrupt)
+    monkeypatch.setattr("sklstruct.datasets.simulate.write_json", interrupt)
     with pytest.raises(KeyboardInterrupt):
         simulate_cohort(tmp_path / "out", **TINY)
     assert not list(tmp_path.iterdir())

@@ -24,9 +24,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
+from sklstruct.datasets import simulate_cohort
 from sklstruct.io.leakage import check_leakage
 from sklstruct.io.nifti.estimator import NiftiVolumes
-from sklstruct.io.simulate import simulate_cohort
 from sklstruct.studies import CohortResults, cohort_data, cohort_study, limited_data, subject_splits
 from sklstruct.studies.cohort_text import format_cohort_summary
 from sklstruct.studies.draws import estimator_seed

@@ -235,7 +235,7 @@ def test_what_is_no_sample_or_number_of_values_is_refused(images, model, monkeyp
             singular_values(model, *arguments)
     with pytest.raises(ValueError, match="layer='stages' is a layer that the network does not run"):
         singular_values(fitted(Unrun), noise(8, 8), layer="stages")
-    with pytest.raises(ValueError, match=r"^layer='top' is no layer of the network: stages"):
+    with pytest.raises(ValueError, match=r"^layer='top' is no layer of the network. Known: stages"):
         singular_values(model, sample, layer="top")
     monkeypatch.setattr(jacobian, "MOST_ENTRIES", 0)
     with pytest.raises(ValueError, match=r"k must be .* too large to be held, got None"):

@@ -50,10 +50,10 @@ def small(cls):
     known = cls().get_params(deep=False)
     params = {"lr": 0.1, "max_epochs": 20} if "max_epochs" in known else {}
     if "widths" in known:
-        params |= {"widths": (8,), "batch_size": 50}
+        params |= {"widths": (8, 8) if "scales" in known else (8,), "batch_size": 50}
     if "blocks" in known:  # whose features are means over what the checks mean by features
         params |= {"widths": (32,), "dropout": 0.0}
-    if {"depth", "frame"} <= known.keys():
+    if {"depth", "frame"} <= known.keys() and "widths" not in known:
         shape = {"depth": 8, "width": 4} if "width" in known else {"depth": 7, "growth": 4}
         params |= {**shape, "batch_size": 100, "max_epochs": 15}
     if "n_attributes" in known:

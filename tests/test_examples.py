@@ -12,7 +12,9 @@ from sklstruct import plugins
 from sklstruct.docstrings import entries, split_sections
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("estimators", "frames", "inspection", "io", "layers", "studies", "training")
+PACKAGES = (
+    *("datasets", "estimators", "frames", "inspection", "io", "layers", "studies", "training"),
+)
 MODULES = ("params", "plugins", "testing")  # publish what is defined there
 KINDS = ("architecture", "dataset", "estimator", "frame", "layer", "metric")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

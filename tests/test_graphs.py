@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import correlate
+from sklstruct_multiscale.architecture import Multiscale
 from sklstruct_rfnn.architecture import RFNN
 from sklstruct_scattering.fourier import WindowedFourier
 from sklstruct_scattering.harmonic import HarmonicScattering
@@ -18,7 +19,7 @@ from torch.func import functional_call, grad, jacrev, jvp, vmap
 
 from sklstruct import FrameTransformer, RFNNClassifier
 from sklstruct.frames import Framelets, GaussianDerivatives, Pixels
-from sklstruct.layers import CoarseFrameConv, FrameConv
+from sklstruct.layers import CoarseFrameConv, FrameConv, Pyramid
 
 pytestmark = pytest.mark.filterwarnings(  # of torch about itself
     "ignore:.*:DeprecationWarning",
@@ -50,6 +51,9 @@ def cases():
     yield FrameConv(2, 3, GaussianDerivatives(order=2), learn_scale="channel"), (2, 9, 8)
     yield CoarseFrameConv(1, 2, GaussianDerivatives(2, (1.0, 4.0)), ndim=1), (1, 40)
     yield RFNN(widths=(2, 2)).build((1, 9, 9), 2), (1, 9, 9)
+    yield Pyramid(2, "learned"), (2, 9, 8)
+    yield Pyramid(2, "db2"), (2, 9, 8)
+    yield Multiscale(widths=(2, 2)).build((1, 9, 9), 2), (1, 9, 9)
     yield ScatteringNet(J=1, L=2, width=2).build((1, 8, 8), 2), (1, 8, 8)
     for scattering in SCATTERING:
         yield scattering, (1, *scattering.shape)

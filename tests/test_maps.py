@@ -20,6 +20,7 @@ from sklstruct_rfnin.architecture import RFNiN
 from torch import nn
 
 from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
+from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators.persistence import save_model
 from sklstruct.frames import Pixels
 from sklstruct.inspection import (
@@ -32,7 +33,6 @@ from sklstruct.inspection import (
 from sklstruct.inspection.attribution import lattice
 from sklstruct.inspection.maps import mean_volume
 from sklstruct.io.nifti import read_volume
-from sklstruct.io.simulate import simulate_cohort
 from sklstruct.layers import FrameConv
 from sklstruct.plugins import entries, lookup
 

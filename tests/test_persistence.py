@@ -31,12 +31,12 @@ from sklstruct import (
     VoxelSVC,
     plugins,
 )
+from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators import Augment
 from sklstruct.estimators.encoding import Parts, encode
 from sklstruct.estimators.persistence import load_model, save_model
 from sklstruct.estimators.volumes import on_paths, takes_paths
 from sklstruct.frames import GaussianDerivatives, Pixels
-from sklstruct.io import simulate_cohort
 from sklstruct.training import CrossEntropy
 
 TINY = {"widths": (4,), "max_epochs": 1, "random_state": 0}

@@ -21,7 +21,7 @@ from sklstruct.frames import GaussianDerivatives, Pixels
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "sklstruct-example"
 HEAVY = {"torch", "skorch", "sklearn", "scipy", "pandas", "matplotlib", "nibabel", "PIL"}
-LAZY = "estimators", "inspection", "io"
+LAZY = "datasets", "estimators", "inspection", "io"
 KINDS = pytest.mark.parametrize("kind", plugins.KINDS)
 
 

@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "plugins": {"hookspecs"},
     "architecture": {"params", "plugins"},
     "io": {"hookspecs", "lazy", "plugins", "params", "compat"},
+    "datasets": {"hookspecs", "lazy", "params", "io"},
     "studies": {"io", "compat", "threads"},
     "frames": {"hookspecs", "params", "plugins"},
     "layers": {"architecture", "plugins", "params", "frames"},
     "training": {"lazy", "params", "layers"},
 }
-BELOW = {*MAY_IMPORT} - {"studies"}
+BELOW = {*MAY_IMPORT} - {"datasets", "studies"}
 MAY_IMPORT |= {
     "__init__": {"hookspecs", "plugins", "architecture"},
     "estimators": BELOW - {"docstrings"},
@@ -42,11 +43,12 @@ DOES_WITHOUT = {  # wherever in the room they would be imported
     "layers": LIBRARIES - {"numpy", "torch"},
     "training": LIBRARIES - {"numpy", "torch", "skorch"},
     "io": {"torch", "skorch"},
+    "datasets": {"torch", "skorch"},
     "studies": {"torch", "skorch"},
 }
 PUBLISHED = {  # what a plugin may use: packages, not the modules within, and a few modules
-    *("architecture", "compat", "estimators", "frames", "inspection", "io", "layers", "params"),
-    *("plugins", "studies", "testing", "threads", "training"),
+    *("architecture", "compat", "datasets", "estimators", "frames", "inspection", "io", "layers"),
+    *("params", "plugins", "studies", "testing", "threads", "training"),
 }
 CORE = sorted((ROOT / "sklstruct").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))

@@ -247,6 +247,20 @@ def test_sizes_are_the_norm_of_the_displacements(shape, deformation):
     assert len(free) == 2 * len(sizes) * free["draw"].nunique()
 
 
+def test_a_rotation_turns_about_the_centre():
+    y, x = np.mgrid[:33, :33] - 16.0
+    seen = []
+    blob, beside = (np.exp(-((x - shift) ** 2 + y**2) / 20) for shift in (0, 4))
+    found = stability(lambda X: seen.append(X) or X, [blob, beside], "rotation", sizes=[0.1])
+    distances = found.table.groupby("sample")["distance"].max()
+    assert distances[0] < 0.01 < 0.05 < distances[1]
+    turned = seen[1][1]
+    angle = np.arctan2((turned * y).sum(), (turned * x).sum())
+    np.testing.assert_allclose(abs(angle), 0.1, rtol=0.01)
+    with pytest.raises(ValueError, match="not finite, or all 0"):
+        stability(lambda X: X, x, "rotation")
+
+
 def test_a_dilation_enlarges_about_the_centre():
     u = np.arange(65.0) - 32
     X = np.exp(-((u / 8) ** 2))[None]

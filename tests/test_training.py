@@ -18,7 +18,7 @@ from skorch.callbacks import Callback, EpochScoring
 from torch import nn
 
 from sklstruct import RFNNClassifier, StructuredClassifier, StructuredRegressor
-from sklstruct.training import Auxiliary, CrossEntropy, Penalised, Plan, SquaredError
+from sklstruct.training import Auxiliary, CrossEntropy, Penalised, SquaredError
 
 SMALL = {"widths": (8, 8), "max_epochs": 3, "random_state": 0}
 
@@ -270,21 +270,6 @@ def test_a_schedule_keeps_the_ratio_of_groups(digits):
 
     trained(digits, Towers, param_groups=[("main.*", {"lr": 0.1})], lr=0.01, callbacks=[Watch()])
     np.testing.assert_allclose(Watch.ratios, 10, rtol=1e-6)
-
-
-def test_plans_start_and_freeze_layers():
-    network = Towers((1, 2, 2), 3)
-    start = {"main.weight": torch.full((3, 4), 2.0)}
-    Plan(**PLAN, weight_decay=0, start=start, frozen=("side.*",)).prepare(network)
-    assert (network.main.weight == 2).all()
-    assert [name for name, p in network.named_parameters() if p.requires_grad] == [
-        "main.weight",
-        "main.bias",
-    ]
-    with pytest.raises(ValueError, match="no parameters"):
-        Plan(**PLAN, weight_decay=0, start={"nothing": torch.ones(1)}).prepare(network)
-    with pytest.raises(ValueError, match="matches 'top"):
-        Plan(**PLAN, weight_decay=0, frozen=("top*",)).prepare(network)
 
 
 # features and their inverse ----------------------------------------------------------------------

@@ -153,6 +153,7 @@ def test_names_stand_for_transforms_and_frames():
         (WaveletTransform(levels=4), np.zeros((1, 15, 32)), "levels=4 must be at most 3"),
         (WaveletTransform(), np.zeros((1, 1)), "levels=1 must be at most 0"),
         (CurveletTransform(), np.zeros((1, 16)), "2 or 3 axes"),
+        (CurveletTransform(), np.zeros((1, 1, 16)), "levels=1 must be at most 0"),
         (CurveletTransform(levels=5), np.zeros((1, 16, 16)), "levels=5 must be at most 4"),
         (FrameTransform(levels=5), np.zeros((1, 16, 16)), "levels=5 must be at most 4"),
     ],

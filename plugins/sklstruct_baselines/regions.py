@@ -44,7 +44,7 @@ class RegionSVC(OfRegions, LinearSVC):
     Examples
     --------
     >>> from sklstruct import RegionSVC
-    >>> from sklstruct.io import simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> atlas = "study/derivatives/truth/label-atrophy_mask.nii.gz"
     >>> model = RegionSVC(atlas=atlas).fit(cohort.X, cohort.y)

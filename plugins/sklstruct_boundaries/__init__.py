@@ -1,4 +1,4 @@
-"""Boundaries of what images show: detectors, how good they are, and data with known boundaries."""
+"""Boundaries of what images show: detectors, and how good they are."""
 
 from typing import Any
 
@@ -15,16 +15,6 @@ def register_architectures() -> dict[str, Any]:
 def register_estimators() -> dict[str, Any]:
     """Provide the detector."""
     return {"boundary_detector": "sklstruct_boundaries.detector:BoundaryDetector"}
-
-
-@hookimpl
-def register_datasets() -> dict[str, Any]:
-    """Provide the textured blobs of every level."""
-    levels = ("first", "second", "third")
-    return {
-        f"textured_blobs_{number}": f"sklstruct_boundaries.blobs:load_{level}_level"
-        for number, level in enumerate(levels, 1)
-    }
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklstruct.frames import Frame
-from sklstruct.layers import CONV, convolve
+from sklstruct.layers import CONV, Weights, convolve
 
 
 class HarmonicConv(nn.Module):
@@ -144,6 +144,14 @@ class HarmonicConv(nn.Module):
         conv = conv.to(kernel)  # before the weights, lest they lose digits
         conv.load_state_dict({"weight": kernel})
         return conv.train(self.training)
+
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return how many weights there would be without frame, sharing and locality."""
+        free = sum(parameter.numel() for parameter in self.parameters())
+        options: dict[str, Any] = {"padding": self.padding, "frame": free}
+        return Weights.of_kernels(in_shape, out_shape, self.frame.support, **options)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""

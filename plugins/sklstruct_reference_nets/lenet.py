@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sklstruct import Architecture
-from sklstruct.layers import CONV, MEAN_POOL, Network, convolve
+from sklstruct.layers import CONV, MEAN_POOL, Network, Weights, convolve
 from sklstruct.params import one_of, param
 
 from .presets import LENETS
@@ -121,6 +121,14 @@ class Subsampling(nn.Module):
         self.weight = nn.Parameter(torch.full((width,), 1 / self.n_summed))
         self.bias = nn.Parameter(torch.zeros(width))
 
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return how many weights there would be if the samples of a block had one each."""
+        free, support = len(self.weight), (STEP,) * (len(in_shape) - 1)
+        options = {"stride": STEP, "pairs": free, "frame": free}
+        return Weights.of_kernels(in_shape, out_shape, support, **options)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, width, *spatial) to half the extents."""
         each = -1, *[1] * (x.ndim - 2)
@@ -153,6 +161,13 @@ class PartialConv(nn.Module):
         kernels = torch.empty(len(pairs), *[SUPPORT] * ndim).uniform_(-1, 1)
         self.weight = nn.Parameter(bounds * kernels)
         self.bias = nn.Parameter(torch.zeros(len(table)))
+
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return how many weights there would be without sharing and locality."""
+        support = tuple(self.weight.shape[1:])
+        return Weights.of_kernels(in_shape, out_shape, support, pairs=len(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, *spatial) to (n, n_out, *spatial_out), without padding."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sklstruct.frames import Frame, GaussianDerivatives, Pixels, product_jet, support_size
-from sklstruct.layers import CoarseFrameConv, FrameConv, convolve
+from sklstruct.layers import CoarseFrameConv, FrameConv, Weights, convolve
 from sklstruct.plugins import make_frame
 
 
@@ -122,6 +122,14 @@ class FreeAtomsConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, *spatial) to (n, out_channels, *spatial_out)."""
         return convolve(x, self.kernel, None, stride=self.stride, padding=self.padding)
+
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return how many weights there would be without atoms, sharing and locality."""
+        options: dict[str, Any] = {"stride": self.stride, "padding": self.padding}
+        free = self.weight.numel() + self.atoms.numel()
+        return Weights.of_kernels(in_shape, out_shape, self.kernel_size, frame=free, **options)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""

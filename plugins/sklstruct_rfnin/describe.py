@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from sklstruct.layers import FrameConv
+from sklstruct.layers import FrameConv, Weights, network_structure
 
 from .convolution import FreeAtomsConv
 
@@ -30,7 +30,8 @@ def describe_network(network: Any) -> pd.DataFrame:
         which for free kernels is one for each pair of channels; "scales", those of the atoms as
         they are, the mean over channels where each has its own; "support" and "stride";
         "parameters", with those of the norm that follows; "receptive_field", the extents of
-        what one output can see, in samples of the input; "out_shape", (channels, *spatial).
+        what one output can see, in samples of the input; "out_shape", (channels, *spatial); and
+        the weights from the least structure to the most, see ``sklstruct.inspection.structure``.
     """
     shape, everything = network.in_shape, extents(network.in_shape[1:])
     rows: list[Any] = []
@@ -45,7 +46,10 @@ def describe_network(network: Any) -> pd.DataFrame:
     rows.append(("mean", "mean", 0, "", extents(shape[1:]), 0, 0, everything, shape[:1]))
     size, n_outputs = count(network.head), network.head.out_features
     rows.append(("head", "linear", 0, "", np.nan, 0, size, everything, (n_outputs,)))
-    return pd.DataFrame(rows, columns=["layer", "kind", *SIZES]).set_index("layer")
+    table = pd.DataFrame(rows, columns=["layer", "kind", *SIZES]).set_index("layer")
+    found = {one.name: one.weights for one in network_structure(network, network.in_shape)}
+    weights = [found.get(name, Weights()) for name in table.index]
+    return table.join(pd.DataFrame(weights, index=table.index))
 
 
 def layers_of(network: Any) -> Iterator[tuple[str, nn.Module, nn.Module]]:

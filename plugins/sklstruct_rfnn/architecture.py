@@ -22,7 +22,7 @@ MODERN: dict[str, Any] = {
     "widths": (64, 64, 64),
     "norm": "batch",
     "padding": "same",
-    "init": "white",
+    "coefficients": "white",
     "dropout": 0.2,
     "head_dropout": 0.7,
 }
@@ -34,7 +34,7 @@ PAPER: dict[str, Any] = {
     ),
     "norm": "crossmap",
     "padding": ("same", "full", "full"),
-    "init": "uniform",
+    "coefficients": "uniform",
     "max_epochs": ((300, 1000), (1000, 300), (2000, 200), (5000, 150), (10000, 100)),
     "lr": 5.0,
     "optimizer": "adadelta",
@@ -74,7 +74,7 @@ class RFNN(Architecture):
         published, and no biases.
     padding : str or sequence of str, default=None
         Of every convolution, or one for each stage; see ``FrameConv``.
-    init : {"white", "uniform"}, default=None
+    coefficients : {"white", "uniform"}, default=None
         First coefficients: see ``FrameConv``; or, as published, uniform in [-1, 1], of atoms that
         are learned as they are and not at unit norm, and a linear layer of deviation 0.01.
     dropout, head_dropout : float, default=None
@@ -107,7 +107,7 @@ class RFNN(Architecture):
     widths: Sequence[int] | None = param(None, WIDTHS | None)
     norm: str | None = param(None, one_of("batch", "crossmap") | None)
     padding: str | Sequence[str] | None = None
-    init: str | None = param(None, one_of("white", "uniform") | None)
+    coefficients: str | None = param(None, one_of("white", "uniform") | None)
     dropout: float | None = param(None, SHARE)
     head_dropout: float | None = param(None, SHARE)
     learn_scale: bool | str = param(False, FLAG | one_of("channel"))
@@ -118,7 +118,7 @@ class RFNN(Architecture):
         """Return the network."""
         net = self.in_force()
         widths, ndim = net.widths, len(in_shape) - 1
-        published, uniform = net.norm == "crossmap", net.init == "uniform"
+        published, uniform = net.norm == "crossmap", net.coefficients == "uniform"
         families = net.frames(len(widths))
         paddings = self.of_stages("padding", len(widths))
         stages, channels, extents = nn.Sequential(), in_shape[0], in_shape[1:]

@@ -63,7 +63,7 @@ def add_simulate(actions: Commands) -> None:
 
 def simulate(args: argparse.Namespace) -> None:
     """Write the cohort and say what it is."""
-    from ..io.simulate import Recipe, simulate_cohort
+    from ..datasets.simulate import Recipe, simulate_cohort
 
     # Options have the names of the parameters, so that none can be forgotten here.
     print(

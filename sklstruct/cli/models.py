@@ -87,7 +87,7 @@ def fit(args: argparse.Namespace) -> None:
     check_kept(model, args.out, args.allow_pickle)  # known before a long training
     samples = training_samples(args, model) if args.cohort is None else read(args, labelled=True)
     check_labels(last_step(model), samples.y)
-    # Subjects with several scans stay together where a model holds samples out.
+    # Scans of a subject, or frames of a track, stay together where a model holds samples out.
     groups = {} if samples.groups is None else group_params(model, samples.groups)
     model.fit(samples.X, samples.y, **groups)
     last_step(model).trained_on_ = kept_marks(samples)  # of all fitted attributes, files keep it
@@ -106,7 +106,7 @@ def training_samples(args: argparse.Namespace, model: Any) -> Samples:
     from ..studies.draws import stratified_order
 
     data, size = load_dataset(args.data), args.size
-    X, y = data.X, data.y
+    X, y, groups = data.X, data.y, data.groups
     if size is not None:
         # Values of a regressor have no strata, nor have maps.
         strata = y if is_classifier(model) and not data.has_maps else np.zeros(len(y))
@@ -118,8 +118,9 @@ def training_samples(args: argparse.Namespace, model: Any) -> Samples:
         # As in a study: what was studied can be trained again.
         chosen = stratified_order(numbers, np.random.default_rng([args.seed, 0]))[:size]
         X, y = X[chosen], y[chosen]
+        groups = None if groups is None else groups[chosen]
     words = f"{len(y)} of {args.data}, {by_x(data.sample_shape)}"
-    return Samples({}, X, y, words=words)
+    return Samples({}, X, y, groups, words)
 
 
 def predict(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ def marks(samples: Samples) -> NDArray[np.uint64]:
 
     import numpy as np
 
-    if samples.groups is not None:
+    if "image" in samples.names:
         from ..io.leakage import voxel_digest
 
         # Voxels, not names: the same scan lies in several folders.

@@ -139,50 +139,31 @@ def shape(text: str) -> tuple[int, ...]:
 def show_architecture(args: argparse.Namespace) -> None:
     """Print the layers of an architecture, with their outputs and parameters."""
     from ..architecture import make_architecture
-    from ..layers import KERNELS, FrameConv
+    from ..layers import KERNELS, FrameConv, Weights, network_structure
 
     architecture = make_architecture(args.name)
     if args.set:  # a function has no parameters to set
         architecture.set_params(**dict(args.set))
     build = getattr(architecture, "build", architecture)
     module = build(args.shape, args.outputs)
-    rows = layer_rows(module, args.shape)
+    rows: list[tuple[Any, ...]] = []
+    layers = network_structure(module, args.shape)
+    for one in layers:
+        frame = getattr(one.layer, "frame", None)
+        of = "" if frame is None else f" of {frame!r}"
+        shape = "-" if one.out_shape is None else by_x(one.out_shape)
+        rows.append((one.name, f"{type(one.layer).__name__}{of}", shape, one.n_parameters))
     total = sum(parameter.numel() for parameter in module.parameters())
     print(aligned([("LAYER", "TYPE", "OUTPUT", "PARAMETERS"), *rows]))
     print(f"\n{total} parameters for inputs of {by_x(args.shape)} and {args.outputs} outputs")
+    totals = map(sum, zip(*(one.weights for one in layers), strict=True))
+    steps = [f"{n} {step}" for n, step in zip(totals, Weights._fields, strict=True)]
+    print(f"weights by structure: {', '.join(steps)}")
     way = "torch (no kernel was compiled)"
     if KERNELS:
         way = f"the compiled kernel ({KERNELS[0]}) where it is faster"
     if any(isinstance(layer, FrameConv) for layer in module.modules()):
         print(f"frame convolutions in single precision on a CPU: by {way}")
-
-
-def layer_rows(module: Any, in_shape: tuple[int, ...]) -> list[tuple[Any, ...]]:
-    """Return name, type, shape of the output and number of parameters of every layer."""
-    import torch
-
-    LISTS = torch.nn.ParameterList, torch.nn.ParameterDict
-    shapes: dict[Any, str] = {}
-    layers: dict[str, Any] = {}
-    for name, part in module.named_modules():
-        # Modules with parameters of their own, or with none inside: what is within is a detail.
-        inner = [child for child in part.children() if not isinstance(child, LISTS)]
-        own = not inner or any(True for _ in part.parameters(recurse=False))
-        if own and not any(name.startswith(f"{known}.") for known in layers):
-            layers[name] = part
-    for layer in layers.values():  # what they give out is known only when something goes through
-        layer.register_forward_hook(
-            lambda layer, _, output: shapes.update({layer: by_x(getattr(output, "shape", ())[1:])})
-        )
-    with torch.no_grad():
-        module.eval()(torch.zeros(1, *in_shape))
-    rows: list[tuple[Any, ...]] = []
-    for name, layer in layers.items():
-        frame = getattr(layer, "frame", None)
-        of = "" if frame is None else f" of {frame!r}"
-        n_parameters = sum(parameter.numel() for parameter in layer.parameters())
-        rows.append((name, f"{type(layer).__name__}{of}", shapes.get(layer, "-"), n_parameters))
-    return rows
 
 
 # Estimators ---------------------------------------------------------------------------------

@@ -66,10 +66,15 @@ def report(folder: str, baseline: str | None = None) -> None:
         raise ValueError(f"--baseline is for studies on cohorts, and {folder} holds none.")
     from ..inspection import StudyDisplay
     from ..studies import format_summary
+    from ..studies.description import read_description
+    from ..studies.record import STRUCTURES, STUDY
 
     results, picture = Path(folder, "results.csv"), Path(folder, "learning_curve.png")
     display = StudyDisplay.from_results(folder)
     print("accuracy in %, mean ± standard deviation, by number of training samples")
     print(format_summary(display.results))
+    description = read_description(Path(folder, STUDY), ())
+    for label, steps in description.get(STRUCTURES, {}).items():
+        print(f"weights of {label}: " + ", ".join(f"{n:,} {step}" for step, n in steps.items()))
     display.save(picture)
     print(f"written to {results} and {picture}")

@@ -17,8 +17,10 @@ from threading import get_ident
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -35,8 +37,10 @@ from ..compat import (
     check_sample_weight,
     with_callbacks,
 )
+from ..layers import find_layer, outside, start_layers
 from ..params import (
     FLAG,
+    MAPPING,
     SEED,
     SEQUENCE,
     Params,
@@ -46,6 +50,7 @@ from ..params import (
     integer,
     one_of,
     param,
+    plain,
     real,
     same,
 )
@@ -55,6 +60,7 @@ from ..training.augment import augmentation
 from ..training.batches import Samples
 from ..training.device import (
     MOST_THREADS,
+    count_parameters,
     limited_threads,
     resolve_device,
     seeded_initialisation,
@@ -66,7 +72,9 @@ from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
 from .held_out import subject_numbers
 from .samples import DTYPE, as_array, like_samples, read
+from .structure import structure
 from .targets import Classes
+from .volumes import last_step
 
 RECIPE = {  # values of training parameters that neither the caller nor a preset gives
     "max_epochs": 100,
@@ -84,6 +92,7 @@ STOPPED_EARLY = 0.3
 SOME, LOST = 64, 1e-3  # samples that an inverse is tried on, and the error that is told
 MAX_SEED = np.iinfo(np.int32).max
 THREADS = integer(1, MOST_THREADS) | None
+TRAIN_LAYERS = one_of("all", "last") | Rule("a sequence of names of layers", SEQUENCE.holds)
 CALLBACKS = Rule(
     "a list of skorch callbacks",
     lambda v: isinstance(v, list) and all(map(is_callback, v)),
@@ -130,6 +139,16 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     param_groups : sequence of (pattern, dict), default=None
         Other values of "lr" and "weight_decay" for parameters whose names in ``net_.module_``
         match a pattern, such as ``("stages.0.*", {"lr": 0.001})``.
+    init : dict, default=None
+        What layers start from, by their names in ``net_.module_``; the others are drawn.  A frame
+        (a registered name, a family or a ``Frame``), whose atoms are the first kernels; or a
+        fitted estimator, whose layer of that name is taken over, or a pair of one and the name
+        of its layer: ``{"stages": source}`` transfers what another task has learned.  See
+        ``sklstruct.layers.start_layers``.  In the grid of a search, fitted estimators must be
+        wrapped in scikit-learn's ``FrozenEstimator``, as it clones what it tries.
+    train_layers : {"all", "last"} or sequence of str, default="all"
+        Which layers learn, by their names; "last" is the head.  All other parameters stay as they
+        start, and norms keep their statistics.  With ``warm_start``, others may learn later on.
     objective : callable, default=None
         Maps (network, x, y) to the loss of each sample, (n,); see ``sklstruct.training``.  None
         is the ``loss`` of the network if it has one, else what suits y.
@@ -198,6 +217,8 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     schedule: str | None = param(None, one_of(*SCHEDULES) | None, may_change=True)
     weight_decay: float | None = param(None, real(least=0) | None, may_change=True)
     param_groups: Any = param(None, SEQUENCE | None)
+    init: Mapping[str, Any] | None = param(None, MAPPING | None, may_change=True)
+    train_layers: str | Sequence[str] = param("all", TRAIN_LAYERS, may_change=True)
     objective: Any = param(None, Rule("a function", callable) | None, may_change=True)
     augment: Any = param(None, resolve=augmentation, may_change=True)
     early_stopping: bool = param(False, FLAG, may_change=True)
@@ -384,6 +405,28 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         X = self._read(X, reset=False)
         return float(self._run(X, partial(reconstruction_errors, self.net_.module_)).mean())
 
+    def describe(self, in_shape: tuple[int, ...] | None = None, n_outputs: int = 2) -> pd.DataFrame:
+        """Return the layers of the network as a table, with what their structure saves.
+
+        Parameters
+        ----------
+        in_shape : tuple of int, default=None
+            Shape of one sample, (channels, *spatial).  None is that of a fitted estimator.
+        n_outputs : int, default=2
+            Number of outputs, where there is no fitted estimator.
+
+        Returns
+        -------
+        table : DataFrame
+            See ``sklstruct.inspection.structure``.
+
+        Raises
+        ------
+        ValueError
+            If nothing is fitted and there is no ``in_shape``.
+        """
+        return structure(self, in_shape, n_outputs)
+
     # The steps of a fit ---------------------------------------------------------------------
 
     def _architecture(self) -> Any:
@@ -439,6 +482,10 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
             if not one.metadata.get("may_change")
         }
         self._build(init, resolve_device(self.device), self._plan(len(kept)))
+        if self.init:
+            sources = {name: network_of(name, source) for name, source in self.init.items()}
+            with seeded_initialisation(int(init)):
+                start_layers(self.net_.module_, sources)
 
     _channel_scaling: ClassVar[Callable[..., Any]] = staticmethod(channel_scaling)
 
@@ -462,9 +509,9 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
                 raise TypeError(f"{name} must build an nn.Module, got {type(network).__name__}.")
             network = network.to(getattr(torch, self.dtype))
         if self.feature_layer is not None:
-            named_layer(network, self.feature_layer)  # known before a long training
-        plan.prepare(network)
-        self.n_parameters_ = sum(p.numel() for p in network.parameters() if p.requires_grad)
+            find_layer(network, self.feature_layer, "feature_layer")  # known before a training
+        plan.check_names(network)
+        self.n_parameters_ = count_parameters(network)
         self.net_ = make_net(
             network,
             plan,
@@ -498,6 +545,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
     ) -> Self:
         """Let the net run over the training samples as a plan says."""
         net = self.net_
+        plan = replace(plan, frozen=outside(net.module_, plain(self.train_layers)))
         objective: Any = self.objective
         if objective is None:
             by_y = self.target_.objective(plan.label_smoothing)
@@ -526,6 +574,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
                     "to be above 1."
                 ) from failure
             raise
+        self.n_parameters_ = count_parameters(net.module_)
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
         # Not only the loss: running statistics may overflow while the loss is still finite.
@@ -646,6 +695,14 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         tags.transformer_tags.preserves_dtype = [self.dtype]
         return tags
 
+    def __sklearn_clone__(self) -> Self:
+        # Sources of ``init`` stay fitted: what they have learned is what they are there for.
+        bare = copy.copy(self)
+        bare.init = None
+        made = super(NetworkEstimator, bare).__sklearn_clone__()
+        made.init = self.init
+        return made
+
     def __getstate__(self) -> dict[str, Any]:
         return with_carried(super().__getstate__(), self.get_params())
 
@@ -693,7 +750,7 @@ def watched(
     entering : bool, default=False
         Whether it is what layers are given, in place of what they give.
     """
-    layers = {name: named_layer(module, name, parameter) for name in names}
+    layers = {name: find_layer(module, name, parameter) for name in names}
     seen: dict[tuple[int, str], Tensor] = {}  # by thread: others may run the same network
 
     def keep(name: str, layer: nn.Module, args: Any, output: Any) -> None:
@@ -721,10 +778,16 @@ def reconstruction_errors(network: Any, x: Tensor) -> Tensor:
     return lost / x.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
 
 
-def named_layer(module: nn.Module, name: str, parameter: str = "feature_layer") -> nn.Module:
-    """Return the layer of that name, or raise ValueError with the names that there are."""
-    layers: Mapping[str, nn.Module] = dict(module.named_modules())
-    if not name or name not in layers:
-        known = ", ".join(filter(None, layers))
-        raise ValueError(f"{parameter}={name!r} is no layer of the network: {known}.")
-    return layers[name]
+def network_of(name: str, source: Any) -> Any:
+    """Return a source of ``init`` with the networks of fitted estimators in place of these."""
+    source, *inner = source if isinstance(source, tuple) else (source,)
+    if hasattr(source, "fit"):
+        source = source.estimator if isinstance(source, FrozenEstimator) else source
+        source = last_step(getattr(source, "best_estimator_", source))
+        if not hasattr(source, "net_"):
+            raise ValueError(
+                f"init[{name!r}] must be a frame or a fitted network estimator, got {source!r}.  "
+                "A search over init clones what it tries: give it FrozenEstimator(source)."
+            )
+        source = source.net_.module_
+    return (source, *inner) if inner else source

@@ -311,9 +311,8 @@ class WaveletTransform(Transform):
         wavelet = pywt.Wavelet(self.wavelet)
         if not wavelet.orthogonal:
             raise ValueError(f"wavelet must be orthogonal, got {self.wavelet!r}.")
-        if self.levels is None and min(spatial) > 1:
-            return max(1, pywt.dwt_max_level(min(spatial), wavelet.dec_len))
-        return check_levels(self.levels or 1, spatial)
+        usual = max(1, pywt.dwt_max_level(min(spatial), wavelet.dec_len))
+        return check_levels(self.levels or usual, spatial)
 
 
 class CurveletTransform(Transform):
@@ -392,8 +391,8 @@ class CurveletTransform(Transform):
         """
         if len(spatial) == 1:
             raise ValueError(f"Curvelets need 2 or 3 axes, got extents {spatial}.")
-        most = max(1, int(log2(min(spatial) / LEAST_EXTENT)) + 1) if min(spatial) > 1 else 1
-        levels = check_levels(self.levels or most, spatial)
+        usual = 1 + max(0, int(log2(min(spatial) / LEAST_EXTENT)))
+        levels = check_levels(self.levels or usual, spatial)
         return curvelets_of(filled_up(spatial, multiple(levels)), levels), levels
 
 

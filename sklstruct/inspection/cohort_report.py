@@ -27,6 +27,7 @@ from ..studies.cohort_text import (
 from ..studies.curves import calibration, calibration_error
 from ..studies.inference import baseline_of, compare, summarise_cohort, too_small
 from ..studies.metrics import estimators_of, score_fits
+from ..studies.record import STRUCTURES
 from ..studies.summary import ABSENT
 from . import cohort_display as displays
 from .page import (
@@ -344,7 +345,16 @@ def study_section(found: Findings) -> Html:
             [[label, *costs(fits[fits["estimator"] == label])] for label in found.estimators],
         ),
         note(TEXT["costs"]),
+        *structures(results.description.get(STRUCTURES, {})),
     )
+
+
+def structures(weights: dict[str, dict[str, int]]) -> list[Html]:
+    """Return a table of the weights that networks would have with less structure, if any."""
+    if not weights:
+        return []
+    rows = [[label, *map("{:,}".format, steps.values())] for label, steps in weights.items()]
+    return [table(["weights", *next(iter(weights.values()))], rows), note(TEXT["structures"])]
 
 
 def sizes(fits: pd.DataFrame, part: str) -> str:

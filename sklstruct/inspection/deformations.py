@@ -34,6 +34,12 @@ def dilation(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
     return np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in shape], indexing="ij"))
 
 
+def rotation(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
+    """Return displacements of a small turn about the centre, in 3D about a random axis."""
+    turn = rng.normal(size=(len(shape), len(shape)))
+    return np.tensordot(turn - turn.T, dilation(shape, rng), axes=1)
+
+
 def diffeomorphism(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
     """Return smooth random displacements, periodic."""
     widths = (0.0, *(n / SMOOTHNESS for n in shape))
@@ -45,6 +51,7 @@ def diffeomorphism(shape: tuple[int, ...], rng: np.random.RandomState) -> Array:
 DEFORMATIONS: dict[str, Draw] = {
     "translation": translation,
     "dilation": dilation,
+    "rotation": rotation,
     "diffeomorphism": diffeomorphism,
 }
 

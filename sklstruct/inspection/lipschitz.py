@@ -115,8 +115,9 @@ def stability(
     X : array-like, shape (n, ...)
         Smooth signals: what interpolation does to the finest waves counts as their
         deformation (an error of 0.3 % for waves of 4 samples, of 9 % for waves of 8/3).
-    deformation : {"translation", "dilation", "diffeomorphism"} or callable
-        A translation has a random direction, a dilation enlarges about the centre, a
+    deformation : {"translation", "dilation", "rotation", "diffeomorphism"} or callable
+        A translation has a random direction, a dilation enlarges about the centre, a rotation
+        turns about it by a small angle, which is its size (signals need 2 or 3 axes), a
         diffeomorphism is smooth, random and periodic.  A callable
         ``deformation(shape, rng)`` returns displacements in samples, shape (ndim, *shape);
         the size is given to them afterwards.

@@ -107,7 +107,7 @@ def write_maps(
     >>> from sklstruct import VoxelSVC
     >>> from sklstruct.estimators import on_paths
     >>> from sklstruct.inspection import occlusion_map, write_maps
-    >>> from sklstruct.io import simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
     >>> cohort = simulate_cohort("study", n_subjects=8, shape=(16, 16, 16), spacing=12.0)
     >>> model = on_paths(VoxelSVC()).fit(cohort.X, cohort.y)
     >>> out = write_maps(model, cohort.X[:2], "maps", partial(occlusion_map, size=8))

@@ -15,14 +15,3 @@ def register_estimators() -> dict[str, Any]:
         "nifti_volumes": "sklstruct.io.nifti.estimator:NiftiVolumes",
         "region_means": "sklstruct.io.nifti.regions:RegionMeans",
     }
-
-
-@hookimpl
-def register_datasets() -> dict[str, Any]:
-    """Provide the data sets that the suite knows by name."""
-    return {
-        "digits": "sklstruct.io.known:load_digits",
-        "mnist": "sklstruct.io.known:load_mnist",
-        "cifar10": "sklstruct.io.known:load_cifar10",
-        "gtsrb": "sklstruct.io.known:load_gtsrb",
-    }

@@ -1,3 +1,4 @@
+from ..datasets.simulate import simulate_cohort as simulate_cohort  # its name before datasets
 from .atomic import atomic_write as atomic_write
 from .cohort import Cohort as Cohort
 from .dataset import Dataset as Dataset
@@ -10,4 +11,3 @@ from .nifti.estimator import NiftiVolumes as NiftiVolumes
 from .nifti.regions import OfRegions as OfRegions
 from .nifti.regions import RegionMeans as RegionMeans
 from .npz import read_npz as read_npz
-from .simulate import simulate_cohort as simulate_cohort

@@ -54,7 +54,8 @@ class Cohort:
 
     Examples
     --------
-    >>> from sklstruct.io import Cohort, simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
+    >>> from sklstruct.io import Cohort
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> cohort = Cohort.from_bids("study", target="diagnosis").check()
     >>> cohort

@@ -23,6 +23,9 @@ class Dataset:
         every place of it, whose shape is that of a sample without an axis of channels.
     X_test : ndarray, shape (n_test, *sample_shape), default=None
     y_test : ndarray, shape (n_test,) or (n_test, *spatial), default=None
+    groups : ndarray, shape (n_samples,), default=None
+        What samples of X belong together, such as frames of one track: on both sides of a split,
+        they would be no test.
 
     Raises
     ------
@@ -47,13 +50,19 @@ class Dataset:
     y: Array
     X_test: Array | None = None
     y_test: Array | None = None
+    groups: Array | None = None
 
     def __post_init__(self) -> None:
-        for field in ("X", "y", "X_test", "y_test"):
+        for field in ("X", "y", "X_test", "y_test", "groups"):
             values = getattr(self, field)
             # The only moment in which it changes: what is frozen is what was checked.
             object.__setattr__(self, field, None if values is None else np.asarray(values))
         check_pair("X", self.X, "y", self.y)
+        if self.groups is not None and self.groups.shape != (len(self.X),):
+            raise ValueError(
+                f"groups must have shape ({len(self.X)},), one a sample of X, got "
+                f"{self.groups.shape}."
+            )
         if self.X_test is None and self.y_test is None:
             return
         if self.X_test is None or self.y_test is None:
@@ -74,7 +83,8 @@ class Dataset:
         test = "" if self.y_test is None else f" and {len(self.y_test)} for testing"
         shape = "x".join(map(str, self.sample_shape))
         labels = f"{'maps of ' if self.has_maps else ''}{len(np.unique(self.y))} labels"
-        return f"Dataset({self.name!r}, {len(self.y)} samples of {shape}{test}, {labels})"
+        groups = "" if self.groups is None else f", {len(np.unique(self.groups))} groups"
+        return f"Dataset({self.name!r}, {len(self.y)} samples of {shape}{test}, {labels}{groups})"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

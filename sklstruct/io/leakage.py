@@ -44,7 +44,8 @@ def check_leakage(
 
     Examples
     --------
-    >>> from sklstruct.io import check_leakage, simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
+    >>> from sklstruct.io import check_leakage
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> check_leakage(cohort.take(range(4)), cohort.take(range(4, 8)))  # says nothing: all is well
     >>> check_leakage(cohort.X[:4], cohort.X[3:])

@@ -6,8 +6,15 @@ from pathlib import Path
 from ..plugins import entries, lookup
 from .dataset import Dataset
 from .image_folder import read_image_folder
-from .known import VARIABLE, data_folder
 from .npz import read_npz
+
+VARIABLE = "SKLSTRUCT_DATA"
+
+
+def data_folder() -> Path | None:
+    """Return the folder that the environment variable SKLSTRUCT_DATA names, if it does."""
+    folder = os.environ.get(VARIABLE)
+    return Path(folder).expanduser() if folder else None
 
 
 def load_dataset(
@@ -18,10 +25,10 @@ def load_dataset(
     Parameters
     ----------
     source : str or path-like
-        A registered name; or the name of a file ``NAME.npz`` in the data folder; or the path
-        to an ``.npz`` file (see ``read_npz``) or to a folder with one subfolder of images a
-        class (see ``read_image_folder``).  A registered name comes first: write ``./digits``
-        for a folder of that name.
+        A registered name, such as those of ``sklstruct.datasets``; or the name of a file
+        ``NAME.npz`` in the data folder; or the path to an ``.npz`` file (see ``read_npz``) or to
+        a folder with one subfolder of images a class (see ``read_image_folder``).  A registered
+        name comes first: write ``./digits`` for a folder of that name.
     root : str or path-like, default=None
         A data folder that comes before the registered names.  If None, the one that the
         environment variable SKLSTRUCT_DATA names, after them.
@@ -35,7 +42,8 @@ def load_dataset(
     FileNotFoundError
         If there is nothing at a path, or not the file of a registered data set.
     ValueError
-        If a name is unknown, with the close matches; or if the data cannot be used.
+        If a name is unknown, with the close matches; or if the data cannot be used, or are not
+        what a registered name stands for.
 
     See Also
     --------

@@ -13,7 +13,9 @@ GROWTH = 20  # how many times its size a file may become, as data seldom grow te
 KEYS = (("X", "y"), ("X_train", "y_train"))
 
 
-def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
+def read_npz(
+    path: str | os.PathLike[str], name: str | None = None, *, groups: str = "groups"
+) -> Dataset:
     """Return the data set in an ``.npz`` file.
 
     Parameters
@@ -23,6 +25,8 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
         Other keys are not read.
     name : str, default=None
         Name of the data set; that of the file if left out.
+    groups : str, default="groups"
+        Key of the groups that samples of X belong to, if the file has it.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
     Dataset('images', 10 samples of 8x8, 2 labels)
     """
     path = Path(path)
-    arrays = read_arrays(path, {key for keys in (*KEYS, ("X_test", "y_test")) for key in keys})
+    others = "X_test", "y_test", groups
+    arrays = read_arrays(path, {key for keys in (*KEYS, others) for key in keys})
     found = [keys for keys in KEYS if set(keys) <= arrays.keys()]
     if len(found) != 1:
         raise ValueError(
@@ -57,7 +62,7 @@ def read_npz(path: str | os.PathLike[str], name: str | None = None) -> Dataset:
         )
     X, y = (arrays[key] for key in found[0])
     try:
-        return Dataset(name or path.stem, X, y, arrays.get("X_test"), arrays.get("y_test"))
+        return Dataset(name or path.stem, X, y, *map(arrays.get, others))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

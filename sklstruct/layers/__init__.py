@@ -22,6 +22,7 @@ from .network import Linear as Linear
 from .network import MeanNetwork as MeanNetwork
 from .network import MeanOverPlaces as MeanOverPlaces
 from .network import Network as Network
+from .pyramid import Pyramid as Pyramid
 from .recomputing import Replays as Replays
 from .recomputing import frozen_statistics as frozen_statistics
 from .residual import ResidualBlock as ResidualBlock
@@ -35,4 +36,9 @@ from .reversible import SpaceToChannels as SpaceToChannels
 from .reversible import fixed_point as fixed_point
 from .scale import LearnedScale as LearnedScale
 from .scale import dilate as dilate
+from .starting import find_layer as find_layer
+from .starting import outside as outside
+from .starting import start_layers as start_layers
 from .steering import Steer as Steer
+from .structure import Weights as Weights
+from .structure import network_structure as network_structure

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..params import FLAG, ODD, SEQUENCE, Rule, check, integer, one_of
 from .attributes import Way, convolve_attributes, patch_moments, surround
 from .dimensions import output_extents
+from .structure import Weights
 
 OPTIONS = {
     "n_filters": integer(1),
@@ -228,6 +229,21 @@ class AttributeConv(nn.Module):
         shift = state_dict.get(f"{prefix}shift")
         self.shift = None if shift is None else torch.zeros_like(shift)
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
+
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return how many weights there would be without attributes, sharing and locality."""
+        factors = "spatial_filters", "attribute_filters"
+        learned = ("filters",) if self.n_factors is None else factors
+        return Weights.of_kernels(
+            in_shape,
+            out_shape,
+            self.support,
+            stride=self.stride,
+            padding=[extent // 2 for extent in self.support],
+            attributes=sum(getattr(self, name).numel() for name in learned),
+        )
 
     def extra_repr(self) -> str:
         """Return the parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -115,3 +116,11 @@ def channels_last(x: Tensor) -> Tensor:
     (192, 1, 24, 3)
     """
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+def has_free_kernels(layer: Any) -> bool:
+    """Return whether the weights of a layer are the kernels that it convolves with."""
+    if hasattr(layer, "kernel") or getattr(layer, "transposed", False):
+        return False
+    support = tuple(getattr(getattr(layer, "weight", None), "shape", ())[2:])
+    return bool(support) and getattr(layer, "kernel_size", None) == support

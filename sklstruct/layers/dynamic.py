@@ -19,6 +19,7 @@ from .frame_conv import FrameConv, filter_bank, read_frame
 from .kept import KeptTensors
 from .steered import SteeredFilter
 from .steering import PLANES, Mixture, Steer, Turn
+from .structure import Weights
 
 UNTURNED = atanh(0.9)  # what cosines start from where the network gives their values
 FLATTEST = 0.01  # deviation of the last weights of a pose network: a block starts nearly unturned
@@ -266,6 +267,12 @@ class DynamicSteerableBlock(nn.Module):
             rows, mixing = self.mixtures[0](responses, numbers), self._mixing()
         kernels = torch.einsum("nsk,ock,sp->nocp", rows, mixing.to(pose), atoms)
         return kernels.unflatten(-1, self.frame.support)
+
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return the numbers of the static convolution; that of poses is in the parameters."""
+        return self.conv.weights_by_structure(in_shape, out_shape)
 
     def to_dense(self) -> nn.Module:
         """Return a plain convolution where nothing is steered, else a copy: there is none."""

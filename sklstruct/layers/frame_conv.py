@@ -21,6 +21,7 @@ from .dropout import Dropout
 from .filtering import Array, SeparableFilter
 from .fused import serves
 from .scale import LearnedScale
+from .structure import Weights
 
 WEAKEST_DIRECTION = 1e-3  # share of the largest eigenvalue of the Gram matrix
 OPTIONS = {
@@ -277,6 +278,19 @@ class FrameConv(nn.Module):
             if self.bias is not None:
                 conv.bias.copy_(self.bias)
         return conv.train(self.training)
+
+    def weights_by_structure(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> Weights:
+        """Return how many weights there would be without frame, sharing and locality."""
+        return Weights.of_kernels(
+            in_shape,
+            out_shape,
+            self.frame.support,
+            stride=self.stride,
+            padding=self.padding,
+            frame=self.weight.numel(),
+        )
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""

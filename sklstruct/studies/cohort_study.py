@@ -31,6 +31,7 @@ from .fitting import (
     group_params,
     seeded,
     timed,
+    weights_by_structure,
 )
 from .record import FITS, STUDY, Cell, Fit, Layout, Record, check_kind, read_fits
 from .tables import Row, Table
@@ -477,7 +478,7 @@ def evaluate(estimator: Any, label: str, repeat: int, data: CohortData, random_s
         | dict(zip(names, values, strict=True))
         for scan, value, values in zip(data.tested(repeat), predicted, scores.tolist(), strict=True)
     ]
-    return Fit(row, details)
+    return Fit(row, details, weights_by_structure(model))
 
 
 def class_scores(model: Any, X: Any, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from ..threads import one_blas_thread
 from .description import is_random_state
 from .record import Record
 
+STEPS = "dense", "local", "shared", "frame", "attributes"  # of the structure of a network
 SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
 
 
@@ -82,6 +83,16 @@ def complete(record: Record, calls: Mapping[Any, Any], n_jobs: int | None, progr
         for fit in Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(missing):
             record.add(fit)
             bar.update()
+
+
+def weights_by_structure(model: Any) -> dict[str, int] | None:
+    """Return the numbers of weights of a network from the least structure to the most, or None."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    # By what it has, as this room knows no estimators.
+    if not hasattr(last, "describe") or not hasattr(last, "net_"):
+        return None
+    totals = last.describe().sum(numeric_only=True)
+    return {name: int(totals[name]) for name in STEPS}
 
 
 @contextmanager

@@ -19,7 +19,16 @@ from sklearn.utils import check_scalar
 from .data import StudyData
 from .description import describe
 from .draws import estimator_seed
-from .fitting import check_estimators, check_jobs, complete, fitting, probabilities, seeded, timed
+from .fitting import (
+    check_estimators,
+    check_jobs,
+    complete,
+    fitting,
+    probabilities,
+    seeded,
+    timed,
+    weights_by_structure,
+)
 from .record import FITS, Fit, Layout, Record
 from .tables import Table
 
@@ -221,7 +230,7 @@ def evaluate(estimator: Any, cell: Cell, data: StudyData, random_state: int) -> 
         "n_test": len(y_test),
         "seed": seed,
     }
-    return Fit(row, [])
+    return Fit(row, [], weights_by_structure(model))
 
 
 def score(

@@ -19,6 +19,7 @@ from .lock import locked
 from .tables import Row, Table
 
 STUDY = "study.json"
+STRUCTURES = "weights_by_structure"  # entry of the description, by labels of networks
 APART = "decide_apart_from_scores"  # entry of the description, of labels of estimators
 FITS = {"limited_data": "results.csv", "cohort_study": "fits.csv"}  # by the kind of study
 
@@ -26,10 +27,14 @@ Cell = tuple[Any, ...]  # the label of an estimator, and the numbers of what it 
 
 
 class Fit(NamedTuple):
-    """A finished fit: its row, and the rows of what it was tested on, if the study keeps them."""
+    """A finished fit: its row, and the rows of what it was tested on, if the study keeps them.
+
+    Of a network, also how many weights it would have with less structure.
+    """
 
     row: Row
     details: list[Row]
+    structure: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,8 @@ class Record:
             done = {label for label, *_ in self.fits}
             kept = {label: e for label, e in old["estimators"].items() if label in done}
             finished = {**old, "estimators": kept}
+            if STRUCTURES in old:
+                finished[STRUCTURES] = {k: w for k, w in old[STRUCTURES].items() if k in done}
             self.description = merge(finished, self.description, study)
         self._describe()
 
@@ -158,6 +165,10 @@ class Record:
         known = self.description.get(APART, [])
         if cell[0] not in known and self.layout.apart(fit):
             self.description[APART] = [*known, cell[0]]
+            self._describe()
+        counted = self.description.get(STRUCTURES, {})
+        if fit.structure is not None and cell[0] not in counted:
+            self.description[STRUCTURES] = dict(sorted({**counted, cell[0]: fit.structure}.items()))
             self._describe()
         if self.folder is None:
             return

@@ -15,7 +15,7 @@ from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import Dropout, adopt_dropout
 from .batches import Batch, Batches, MapSamples, Samples
@@ -63,6 +63,7 @@ class Net(NeuralNet):
     """
 
     n_outputs: int
+    settled: Sequence[nn.Module] = ()  # layers that work as in evaluation while others learn
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         """Call a method of every callback; one that raises KeyboardInterrupt ends the training."""
@@ -76,6 +77,8 @@ class Net(NeuralNet):
     def train_step_single(self, batch: Batch, **_: Any) -> dict[str, Tensor]:
         """Return loss and outputs of a batch, after the gradients of the loss are there."""
         self.module_.train()  # a callback may have predicted in between
+        for layer in self.settled:
+            layer.training = False
         step = self._step(batch)
         step["loss"].backward()
         return step
@@ -278,6 +281,7 @@ def train(
     net.iterator_train__generator = generator
     net.iterator_train__augment = augment
     net.iterator_train__device = net.iterator_valid__device = net.device
+    net.settled = freeze(net, plan.frozen)
     adopt_dropout(network, generator)
     try:
         with limited_threads(n_threads):
@@ -288,25 +292,53 @@ def train(
                     net.fit_loop(training, None, epochs=epochs)
                 net.notify("on_train_end", X=training, y=None)
             if plan.settle_norms:
-                settle_norms(network, Batches(training, SETTLED_AT_ONCE, device=net.device))
+                settle_norms(net, Batches(training, SETTLED_AT_ONCE, device=net.device))
     finally:  # nothing of the training stays in what is pickled
         net.__dict__.pop("interrupts", None)
         adopt_dropout(network.eval(), None)
         net.callbacks = net.train_split = net.iterator_train__generator = None
-        net.iterator_train__augment = None
+        net.iterator_train__augment, net.settled = None, ()
         net.initialize_callbacks()
         for epoch in net.history[:-1]:  # or a pickle would grow with every batch there ever was
             epoch.pop("batches", None)
 
 
-def settle_norms(network: nn.Module, batches: Batches) -> None:
+def freeze(net: Net, frozen: Sequence[str]) -> list[nn.Module]:
+    """Let all parameters learn but some, and return the layers of these."""
+    names = set(frozen)
+    # Those that the optimiser does not have are fixed by the architecture.
+    learn = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
+    for name, parameter in net.module_.named_parameters():
+        if id(parameter) in learn:
+            parameter.requires_grad_(name not in names)
+    settled = []
+    for path, layer in net.module_.named_modules():
+        kept = *layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)
+        if any(f"{path}.{name}".removeprefix(".") in names for name, _ in kept):
+            settled.append(layer)
+    return settled
+
+
+def settle_norms(net: Net, batches: Batches) -> None:
     """Replace the running statistics of batch norms by those of the network as it is now."""
-    # update_bn trains, and dropout would spread what enters the norms
-    dropouts = [(layer, layer.p) for layer in network.modules() if isinstance(layer, Dropout)]
-    for layer, _ in dropouts:
+    network = net.module_.train()
+    for layer in net.settled:
+        layer.training = False
+    norms = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    moments = {norm: norm.momentum for norm in norms if norm.training}
+    # Dropout would spread what enters the norms.
+    dropouts = {layer: layer.p for layer in network.modules() if isinstance(layer, Dropout)}
+    for layer in dropouts:
         layer.p = 0.0
+    for norm in moments:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
     try:
-        update_bn(batches, network)
+        with torch.no_grad():
+            for x, _ in batches if moments else ():
+                network(x)
     finally:
-        for layer, p in dropouts:
+        for norm, momentum in moments.items():
+            norm.momentum = momentum
+        for layer, p in dropouts.items():
             layer.p = p

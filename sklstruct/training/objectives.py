@@ -199,6 +199,13 @@ class Auxiliary(Objective):
     base: Objective
     weights: Sequence[float] | float
 
+    def __post_init__(self) -> None:
+        if not hasattr(self.base, "of"):
+            raise TypeError(
+                "Side outputs need an objective with of(outputs, y), as those of "
+                f"sklstruct.training have, got {self.base!r}."
+            )
+
     def __call__(self, network: nn.Module, x: Tensor, y: Any) -> Tensor:
         """Return the loss of each sample, shape (n,)."""
         outputs = network(x)

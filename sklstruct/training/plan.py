@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 FEW_SAMPLES: dict[str, Any] = {  # training of most networks on 100 to 5000 samples
     "max_epochs": ((300, 60), (1000, 40), (5000, 20)),  # by number of samples
@@ -71,10 +71,9 @@ class Plan:
     groups : sequence of (pattern, dict), default=()
         Other values of "lr" and "weight_decay" for the parameters whose names match a pattern,
         such as ``("stages.0.*", {"lr": 0.001})``; the first pattern that matches counts.
-    start : mapping of str to Tensor, default={}
-        First values of parameters and buffers by name; the others are drawn.
     frozen : sequence of str, default=()
-        Patterns of the names of parameters that stay as they start.
+        Names of parameters and buffers that stay as they are.  Norms work with the statistics
+        that they have.
     settle_norms : bool, default=False
         Whether batch norms get the statistics of all training samples in the end.  In training
         they come from few samples, from weights that still moved and from activations that
@@ -101,33 +100,19 @@ class Plan:
     schedule: str
     weight_decay: float
     groups: Sequence[tuple[str, Mapping[str, float]]] = ()
-    start: Mapping[str, Tensor] | None = None
     frozen: Sequence[str] = ()
     settle_norms: bool = False
     label_smoothing: float = 0.0
     patience: int | None = None
 
-    def prepare(self, network: nn.Module) -> None:
-        """Start and freeze the parameters that the plan names.
-
-        Raises
-        ------
-        ValueError
-            If the network has no parameter of such a name.
-        """
+    def check_names(self, network: nn.Module) -> None:
+        """Raise ValueError if a pattern of ``groups`` matches no parameter of the network."""
         names = [name for name, _ in network.named_parameters()]
-        for pattern in [*self.frozen, *(pattern for pattern, _ in self.groups)]:
+        for pattern, _ in self.groups:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(
                     f"No parameter of the network matches {pattern!r}; it has {', '.join(names)}."
                 )
-        if self.start:
-            unknown = network.load_state_dict(self.start, strict=False).unexpected_keys
-            if unknown:
-                raise ValueError(f"The network has no parameters {unknown} to start from.")
-        for name, parameter in network.named_parameters():
-            if any(fnmatchcase(name, pattern) for pattern in self.frozen):
-                parameter.requires_grad_(False)
 
 
 def epochs_for(n_samples: int, table: Sequence[tuple[int, int]]) -> int:

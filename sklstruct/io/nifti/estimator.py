@@ -120,7 +120,7 @@ class NiftiVolumes(TransformerMixin, TakesPaths):
     Examples
     --------
     >>> from sklstruct import NiftiVolumes
-    >>> from sklstruct.io import simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> volumes = NiftiVolumes(mask="brain", crop=True).fit(cohort.X)
     >>> volumes.transform(cohort.X).shape

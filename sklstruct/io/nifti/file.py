@@ -72,7 +72,8 @@ def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
     Examples
     --------
     >>> from pathlib import Path
-    >>> from sklstruct.io import check_volume, simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
+    >>> from sklstruct.io import check_volume
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> check_volume(cohort.X[0]) is None
     True

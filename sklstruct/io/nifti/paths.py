@@ -61,7 +61,8 @@ def find_volumes(X: Any, pattern: str = PATTERN) -> list[Any]:
 
     Examples
     --------
-    >>> from sklstruct.io import find_volumes, simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
+    >>> from sklstruct.io import find_volumes
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> len(find_volumes("study")), len(find_volumes("study/sub-000[12]/anat/*.nii.gz"))
     (8, 2)

@@ -80,7 +80,7 @@ class RegionMeans(TransformerMixin, OfRegions):
     Examples
     --------
     >>> from sklstruct import RegionMeans
-    >>> from sklstruct.io import simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> atlas = "study/derivatives/truth/label-atrophy_mask.nii.gz"
     >>> means = RegionMeans(atlas=atlas, names={1: "atrophy"}).fit(cohort.X)

@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..io.atomic import new_folder, write_json
+from ..io.cohort import Cohort
+from ..io.nifti.estimator import SHAPE
 from ..params import Rule, check, integer, one_of, real
 from . import phantom
-from .atomic import new_folder, write_json
-from .cohort import Cohort
-from .nifti.estimator import SHAPE
 from .phantom import Field
 
 GREY, WHITE, FLUID = 600, 1000, 200  # intensities
@@ -150,7 +150,7 @@ def simulate_cohort(
 
     Examples
     --------
-    >>> from sklstruct.io import simulate_cohort
+    >>> from sklstruct.datasets import simulate_cohort
     >>> cohort = simulate_cohort("study", n_subjects=8, random_state=0)
     >>> cohort
     Cohort('study', 8 scans of 8 subjects; diagnosis: control (4), patient (4); 2 sites)

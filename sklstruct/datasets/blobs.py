@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 from sklearn.utils import check_random_state
 
-from sklstruct.io import Dataset
-from sklstruct.params import SEED, Rule, check, integer, remembered
+from ..io import Dataset
+from ..params import SEED, Rule, check, integer, remembered
 
 Array = NDArray[Any]
 
@@ -115,7 +115,7 @@ def make_textured_blobs(
 
     Examples
     --------
-    >>> from sklstruct_boundaries.blobs import make_textured_blobs
+    >>> from sklstruct.datasets import make_textured_blobs
     >>> X, y = make_textured_blobs(3, level=1, random_state=0)
     >>> X.shape, y.mean(axis=(1, 2)).round(2).tolist()
     ((3, 64, 64), [0.03, 0.03, 0.04])

@@ -1,0 +1,88 @@
+"""What a network is made of, as a table: how many weights its structure saves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from ..architecture import make_architecture
+from ..layers import Weights, network_structure
+from ..training.device import seeded_initialisation
+from .volumes import last_step
+
+
+def structure(
+    estimator: Any, in_shape: tuple[int, ...] | None = None, n_outputs: int = 2
+) -> pd.DataFrame:
+    """Return how many weights the layers of a network would have with less structure.
+
+    A dense layer has a weight for every pair of an input and an output.  Locality leaves the
+    connections within the support of kernels; sharing gives all places the same ones; a frame
+    leaves the coefficients of its atoms, and ordered attributes what their factors have.
+
+    Parameters
+    ----------
+    estimator : network estimator, Architecture, str or nn.Module
+        Fitted or not, or a pipeline that ends in one; a name is that of an architecture.
+    in_shape : tuple of int, default=None
+        Shape of one sample, (channels, *spatial).  None is that of a fitted estimator, whose
+        network is described then.
+    n_outputs : int, default=2
+        Number of outputs, where a network is built.
+
+    Returns
+    -------
+    table : DataFrame
+        By the names of the layers, in their order: "kind"; "out_shape", (channels, *spatial);
+        "dense", "local", "shared", "frame", "attributes", the numbers of weights from the least
+        structure to the most; "parameters", what is learned in fact, biases and norms included.
+
+    Raises
+    ------
+    ValueError
+        If nothing is fitted and there is no ``in_shape``.
+
+    References
+    ----------
+    Y. LeCun, B. Boser, J. S. Denker, D. Henderson, R. E. Howard, W. Hubbard and L. D. Jackel.
+    Backpropagation applied to handwritten zip code recognition.  Neural Computation, 1989.
+
+    See Also
+    --------
+    sklstruct.layers.network_structure : The same of any network, without a table.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from sklstruct.inspection import structure
+    >>> table = structure(nn.Conv2d(1, 1, 2, bias=False), in_shape=(1, 3, 3))
+    >>> table[["dense", "local", "shared"]].sum().tolist()
+    [36, 16, 4]
+    >>> structure("rfnn", in_shape=(1, 28, 28))[["shared", "frame"]].sum().tolist()
+    [408128, 84608]
+    """
+    estimator = last_step(estimator)
+    if isinstance(estimator, nn.Module):
+        network = estimator
+    elif in_shape is None and hasattr(estimator, "net_"):
+        network, in_shape = estimator.net_.module_, estimator.in_shape_
+    elif in_shape is not None:
+        own = hasattr(estimator, "_architecture")
+        architecture = estimator._architecture() if own else make_architecture(estimator)
+        with seeded_initialisation(0):
+            network = getattr(architecture, "build", architecture)(tuple(in_shape), n_outputs)
+    if in_shape is None:
+        raise ValueError("in_shape must be (channels, *spatial) where nothing is fitted, got None.")
+    rows = {
+        one.name or "network": {
+            "kind": type(one.layer).__name__,
+            "out_shape": one.out_shape,
+            **one.weights._asdict(),
+            "parameters": one.n_parameters,
+        }
+        for one in network_structure(network, tuple(in_shape))
+    }
+    columns = ["kind", "out_shape", *Weights._fields, "parameters"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("layer")
