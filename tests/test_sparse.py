@@ -215,7 +215,8 @@ def test_learned_thresholds_lower_the_error_of_samples_left_out(digits):
         model = SparseFrameClassifier(
             frame="framelet", dtype="float64", C=10.0, learn_threshold=learn, random_state=0
         ).fit(X, y)
-        left_out = ridge(model._features(X[:, None]), targets, np.ones(200), [10.0]).left_out
+        features = np.concatenate([*model._features(X[:, None])])
+        left_out = ridge(features, targets, np.ones(200), [10.0]).left_out
         errors.append(np.square(left_out[:, 0] - targets).mean())
     assert errors[1] < 0.95 * errors[0]
     assert (model.thresholds_ > 0).all()

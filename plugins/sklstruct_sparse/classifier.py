@@ -33,6 +33,7 @@ from .cells import SignedCells
 from .ridge import SURE, Array, Fits, ridge
 from .thresholds import RULES, Threshold
 
+ELONGATED = AnisotropicGaussian(n_orientations=8, scales=(1.5,))
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-3, 9))  # of the ridge, the most cautious first
 BLOCK = 1 << 23  # coefficients that are there at a time
 ENOUGH = 1000  # samples to find thresholds on
@@ -198,23 +199,14 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
     # The way of samples to decision values ------------------------------------------------------
 
     def _prepare(self, in_shape: tuple[int, ...]) -> None:
-        usual = (
-            AnisotropicGaussian(n_orientations=8, scales=(1.5,))
-            if len(in_shape) > 2
-            else "gaussian"
-        )
+        usual = ELONGATED if len(in_shape) > 2 else "gaussian"  # on a line there are no directions
         self.frame_: Any = make_transform(usual if self.frame is None else self.frame)
         self._bands = self.frame_.bands(in_shape[1:])
 
     def _layer(self, tau: Any = 1.0, learn_threshold: bool = False) -> Threshold:
         """Return the threshold as a layer."""
         sizes = [prod(band.shape) for band in self._bands]
-        options: dict[str, Any] = {
-            "threshold": self.threshold,
-            "k": self.k,
-            "learn_threshold": learn_threshold,
-        }
-        layer = Threshold(self.in_shape_[0], sizes, tau=tau, **options)
+        layer = Threshold(self.in_shape_[0], sizes, self.threshold, tau, self.k, learn_threshold)
         return layer.to(resolve_device(self.device), getattr(torch, self.dtype))
 
     def _coefficients(self, X: NDArray[Any]) -> Iterator[Tensor]:
@@ -239,17 +231,18 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
             return codes.flatten(1)
         return SignedCells([band.shape for band in self._bands], self.pool)(codes).flatten(1)
 
-    def _features(self, X: NDArray[Any]) -> Array:
-        parts = [self._pool(codes).double().numpy(force=True) for codes in self._codes(X)]
-        return np.concatenate(parts)
+    def _features(self, X: NDArray[Any]) -> Iterator[Array]:
+        """Yield that of some samples at a time, in double precision."""
+        for codes in self._codes(X):
+            yield self._pool(codes).double().numpy(force=True)
 
     @one_blas_thread()
     def _values(self, X: Any) -> Array:
         """Return the decision values, shape (n, n_classes)."""
         check_is_fitted(self)
         X = self._read(X, reset=False)
-        parts = (self._pool(codes).double().numpy(force=True) for codes in self._codes(X))
-        return np.concatenate([part @ self.coef_ for part in parts]) + self.intercept_
+        parts = [features @ self.coef_ for features in self._features(X)]
+        return np.concatenate(parts) + self.intercept_
 
     # What is found in training ------------------------------------------------------------------
 
@@ -274,11 +267,9 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
     ) -> tuple[Fits, int]:
         """Set C and temperature by samples that are left out, and return the fits."""
         strengths = list(STRENGTHS) if self.C is None else [self.C]
-        fits, chosen, self.temperature_ = (
-            ridge(self._features(X), targets, weight, strengths),
-            0,
-            1.0,
-        )
+        features = np.concatenate([*self._features(X)])
+        fits = ridge(features, targets, weight, strengths)
+        chosen, self.temperature_ = 0, 1.0
         # What is said without the only sample of a class knows nothing of that class.
         several = np.bincount(codes) > 1
         rows = np.flatnonzero(several[codes])

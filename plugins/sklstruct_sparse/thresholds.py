@@ -49,7 +49,7 @@ def keep_k(x: Tensor, k: int) -> Tensor:
     r"""Return x where :math:`|x|` is among the k largest values of its sample, else 0.
 
     This is the best approximation of a sample with k terms, where the coefficients are those of
-    an orthonormal basis.  Of equal values those that come first are kept.
+    an orthonormal basis.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def keep_k(x: Tensor, k: int) -> Tensor:
     flat = x.flatten(1)
     if k > flat.shape[1]:
         raise ValueError(f"k must be at most {flat.shape[1]}, the number of coefficients, got {k}.")
-    places = flat.abs().argsort(dim=1, descending=True, stable=True)[:, :k]
+    places = flat.abs().topk(k, dim=1, sorted=False).indices
     return torch.zeros_like(flat).scatter(1, places, flat.gather(1, places)).view_as(x)
 
 
