@@ -295,6 +295,7 @@ def train(
                 settle_norms(net, Batches(training, SETTLED_AT_ONCE, device=net.device))
     finally:  # nothing of the training stays in what is pickled
         net.__dict__.pop("interrupts", None)
+        freeze(net, ())  # of a warm start, other layers may learn
         adopt_dropout(network.eval(), None)
         net.callbacks = net.train_split = net.iterator_train__generator = None
         net.iterator_train__augment, net.settled = None, ()
