@@ -313,6 +313,14 @@ def test_the_exponent_of_a_power_law_is_found():
     assert redundancy(split, X)["decay"][0] == pytest.approx(0.8, abs=1e-6)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e5])
+def test_rounding_is_no_detail(value):
+    table = redundancy(Pyramid(2), np.full((10, 1, 16, 15), value))
+    numbers = ["predicts_next", "predicted_by_next", "decay", "energy_10", "sparsity"]
+    assert table[numbers].isna().all(axis=None)
+    assert (table["cosine"].dropna() == 0).all()
+
+
 def test_levels_of_a_network_and_their_picture(digits):
     X, y = digits
     model = MultiscaleClassifier(widths=(8, 16), max_epochs=12, random_state=0).fit(X, y)
@@ -334,7 +342,8 @@ def test_levels_of_a_network_and_their_picture(digits):
         ({"layers": ["stages.7"]}, ValueError, "layers='stages.7' is no layer"),
         ({"layers": ["head"]}, ValueError, "'head' gives"),
         ({"patch": 2}, ValueError, "patch must be an odd integer"),
-        ({"cv": 200}, ValueError, "cv must be an integer from 2 to 120, got 200"),
+        ({"cv": 1}, ValueError, "cv must be an integer of at least 2, got 1"),
+        ({"cv": 200}, ValueError, "cv=200 folds need as many samples, got 120"),
         ({"y": [0, 1]}, ValueError, "y must have a label for each of 120 samples, got 2"),
     ],
 )

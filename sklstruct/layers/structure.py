@@ -114,7 +114,7 @@ def weights_of(layer: Any, in_shape: Shape, out_shape: Shape) -> Weights:
     if has_free_kernels(layer) or transposed:
         one, other, *support = layer.weight.shape
         names = "stride", "padding", "dilation", "padding_mode"
-        steps = {name: getattr(layer, name) for name in names}
+        steps = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
         if layer.padding == "same":  # as torch names it
             steps["padding"] = [
                 apart * (extent - 1) // 2
@@ -180,9 +180,7 @@ def network_structure(network: nn.Module, in_shape: Shape) -> list[LayerWeights]
         if hasattr(first, "shape") and hasattr(output, "shape"):
             calls[layer].append((tuple(first.shape[1:]), tuple(output.shape[1:])))
 
-    handles = [
-        layer.register_forward_hook(see, with_kwargs=True) for layer in layers.values()
-    ]
+    handles = [layer.register_forward_hook(see, with_kwargs=True) for layer in layers.values()]
     modes = [(module, module.training) for module in network.modules()]
     like = next(network.parameters(), torch.zeros(()))
     try:
