@@ -168,7 +168,7 @@ def redundancy(
 
 def resolutions(pyramid: Pyramid, X: Any) -> Iterator[Level]:
     """Yield the resolutions of samples, and how each is split."""
-    X = check_array(X, dtype=np.float64, allow_nd=True, ensure_2d=False)
+    X = check_array(X, dtype=np.float64, order="C", allow_nd=True, ensure_2d=False)
     with torch.no_grad():
         x = torch.tensor(X)
         low_resolutions, (_, *details) = pyramid.resolutions(x), pyramid(x)

@@ -176,7 +176,7 @@ def network_structure(network: nn.Module, in_shape: Shape) -> list[LayerWeights]
     calls: dict[nn.Module, list[tuple[Shape, Shape]]] = {layer: [] for layer in layers.values()}
 
     def see(layer: nn.Module, args: Any, options: Any, output: Any) -> None:
-        first = next(iter((*args, *options.values())), None)
+        first: Any = next(iter((*args, *options.values())), None)
         if hasattr(first, "shape") and hasattr(output, "shape"):
             calls[layer].append((tuple(first.shape[1:]), tuple(output.shape[1:])))
 
