@@ -256,6 +256,19 @@ def test_a_loss_needs_no_gradient_below_what_learns():
     assert not any(layers)
 
 
+def test_a_loss_without_any_layer_that_learns_is_told():
+    class Idle(nn.Module):
+        def __init__(self, in_shape, n_outputs):
+            super().__init__()
+            self.idle, self.head = nn.Linear(2, 2), nn.Linear(144, n_outputs)
+
+        def forward(self, x):
+            return self.head(x.flatten(1))
+
+    with pytest.raises(ValueError, match="none of the layers that learn: see train_layers"):
+        StructuredClassifier(architecture=Idle, train_layers=["idle"], **SHORT).fit(X, Y)
+
+
 def test_layers_that_do_not_learn_are_told():
     for layers, message in [
         (["stagse.0"], r"train_layers='stagse.0' is no layer .* Did you mean 'stages.0'"),

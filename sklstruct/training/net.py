@@ -80,6 +80,8 @@ class Net(NeuralNet):
         for layer in self.settled:
             layer.training = False
         step = self._step(batch)
+        if not step["loss"].requires_grad:
+            raise ValueError("The loss depends on none of the layers that learn: see train_layers.")
         step["loss"].backward()
         return step
 
