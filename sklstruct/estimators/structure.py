@@ -65,7 +65,7 @@ def structure(
     >>> table[["dense", "local", "shared"]].sum().tolist()
     [36, 16, 4]
     >>> structure("rfnn", in_shape=(1, 28, 28))[["shared", "frame"]].sum().tolist()
-    [408128, 84608]
+    [406592, 84608]
     """
     estimator = last_step(getattr(estimator, "best_estimator_", estimator))
     if in_shape is not None:
