@@ -141,6 +141,7 @@ def claims(args):
                 means = found.mean()
                 others = means.drop("concatenate")
                 pairs = {"concatenate is worst": (others.idxmin(), "concatenate")}
+                pairs["concatenate is worse than last"] = "last", "concatenate"
                 for scales in ("supervised", "supervised-detached", "pyramid"):
                     pairs[f"{scales} is best"] = (scales, means.drop(scales).idxmax())
                 for claim, (better, worse) in pairs.items():

@@ -3,17 +3,15 @@
 A network that is drawn at random and never trained but in one layer learns something all the same;
 which layer that is matters (Raghu et al., 2017).  First layers of networks resemble one another,
 and wavelets: so they can start from a frame, or from another task.  Here a network that knows the
-digits 0 to 4 lends its stages to one that sees a few images of 5 to 9.
+digits 0 to 4 lends its stages to one that sees a few images of 5 to 9.  A file name on the command
+line is that of a picture.
 """
 
-from pathlib import Path
+import sys
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
 from sklstruct import RFNNClassifier, StructuredClassifier
@@ -27,7 +25,7 @@ def main(
     n_draws: int = 3,
     n_few: int = 25,
     max_epochs: int = 30,
-    out: str = "layers_that_learn.png",
+    picture: str | None = None,
 ) -> None:
     """Draw the accuracies of the three experiments, over draws of the training images."""
     images, y = load_digits().images.astype(np.float32), load_digits().target
@@ -59,7 +57,8 @@ def main(
             starts.setdefault(name, []).append(model.score(images[unseen], y[unseen]))
 
     print(structure(mlp).drop(columns="kind").to_string())
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     titles = "One layer of a random network learns", f"{n_few} images of 5 to 9: first weights"
     for ax, title, found in zip(axes, titles, (one, starts), strict=True):
         values = np.array([*found.values()])
@@ -71,8 +70,9 @@ def main(
             label = name.replace("\n", " ")
             print(f"{label:24} {accuracies.mean():.3f} ± {accuracies.std(ddof=1):.3f}")
     axes[0].set_ylabel("accuracy")
-    figure.savefig(Path(out), dpi=120)
+    if picture is not None:
+        figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":
-    main()
+    main(picture=next(iter(sys.argv[1:]), None))

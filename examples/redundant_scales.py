@@ -39,7 +39,7 @@ def photographs(n_patches: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def main(
-    n_patches: int = 100, n_train: int = 300, pictures: tuple[str, ...] = (), **params: Any
+    n_patches: int = 80, n_train: int = 300, pictures: tuple[str, ...] = (), **params: Any
 ) -> None:
     """Print what resolutions have in common, and how five networks that read them fare."""
     X, y = photographs(n_patches)
@@ -50,7 +50,7 @@ def main(
         print(displays[-1].to_frame().set_index("level")[COLUMNS].round(2).to_string(na_rep="-"))
         print(f"  of {name}\n")
     digits, labels = load_digits().images, load_digits().target
-    params = {"widths": (8, 16), "max_epochs": 15, "random_state": 0, **params}
+    params = {"widths": (8, 16), "max_epochs": 12, "random_state": 0, **params}
     print(f"digits: accuracy in % from {n_train}; R2 of the second level by the first, and back")
     for scales in ("last", "concatenate", "supervised", "supervised-detached", "pyramid"):
         model = MultiscaleClassifier(scales=scales, **params)

@@ -67,6 +67,8 @@ def small(cls):
         params = {"C": 1.0, "n_components": 2}  # nothing to choose
     if "front" in known:  # its samples of two places say little, however long it trains
         params = {"J": 1, "width": 8, "max_epochs": 4}
+    if "learn_threshold" in known:
+        params = {"tau": 0.1}  # of samples of two places more would forget too much
     return cls(**{"J": 1, **params} if "J" in known else params)
 
 

@@ -292,6 +292,6 @@ def test_one_layer_of_a_random_network_is_a_line():
 
 def test_the_example_runs(tmp_path, capsys):
     example = runpy.run_path(ROOT / "examples/layers_that_learn.py")
-    example["main"](n_draws=2, max_epochs=2, out=tmp_path / "layers.png")
+    example["main"](n_draws=2, max_epochs=2, picture=tmp_path / "layers.png")
     assert (tmp_path / "layers.png").stat().st_size > 10_000
     assert len(re.findall(r"0\.\d{3} ± 0\.\d{3}", capsys.readouterr().out)) == 8

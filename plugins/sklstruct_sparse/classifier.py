@@ -1,0 +1,327 @@
+"""SparseFrameClassifier: sparse codes in a fixed transform, and what is linear in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklstruct import estimators
+from sklstruct.compat import TransformerMixin, check_feature_names_in
+from sklstruct.estimators import CalibratedClassifier, ClassWeighted, TorchReader
+from sklstruct.frames import (
+    AnisotropicGaussian,
+    CurveletTransform,
+    FourierTransform,
+    FrameTransform,
+    WaveletTransform,
+    make_transform,
+)
+from sklstruct.params import all_or_nothing, integer, param, real
+from sklstruct.plugins import register_carried, with_carried
+from sklstruct.threads import one_blas_thread
+from sklstruct.training import limited_threads, resolve_device
+
+from .cells import SignedCells
+from .ridge import SURE, Array, Fits, ridge
+from .thresholds import RULES, Threshold
+
+ELONGATED = AnisotropicGaussian(n_orientations=8, scales=(1.5,))
+STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-3, 9))  # of the ridge, the most cautious first
+BLOCK = 1 << 23  # coefficients that are there at a time
+ENOUGH = 1000  # samples to find thresholds on
+STEPS, RATE = 25, 0.2  # of Adam, on the softplus of the factors
+
+
+class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixin, TorchReader):
+    r"""Linear classifier of the sparse codes of samples in a fixed frame.
+
+    .. math::
+        h_2 = \sigma(W^{(1)} x; \tau), \qquad f(x) = W^{(2)} \, \mathrm{pool}(h_2) + b^{(2)}
+
+    The transform :math:`W^{(1)}` is fixed and Parseval.  The linear classifier is a ridge
+    regression of the classes (1 for the own one, -1 for the others).  Its strength C and the
+    temperature of the probabilities are those of least log loss of samples that are left out.
+
+    Without pooling this is the two-layer net of the reference, and its codes :math:`h_2` are
+    invariant under nothing: a shift of the image changes all of them.  The means over cells are
+    what makes small shifts harmless.
+
+    Parameters
+    ----------
+    frame : {"fourier", "wavelet", "curvelet"}, frame or transform, default=None
+        As ``make_transform`` takes it; a frame, its family or its name stands for the tight
+        frame of filters that is made of it.  None are derivatives of Gaussians: in the plane and
+        in space elongated ones in several directions, on a line round ones.
+    threshold : {"soft", "hard", "keep-k", "printed-soft", "printed-hard"}, default="soft"
+        "keep-k" keeps the largest coefficients of each sample.  The formulas that are printed in
+        the reference lose signs, see ``printed_hard`` and ``printed_soft``.
+    tau : float, default=None
+        What coefficients must exceed, in the unit of the samples.  None is the root mean square
+        of each sub-band over the training samples.
+    k : int, default=None
+        Coefficients to keep, of all channels together; None is a tenth of them.
+    learn_threshold : bool, default=False
+        Whether a factor on the threshold of every sub-band is learned, by gradient descent on the
+        squared error of samples that are left out ("soft" and "printed-soft" only).
+    pool : int, default=7
+        Cells along each axis of every sub-band, at most its extent, over which the positive and
+        the negative parts of the codes are averaged, each for itself.  None keeps every code.
+    C : float, default=None
+        Inverse of the penalty, where the total variance of what is pooled is 1; None chooses one
+        from 0.03 to 10000.
+
+    Attributes
+    ----------
+    frame_ : transform
+        Its ``bands(spatial)`` tell what the codes are.
+    thresholds_ : ndarray, shape (n_channels, n_bands)
+    C_ : float
+    coef_ : ndarray, shape (n_features, n_classes)
+    intercept_ : ndarray, shape (n_classes,)
+    n_parameters_ : int
+        Entries of these two, and of the thresholds if they are learned.
+
+    See Also
+    --------
+    ScatteringLinear : Moduli of wavelets, those of second order too.
+    ConvolutionalSparseCoder : Codes in a dictionary that is learned, and by pursuit.
+    FrameTransformer : Responses to the atoms of a frame as features.
+
+    References
+    ----------
+    J. Tanner. Theories of deep learning, C6.5, video 12. University of Oxford.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import SparseFrameClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = SparseFrameClassifier(image_shape=(8, 8), pool=4).fit(X[:300], y[:300])
+    >>> model.score(X[300:], y[300:]) > 0.8
+    True
+    >>> codes = model.transform(X[:5])
+    >>> codes.shape, bool((codes == 0).mean() > 0.5)
+    ((5, 3136), True)
+    """
+
+    frame: Any = param(None, resolve=make_transform)
+    threshold: str = param("soft", RULES["threshold"])
+    tau: float | None = param(None, RULES["tau"])
+    k: int | None = param(None, RULES["k"])
+    learn_threshold: bool = param(False, RULES["learn_threshold"])
+    pool: int | None = param(7, integer(1) | None)
+    C: float | None = param(None, real(above=0) | None)
+
+    _fewest_features: ClassVar[int] = 2
+    _prepared: ClassVar[tuple[str, ...]] = ("frame_", "_bands")
+
+    @all_or_nothing
+    @one_blas_thread()
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from samples and their classes.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            See ``sklstruct.estimators.samples`` for how a sample is read.
+        y : array-like, shape (n,)
+            Labels of any type.
+        sample_weight : array-like, shape (n,), default=None
+            Not negative; samples of weight 0 are left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data cannot be used; the message says which and why.
+        ImportError
+            If the package behind wavelets or curvelets is missing.
+        """
+        self.check_params()
+        X, y = self._read(X, y, reset=True, ensure_min_features=self._fewest_features)
+        rows, codes, weight, self.classes_ = estimators.distinct_rows(
+            X, y, sample_weight, self.class_weight
+        )
+        X = X[rows]
+        self.in_shape_ = X.shape[1:]
+        self._prepare(self.in_shape_)
+        self._layer(learn_threshold=self.learn_threshold)  # refuses now what cannot be
+        targets = np.where(codes[:, np.newaxis] == np.arange(len(self.classes_)), 1.0, -1.0)
+        self.thresholds_ = self._units(X, weight)
+        if self.learn_threshold:
+            self._choose(X, codes, targets, weight)
+            self.thresholds_ = self._learned(X, targets, weight)
+        fits, chosen = self._choose(X, codes, targets, weight)
+        self.coef_, self.intercept_ = fits.matrices[chosen], fits.intercepts[chosen]
+        self.n_parameters_ = self.coef_.size + self.intercept_.size
+        self.n_parameters_ += self.thresholds_.size if self.learn_threshold else 0
+        return self
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Return the sparse codes, channel by channel in the order of the sub-bands.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        codes : ndarray, shape (n, n_channels * n_coefficients)
+        """
+        check_is_fitted(self)
+        X = self._read(X, reset=False)
+        return np.concatenate([codes.flatten(1).numpy(force=True) for codes in self._codes(X)])
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return a name such as ``c0 dd2 (3,1)`` for every code: channel, sub-band and place."""
+        check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
+        names = [
+            f"c{channel} {band.name} ({','.join(map(str, place))})"
+            for channel in range(self.in_shape_[0])
+            for band in self._bands
+            for place in np.ndindex(*band.shape)
+        ]
+        return np.array(names, dtype=object)
+
+    # The way of samples to decision values ------------------------------------------------------
+
+    def _prepare(self, in_shape: tuple[int, ...]) -> None:
+        usual = ELONGATED if len(in_shape) > 2 else "gaussian"  # on a line there are no directions
+        self.frame_: Any = make_transform(usual if self.frame is None else self.frame)
+        self._bands = self.frame_.bands(in_shape[1:])
+
+    def _layer(self, tau: Any = 1.0, learn_threshold: bool = False) -> Threshold:
+        """Return the threshold as a layer."""
+        sizes = [prod(band.shape) for band in self._bands]
+        layer = Threshold(self.in_shape_[0], sizes, self.threshold, tau, self.k, learn_threshold)
+        return layer.to(resolve_device(self.device), getattr(torch, self.dtype))
+
+    def _coefficients(self, X: NDArray[Any]) -> Iterator[Tensor]:
+        """Yield coefficients (m, n_channels, n_coefficients) of some samples at a time."""
+        device, n_channels = resolve_device(self.device), self.in_shape_[0]
+        size = max(1, BLOCK // (n_channels * self._bands[-1].part.stop))
+        for rows in gen_batches(len(X), size):
+            part = X[rows]
+            found = self.frame_.analyse(part.reshape(-1, *part.shape[2:]))
+            yield torch.from_numpy(found.reshape(len(part), n_channels, -1)).to(device)
+
+    def _codes(self, X: NDArray[Any]) -> Iterator[Tensor]:
+        """Yield codes of some samples at a time."""
+        layer = self._layer(self.thresholds_)
+        with limited_threads(self.n_threads), torch.no_grad():
+            for coefficients in self._coefficients(X):
+                yield layer(coefficients)
+
+    def _pool(self, codes: Tensor) -> Tensor:
+        """Return what the linear classifier sees of codes, (m, n_features)."""
+        if self.pool is None:
+            return codes.flatten(1)
+        return SignedCells([band.shape for band in self._bands], self.pool)(codes).flatten(1)
+
+    def _features(self, X: NDArray[Any]) -> Iterator[Array]:
+        """Yield that of some samples at a time, in double precision."""
+        for codes in self._codes(X):
+            yield self._pool(codes).double().numpy(force=True)
+
+    @one_blas_thread()
+    def _values(self, X: Any) -> Array:
+        """Return the decision values, shape (n, n_classes)."""
+        check_is_fitted(self)
+        X = self._read(X, reset=False)
+        parts = [features @ self.coef_ for features in self._features(X)]
+        return np.concatenate(parts) + self.intercept_
+
+    # What is found in training ------------------------------------------------------------------
+
+    def _units(self, X: NDArray[Any], weight: Array) -> Array:
+        """Return the thresholds that are told, or the root mean squares of the sub-bands."""
+        shape = self.in_shape_[0], len(self._bands)
+        if self.tau is not None or self.threshold == "keep-k":
+            return np.full(shape, self.tau or 0.0)
+        sums, done = np.zeros(shape), 0
+        for part in self._coefficients(X):
+            share = torch.from_numpy(weight[done : done + len(part)]).to(part.device)
+            squares = torch.einsum("n,nck->ck", share, part.double().square())
+            sums += [
+                [float(of_channel[band.part].mean()) for band in self._bands]
+                for of_channel in squares
+            ]
+            done += len(part)
+        return np.sqrt(sums / weight.sum())
+
+    def _choose(
+        self, X: NDArray[Any], codes: NDArray[np.intp], targets: Array, weight: Array
+    ) -> tuple[Fits, int]:
+        """Set C and temperature by samples that are left out, and return the fits."""
+        strengths = list(STRENGTHS) if self.C is None else [self.C]
+        features = np.concatenate([*self._features(X)])
+        fits = ridge(features, targets, weight, strengths)
+        chosen, self.temperature_ = 0, 1.0
+        # What is said without the only sample of a class knows nothing of that class.
+        several = np.bincount(codes) > 1
+        rows = np.flatnonzero(several[codes])
+        if several.sum() > 1:
+            chosen, self.temperature_ = estimators.best_candidate(
+                fits.left_out[rows], codes[rows], weight[rows]
+            )
+        self.C_ = strengths[chosen]
+        return fits, chosen
+
+    def _learned(self, X: NDArray[Any], targets: Array, weight: Array) -> Array:
+        """Return thresholds that lower the squared error of samples that are left out."""
+        rows = check_random_state(self.random_state).permutation(len(X))[:ENOUGH]
+        layer = self._layer(self.thresholds_, learn_threshold=True)
+        T, root = (
+            torch.from_numpy(part[rows]).to(layer.tau)
+            for part in (targets, np.sqrt(weight)[:, None])
+        )
+        one = root / root.norm()
+        with limited_threads(self.n_threads), torch.no_grad():
+            coefficients = torch.cat([*self._coefficients(X[rows])])
+        optimizer = torch.optim.Adam(layer.parameters(), lr=RATE)
+        with limited_threads(self.n_threads), torch.enable_grad():
+            for _ in range(STEPS):
+                A = root * self._pool(layer(coefficients))
+                A = A - one * (one.T @ A)
+                K = A @ A.T * (root.square().sum() / A.square().sum())
+                # What is left over of targets, H T, and of each sample itself, the diagonal of H.
+                inverse = torch.linalg.inv(torch.eye(len(K)).to(K) + self.C_ * K)
+                left = inverse - one @ one.T
+                missed = left @ (root * T) / left.diagonal()[:, None].clamp_min(SURE)
+                optimizer.zero_grad()
+                missed.square().sum().backward()
+                optimizer.step()
+        return layer.thresholds.detach().double().numpy(force=True)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        return tags
+
+    @classmethod
+    def _holds(cls) -> tuple[type, ...]:
+        """Return the classes whose objects a model file may hold."""
+        return CurveletTransform, FourierTransform, FrameTransform, WaveletTransform
+
+    # A worker process has to know a frame that was registered at run time.
+    def __getstate__(self) -> dict[str, Any]:
+        return with_carried(super().__getstate__(), self.get_params())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(register_carried(state))
