@@ -276,6 +276,15 @@ def test_an_unreachable_server_is_named(known, tmp_path):
         load_dataset("mnist")
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OSError, match=rf"no mnist\.npz, .*SKLSTRUCT_DATA may name, .*{tmp_path}/file"
+    ):
+        datasets.fetch_mnist(data_home=tmp_path / "file")
+    assert not server.asked
+
+
 def test_nothing_is_asked_for_where_nothing_is_wanted(server, monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match="is read from a file"):
         datasets.fetch_mnist(data_home=tmp_path, download_if_missing=False)

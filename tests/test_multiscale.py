@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import pywt
 import torch
@@ -313,6 +314,25 @@ def test_the_exponent_of_a_power_law_is_found():
     assert redundancy(split, X)["decay"][0] == pytest.approx(0.8, abs=1e-6)
 
 
+@pytest.mark.parametrize("split", ["projection", "haar", "db2"])
+def test_an_axis_of_one_place_has_no_details(split):
+    network = Multiscale(scales="pyramid", split=split, widths=(2, 3)).build((1, 5, 1), 2)
+    assert network(torch.zeros(4, 1, 5, 1)).shape == (4, 2)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e5])
+def test_rounding_is_no_detail(value):
+    table = redundancy(Pyramid(2), np.full((10, 1, 16, 15), value))
+    numbers = ["predicts_next", "predicted_by_next", "decay", "energy_10", "sparsity"]
+    assert table[numbers].isna().all(axis=None)
+    assert (table["cosine"].dropna() == 0).all()
+
+
+def test_samples_may_be_views(digits):
+    X = digits[0][::-1, None, :, ::-1]  # which torch does not take
+    pd.testing.assert_frame_equal(redundancy(Pyramid(), X), redundancy(Pyramid(), X.copy()))
+
+
 def test_levels_of_a_network_and_their_picture(digits):
     X, y = digits
     model = MultiscaleClassifier(widths=(8, 16), max_epochs=12, random_state=0).fit(X, y)
@@ -334,7 +354,8 @@ def test_levels_of_a_network_and_their_picture(digits):
         ({"layers": ["stages.7"]}, ValueError, "layers='stages.7' is no layer"),
         ({"layers": ["head"]}, ValueError, "'head' gives"),
         ({"patch": 2}, ValueError, "patch must be an odd integer"),
-        ({"cv": 200}, ValueError, "cv must be an integer from 2 to 120, got 200"),
+        ({"cv": 1}, ValueError, "cv must be an integer of at least 2, got 1"),
+        ({"cv": 200}, ValueError, "cv=200 folds need as many samples, got 120"),
         ({"y": [0, 1]}, ValueError, "y must have a label for each of 120 samples, got 2"),
     ],
 )

@@ -99,11 +99,16 @@ def test_what_cannot_be_is_refused():
     for options, message in (
         ({"n": [257]}, "Each of n must be an integer from 0 to 256, got 257"),
         ({"n": 5}, "n must be a sequence"),
+        ({"n": []}, "n must be a sequence of at least one"),
         ({"window": (20, 10)}, "window must be two numbers, the smaller one first"),
+        ({"window": (20, np.inf)}, "window must be two numbers, the smaller one first"),
+        ({"window": (20, "a")}, "window must be two numbers, the smaller one first"),
         ({"n_projections": -1}, "n_projections must be"),
     ):
         with pytest.raises(ValueError, match=message):
             nterm_approximation("fourier", image, **options)
+    with pytest.raises(ValueError, match="image must have values other than 0"):
+        nterm_approximation("fourier", np.zeros((16, 16)))
     with pytest.raises(ValueError, match="levels=5 must be at most 4"):
         nterm_approximation(WaveletTransform(levels=5), image)
     with pytest.raises(ValueError, match="at least one transform"):
@@ -120,6 +125,17 @@ def test_the_display_shows_every_transform_with_its_slope(tmp_path):
     table = display.to_frame()
     assert table.groupby("transform")["error"].apply(lambda e: e.is_monotonic_decreasing).all()
     assert isinstance(table, pd.DataFrame)
+
+
+def test_the_display_shows_a_few_terms_in_any_order():
+    image = np.random.default_rng(0).normal(size=(8, 8))  # whose window begins at one term
+    sorted_, mixed = (
+        NTermDisplay.from_image(["fourier"], image, n=n).axes_[0].lines
+        for n in ([1, 2, 4, 8], [8, 1, 4, 2])
+    )
+    for one, other in zip(sorted_, mixed, strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+        assert np.isfinite(one.get_xydata()).all()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,5 +1,6 @@
 """Where layers start, and which of them learn."""
 
+import pickle
 import re
 import runpy
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_frame_convolutions_start_from_what_they_span():
         start_layers(nn.Sequential(layer), {"0": Frame("noise", RNG.normal(size=(3, 7, 7)))})
 
 
+@pytest.mark.parametrize("learn_scale", [False, True, "channel"])
+def test_kernels_of_a_learned_scale_are_taken_over_or_refused(learn_scale):
+    source, layer = (
+        FrameConv(1, 4, "gaussian", learn_scale=learn) for learn in (True, learn_scale)
+    )
+    with torch.no_grad():
+        source.scale.log_factor.fill_(0.3)
+    sources = {"0": nn.Sequential(source)}
+    if learn_scale is True:
+        start_layers(nn.Sequential(layer), sources)
+        assert torch.equal(layer.kernel, source.kernel)
+    else:  # whose kernels are other ones, and which would start as none that the source has had
+        with pytest.raises(ValueError, match=r"init\['0'\]"):
+            start_layers(nn.Sequential(layer), sources)
+
+
 def test_a_name_has_the_support_of_the_kernels_and_small_atoms_are_surrounded():
     five, nine = nn.Conv2d(1, 10, 5), nn.Conv2d(1, 10, 9)
     network = nn.ModuleDict({"five": nn.Sequential(nn.ReLU(), five), "nine": nine})
@@ -110,13 +127,18 @@ def test_sources_that_do_not_fit_are_told():
         ({"stage.0": source}, r"init='stage.0' is no layer .* Did you mean 'stages.0'"),
         ({"stages": (source, "stags")}, r"init\['stages'\]='stags' is no layer"),
         ({"stages.1": source}, r"init\['stages.1'\], 0: the source has .*\(6, 6, 10\)"),
+        ({"stages": (source, None)}, r"init\['stages'\]=None is no layer"),
+        ({0: source}, "init=0 is no layer of the network"),
         ({"stages.1": RFNNClassifier()}, "must be a frame or a fitted network estimator, got"),
+        ({"stages.0.3": source}, r"init\['stages.0.3'\]: ReLU has nothing that it could take over"),
+        ({"stages.0": (source,)}, r"init\['stages.0'\]: frame must be .*, got \(Network"),
+        ({"stages.0": None}, r"init\['stages.0'\]: frame must be .*, got None"),
         ({"stages.0": "gausian"}, "Unknown frame 'gausian'. Did you mean 'gaussian'"),
         ({"stages.0": GaussianDerivatives(size=9)}, r"do not fit into .* kernels of \(7, 7\)"),
         ({"head": "gaussian"}, "Linear has no kernels that could start as atoms of a frame"),
     ]
     for init, message in cases:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=f"(?s){message}"):
             RFNNClassifier(init=init, **other).fit(X, Y)
     with pytest.raises(ValueError, match="init of RFNNClassifier must be a dict or None"):
         RFNNClassifier(init="gaussian", **SMALL).fit(X, Y)
@@ -136,6 +158,18 @@ def test_equal_seeds_start_alike_and_models_keep_their_source(tmp_path):
     assert not differing(state(loaded.init["stages.0"]), state(source))
     again = loaded.fit(X, Y)
     assert not differing(state(again), state(one))
+
+
+def test_sources_within_others_are_found_and_kept(tmp_path):
+    search = GridSearchCV(RFNNClassifier(**SMALL), {"lr": [0.01]}, cv=2).fit(X, Y)
+    source = search.best_estimator_
+    for within in (search, make_pipeline("passthrough", search), FrozenEstimator(search)):
+        made = RFNNClassifier(init={"stages": within}, train_layers="last", **SMALL).fit(X, Y)
+        assert differing(state(made), state(source)) == {"head.weight", "head.bias"}
+    made.set_params(init={"stages": FrozenEstimator(source)}).fit(X, Y)  # as searches want it
+    save_model(made, tmp_path / "model.sklstruct")
+    loaded = load_model(tmp_path / "model.sklstruct").init["stages"]
+    assert not differing(state(loaded.estimator), state(source))
 
 
 def test_sources_and_layers_can_be_searched():
@@ -196,6 +230,17 @@ def test_any_layer_can_learn_alone_and_all_again():
     assert {n.split(".")[0] for n in learned} == {n.split(".")[0] for n in after}
 
 
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+@pytest.mark.parametrize("copied", [False, True])
+def test_other_layers_may_learn_after_some_did_alone(fit, copied):
+    model = RFNNClassifier(warm_start=True, train_layers=["stages.0"], **SMALL).fit(X, Y)
+    for layers, name in ((["stages.1"], "stages.1"), ("last", "head"), (["stages.0"], "stages.0")):
+        model = pickle.loads(pickle.dumps(model)) if copied else model
+        before = state(model)
+        getattr(model.set_params(train_layers=layers), fit)(X, Y)
+        assert {one.startswith(name) for one in differing(before, state(model))} == {True}
+
+
 def test_a_loss_needs_no_gradient_below_what_learns():
     layers = []
 
@@ -209,6 +254,19 @@ def test_a_loss_needs_no_gradient_below_what_learns():
 
     StructuredClassifier(architecture=build, train_layers=["3"], **SHORT).fit(X, Y)
     assert not any(layers)
+
+
+def test_a_loss_without_any_layer_that_learns_is_told():
+    class Idle(nn.Module):
+        def __init__(self, in_shape, n_outputs):
+            super().__init__()
+            self.idle, self.head = nn.Linear(2, 2), nn.Linear(144, n_outputs)
+
+        def forward(self, x):
+            return self.head(x.flatten(1))
+
+    with pytest.raises(ValueError, match="none of the layers that learn: see train_layers"):
+        StructuredClassifier(architecture=Idle, train_layers=["idle"], **SHORT).fit(X, Y)
 
 
 def test_layers_that_do_not_learn_are_told():

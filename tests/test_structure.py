@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
@@ -23,6 +24,7 @@ from sklstruct.layers import CONV, FrameConv, Weights
 from sklstruct.studies import cohort_study, limited_data
 
 STEPS = [*Weights._fields]
+TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 
 
 def test_the_example_of_sparse_connections_and_shared_parameters():
@@ -37,7 +39,7 @@ def test_the_example_of_sparse_connections_and_shared_parameters():
     st.integers(1, 2).flatmap(lambda d: st.tuples(*[st.integers(1, 6)] * d)),
     st.sampled_from([1, 3, 5]),
     st.integers(1, 3),
-    st.sampled_from(["free", "gaussian", "groups"]),
+    st.sampled_from(["free", "gaussian", "groups", "transposed", "dilated"]),
 )
 def test_connections_are_those_that_a_gradient_sees(extents, support, stride, kind):
     if kind == "gaussian":
@@ -46,7 +48,10 @@ def test_connections_are_those_that_a_gradient_sees(extents, support, stride, ki
     else:
         groups = 2 if kind == "groups" else 1
         options = {"stride": stride, "padding": support // 2, "groups": groups}
-        layer = CONV[len(extents)](2, 4, support, **options)
+        if kind == "dilated":
+            options |= {"dilation": 2, "padding": support - 1}
+        make = TRANSPOSED if kind == "transposed" else CONV
+        layer = make[len(extents)](2, 4, support, **options)
     with torch.no_grad():  # no weight is zero by chance
         layer.weight.copy_(torch.rand_like(layer.weight) + 0.5)
     weights = Weights(*structure(layer, (2, *extents))[STEPS].iloc[0])
@@ -60,6 +65,28 @@ def test_connections_are_those_that_a_gradient_sees(extents, support, stride, ki
         same = structure(free, (2, *extents))[STEPS[:3]].iloc[0].tolist()
         assert [*weights[:3]] == same
         assert weights.frame == layer.weight.numel()
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_connections_beyond_the_sample_are_counted_once(mode):
+    convolution = FrameConv(1, 1, "pixel", padding_mode=mode)
+    for layer in (convolution, convolution.to_dense()):
+        with torch.no_grad():
+            layer.weight.fill_(1)
+        jacobian = torch.autograd.functional.jacobian(layer, torch.zeros(1, 1, 4, 5))
+        assert structure(layer, (1, 4, 5)).local.item() == np.count_nonzero(jacobian)
+
+
+def test_a_layer_that_runs_twice_has_the_connections_of_both():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.layer(input=self.layer(x))
+
+    assert structure(Twice(), (3,))[STEPS].to_numpy().tolist() == [[18, 18, 9, 9, 9]]
 
 
 @pytest.mark.parametrize("in_shape", [(3, 32, 32), (1, 24, 24)])
@@ -95,6 +122,8 @@ def test_fitted_estimators_know_their_samples():
     model = RFNNClassifier(widths=(4, 4), max_epochs=1).fit(X, [0, 1, 2, 0] * 2)
     table = make_pipeline("passthrough", model)
     assert structure(table).equals(model.describe())
+    search = GridSearchCV(model, {}, cv=2).fit(X, [0, 1, 2, 0] * 2)
+    assert structure(search).shape == model.describe().shape
     assert model.describe().parameters.sum() == model.n_parameters_
     assert model.describe().out_shape.iloc[-1] == (3,)
     assert not model.net_.module_.training
@@ -108,6 +137,9 @@ def test_what_cannot_be_described_is_told():
     for estimator in (RFNNClassifier(), StructuredClassifier(architecture="mlp")):
         with pytest.raises(ValueError, match=r"in_shape must be \(channels, \*spatial\)"):
             estimator.describe()
+    for shape in (8, (1, 0, 8), "18", (1, 8.0)):
+        with pytest.raises(ValueError, match=r"in_shape must be \(channels, \*spatial\), integers"):
+            structure("rfnn", shape)
     with pytest.raises(ValueError, match="Unknown architecture 'rfn'"):
         structure("rfn", (1, 8, 8))
 

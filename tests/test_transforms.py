@@ -133,6 +133,13 @@ def test_float32_stays_so(transform):
     np.testing.assert_allclose(again, x, atol=1e-5)
 
 
+@pytest.mark.parametrize("transform", ANY)
+def test_coefficients_may_be_integers(transform):
+    n_coefficients = transform.bands((16,))[-1].part.stop
+    atoms = transform.synthesise(np.eye(n_coefficients, dtype=int), (16,))
+    np.testing.assert_array_equal(atoms, transform.synthesise(np.eye(n_coefficients), (16,)))
+
+
 def test_names_stand_for_transforms_and_frames():
     assert make_transform("fourier") == FourierTransform()
     assert make_transform("curvelet") == CurveletTransform()
@@ -166,7 +173,11 @@ def test_what_cannot_be_is_refused(transform, x, message):
 def test_coefficients_must_fit():
     with pytest.raises(ValueError, match=r"must have shape \(n, 16\).*got \(1, 15\)"):
         FourierTransform().synthesise(np.zeros((1, 15)), (4, 4))
-    with pytest.raises(ValueError, match="Unknown frame 'wavelets'"):
+    with pytest.raises(ValueError, match="coefficients must be real"):
+        FourierTransform().synthesise(np.zeros((1, 16)) * 1j, (4, 4))
+    with pytest.raises(
+        ValueError, match=r"Unknown transform 'wavelets'\. Did you mean 'wavelet'.*four"
+    ):
         make_transform("wavelets")
     with pytest.raises(TypeError, match="frame must be"):
         make_transform(WaveletTransform)

@@ -223,8 +223,13 @@ class MultiscaleNetwork(nn.Module):
     def _embedded(self, maps: list[Tensor], details: list[Tensor]) -> Tensor:
         *finer, last = maps
         read = {"concatenate": finer, "pyramid": details}.get(self.scales, [])
-        pool = MAX_OVER[len(self.grid)]
-        return self.embed(torch.cat([pool(one.abs(), self.grid) for one in [*read, last]], dim=1))
+        return self.embed(torch.cat([self._pooled(one.abs()) for one in [*read, last]], dim=1))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        if not x.numel():  # details along an axis of one place
+            return x.new_zeros(*x.shape[:2], *self.grid)
+        pooled: Tensor = MAX_OVER[len(self.grid)](x, self.grid)
+        return pooled
 
     def features(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to the embedding, (n, width)."""

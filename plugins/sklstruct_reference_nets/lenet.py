@@ -126,7 +126,7 @@ class Subsampling(nn.Module):
     ) -> Weights:
         """Return how many weights there would be if the samples of a block had one each."""
         free, support = len(self.weight), (STEP,) * (len(in_shape) - 1)
-        options = {"stride": STEP, "pairs": free, "frame": free}
+        options: dict[str, Any] = {"stride": STEP, "pairs": free, "frame": free}
         return Weights.of_kernels(in_shape, out_shape, support, **options)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,10 +16,7 @@ Complex = NDArray[np.complex128]
 
 HARMONICS = np.arange(2, 6)  # of the outline: the first one would shift it
 ROUGHNESS = 0.25  # most of the logarithm of the radius, divided by the harmonic
-RADIUS, SHIFT = (
-    0.27,
-    0.05,
-)  # of the outline, and most of its centre, in an image of width 1
+RADIUS, SHIFT = 0.27, 0.05  # of the outline, and most of its centre, in an image of width 1
 WAVES = np.array([(0, 1), (1, -1), (1, 0), (1, 1)])  # periods of the smooth parts in the image
 SMOOTH = 0.1  # most of each of their waves; the jump is 1 in the mean, and at least 0.4
 SUBSAMPLES = 16  # along each axis of a pixel that the edge may cross

@@ -164,18 +164,18 @@ def download(name: str, source: Source, path: Path) -> Dataset:
             "install it with pip install sklstruct[datasets], or set the environment variable "
             f"{VARIABLE} to the folder that holds {path.name}."
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as folder:
-        options = {"fname": f"{name}.arff", "path": folder, "progressbar": True}
-        try:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as folder:
+            options = {"fname": f"{name}.arff", "path": folder, "progressbar": True}
             file = pooch.retrieve(source.url, source.sha256, **options)
             X, y = read_arff(Path(file), source.shape)
-            data = Dataset(name, X[:-N_TEST], y[:-N_TEST], X[-N_TEST:], y[-N_TEST:])
-        except (OSError, ValueError) as error:
-            raise OSError(
-                f"There is no {path.name}, in the folder that the environment variable {VARIABLE} "
-                f"may name, nor can the data set {name!r} be had from {source.url}: {error}"
-            ) from error
+        data = Dataset(name, X[:-N_TEST], y[:-N_TEST], X[-N_TEST:], y[-N_TEST:])
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"There is no {path.name}, in the folder that the environment variable {VARIABLE} "
+            f"may name, nor can the data set {name!r} be had from {source.url}: {error}"
+        ) from error
     check_content(data, source, str(source.url))
     arrays: dict[str, Any] = {
         "X_train": data.X,

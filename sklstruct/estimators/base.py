@@ -574,7 +574,7 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
                     "to be above 1."
                 ) from failure
             raise
-        self.n_parameters_ = count_parameters(net.module_)
+        self.n_parameters_ = count_parameters(net.module_, plan.frozen)
         self.n_iter_ = len(net.history)
         self.loss_curve_ = net.history[:, "train_loss"]
         # Not only the loss: running statistics may overflow while the loss is still finite.
@@ -780,14 +780,17 @@ def reconstruction_errors(network: Any, x: Tensor) -> Tensor:
 
 def network_of(name: str, source: Any) -> Any:
     """Return a source of ``init`` with the networks of fitted estimators in place of these."""
-    source, *inner = source if isinstance(source, tuple) else (source,)
-    if hasattr(source, "fit"):
-        source = source.estimator if isinstance(source, FrozenEstimator) else source
-        source = last_step(getattr(source, "best_estimator_", source))
-        if not hasattr(source, "net_"):
-            raise ValueError(
-                f"init[{name!r}] must be a frame or a fitted network estimator, got {source!r}.  "
-                "A search over init clones what it tries: give it FrozenEstimator(source)."
-            )
-        source = source.net_.module_
-    return (source, *inner) if inner else source
+    if isinstance(source, tuple):
+        return (*(network_of(name, first) for first in source[:1]), *source[1:])
+    if not hasattr(source, "fit"):
+        return source
+    inner = source.estimator if isinstance(source, FrozenEstimator) else last_step(source)
+    inner = getattr(inner, "best_estimator_", inner)
+    if inner is not source:
+        return network_of(name, inner)
+    if not hasattr(source, "net_"):
+        raise ValueError(
+            f"init[{name!r}] must be a frame or a fitted network estimator, got {source!r}.  "
+            "A search over init clones what it tries: give it FrozenEstimator(source)."
+        )
+    return source.net_.module_

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -339,4 +340,5 @@ CODECS = {
         lambda v: type(v) is slice, lambda v: [v.start, v.stop, v.step], lambda ends: slice(*ends)
     ),
     "pipeline": Codec(lambda v: type(v) is Pipeline, lambda v: list(v.steps), Pipeline),
+    "frozen": Codec(lambda v: type(v) is FrozenEstimator, lambda v: v.estimator, FrozenEstimator),
 }

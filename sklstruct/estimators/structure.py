@@ -9,8 +9,11 @@ from torch import nn
 
 from ..architecture import make_architecture
 from ..layers import Weights, network_structure
+from ..params import WIDTHS, Rule, check, integer
 from ..training.device import seeded_initialisation
 from .volumes import last_step
+
+IN_SHAPE = Rule("(channels, *spatial), integers of at least 1", WIDTHS.holds)
 
 
 def structure(
@@ -25,7 +28,8 @@ def structure(
     Parameters
     ----------
     estimator : network estimator, Architecture, str or nn.Module
-        Fitted or not, or a pipeline that ends in one; a name is that of an architecture.
+        Fitted or not, a pipeline that ends in one, or a search that has found one; a name is that
+        of an architecture.
     in_shape : tuple of int, default=None
         Shape of one sample, (channels, *spatial).  None is that of a fitted estimator, whose
         network is described then.
@@ -42,7 +46,7 @@ def structure(
     Raises
     ------
     ValueError
-        If nothing is fitted and there is no ``in_shape``.
+        If nothing is fitted and there is no ``in_shape``, or it is no shape.
 
     References
     ----------
@@ -61,9 +65,12 @@ def structure(
     >>> table[["dense", "local", "shared"]].sum().tolist()
     [36, 16, 4]
     >>> structure("rfnn", in_shape=(1, 28, 28))[["shared", "frame"]].sum().tolist()
-    [408128, 84608]
+    [406592, 84608]
     """
-    estimator = last_step(estimator)
+    estimator = last_step(getattr(estimator, "best_estimator_", estimator))
+    if in_shape is not None:
+        in_shape = tuple(map(int, check("in_shape", in_shape, IN_SHAPE)))
+    check("n_outputs", n_outputs, integer(1))
     if isinstance(estimator, nn.Module):
         network = estimator
     elif in_shape is None and hasattr(estimator, "net_"):
@@ -72,7 +79,7 @@ def structure(
         own = hasattr(estimator, "_architecture")
         architecture = estimator._architecture() if own else make_architecture(estimator)
         with seeded_initialisation(0):
-            network = getattr(architecture, "build", architecture)(tuple(in_shape), n_outputs)
+            network = getattr(architecture, "build", architecture)(in_shape, n_outputs)
     if in_shape is None:
         raise ValueError("in_shape must be (channels, *spatial) where nothing is fitted, got None.")
     rows = {
@@ -82,7 +89,7 @@ def structure(
             **one.weights._asdict(),
             "parameters": one.n_parameters,
         }
-        for one in network_structure(network, tuple(in_shape))
+        for one in network_structure(network, in_shape)
     }
     columns = ["kind", "out_shape", *Weights._fields, "parameters"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("layer")

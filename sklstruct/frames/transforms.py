@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..params import Params, instance_of, integer, param
-from ..plugins import make_frame
+from ..plugins import close_matches, entries, make_frame
 from .frame import Array, Frame, build_frame
 
 Signals: TypeAlias = NDArray[np.floating[Any]]
@@ -106,10 +106,7 @@ class Transform(Params):
         ImportError
             If the package behind the transform is missing.
         """
-        x = np.asarray(x)
-        if np.iscomplexobj(x):
-            raise ValueError(f"x must be real, got values of type {x.dtype}.")
-        x = x.astype(np.float32 if x.dtype == np.float32 else np.float64, copy=False)
+        x = real_floats("x", x)
         self._check(x.shape[1:])
         parts = self._analyse(x)
         return np.concatenate([part.reshape(len(x), -1) for part in parts], 1, dtype=x.dtype)
@@ -132,7 +129,7 @@ class Transform(Params):
         ValueError
             As ``analyse``, and if there are more or fewer coefficients than such signals have.
         """
-        coefficients, bands = np.asarray(coefficients), self.bands(spatial)
+        coefficients, bands = real_floats("coefficients", coefficients), self.bands(spatial)
         wanted = bands[-1].part.stop
         if coefficients.ndim != 2 or coefficients.shape[1] != wanted:
             raise ValueError(
@@ -512,6 +509,10 @@ def make_transform(transform: Any) -> Any:
         return TRANSFORMS[transform]()
     if not isinstance(transform, type) and hasattr(transform, "analyse"):
         return transform
+    known = [*TRANSFORMS, *entries("frame")]
+    if isinstance(transform, str) and transform not in known:
+        close = close_matches(transform, known)
+        raise ValueError(f"Unknown transform {transform!r}.{close} Known: {', '.join(known)}.")
     return FrameTransform(frame=make_frame(transform))
 
 
@@ -549,6 +550,17 @@ def curvelets_of(extents: Shape, levels: int) -> Any:
     wedges = WEDGES * 2 ** (np.arange(levels) // 2)
     config = np.tile(wedges[:, None], len(extents))
     return packaged("curvelets.numpy").UDCT(extents, config)
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def real_floats(name: str, values: ArrayLike) -> Signals:
+    """Return real values in single precision if they have it, else in double."""
+    values = np.asarray(values)
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} must be real, got values of type {values.dtype}.")
+    return values.astype(np.float32 if values.dtype == np.float32 else np.float64, copy=False)
 
 
 # --- extents ---------------------------------------------------------------------------------

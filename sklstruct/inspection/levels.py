@@ -28,6 +28,7 @@ RIDGES = 10.0 ** np.arange(-10, 6, 2)  # of the mean variance of predictors
 PENALTIES = 10.0 ** np.arange(-3, 6)  # where every feature has unit variance
 LARGEST = 0.1  # share of the details
 FIRST, LAST = 0.01, 0.5  # of the sorted details, between which their decay is fitted
+ROUNDING = np.finfo(np.float32).eps ** 2  # share of the energy below which nothing is there
 GAUSSIAN = 2 * (norm.isf(LARGEST / 2) * norm.pdf(norm.isf(LARGEST / 2)) + LARGEST / 2)
 
 
@@ -136,7 +137,8 @@ def redundancy(
     """
     check("patch", patch, ODD)
     check("random_state", random_state, SEED)
-    cv = check("cv", cv, integer(2, len(X)))
+    if check("cv", cv, integer(2)) > len(X):
+        raise ValueError(f"cv={cv} folds need as many samples, got {len(X)}.")
     if isinstance(estimator, Pyramid):
         levels = list(resolutions(estimator, X))
     else:
@@ -166,7 +168,7 @@ def redundancy(
 
 def resolutions(pyramid: Pyramid, X: Any) -> Iterator[Level]:
     """Yield the resolutions of samples, and how each is split."""
-    X = check_array(X, dtype=np.float64, allow_nd=True, ensure_2d=False)
+    X = check_array(X, dtype=np.float64, order="C", allow_nd=True, ensure_2d=False)
     with torch.no_grad():
         x = torch.tensor(X)
         low_resolutions, (_, *details) = pyramid.resolutions(x), pyramid(x)
@@ -285,7 +287,8 @@ def predictability(predictors: Array, targets: Array, folds: NDArray[Any], patch
     error = np.array(errors)
     chosen = (error.sum(0) - error).argmin(1)  # by the other folds
     left = error[np.arange(len(error)), chosen].sum()
-    return float(1 - left / sum(spread)) if sum(spread) > 0 else np.nan
+    varies = sum(spread) > ROUNDING * np.sum(targets**2)
+    return float(1 - left / sum(spread)) if varies else np.nan
 
 
 def split_numbers(level: Level) -> dict[str, float]:
@@ -293,14 +296,17 @@ def split_numbers(level: Level) -> dict[str, float]:
     names = "kept", "cosine", "decay", "energy_10", "sparsity"
     if level.whole is None or level.low is None or level.details is None:
         return dict.fromkeys(names, np.nan)
-    rest = level.whole - level.low
-    energy = np.sum(level.low**2)
-    cosine = abs(np.sum(level.low * rest)) / (np.sqrt(energy * np.sum(rest**2)) or 1.0)
-    sizes = np.sort(np.abs(level.details), axis=1)[:, ::-1]
-    sizes = sizes[sizes[:, 0] > 0]
+    whole, low, rest = (
+        one.reshape(len(one), -1) for one in (level.whole, level.low, level.whole - level.low)
+    )
+    there = np.sum(rest**2, axis=1) > ROUNDING * np.sum(whole**2, axis=1)
+    low_rest = np.sum(low[there] * rest[there])
+    lengths = np.sqrt(np.sum(low[there] ** 2) * np.sum(rest[there] ** 2))
+    cosine = abs(low_rest) / (lengths or 1.0)
+    sizes = np.sort(np.abs(level.details[there]), axis=1)[:, ::-1]
     n_largest = round(LARGEST * sizes.shape[1])
     shares = [np.sum(one[:n_largest] ** 2) / np.sum(one**2) for one in sizes if n_largest]
-    kept = energy / (np.sum(level.whole**2) or 1.0)
+    kept = np.sum(low**2) / (np.sum(whole**2) or 1.0)
     share = mean_of(shares)
     values = kept, cosine, mean_of(map(decay_exponent, sizes)), share, share / GAUSSIAN
     return dict(zip(names, values, strict=True))

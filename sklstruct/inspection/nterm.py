@@ -20,9 +20,12 @@ Array = NDArray[np.float64]
 WINDOW = 1 / 16, 1 / 2  # of the length of the edge in pixels
 BEYOND = 8  # how far the numbers of terms go beyond both ends of the window
 N_STEPS = 32  # numbers of terms that are tried
+NUMBERS = Rule("a sequence of at least one number", lambda v: SEQUENCE.holds(v) and len(v) > 0)
 RANGE = Rule(
     "two numbers, the smaller one first",
-    lambda v: SEQUENCE.holds(v) and len(v) == 2 and real(above=0).holds(v[0]) and v[0] < v[1],
+    lambda v: (
+        SEQUENCE.holds(v) and len(v) == 2 and all(map(real(above=0).holds, v)) and v[0] < v[1]
+    ),
 )
 
 
@@ -113,7 +116,7 @@ def nterm_approximation(
     Raises
     ------
     ValueError
-        If a parameter is not valid, or n exceeds the number of coefficients.
+        If a parameter is not valid, n exceeds the number of coefficients, or the image is 0.
 
     See Also
     --------
@@ -138,6 +141,8 @@ def nterm_approximation(
     values = check_array(
         values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="image"
     )
+    if not values.any():
+        raise ValueError("image must have values other than 0, as errors are shares of its energy.")
     edge_length = image.edge_length if isinstance(image, Cartoon) else 2 * max(values.shape)
     check("window", window, RANGE | None)
     check("n_projections", n_projections, integer(0))
@@ -146,7 +151,7 @@ def nterm_approximation(
     if n is None:
         ends = max(low / BEYOND, 1), min(high * BEYOND, coefficients.size)
         n = np.unique(np.geomspace(*ends, N_STEPS).round().astype(int)).tolist()
-    for one in check("n", n, SEQUENCE):
+    for one in check("n", n, NUMBERS):
         check("Each of n", one, integer(0, coefficients.size))
     table = pd.DataFrame({"n": n})
     order = np.argsort(-np.abs(coefficients), kind="stable")

@@ -22,6 +22,7 @@ RATES = {
     r"n^-1": lambda n: 1 / n,
     r"n^-2 log^3 n": lambda n: np.log(n) ** 3 / n**2,
 }
+FEWEST = 2  # terms where rates begin, as the logarithm of 1 is 0
 WIDE, HEIGHT, LEFT, ROOM, FOOT = 4.2, 3.2, 0.75, 0.4, 0.6  # inches
 
 
@@ -123,6 +124,7 @@ class NTermDisplay(Display):
 
     def _draw(self, on: Place) -> list[Axes]:
         labels = [f"{name} ({found.slope:.2f})" for name, found in self.results.items()]
+        tables = [found.table.sort_values("n") for found in self.results.values()]
         room = ROOM + LETTER * max(map(len, [*labels, *RATES]))
         width, head = heading_size(HEADING)
         sheet = Sheet(LEFT + max(WIDE + room, width), head + HEIGHT + FOOT, on)
@@ -130,22 +132,20 @@ class NTermDisplay(Display):
         ax = sheet.axes(LEFT, head, WIDE, HEIGHT)
         ax.set(xscale="log", yscale="log")
         lines = {}
-        for number, (label, found) in enumerate(zip(labels, self.results.values(), strict=True)):
-            seen = found.table[(found.table["n"] > 0) & (found.table["relative"] > 0)]
+        for number, (label, table) in enumerate(zip(labels, tables, strict=True)):
+            seen = table[(table["n"] > 0) & (table["relative"] > 0)]
             style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.5}
             style |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 3}
             (lines[label],) = ax.plot(seen["n"], seen["relative"], **style)
         windows = [found.window for found in self.results.values()]
         low, high = min(start for start, _ in windows), max(end for _, end in windows)
         ax.axvspan(low, high, color=FAINT, alpha=0.3, linewidth=0)
-        highest = max(
-            np.interp(low, found.table["n"], found.table["relative"])
-            for found in self.results.values()
-        )
-        n = np.geomspace(low, high)
+        start = max(low, FEWEST)
+        highest = max(np.interp(start, table["n"], table["relative"]) for table in tables)
+        n = np.geomspace(start, high)
         for name, rate in RATES.items():
             style = {"color": INK, "linestyle": "--", "linewidth": 1}
-            (lines[name],) = ax.plot(n, highest * rate(n) / rate(low), **style)
+            (lines[name],) = ax.plot(n, highest * rate(n) / rate(start), **style)
         ax.set_xlabel("terms n", fontsize=MEDIUM, color=INK)
         ax.set_ylabel("relative squared error", fontsize=MEDIUM, color=INK)
         quieten(ax, "both")

@@ -289,6 +289,7 @@ class FrameConv(nn.Module):
             self.frame.support,
             stride=self.stride,
             padding=self.padding,
+            padding_mode=self.padding_mode,
             frame=self.weight.numel(),
         )
 

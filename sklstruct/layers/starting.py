@@ -46,7 +46,7 @@ def find_layer(network: nn.Module, name: str, parameter: str) -> nn.Module:
     layers: Mapping[str, nn.Module] = dict(network.named_modules())
     if not name or name not in layers:
         known = [*filter(None, layers)]
-        close = close_matches(name, known)  # before a list that may be long
+        close = close_matches(f"{name}", known)  # before a list that may be long
         raise ValueError(
             f"{parameter}={name!r} is no layer of the network.{close} Known: {', '.join(known)}."
         )
@@ -137,7 +137,8 @@ def start_layers(network: nn.Module, sources: Mapping[str, Any]) -> None:
     """
     for name, source in sources.items():
         layer, what = find_layer(network, name, "init"), f"init[{name!r}]"
-        module, inner = source if isinstance(source, tuple) else (source, name)
+        is_pair = isinstance(source, tuple) and len(source) == 2
+        module, inner = source if is_pair else (source, name)
         if isinstance(module, nn.Module):
             take_over(layer, find_layer(module, inner, what), what)
         else:
@@ -146,6 +147,8 @@ def start_layers(network: nn.Module, sources: Mapping[str, Any]) -> None:
 
 def take_over(layer: nn.Module, source: nn.Module, what: str) -> None:
     """Give a layer, and all layers within it, the weights and statistics of another one."""
+    if not layer.state_dict():
+        raise ValueError(f"{what}: {type(layer).__name__} has nothing that it could take over.")
     within = dict(source.named_modules())
     for name, part in layer.named_modules():
         other = within.get(name)
@@ -162,9 +165,9 @@ def same_basis(one: Any, other: Any) -> bool:
     frames: list[Any] = [layer.frame for layer in (one, other) if isinstance(layer, FrameConv)]
     if len(frames) < 2:  # kernels themselves
         return not frames
-    return one.unit_norm == other.unit_norm and (
-        frames[0] is frames[1] or np.array_equal(frames[0].atoms, frames[1].atoms)
-    )
+    if one.unit_norm != other.unit_norm or (one.scale is None) != (other.scale is None):
+        return False
+    return frames[0] is frames[1] or np.array_equal(frames[0].atoms, frames[1].atoms)
 
 
 def pairs(part: nn.Module, other: nn.Module | None) -> Iterator[tuple[str, Tensor, Tensor | None]]:
@@ -228,7 +231,11 @@ def start_from_frame(layer: nn.Module, source: Any, what: str) -> None:
         )
     support = tuple(convolution.kernel_size)
     n_out, n_in = convolution.weight.shape[:2]
-    frame = widened(frame_of(source, support), support, what)
+    try:
+        frame = frame_of(source, support)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from error
+    frame = widened(frame, support, what)
     wanted = FrameConv(n_in, n_out, frame, unit_norm=False).kernel.detach()
     atoms = torch.tensor(frame.atoms[:n_out])
     wanted[: len(atoms)] = (atoms / n_in).to(wanted).unsqueeze(1)

@@ -14,6 +14,13 @@ from .dimensions import has_free_kernels
 
 Shape = tuple[int, ...]
 
+BEYOND: dict[str, Any] = {  # the sample, as np.pad names it
+    "zeros": {"constant_values": -1},
+    "reflect": {"mode": "reflect"},
+    "replicate": {"mode": "edge"},
+    "circular": {"mode": "wrap"},
+}
+
 
 class Weights(NamedTuple):
     """Numbers of weights of a layer, biases not counted, from the least structure to the most.
@@ -53,6 +60,8 @@ class Weights(NamedTuple):
         *,
         stride: Sequence[int] | int = 1,
         padding: Sequence[int] | int = 0,
+        dilation: Sequence[int] | int = 1,
+        padding_mode: str = "zeros",
         pairs: int | None = None,
         frame: int | None = None,
         attributes: int | None = None,
@@ -66,8 +75,10 @@ class Weights(NamedTuple):
             channels.
         support : tuple of int
             Extents of the kernels.
-        stride, padding : int or sequence of int
+        stride, padding, dilation : int or sequence of int
             Along every axis, or one for each.
+        padding_mode : {"zeros", "reflect", "replicate", "circular"}, default="zeros"
+            What is beyond the sample; with zeros there is nothing to connect to.
         pairs : int, default=None
             Of an input and an output channel that are connected; None is all.
         frame, attributes : int, default=None
@@ -77,10 +88,15 @@ class Weights(NamedTuple):
         connections = 1
         for axis, taps in enumerate(support):
             n_in, n_out = (shape[len(shape) - ndim + axis] for shape in (in_shape, out_shape))
-            step, pad = (v[axis] if isinstance(v, Sequence) else v for v in (stride, padding))
-            # Where a kernel reaches beyond the sample, there is nothing to connect to.
-            seen = np.arange(n_out)[:, np.newaxis] * step - pad + np.arange(taps)
-            connections *= int(((seen >= 0) & (seen < n_in)).sum())
+            step, pad, apart = (
+                v[axis] if isinstance(v, Sequence) else v for v in (stride, padding, dilation)
+            )
+            reach = pad + apart * taps
+            places = np.pad(np.arange(n_in), reach, **BEYOND[padding_mode])
+            taken = reach - pad + np.arange(n_out)[:, np.newaxis] * step + apart * np.arange(taps)
+            # Each place once, and none where there is nothing.
+            seen = np.sort(places[taken], axis=1)
+            connections *= int((np.diff(seen, axis=1, prepend=-1) > 0).sum())
         if pairs is None:
             pairs = prod(in_shape[:-ndim]) * prod(out_shape[:-ndim])
         shared = pairs * prod(support)
@@ -94,21 +110,33 @@ def weights_of(layer: Any, in_shape: Shape, out_shape: Shape) -> Weights:
     """Return the numbers of weights of any layer, for a sample of a shape."""
     if callable(own := getattr(layer, "weights_by_structure", None)):
         return own(in_shape, out_shape)
-    if has_free_kernels(layer):
-        n_out, n_in, *support = layer.weight.shape
-        steps = {
-            name: getattr(layer, name)
-            for name in ("stride", "padding")
-            if not isinstance(getattr(layer, name), str)
-        }
+    transposed = getattr(layer, "transposed", False)
+    if has_free_kernels(layer) or transposed:
+        one, other, *support = layer.weight.shape
+        names = "stride", "padding", "dilation", "padding_mode"
+        steps = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
         if layer.padding == "same":  # as torch names it
-            steps["padding"] = [(extent - 1) // 2 for extent in support]
-        return Weights.of_kernels(in_shape, out_shape, tuple(support), pairs=n_out * n_in, **steps)
+            steps["padding"] = [
+                apart * (extent - 1) // 2
+                for apart, extent in zip(layer.dilation, support, strict=True)
+            ]
+        elif layer.padding == "valid":
+            steps["padding"] = 0
+        shapes = (out_shape, in_shape) if transposed else (in_shape, out_shape)
+        return Weights.of_kernels(*shapes, tuple(support), pairs=one * other, **steps)
     if isinstance(layer, nn.Linear):  # perhaps at every place
         free = layer.weight.numel()
         places = prod(out_shape) // layer.out_features
         return Weights(prod(in_shape) * prod(out_shape), free * places, free, free, free)
     return Weights()  # a norm, say
+
+
+def weights_of_calls(layer: Any, calls: Sequence[tuple[Shape, Shape]]) -> Weights:
+    """Return the numbers of a layer that may run several times, by the shapes of each time."""
+    if not calls:
+        return Weights()
+    dense, local, *shared = zip(*(weights_of(layer, *shapes) for shapes in calls), strict=True)
+    return Weights(sum(dense), sum(local), *map(max, shared))
 
 
 class LayerWeights(NamedTuple):
@@ -145,13 +173,14 @@ def network_structure(network: nn.Module, in_shape: Shape) -> list[LayerWeights]
     [('0', (1, 2, 2), 16), ('1', (4,), 0)]
     """
     layers = dict(layers_of(network))
-    shapes: dict[nn.Module, tuple[Shape, Shape]] = {}
+    calls: dict[nn.Module, list[tuple[Shape, Shape]]] = {layer: [] for layer in layers.values()}
 
-    def see(layer: nn.Module, args: Any, output: Any) -> None:
-        if args and hasattr(args[0], "shape") and hasattr(output, "shape"):
-            shapes[layer] = tuple(args[0].shape[1:]), tuple(output.shape[1:])
+    def see(layer: nn.Module, args: Any, options: Any, output: Any) -> None:
+        first: Any = next(iter((*args, *options.values())), None)
+        if hasattr(first, "shape") and hasattr(output, "shape"):
+            calls[layer].append((tuple(first.shape[1:]), tuple(output.shape[1:])))
 
-    handles = [layer.register_forward_hook(see) for layer in layers.values()]
+    handles = [layer.register_forward_hook(see, with_kwargs=True) for layer in layers.values()]
     modes = [(module, module.training) for module in network.modules()]
     like = next(network.parameters(), torch.zeros(()))
     try:
@@ -166,8 +195,8 @@ def network_structure(network: nn.Module, in_shape: Shape) -> list[LayerWeights]
         LayerWeights(
             name,
             layer,
-            shapes[layer][1] if layer in shapes else None,
-            weights_of(layer, *shapes[layer]) if layer in shapes else Weights(),
+            calls[layer][-1][1] if calls[layer] else None,
+            weights_of_calls(layer, calls[layer]),
             sum(parameter.numel() for parameter in layer.parameters()),
         )
         for name, layer in layers.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -105,6 +105,7 @@ def limited_threads(n_threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+def count_parameters(module: nn.Module, frozen: Collection[str] = ()) -> int:
+    """Return the number of trainable parameters, without those of some names."""
+    named = module.named_parameters()
+    return sum(p.numel() for name, p in named if p.requires_grad and name not in frozen)

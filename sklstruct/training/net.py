@@ -80,6 +80,8 @@ class Net(NeuralNet):
         for layer in self.settled:
             layer.training = False
         step = self._step(batch)
+        if not step["loss"].requires_grad:
+            raise ValueError("The loss depends on none of the layers that learn: see train_layers.")
         step["loss"].backward()
         return step
 
@@ -295,6 +297,7 @@ def train(
                 settle_norms(net, Batches(training, SETTLED_AT_ONCE, device=net.device))
     finally:  # nothing of the training stays in what is pickled
         net.__dict__.pop("interrupts", None)
+        freeze(net, ())  # of a warm start, other layers may learn
         adopt_dropout(network.eval(), None)
         net.callbacks = net.train_split = net.iterator_train__generator = None
         net.iterator_train__augment, net.settled = None, ()
