@@ -38,6 +38,9 @@ from sklstruct_scattering.wavelet_modulus import WaveletModulus as WaveletModulu
 from sklstruct_scattering.wavelet_modulus import (
     WaveletModulusTransformer as WaveletModulusTransformer,
 )
+from sklstruct_sparse.classifier import (
+    ConvolutionalSparseClassifier as ConvolutionalSparseClassifier,
+)
 from sklstruct_sparse.classifier import SparseFrameClassifier as SparseFrameClassifier
 from sklstruct_sparse.coder import ConvolutionalSparseCoder as ConvolutionalSparseCoder
 from sklstruct_sparse.thresholds import Threshold as Threshold

@@ -13,8 +13,9 @@ def register_layers() -> dict[str, Any]:
 
 @hookimpl
 def register_estimators() -> dict[str, Any]:
-    """Provide the classifier and the transformer."""
+    """Provide the classifiers and the transformer."""
     return {
         "sparse_frame": "sklstruct_sparse.classifier:SparseFrameClassifier",
+        "sparse_coding": "sklstruct_sparse.classifier:ConvolutionalSparseClassifier",
         "sparse_coder": "sklstruct_sparse.coder:ConvolutionalSparseCoder",
     }

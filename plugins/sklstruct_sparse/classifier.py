@@ -1,10 +1,10 @@
-"""SparseFrameClassifier: sparse codes in a fixed transform, and what is linear in them."""
+"""Classifiers that are linear in sparse codes: of a fixed transform, and of dictionaries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,9 +13,7 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklstruct import estimators
 from sklstruct.compat import TransformerMixin, check_feature_names_in
-from sklstruct.estimators import CalibratedClassifier, ClassWeighted, TorchReader
 from sklstruct.frames import (
     AnisotropicGaussian,
     CurveletTransform,
@@ -24,23 +22,23 @@ from sklstruct.frames import (
     WaveletTransform,
     make_transform,
 )
-from sklstruct.params import all_or_nothing, integer, param, real
+from sklstruct.params import integer, param
 from sklstruct.plugins import register_carried, with_carried
-from sklstruct.threads import one_blas_thread
 from sklstruct.training import limited_threads, resolve_device
 
 from .cells import SignedCells
-from .ridge import SURE, Array, Fits, ridge
+from .coder import COUNT, PURSUITS, ConvolutionalSparseCoder
+from .linear import RidgeOnFeatures
+from .ridge import SURE, Array
 from .thresholds import RULES, Threshold
 
 ELONGATED = AnisotropicGaussian(n_orientations=8, scales=(1.5,))
-STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-3, 9))  # of the ridge, the most cautious first
 BLOCK = 1 << 23  # coefficients that are there at a time
 ENOUGH = 1000  # samples to find thresholds on
 STEPS, RATE = 25, 0.2  # of Adam, on the softplus of the factors
 
 
-class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixin, TorchReader):
+class SparseFrameClassifier(TransformerMixin, RidgeOnFeatures):
     r"""Linear classifier of the sparse codes of samples in a fixed frame.
 
     .. math::
@@ -74,20 +72,14 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
     pool : int, default=7
         Cells along each axis of every sub-band, at most its extent, over which the positive and
         the negative parts of the codes are averaged, each for itself.  None keeps every code.
-    C : float, default=None
-        Inverse of the penalty, where the total variance of what is pooled is 1; None chooses one
-        from 0.03 to 10000.
 
     Attributes
     ----------
     frame_ : transform
         Its ``bands(spatial)`` tell what the codes are.
     thresholds_ : ndarray, shape (n_channels, n_bands)
-    C_ : float
-    coef_ : ndarray, shape (n_features, n_classes)
-    intercept_ : ndarray, shape (n_classes,)
     n_parameters_ : int
-        Entries of these two, and of the thresholds if they are learned.
+        Entries of ``coef_`` and ``intercept_``, and of the thresholds if they are learned.
 
     See Also
     --------
@@ -118,55 +110,9 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
     k: int | None = param(None, RULES["k"])
     learn_threshold: bool = param(False, RULES["learn_threshold"])
     pool: int | None = param(7, integer(1) | None)
-    C: float | None = param(None, real(above=0) | None)
 
     _fewest_features: ClassVar[int] = 2
     _prepared: ClassVar[tuple[str, ...]] = ("frame_", "_bands")
-
-    @all_or_nothing
-    @one_blas_thread()
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from samples and their classes.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, ...)
-            See ``sklstruct.estimators.samples`` for how a sample is read.
-        y : array-like, shape (n,)
-            Labels of any type.
-        sample_weight : array-like, shape (n,), default=None
-            Not negative; samples of weight 0 are left out.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter or the data cannot be used; the message says which and why.
-        ImportError
-            If the package behind wavelets or curvelets is missing.
-        """
-        self.check_params()
-        X, y = self._read(X, y, reset=True, ensure_min_features=self._fewest_features)
-        rows, codes, weight, self.classes_ = estimators.distinct_rows(
-            X, y, sample_weight, self.class_weight
-        )
-        X = X[rows]
-        self.in_shape_ = X.shape[1:]
-        self._prepare(self.in_shape_)
-        self._layer(learn_threshold=self.learn_threshold)  # refuses now what cannot be
-        targets = np.where(codes[:, np.newaxis] == np.arange(len(self.classes_)), 1.0, -1.0)
-        self.thresholds_ = self._units(X, weight)
-        if self.learn_threshold:
-            self._choose(X, codes, targets, weight)
-            self.thresholds_ = self._learned(X, targets, weight)
-        fits, chosen = self._choose(X, codes, targets, weight)
-        self.coef_, self.intercept_ = fits.matrices[chosen], fits.intercepts[chosen]
-        self.n_parameters_ = self.coef_.size + self.intercept_.size
-        self.n_parameters_ += self.thresholds_.size if self.learn_threshold else 0
-        return self
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Return the sparse codes, channel by channel in the order of the sub-bands.
@@ -236,15 +182,20 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
         for codes in self._codes(X):
             yield self._pool(codes).double().numpy(force=True)
 
-    @one_blas_thread()
-    def _values(self, X: Any) -> Array:
-        """Return the decision values, shape (n, n_classes)."""
-        check_is_fitted(self)
-        X = self._read(X, reset=False)
-        parts = [features @ self.coef_ for features in self._features(X)]
-        return np.concatenate(parts) + self.intercept_
-
     # What is found in training ------------------------------------------------------------------
+
+    def _learn_features(
+        self, X: NDArray[Any], codes: NDArray[np.intp], targets: Array, weight: Array
+    ) -> int:
+        self.in_shape_ = X.shape[1:]
+        self._prepare(self.in_shape_)
+        self._layer(learn_threshold=self.learn_threshold)  # refuses now what cannot be
+        self.thresholds_ = self._units(X, weight)
+        if not self.learn_threshold:
+            return 0
+        self._choose(X, codes, targets, weight)
+        self.thresholds_ = self._learned(X, targets, weight)
+        return self.thresholds_.size
 
     def _units(self, X: NDArray[Any], weight: Array) -> Array:
         """Return the thresholds that are told, or the root mean squares of the sub-bands."""
@@ -261,24 +212,6 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
             ]
             done += len(part)
         return np.sqrt(sums / weight.sum())
-
-    def _choose(
-        self, X: NDArray[Any], codes: NDArray[np.intp], targets: Array, weight: Array
-    ) -> tuple[Fits, int]:
-        """Set C and temperature by samples that are left out, and return the fits."""
-        strengths = list(STRENGTHS) if self.C is None else [self.C]
-        features = np.concatenate([*self._features(X)])
-        fits = ridge(features, targets, weight, strengths)
-        chosen, self.temperature_ = 0, 1.0
-        # What is said without the only sample of a class knows nothing of that class.
-        several = np.bincount(codes) > 1
-        rows = np.flatnonzero(several[codes])
-        if several.sum() > 1:
-            chosen, self.temperature_ = estimators.best_candidate(
-                fits.left_out[rows], codes[rows], weight[rows]
-            )
-        self.C_ = strengths[chosen]
-        return fits, chosen
 
     def _learned(self, X: NDArray[Any], targets: Array, weight: Array) -> Array:
         """Return thresholds that lower the squared error of samples that are left out."""
@@ -306,9 +239,6 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
                 optimizer.step()
         return layer.thresholds.detach().double().numpy(force=True)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "coef_")
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = [self.dtype]
@@ -325,3 +255,59 @@ class SparseFrameClassifier(ClassWeighted, CalibratedClassifier, TransformerMixi
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(register_carried(state))
+
+
+class ConvolutionalSparseClassifier(RidgeOnFeatures, ConvolutionalSparseCoder):
+    """Linear classifier of sparse codes in convolutional dictionaries.
+
+    The dictionaries that are not given are learned without labels, from samples that are all
+    different.  The linear classifier is that of ``SparseFrameClassifier``.
+
+    Parameters
+    ----------
+    pursuit : {"fista", "ista", "threshold"}, default="threshold"
+        See ``ConvolutionalDictionary.pursue``; the default is the forward pass of a network.
+    pool : int, default=7
+        Cells along each axis, at most the extent, over which the positive and the negative parts
+        of the codes are averaged, each for itself; None gives every code.
+
+    Attributes
+    ----------
+    n_parameters_ : int
+        Entries of ``coef_`` and ``intercept_``, and of the atoms that are learned.
+
+    See Also
+    --------
+    ConvolutionalSparseCoder : The features alone.
+    SparseFrameClassifier : Fixed frames, and thresholds without a pursuit.
+
+    References
+    ----------
+    V. Papyan, Y. Romano and M. Elad. Convolutional neural networks analyzed via convolutional
+    sparse coding. JMLR, 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import ConvolutionalSparseClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = ConvolutionalSparseClassifier(image_shape=(8, 8), size=3, random_state=0)
+    >>> model.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.8
+    True
+    >>> model.transform(X[:5]).shape
+    (5, 3136)
+    """
+
+    pursuit: str = param("threshold", PURSUITS)
+    pool: int | None = param(7, COUNT | None)
+
+    def _learn_features(
+        self, X: NDArray[Any], codes: NDArray[np.intp], targets: Array, weight: Array
+    ) -> int:
+        self._learn(X)
+        given = zip(self.dictionaries, self.atoms_, strict=True)
+        return sum(atoms.size for entry, atoms in given if COUNT.holds(entry))
+
+    def _features(self, X: NDArray[Any]) -> Iterator[Array]:
+        for rows in gen_batches(len(X), ENOUGH):
+            yield self._compute(X[rows]).astype(np.float64)

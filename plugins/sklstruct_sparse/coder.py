@@ -26,6 +26,7 @@ from .dictionary import ConvolutionalDictionary
 
 COUNT = integer(1)
 POSITIVE = real(above=0)
+PURSUITS = one_of("fista", "ista", "threshold")
 BLOCK = 1 << 15  # values of samples that are coded together
 LEARNED_FROM = 200  # samples that patches are taken from
 PATCHES, ROUNDS = 5000, 20  # of the learning of a dictionary
@@ -96,6 +97,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
 
     See Also
     --------
+    ConvolutionalSparseClassifier : What is linear in the codes.
     SparseFrameClassifier : Fixed frames, and thresholds without a pursuit.
 
     Notes
@@ -131,7 +133,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
     dictionaries: Any = param((16, 32), LAYERS)
     size: int | Sequence[int] = param(5, COUNT | several(COUNT))
     penalty: float | Sequence[float] = param(0.1, POSITIVE | several(POSITIVE))
-    pursuit: str = param("fista", one_of("fista", "ista", "threshold"))
+    pursuit: str = param("fista", PURSUITS)
     tol: float = param(1e-6, POSITIVE)
     max_steps: int = param(5000, COUNT)
     pool: int | None = param(None, COUNT | None)
@@ -161,22 +163,7 @@ class ConvolutionalSparseCoder(FeatureTransformer):
         """
         self.check_params()
         X = self._read(X, reset=True, ensure_min_features=self._fewest_features)
-        in_shape = X.shape[1:]
-        random_state = check_random_state(self.random_state)
-        sizes, _ = self._of_layers("size"), self._of_layers("penalty")  # refuses what is wrong now
-        self.atoms_, self.in_shape_ = [], in_shape
-        inputs = X[random_state.permutation(len(X))[:LEARNED_FROM]]
-        for layer, given in enumerate(self.dictionaries):
-            if COUNT.holds(given):
-                support = tuple(min(sizes[layer], extent) for extent in in_shape[1:])
-                patches = random_patches(inputs, support, random_state)
-                atoms = learned_atoms(patches, int(given))
-            else:
-                atoms = given_atoms(given, inputs.shape[1], len(in_shape) - 1)
-            tensor = torch.tensor(atoms, dtype=getattr(torch, self.dtype))
-            self.atoms_.append(ConvolutionalDictionary(tensor, in_shape[1:]).atoms.numpy())
-            if layer + 1 < len(self.dictionaries):
-                inputs = self._run(inputs, lambda x: self._pursue(x, layer)[-1])  # noqa: B023 -- now
+        self._learn(X)
         return self
 
     def codes(self, X: Any) -> list[NDArray[Any]]:
@@ -277,6 +264,25 @@ class ConvolutionalSparseCoder(FeatureTransformer):
         """The largest inner product of two columns of each dictionary, over all shifts."""
         check_is_fitted(self)
         return np.array([dictionary.mutual_coherence for dictionary in self._dictionaries("cpu")])
+
+    def _learn(self, X: NDArray[Any]) -> None:
+        """Learn from samples (n, channels, *spatial)."""
+        in_shape = X.shape[1:]
+        random_state = check_random_state(self.random_state)
+        sizes, _ = self._of_layers("size"), self._of_layers("penalty")  # refuses what is wrong now
+        self.atoms_, self.in_shape_ = [], in_shape
+        inputs = X[random_state.permutation(len(X))[:LEARNED_FROM]]
+        for layer, given in enumerate(self.dictionaries):
+            if COUNT.holds(given):
+                support = tuple(min(sizes[layer], extent) for extent in in_shape[1:])
+                patches = random_patches(inputs, support, random_state)
+                atoms = learned_atoms(patches, int(given))
+            else:
+                atoms = given_atoms(given, inputs.shape[1], len(in_shape) - 1)
+            tensor = torch.tensor(atoms, dtype=getattr(torch, self.dtype))
+            self.atoms_.append(ConvolutionalDictionary(tensor, in_shape[1:]).atoms.numpy())
+            if layer + 1 < len(self.dictionaries):
+                inputs = self._run(inputs, lambda x: self._pursue(x, layer)[-1])  # noqa: B023 -- now
 
     # The way of samples to codes ----------------------------------------------------------------
 
