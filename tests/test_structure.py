@@ -156,3 +156,17 @@ def test_studies_say_what_their_networks_save(tmp_path):
     write_report(results, tmp_path / "report")
     page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
     assert all(f"{number:,}" in page for number in expected.values())
+
+
+def test_studies_tell_sources_by_what_they_have_learned(tmp_path):
+    X, y = np.random.default_rng(0).normal(size=(24, 10, 10)), np.arange(24) % 2
+    options = {"widths": (4, 4), "max_epochs": 1}
+    for seed in (0, 0, 1):
+        source = RFNNClassifier(random_state=seed, **options).fit(X, y)
+        models = {"net": RFNNClassifier(init={"stages": source}, **options)}
+        source.set_params(random_state=0)  # as it prints
+        if seed:
+            with pytest.raises(ValueError, match="init of estimator 'net' was"):
+                limited_data(models, X, y, sizes=[8], n_draws=1, out=tmp_path)
+        else:
+            limited_data(models, X, y, sizes=[8], n_draws=1, out=tmp_path)

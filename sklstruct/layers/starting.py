@@ -111,7 +111,7 @@ def start_layers(network: nn.Module, sources: Mapping[str, Any]) -> None:
           are surrounded by zeros;
         - a network, whose layer of the same name has the weights, and the statistics of norms; or
           a pair of a network and the name that the layer has in there.  Frame convolutions and
-          plain ones take over each other's kernels.
+          plain ones take over each other's kernels.  What only the source has is left there.
 
     Raises
     ------

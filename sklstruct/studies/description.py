@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,22 @@ def describe_estimator(estimator: Any) -> dict[str, str]:
 def describe_value(value: Any) -> str:
     """Return a parameter as text that is the same in every run, and only for equal values."""
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses change with every run
-    atoms = getattr(value, "atoms", None)  # a frame prints its name and its size only
-    return text if atoms is None else f"{text} {fingerprint(atoms)}"
+    arrays = [*unseen(value)]
+    return f"{text} {fingerprint(*arrays)}" if arrays else text
+
+
+def unseen(value: Any) -> Iterator[Any]:
+    """Yield the arrays that a parameter depends on and does not print."""
+    # A frame prints its name and its size only; a network, from which others start, no weights.
+    if hasattr(value, "atoms"):
+        yield value.atoms
+    if hasattr(value, "net_"):
+        weights = value.net_.module_.state_dict()
+        yield from (weights[name].numpy(force=True) for name in sorted(weights))
+    if isinstance(value, Mapping):
+        for part in value.values():
+            for one in part if isinstance(part, tuple) else (part,):
+                yield from unseen(one)
 
 
 def is_random_state(parameter: str) -> bool:
