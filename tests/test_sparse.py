@@ -368,14 +368,14 @@ def test_a_coder_in_a_pipeline_and_in_a_file(digits, tmp_path):
 
 def test_the_classifier_is_ridge_on_the_codes_of_its_coder(digits, coder):
     X, y = digits
-    params = {"dictionaries": coder.atoms_, "penalty": 0.1, "tol": 1e-4, "pool": 3}
-    model = ConvolutionalSparseClassifier(pursuit="fista", C=10.0, **params).fit(X[:60], y[:60])
-    codes = ConvolutionalSparseCoder(**params).fit(X[:60]).transform(X[:90])
-    assert np.allclose(model.transform(X[60:90]), codes[60:])
-    variance = codes[:60].var(axis=0).sum()
-    targets = np.where(y[:60, None] == np.arange(10), 1.0, -1.0)
-    oracle = Ridge(variance / 10).fit(codes[:60], targets)
-    assert np.allclose(model.decision_function(X[60:90]), oracle.predict(codes[60:]))
+    params = {"dictionaries": coder.atoms_, "penalty": 0.1, "tol": 1e-3, "pool": 3}
+    model = ConvolutionalSparseClassifier(pursuit="fista", C=10.0, **params).fit(X[:40], y[:40])
+    codes = ConvolutionalSparseCoder(**params).fit(X[:40]).transform(X[:50])
+    assert np.allclose(model.transform(X[40:50]), codes[40:])
+    variance = codes[:40].var(axis=0).sum()
+    targets = np.where(y[:40, None] == np.arange(10), 1.0, -1.0)
+    oracle = Ridge(variance / 10).fit(codes[:40], targets)
+    assert np.allclose(model.decision_function(X[40:50]), oracle.predict(codes[40:]))
     assert model.n_parameters_ == 10 * (codes.shape[1] + 1)  # no atom was learned
 
 
