@@ -69,6 +69,8 @@ def small(cls):
         params = {"J": 1, "width": 8, "max_epochs": 4}
     if "learn_threshold" in known:
         params = {"tau": 0.1}  # of samples of two places more would forget too much
+    if {"dictionaries", "C"} <= known.keys():
+        params = {"dictionaries": (4,), "size": 2}
     return cls(**{"J": 1, **params} if "J" in known else params)
 
 

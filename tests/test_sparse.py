@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, Ridge, RidgeClassifier
@@ -27,7 +28,11 @@ from sklstruct_sparse.thresholds import (
     soft,
 )
 
-from sklstruct import ConvolutionalSparseCoder, SparseFrameClassifier
+from sklstruct import (
+    ConvolutionalSparseClassifier,
+    ConvolutionalSparseCoder,
+    SparseFrameClassifier,
+)
 from sklstruct.estimators import load_model, save_model
 from sklstruct.frames import WaveletTransform
 
@@ -359,6 +364,38 @@ def test_a_coder_in_a_pipeline_and_in_a_file(digits, tmp_path):
     assert np.array_equal(
         load_model(tmp_path / "coder.zip").transform(X[:9]), coder.transform(X[:9])
     )
+
+
+def test_the_classifier_is_ridge_on_the_codes_of_its_coder(digits, coder):
+    X, y = digits
+    params = {"dictionaries": coder.atoms_, "penalty": 0.1, "tol": 1e-3, "pool": 3}
+    model = ConvolutionalSparseClassifier(pursuit="fista", C=10.0, **params).fit(X[:40], y[:40])
+    codes = ConvolutionalSparseCoder(**params).fit(X[:40]).transform(X[:50])
+    assert np.allclose(model.transform(X[40:50]), codes[40:])
+    variance = codes[:40].var(axis=0).sum()
+    targets = np.where(y[:40, None] == np.arange(10), 1.0, -1.0)
+    oracle = Ridge(variance / 10).fit(codes[:40], targets)
+    assert np.allclose(model.decision_function(X[40:50]), oracle.predict(codes[40:]))
+    assert model.n_parameters_ == 10 * (codes.shape[1] + 1)  # no atom was learned
+
+
+def test_the_classifier_learns_dictionaries_from_samples_that_differ(digits, tmp_path):
+    X, y = digits
+    params = {"dictionaries": (8, "gaussian"), "size": 3, "random_state": 0}
+    model = ConvolutionalSparseClassifier(**params).fit(X[:300], y[:300])
+    assert model.score(X[300:800], y[300:800]) > 0.8
+    assert model.n_parameters_ == model.coef_.size + 10 + 8 * 3 * 3
+    proba = model.predict_proba(X[300:320])
+    assert np.allclose(proba.sum(axis=1), 1)
+    assert np.array_equal(model.classes_[proba.argmax(axis=1)], model.predict(X[300:320]))
+    rows = np.random.default_rng(0).permutation(np.r_[:300, :100])
+    again = clone(model).fit(X[rows], y[rows])
+    weighted = clone(model).fit(X[:300], y[:300], sample_weight=np.repeat([2, 1], [100, 200]))
+    assert np.array_equal(again.atoms_[0], model.atoms_[0])
+    assert np.allclose(again.predict_proba(X[300:320]), weighted.predict_proba(X[300:320]))
+    save_model(model, tmp_path / "model.zip")
+    loaded = load_model(tmp_path / "model.zip")
+    assert np.array_equal(loaded.predict_proba(X[300:320]), proba)
 
 
 def test_the_example_draws_both_layers(capsys, tmp_path):

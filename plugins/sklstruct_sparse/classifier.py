@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklstruct.compat import TransformerMixin, check_feature_names_in
+from sklstruct.estimators import TorchReader
 from sklstruct.frames import (
     AnisotropicGaussian,
     CurveletTransform,
@@ -35,10 +36,11 @@ from .thresholds import RULES, Threshold
 ELONGATED = AnisotropicGaussian(n_orientations=8, scales=(1.5,))
 BLOCK = 1 << 23  # coefficients that are there at a time
 ENOUGH = 1000  # samples to find thresholds on
+AT_A_TIME = 1000  # samples whose features are there in double precision
 STEPS, RATE = 25, 0.2  # of Adam, on the softplus of the factors
 
 
-class SparseFrameClassifier(TransformerMixin, RidgeOnFeatures):
+class SparseFrameClassifier(RidgeOnFeatures, TransformerMixin, TorchReader):
     r"""Linear classifier of the sparse codes of samples in a fixed frame.
 
     .. math::
@@ -72,6 +74,8 @@ class SparseFrameClassifier(TransformerMixin, RidgeOnFeatures):
     pool : int, default=7
         Cells along each axis of every sub-band, at most its extent, over which the positive and
         the negative parts of the codes are averaged, each for itself.  None keeps every code.
+    random_state : int, RandomState or None, default=None
+        Draws the samples that thresholds are learned on, where these are more than 1000.
 
     Attributes
     ----------
@@ -270,6 +274,8 @@ class ConvolutionalSparseClassifier(RidgeOnFeatures, ConvolutionalSparseCoder):
     pool : int, default=7
         Cells along each axis, at most the extent, over which the positive and the negative parts
         of the codes are averaged, each for itself; None gives every code.
+    random_state : int, RandomState or None, default=None
+        Draws patches.
 
     Attributes
     ----------
@@ -309,5 +315,5 @@ class ConvolutionalSparseClassifier(RidgeOnFeatures, ConvolutionalSparseCoder):
         return sum(atoms.size for entry, atoms in given if COUNT.holds(entry))
 
     def _features(self, X: NDArray[Any]) -> Iterator[Array]:
-        for rows in gen_batches(len(X), ENOUGH):
+        for rows in gen_batches(len(X), AT_A_TIME):
             yield self._compute(X[rows]).astype(np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklstruct import estimators
-from sklstruct.estimators import CalibratedClassifier, ClassWeighted, TorchReader
+from sklstruct.estimators import CalibratedClassifier, ClassWeighted
 from sklstruct.params import all_or_nothing, param, real
 from sklstruct.threads import one_blas_thread
 
@@ -20,7 +20,7 @@ from .ridge import Array, Fits, ridge
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-3, 9))  # of the ridge, the most cautious first
 
 
-class RidgeOnFeatures(ClassWeighted, CalibratedClassifier, TorchReader):
+class RidgeOnFeatures(ClassWeighted, CalibratedClassifier):
     """Base of classifiers that are a ridge regression of the classes on features.
 
     A subclass reads samples, finds what its features need, and computes them.
@@ -43,6 +43,7 @@ class RidgeOnFeatures(ClassWeighted, CalibratedClassifier, TorchReader):
     C: float | None = param(None, real(above=0) | None)
 
     _fewest_features: ClassVar[int] = 1
+    _read: ClassVar[Any]  # comes from the reader of samples that a subclass is too
 
     @abstractmethod
     def _learn_features(
