@@ -122,7 +122,8 @@ class ConvolutionalSparseCoder(FeatureTransformer):
     >>> from sklearn.datasets import load_digits
     >>> from sklstruct import ConvolutionalSparseCoder
     >>> X = load_digits().images[:20]
-    >>> coder = ConvolutionalSparseCoder(dictionaries=(4, 8), size=3, penalty=0.02, tol=0.01)
+    >>> options = {"size": 3, "penalty": 0.02, "tol": 0.01, "random_state": 0}
+    >>> coder = ConvolutionalSparseCoder(dictionaries=(4, 8), **options)
     >>> codes = coder.fit_transform(X)
     >>> codes.shape, coder.effective_atoms().shape
     ((20, 512), (8, 1, 5, 5))
