@@ -111,11 +111,19 @@ def curves(args):
                     model = network(scales, draw, max_epochs=args.epochs)
                     found = accuracies(model, *samples)
                     row = {"data": data, "scales": scales, "size": size, "draw": draw}
-                    rows = pd.DataFrame({"epoch": range(1, 1 + len(found)), "accuracy": found})
-                    rows = rows.assign(**row, n_parameters=model.n_parameters_, **machine())
-                    new = not path.exists()
-                    rows.to_csv(path, mode="a", header=new, index=False, float_format="%.4g")
-                    print(data, size, draw, scales, f"{found[-1]:.4f}", flush=True)
+                    by_epoch = {f"epoch {k}": accuracy for k, accuracy in enumerate(found, 1)}
+                    row |= {"n_parameters": model.n_parameters_, **by_epoch}
+                    append_csv("multiscale.csv", row)
+
+
+def read_curves():
+    """Return the accuracies, one row an epoch."""
+    table = pd.read_csv(HERE / "multiscale.csv")
+    epochs = [name for name in table if name.startswith("epoch ")]
+    keys = ["data", "scales", "size", "draw"]
+    curves = table.melt(keys, epochs, "epoch", "accuracy")
+    curves["epoch"] = curves["epoch"].str.removeprefix("epoch ").astype(int)
+    return curves
 
 
 def interval(values):
@@ -131,7 +139,7 @@ def verdict(low, high):
 
 
 def claims(args):
-    results = pd.read_csv(HERE / "multiscale.csv").assign(n_test=VALIDATION)
+    results = read_curves().assign(n_test=VALIDATION)
     keys, rows = ["data", "scales", "size", "draw", "n_test"], []
     for kind, words in CONVERGED.items():
         table = results.groupby(keys, sort=False)["accuracy"].agg(kind).reset_index()
@@ -163,7 +171,7 @@ def claims(args):
 
 
 def figure(args):
-    results = pd.read_csv(HERE / "multiscale.csv")
+    results = read_curves()
     sheet = Figure(figsize=(9, 6.5), layout="constrained")
     axes = iter(sheet.subplots(2, 2, sharex=True).flat)
     for (data, size), part in results.groupby(["data", "size"]):
