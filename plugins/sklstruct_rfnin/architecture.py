@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sklstruct import Architecture
+from sklstruct.estimators import described_network
 from sklstruct.layers import (
     BATCH_NORM,
     MAX_POOL,
@@ -194,11 +195,8 @@ class RFNiN(Architecture):
         ValueError
             If nothing is fitted and there is no ``in_shape``.
         """
-        if in_shape is not None:
-            return describe_network(self.build(tuple(in_shape), n_outputs))
-        if not hasattr(self, "net_"):
-            raise ValueError("describe needs in_shape, (channels, *spatial), before fit.")
-        return describe_network(self.net_.module_)
+        network, _ = described_network(self, in_shape, n_outputs)
+        return describe_network(network)
 
     def _choices(self, n_groups: int) -> Sequence[Any]:
         """Return what the frame of each group shall be, a name or a family."""

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklstruct.compat import TransformerMixin, check_feature_names_in
-from sklstruct.estimators import TorchReader
+from sklstruct.estimators import CarriesNames, TorchReader
 from sklstruct.frames import (
     AnisotropicGaussian,
     CurveletTransform,
@@ -24,7 +24,6 @@ from sklstruct.frames import (
     make_transform,
 )
 from sklstruct.params import integer, param
-from sklstruct.plugins import register_carried, with_carried
 from sklstruct.training import limited_threads, resolve_device
 
 from .cells import SignedCells
@@ -40,7 +39,7 @@ AT_A_TIME = 1000  # samples whose features are there in double precision
 STEPS, RATE = 25, 0.2  # of Adam, on the softplus of the factors
 
 
-class SparseFrameClassifier(RidgeOnFeatures, TransformerMixin, TorchReader):
+class SparseFrameClassifier(CarriesNames, RidgeOnFeatures, TransformerMixin, TorchReader):
     r"""Linear classifier of the sparse codes of samples in a fixed frame.
 
     .. math::
@@ -252,13 +251,6 @@ class SparseFrameClassifier(RidgeOnFeatures, TransformerMixin, TorchReader):
     def _holds(cls) -> tuple[type, ...]:
         """Return the classes whose objects a model file may hold."""
         return CurveletTransform, FourierTransform, FrameTransform, WaveletTransform
-
-    # A worker process has to know a frame that was registered at run time.
-    def __getstate__(self) -> dict[str, Any]:
-        return with_carried(super().__getstate__(), self.get_params())
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(register_carried(state))
 
 
 class ConvolutionalSparseClassifier(RidgeOnFeatures, ConvolutionalSparseCoder):

@@ -13,11 +13,11 @@ from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklstruct.estimators import FeatureTransformer, like_samples
+from sklstruct.estimators import CarriesNames, FeatureTransformer, like_samples
 from sklstruct.frames import build_frame
 from sklstruct.layers import convolve
 from sklstruct.params import SEED, Rule, all_or_nothing, check, integer, one_of, param, real
-from sklstruct.plugins import make_frame, register_carried, with_carried
+from sklstruct.plugins import make_frame
 from sklstruct.threads import one_blas_thread
 from sklstruct.training import limited_threads, resolve_device
 
@@ -46,7 +46,7 @@ LAYERS = Rule(
 )
 
 
-class ConvolutionalSparseCoder(FeatureTransformer):
+class ConvolutionalSparseCoder(CarriesNames, FeatureTransformer):
     r"""Sparse codes of samples in a convolutional dictionary, and codes of these in the next.
 
     .. math::
@@ -345,13 +345,6 @@ class ConvolutionalSparseCoder(FeatureTransformer):
         if len(values) != n_layers:
             raise ValueError(f"{name} has {len(values)} entries for {n_layers} dictionaries.")
         return values
-
-    # A worker process has to know a frame that was registered at run time.
-    def __getstate__(self) -> dict[str, Any]:
-        return with_carried(super().__getstate__(), self.get_params())
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(register_carried(state))
 
 
 def given_atoms(given: Any, n_channels: int, ndim: int) -> NDArray[Any]:

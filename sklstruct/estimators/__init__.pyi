@@ -1,5 +1,6 @@
 from ..training import Augment as Augment
 from .base import NetworkEstimator as NetworkEstimator
+from .carried import CarriesNames as CarriesNames
 from .classifier import NetworkClassifier as NetworkClassifier
 from .differential_invariants import DifferentialInvariants as DifferentialInvariants
 from .frame_transformer import FeatureTransformer as FeatureTransformer
@@ -32,4 +33,5 @@ from .samples import watch_scale as watch_scale
 from .stack import LinearStackClassifier as LinearStackClassifier
 from .stack import LinearStackRegressor as LinearStackRegressor
 from .steerable import SteerableArchitecture as SteerableArchitecture
+from .structure import described_network as described_network
 from .volumes import on_paths as on_paths

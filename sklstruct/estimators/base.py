@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from ..architecture import make_architecture
 from ..compat import (
     CALLBACKS_SET,
-    BaseEstimator,
     CallbackSupportMixin,
     TransformerMixin,
     check_feature_names_in,
@@ -54,7 +53,6 @@ from ..params import (
     real,
     same,
 )
-from ..plugins import register_carried, with_carried
 from ..threads import one_blas_thread
 from ..training.augment import augmentation
 from ..training.batches import Samples
@@ -70,6 +68,7 @@ from ..training.objectives import NetworkLoss, main_output
 from ..training.plan import OPTIMIZERS, SCHEDULES, Plan, epochs_for
 from ..training.prediction import run_in_pieces
 from ..training.rows import VALUES_AT_ONCE, Unread, channel_scaling
+from .carried import CarriesNames
 from .held_out import subject_numbers
 from .samples import DTYPE, as_array, like_samples, read
 from .structure import structure
@@ -104,7 +103,7 @@ def may_have_inverse(estimator: Any) -> bool:
     return not hasattr(estimator, "net_") or hasattr(estimator.net_.module_, "inverse")
 
 
-class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstimator):
+class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, CarriesNames):
     """Train a network that maps samples to outputs.
 
     An estimator joins an architecture, which builds the network, and a codec, which says what y
@@ -702,12 +701,6 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, BaseEstim
         made = super(NetworkEstimator, bare).__sklearn_clone__()
         made.init = self.init
         return made
-
-    def __getstate__(self) -> dict[str, Any]:
-        return with_carried(super().__getstate__(), self.get_params())
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(register_carried(state))
 
 
 @contextmanager

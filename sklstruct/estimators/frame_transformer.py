@@ -17,9 +17,10 @@ from ..compat import TransformerMixin, check_feature_names_in
 from ..frames import Frame
 from ..layers import FrameConv
 from ..params import all_or_nothing, instance_of, integer, one_of, param
-from ..plugins import make_frame, register_carried, with_carried
+from ..plugins import make_frame
 from ..training.device import MOST_THREADS, resolve_device, seeded_initialisation
 from ..training.prediction import run_in_pieces
+from .carried import CarriesNames
 from .samples import SampleReader
 
 POOL = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
@@ -207,7 +208,7 @@ class PooledMaps(FeatureTransformer):
         return tuple(min(self.pool or extent, extent) for extent in self.in_shape_[1:])
 
 
-class FrameTransformer(PooledMaps):
+class FrameTransformer(CarriesNames, PooledMaps):
     r"""Responses to the atoms of a frame, made positive and averaged over cells.
 
     .. math::
@@ -246,10 +247,3 @@ class FrameTransformer(PooledMaps):
 
     def _labels(self) -> Sequence[str]:
         return self.frame_.labels
-
-    # A worker process has to know a frame that was registered at run time.
-    def __getstate__(self) -> dict[str, Any]:
-        return with_carried(super().__getstate__(), self.get_params())
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(register_carried(state))

@@ -67,21 +67,7 @@ def structure(
     >>> structure("rfnn", in_shape=(1, 28, 28))[["shared", "frame"]].sum().tolist()
     [406592, 84608]
     """
-    estimator = last_step(getattr(estimator, "best_estimator_", estimator))
-    if in_shape is not None:
-        in_shape = tuple(map(int, check("in_shape", in_shape, IN_SHAPE)))
-    check("n_outputs", n_outputs, integer(1))
-    if isinstance(estimator, nn.Module):
-        network = estimator
-    elif in_shape is None and hasattr(estimator, "net_"):
-        network, in_shape = estimator.net_.module_, estimator.in_shape_
-    elif in_shape is not None:
-        own = hasattr(estimator, "_architecture")
-        architecture = estimator._architecture() if own else make_architecture(estimator)
-        with seeded_initialisation(0):
-            network = getattr(architecture, "build", architecture)(in_shape, n_outputs)
-    if in_shape is None:
-        raise ValueError("in_shape must be (channels, *spatial) where nothing is fitted, got None.")
+    network, shape = described_network(estimator, in_shape, n_outputs)
     rows = {
         one.name or "network": {
             "kind": type(one.layer).__name__,
@@ -89,7 +75,51 @@ def structure(
             **one.weights._asdict(),
             "parameters": one.n_parameters,
         }
-        for one in network_structure(network, in_shape)
+        for one in network_structure(network, shape)
     }
     columns = ["kind", "out_shape", *Weights._fields, "parameters"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("layer")
+
+
+def described_network(
+    estimator: Any, in_shape: tuple[int, ...] | None = None, n_outputs: int = 2
+) -> tuple[nn.Module, tuple[int, ...]]:
+    """Return the network that is to be described, and the shape of its samples.
+
+    Parameters
+    ----------
+    estimator, in_shape, n_outputs
+        As ``sklstruct.inspection.structure`` takes them.
+
+    Returns
+    -------
+    network : nn.Module
+        That of a fitted estimator, where there is no ``in_shape``, or a new one.
+    in_shape : tuple of int
+
+    Raises
+    ------
+    ValueError
+        If nothing is fitted and there is no ``in_shape``, or it is no shape.
+
+    Examples
+    --------
+    >>> from sklstruct.estimators import described_network
+    >>> network, in_shape = described_network("linear", (1, 8, 8), n_outputs=3)
+    >>> network.head.out_features, in_shape
+    (3, (1, 8, 8))
+    """
+    estimator = last_step(getattr(estimator, "best_estimator_", estimator))
+    if in_shape is not None:
+        in_shape = tuple(map(int, check("in_shape", in_shape, IN_SHAPE)))
+    check("n_outputs", n_outputs, integer(1))
+    if in_shape is None and hasattr(estimator, "net_"):
+        return estimator.net_.module_, estimator.in_shape_
+    if in_shape is None:
+        raise ValueError("in_shape must be (channels, *spatial) where nothing is fitted, got None.")
+    if isinstance(estimator, nn.Module):
+        return estimator, in_shape
+    own = hasattr(estimator, "_architecture")
+    architecture = estimator._architecture() if own else make_architecture(estimator)
+    with seeded_initialisation(0):
+        return getattr(architecture, "build", architecture)(in_shape, n_outputs), in_shape

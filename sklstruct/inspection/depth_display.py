@@ -7,7 +7,7 @@ from typing import Any, Self
 import pandas as pd
 
 from .depth import accuracy_by_components, accuracy_by_depth, contraction_by_depth
-from .display import Axes, Display, Place
+from .display import Axes, Place, TableDisplay
 from .panels import Panel, check_results, draw_panels
 
 NAMES = {
@@ -22,7 +22,7 @@ CONTRACTION = [  # panels, and the columns that are their lines
 ]
 
 
-class DepthDisplay(Display):
+class DepthDisplay(TableDisplay):
     """Accuracies, or distances within and between classes, over the depth of a network.
 
     Accuracies are those of two classifiers on the features after every block; the dashed line
@@ -125,10 +125,6 @@ class DepthDisplay(Display):
         """
         return cls(contraction_by_depth(estimator, X, y, **options)).plot(ax)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return the numbers, as ``results`` has them."""
-        return self.results
-
     def _draw(self, on: Place) -> list[Axes]:
         if "accuracy" in self.results:
             curves = accuracies(self.results, "depth")
@@ -144,7 +140,7 @@ class DepthDisplay(Display):
         return draw_panels(on, heading, panels)
 
 
-class ComponentsDisplay(Display):
+class ComponentsDisplay(TableDisplay):
     """Accuracies over the number of principal components that classifiers see.
 
     Parameters
@@ -219,10 +215,6 @@ class ComponentsDisplay(Display):
             If ``accuracy_by_components`` refuses something.
         """
         return cls(accuracy_by_components(estimator, X, y, X_test, y_test, **options)).plot(ax)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the numbers, as ``results`` has them."""
-        return self.results
 
     def _draw(self, on: Place) -> list[Axes]:
         heading = ["Accuracy by dimension", "of classifiers on the first principal components"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..io.atomic import atomic_write
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure, SubFigure
 
@@ -102,3 +103,13 @@ class Display:
         if drawn is not None and drawn.figure.canvas.manager is not None:
             return None
         return self._render("png", dpi=120)
+
+
+class TableDisplay(Display):
+    """Base of the displays of one table, ``results``."""
+
+    results: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers, as ``results`` has them."""
+        return self.results

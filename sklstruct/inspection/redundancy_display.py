@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from .display import Axes, Display, Place
+from .display import Axes, Place, TableDisplay
 from .levels import redundancy
 from .panels import Panel, check_results, draw_panels
 
@@ -18,7 +18,7 @@ PANELS = [  # and the columns that are their lines
 ]
 
 
-class RedundancyDisplay(Display):
+class RedundancyDisplay(TableDisplay):
     """Accuracy, redundancy, numbers of a sample, and sparsity of details, over the levels.
 
     Where a level is predicted well by the next one, the next one has little that is new; where
@@ -80,10 +80,6 @@ class RedundancyDisplay(Display):
             If ``redundancy`` refuses something.
         """
         return cls(redundancy(estimator, X, y, **options)).plot(ax)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the numbers, as ``results`` has them."""
-        return self.results
 
     def _draw(self, on: Place) -> list[Axes]:
         table = self.results.dropna(axis=1, how="all").reset_index(drop=True)

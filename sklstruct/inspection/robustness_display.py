@@ -6,14 +6,14 @@ from typing import Any, Self
 
 import pandas as pd
 
-from .display import Axes, Display, Place
+from .display import Axes, Place, TableDisplay
 from .panels import Panel, check_results, draw_panels
 from .robustness import coefficient_robustness
 
 OVER = {"noise": "relative noise of coefficients", "kernel_change": "relative change of kernels"}
 
 
-class RobustnessDisplay(Display):
+class RobustnessDisplay(TableDisplay):
     """Mean score over the noise of coefficients, and over the change of kernels that this makes.
 
     A frame whose line is high on the left alone turns noise of coefficients into less noise of
@@ -76,10 +76,6 @@ class RobustnessDisplay(Display):
             If ``coefficient_robustness`` refuses something.
         """
         return cls(coefficient_robustness(estimators, X, y, **options)).plot(ax)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the numbers, as ``results`` has them."""
-        return self.results
 
     def _draw(self, on: Place) -> list[Axes]:
         curves = {

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from . import drawing
-from .display import Axes, Display, Place
+from .display import Axes, Place, TableDisplay
 from .drawing import Sheet
 from .frame_layers import frame_layers
 from .panels import check_results
@@ -72,7 +72,7 @@ def learned_scales(estimator: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype({"channel": "Int64"})
 
 
-class ScaleDisplay(Display):
+class ScaleDisplay(TableDisplay):
     """Scales that were learned, beside those that they started from.
 
     A panel for each layer, a line for each factor: from the first scale, which is dashed, to the
@@ -135,10 +135,6 @@ class ScaleDisplay(Display):
             If no layer learns its scale.
         """
         return cls(learned_scales(estimator)).plot(ax)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the numbers, as ``results`` has them."""
-        return self.results
 
     def _draw(self, on: Place) -> list[Axes]:
         layers = {str(name): part for name, part in self.results.groupby("layer", sort=False)}
