@@ -9,7 +9,9 @@ from .inference import compare as compare
 from .inference import summarise_cohort as summarise_cohort
 from .limited_data import limited_data as limited_data
 from .metrics import score_fits as score_fits
+from .running import execute as execute
 from .splits import subject_splits as subject_splits
 from .summary import format_summary as format_summary
 from .summary import paired_differences as paired_differences
 from .summary import summarise as summarise
+from .workers import Failure as Failure
