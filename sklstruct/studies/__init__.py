@@ -9,6 +9,9 @@ from .designs import KFold as KFold
 from .designs import LeaveSiteOut as LeaveSiteOut
 from .limited_data import limited_data as limited_data
 from .results import Results as Results
+from .running import execute as execute
 from .search import Budget as Budget
+from .search import BudgetSearchCV as BudgetSearchCV
 from .splits import subject_splits as subject_splits
 from .study import Study as Study
+from .workers import Failure as Failure

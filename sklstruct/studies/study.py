@@ -33,7 +33,7 @@ from .designs import Design
 from .fitting import Fit, Work, evaluate, group_params, in_words, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
-from .search import Budget
+from .search import Budget, searched
 from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 

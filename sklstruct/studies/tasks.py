@@ -1,9 +1,8 @@
 """STUB."""
 
-from typing import Any
 import numpy as np
-from sklearn.base import is_classifier, is_regressor
-from sklearn.metrics import accuracy_score, log_loss, recall_score, r2_score
+from sklearn.base import is_regressor
+from sklearn.metrics import accuracy_score, r2_score, recall_score
 
 
 class Task:
