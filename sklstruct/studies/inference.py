@@ -25,8 +25,6 @@ COMPARISON = [
     *("estimator", "baseline", "metric", "n_repeats", "difference", "low", "high", "test"),
     *("t", "p_t", "p_exchange", "p_t_holm", "p_exchange_holm"),
 ]
-# Designs whose training parts are drawn anew each time, or are the same each time.
-DRAWN_ANEW = {"Draws", "FixedSplit"}
 TIE = 1e-12  # relative; differences that rounding may have made
 ROUNDING = 1e-12  # relative; what is less is no deviation
 AT_ONCE = 1 << 22  # weights of exchanges
@@ -156,7 +154,7 @@ def too_small(results: Results) -> dict[str, int]:
 
 def drawn_anew(results: Results) -> bool:
     """Whether training sets are drawn anew each time, so that repeats are independent."""
-    return results.description["design"]["kind"] in DRAWN_ANEW
+    return not results.description["design"]["overlapping"]
 
 
 # Comparisons ---------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ class Task(ABC):
         how good they are; else "".
     classes : ndarray
         The labels, sorted, if there are any.
+    positive : label
+        The class of two that some metrics are about, None for the last one.
     measures : dict of Measure
         Metrics by name.
     main : str
@@ -54,6 +56,7 @@ class Task(ABC):
     measures: ClassVar[dict[str, Measure]]
 
     classes: Array
+    positive: Any = None
 
     def describe(self) -> dict[str, Any]:
         """Return what ``task_from`` needs to know, beside the classes of the data."""
@@ -806,25 +809,27 @@ def task_of(y: Any, estimators: Mapping[str, Any], positive: Any = None) -> Task
             )
     task: Task
     if kind == "classifier":
-        task = Classes(np.unique(one_each(y, kind)), positive)
-    elif kind == "regressor":
-        one_each(y, kind)
-        task = Values()
+        classes = np.unique(one_each(y, kind))
+        task = Classes(classes, check_positive(positive, classes))
     elif kind == "classifier of maps":
         ignored = ignored_by(estimators)
-        labels = np.unique(np.concatenate([np.unique(one) for one in maps_of(y, kind)]))
-        task = ClassMaps(labels[labels != ignored], positive, ignored)
-    elif kind == "regressor of maps":
-        maps_of(y, kind)
-        task = ValueMaps()
-    elif kind == "estimator of maps":
-        task = ScoredMaps()
-    else:
+        classes = np.unique(np.concatenate([np.unique(one) for one in maps_of(y, kind)]))
+        classes = classes[classes != ignored]
+        task = ClassMaps(classes, check_positive(positive, classes), ignored)
+    elif kind == "estimator":
         raise TypeError(
             f"estimators[{first!r}] must be a classifier, a regressor or an estimator of maps, got "
             f"{estimators[first]!r}."
         )
-    check_positive(positive, task.classes)
+    else:
+        check_positive(positive, NO_CLASSES)
+        read, of = {
+            "regressor": (one_each, Values),
+            "regressor of maps": (maps_of, ValueMaps),
+            "estimator of maps": (maps_of, ScoredMaps),
+        }[kind]
+        read(y, kind)
+        task = of()
     for label, estimator in estimators.items():
         task.check(label, estimator)
     return task
@@ -837,12 +842,15 @@ def kind_of(estimator: Any) -> str:
     return f"{kind} of maps" if is_dense(estimator) else kind
 
 
-def check_positive(positive: Any, classes: Array) -> None:
-    """Raise a ValueError unless the positive class is one of two, or None."""
-    if positive is not None and (len(classes) != 2 or positive not in classes.tolist()):
+def check_positive(positive: Any, classes: Array) -> Any:
+    """Return the positive class as JSON can hold it, or raise a ValueError if there is none."""
+    if positive is None:
+        return None
+    if len(classes) != 2 or positive not in classes.tolist():
         raise ValueError(
             f"positive must be one of two classes, got {positive!r} of {classes.tolist()}."
         )
+    return classes[classes == positive][0].item()
 
 
 def ignored_by(estimators: Mapping[str, Any]) -> Any:
