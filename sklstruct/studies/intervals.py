@@ -53,7 +53,8 @@ from .metrics import (
     recalls,
 )
 
-LEAST = 5  # tested subjects of a class, for which coverage has been measured
+LEAST = 5  # tested subjects (of a class), for which coverage has been measured
+LEAST_OF_ERRORS = 10  # the same for errors of values, and for R2 in each hold-out
 MOST_PARTS = 200  # that are left out one at a time; with more subjects, several together
 NONE = np.nan, np.nan
 NEAR = 1e-9
@@ -220,6 +221,9 @@ def interval_of_r2(
     measure: Measure, tests: list[Outcome], mean: float, confidence: float
 ) -> Limits:
     """Return the interval of the coefficient of determination, by what it leaves unexplained."""
+    # On a few subjects it varies without bounds, as their labels do not.
+    if min(map(n_subjects, ([test] for test in tests))) < LEAST_OF_ERRORS:
+        return NONE
     high, low = on_scale(
         lambda found: np.log(1 - found),
         lambda scaled: 1 - np.exp(scaled),
@@ -238,7 +242,7 @@ def on_scale(
 ) -> Limits:
     """Return Student's interval on a scale, with the deviation of subjects that are left out."""
     n = n_subjects(tests)
-    if n < LEAST:
+    if n < LEAST_OF_ERRORS:
         return NONE
     with np.errstate(divide="ignore", invalid="ignore"):  # without errors there is no deviation
         scaled, error = link(np.array(mean)), jackknife_error(link(left_out(measure, tests)))
