@@ -360,9 +360,10 @@ def test_the_heart_beats(tmp_path, monkeypatch):
         os.utime(owner, (0, 0))
         while owner.stat().st_mtime == 0:
             time.sleep(0.001)
-        owner.unlink()  # who takes it for dead removes it
+        owner.unlink()  # as by those who take it for dead
         while not owner.exists():
             time.sleep(0.001)
+        assert store.claim(KEY)
     assert names(tmp_path / "leases") == []
     assert not any(thread.name == "heartbeat" for thread in threading.enumerate())
 

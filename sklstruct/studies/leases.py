@@ -26,11 +26,11 @@ OWNER = re.compile(rf"\.?({MARK})\.owner(\..*\.part)?")  # as `atomic_write` nam
 class Leases:
     """Keys that this process works on, and no other one that uses the same folder.
 
-    Whoever enters has a file ``<mark>.owner`` with a mark that tells it from all others, and touches
-    it every ``HEARTBEAT`` seconds.  A claim is another name of this file, ``<key>.0``: links are made
-    in one step and once, on network file systems too.  When its owner is gone, or has not touched
-    its file for ``EXPIRY`` seconds, whoever makes ``<key>.1`` takes over, and so on: the claim with
-    the largest number holds the key.
+    Whoever enters has a file ``<mark>.owner``, with a mark that tells it from all others, which it
+    touches every ``HEARTBEAT`` seconds.  A claim is another name of this file, ``<key>.0``: links
+    are made in one step and once, on network file systems too.  When its owner is gone, or has not
+    touched its file for ``EXPIRY`` seconds, whoever makes ``<key>.1`` takes over, and so on: the
+    claim with the largest number holds the key.
 
     Whether a process is gone is known at once on the machine that it ran on.  The age of a file
     is counted on the clock of the disk that it lies on, as those of two machines may differ.
@@ -55,8 +55,7 @@ class Leases:
         self._mark = f"{this_process()}-{uuid4().hex}"
         self._owner = self.folder / f"{self._mark}.owner"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._owner) as stream:
-            stream.write(self._mark)
+        self._touch()
         self._ended = Event()
         self._beating = Thread(target=self._beat, name="heartbeat", daemon=True)
         self._beating.start()
@@ -135,13 +134,20 @@ class Leases:
             return True
         # A claim ages by itself where it is no link.
         last = max(touched(path), touched(self.folder / f"{mark}.owner") if match else -inf)
-        self._owner.touch()
+        self._touch()
         return touched(self._owner) - last > EXPIRY
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT):
             with suppress(OSError):  # the disk may be back in time
-                self._owner.touch()
+                self._touch()
+
+    def _touch(self) -> None:
+        """Show that this process works."""
+        if not self._owner.exists():  # those who took it for dead may have removed it
+            with atomic_write(self._owner) as stream:
+                stream.write(self._mark)
+        os.utime(self._owner)
 
     def _tidy(self) -> None:
         """Remove what dead processes have left."""
