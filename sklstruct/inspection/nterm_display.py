@@ -11,7 +11,7 @@ import pandas as pd
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet, heading_size
 from .nterm import NTermApproximation, nterm_approximation
-from .study import MARKERS, label_ends, quieten
+from .lines import MARKERS, label_ends, quieten
 
 HEADING = [
     "Errors of n-term approximations",
