@@ -1,138 +1,344 @@
-"""The data of a study, checked, and the way it is split."""
+"""The samples of a study: read, checked, and told apart."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from .draws import stratified_order
+from ..compat import num_samples, safe_indexing
+from ..io.leakage import named, same_names, voxel_digest
+from ..io.nifti import find_volumes, read_grid
+from .splits import MOST_CLASSES, fifths, labelled, most_frequent
 
 Array = NDArray[Any]
+Indices = NDArray[np.intp]
 
-HELD_OUT_SHARE = 1 / 3
-
-
-class Split(NamedTuple):
-    """The samples of one training set and those that it is tested on."""
-
-    X_train: Array
-    y_train: Array
-    X_test: Array
-    y_test: Array
+MARK = 12  # letters of a fingerprint that tells one scan from another
+SCAN = str, os.PathLike, SpatialImage
+FEW = 5  # subjects a class, below which many numbers are no classes
 
 
 @dataclass(frozen=True, eq=False)
 class StudyData:
-    """Samples to draw training sets from, and where the test samples come from.
+    """Samples with labels, perhaps with subjects, sites and a test set.
 
     Parameters
     ----------
-    X : ndarray, shape (n_samples, ...)
-    y : ndarray, shape (n_samples,)
-    X_test : ndarray, shape (n_test, ...), or None
-        If None, test samples are held out of X in every draw.
-    y_test : ndarray, shape (n_test,), or None
-    n_test : int
+    X : ndarray of path, shape (n_samples,), or anything of n_samples rows
+    y : ndarray, shape (n_samples,) or (n_samples, *spatial), or list of maps
+    task : str
+        What is predicted: "classes", "values" or "maps".
+    groups : ndarray of str, shape (n_samples,), or None
+        Subjects; if None, every sample is one.
+    sites : ndarray, shape (n_samples,), or None
+    X_test, y_test : like X and y, or None
     """
 
-    X: Array
-    y: Array
-    X_test: Array | None
-    y_test: Array | None
-    n_test: int
+    X: Any
+    y: Any
+    task: str
+    groups: Array | None = None
+    sites: Array | None = None
+    X_test: Any = None
+    y_test: Any = None
 
     @classmethod
-    def checked(cls, X: Any, y: Any, X_test: Any, y_test: Any, test_size: Any) -> Self:
-        """Return the data, or raise a ValueError that says what is wrong with it."""
-        X, y = check_samples(X, y, "X", "y")
-        labels, counts = np.unique(y, return_counts=True)
-        if len(labels) < 2 or counts.min() < 2:
-            raise ValueError(
-                "y must have at least 2 classes with at least 2 samples each, got "
-                f"{dict(zip(labels.tolist(), counts.tolist(), strict=True))}."
-            )
-        if X_test is None and y_test is None:
-            n_classes, n_test = len(labels), test_size
-            if test_size is None:
-                n_test = max(n_classes, round(HELD_OUT_SHARE * len(y)))  # to be stratified
-            elif isinstance(test_size, Real) and not isinstance(test_size, Integral):
-                n_test = round(float(test_size) * len(y))
-            if not n_classes <= n_test <= len(y) - n_classes:
-                raise ValueError(
-                    f"test_size must leave at least {n_classes} samples, one a class, on both "
-                    f"sides, got {test_size!r} of {len(y)} samples."
-                )
-            return cls(X, y, None, None, int(n_test))
-        if X_test is None or y_test is None or test_size is not None:
+    def checked(
+        cls,
+        X: Any,
+        y: Any,
+        task: str,
+        *,
+        groups: Any = None,
+        sites: Any = None,
+        X_test: Any = None,
+        y_test: Any = None,
+    ) -> Self:
+        """Return the data, or raise an error that says what is wrong with it."""
+        if groups is not None:
+            groups = same_names(labelled("groups", groups))
+        X, y = read_samples(X, "X"), read_labels(y, task, "y", groups)
+        sites = None if sites is None else labelled("sites", sites, groups)
+        check_lengths(X, {"y": y, "groups": groups, "sites": sites})
+        if (X_test is None) != (y_test is None):
             raise ValueError("Give X_test and y_test together and no test_size, or neither.")
-        X_test, y_test = check_samples(X_test, y_test, "X_test", "y_test")
-        if X_test.shape[1:] != X.shape[1:]:
-            raise ValueError(f"X_test must have shape (n, *{X.shape[1:]}), got {X_test.shape}.")
-        if unknown := set(y_test.tolist()) - set(labels.tolist()):
-            raise ValueError(f"y_test has labels that y has not: {sorted(unknown, key=str)}.")
-        return cls(X, y, X_test, y_test, len(y_test))
+        if X_test is not None:
+            X_test, y_test = read_samples(X_test, "X_test"), read_labels(y_test, task, "y_test")
+            check_lengths(X_test, {"y_test": y_test}, "X_test")
+            check_test(X, y, X_test, y_test, task)
+        groups = None if groups is None else groups.astype(str)
+        data = cls(X, y, task, groups, sites, X_test, y_test)
+        data.check_classes()
+        data.check_images()
+        return data
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    # What splits are made by ---------------------------------------------------------------------
+
+    @property
+    def n_test(self) -> int:
+        """Number of samples of the test set that is given."""
+        return len(self.y_test)
 
     @cached_property
     def classes(self) -> Array:
-        """The labels, sorted."""
-        return np.unique(self.y)
+        """The labels, sorted; none where there are values or maps."""
+        return np.unique(self.y) if self.task == "classes" else np.array([])
 
     @property
-    def n_available(self) -> int:
-        """Number of samples that a training set can have."""
-        return len(self.y) - (self.n_test if self.y_test is None else 0)
+    def stratified(self) -> bool:
+        """Whether every part of a split is to have every class."""
+        return self.task == "classes"
 
-    def split(self, size: int, draw: int, random_state: int) -> Split:
-        """Return the training set of one size and draw, and what it is tested on.
+    @cached_property
+    def strata(self) -> Indices:
+        """The class of each sample, or the fifth of all that its value is in."""
+        if self.task == "classes":
+            return np.searchsorted(self.classes, self.y)
+        if self.task == "values":
+            return fifths(self.y, np.arange(len(self)))
+        return np.zeros(len(self), int)
 
-        The order of the samples depends on the draw only, and test samples are the last ones.
-        Training sets of one draw are therefore nested and share the test set, whatever other
-        sizes and draws there are.
-        """
-        # Of the draw alone: whoever adds a size or an estimator gets the same samples.
-        rng = np.random.default_rng([random_state, draw])
-        order = stratified_order(np.searchsorted(self.classes, self.y), rng)
-        train = order[:size]
-        if self.X_test is None or self.y_test is None:
-            test = order[self.n_available :]
-            return Split(self.X[train], self.y[train], self.X[test], self.y[test])
-        # copies, because what comes into a worker process may be a read-only memory map
-        X_test, y_test = np.array(self.X_test), np.array(self.y_test)
-        return Split(self.X[train], self.y[train], X_test, y_test)
+    @cached_property
+    def _subjects(self) -> tuple[Array, Indices]:
+        groups = np.arange(len(self)) if self.groups is None else self.groups
+        names, numbers = np.unique(groups, return_inverse=True)
+        return names, numbers
+
+    @property
+    def subjects(self) -> Indices:
+        """The number of the subject of each sample."""
+        return self._subjects[1]
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of subjects."""
+        return len(self._subjects[0])
+
+    @cached_property
+    def subject_strata(self) -> Indices:
+        """The most frequent class of each subject, or the fifth that its mean is in."""
+        if self.task == "values":
+            return fifths(self.y, self.subjects)
+        return most_frequent(self.strata, self.subjects, self.n_subjects)
+
+    # What is handed out --------------------------------------------------------------------------
+
+    def training(self, samples: Indices) -> tuple[Any, Any]:
+        """Return samples to fit on with their labels, as arrays of one's own."""
+        return taken(self.X, samples), taken(self.y, samples)
+
+    def tested(self, samples: Indices) -> tuple[Any, Any]:
+        """Return samples to test on with their labels, of the test set if there is one."""
+        if self.X_test is None:
+            return self.training(samples)
+        return taken(self.X_test, samples), taken(self.y_test, samples)
+
+    # What they are -------------------------------------------------------------------------------
+
+    @property
+    def has_scans(self) -> bool:
+        """Whether the samples are paths, or images in memory."""
+        return is_scans(self.X)
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """Fingerprints of the samples, of scans those of their voxels."""
+        return digests_of(self.X)
+
+    @property
+    def names(self) -> list[str]:
+        """What the samples are called: paths, or the numbers of the rows."""
+        numbers = [str(row) for row in range(len(self))]
+        scans = self.X if self.has_scans else numbers
+        return [x if isinstance(x, str) else n for x, n in zip(scans, numbers, strict=True)]
+
+    def table(self) -> pd.DataFrame:
+        """Return the samples as a table: sample, subject, site and a mark of all that is known."""
+        subjects = np.array(self.names) if self.groups is None else self.groups
+        sites = np.full(len(self), "") if self.sites is None else self.sites.astype(str)
+        labels = self.y if self.task != "maps" else [""] * len(self)
+        # By sample, as one fingerprint of all does not tell which has changed.
+        rows = zip(self._contents, labels, subjects, sites, strict=True)
+        marks = [fingerprint(np.array([*map(str, row)]))[:MARK] for row in rows]
+        return pd.DataFrame(
+            {"sample": self.names, "subject": subjects, "site": sites, "mark": marks}
+        )
+
+    @cached_property
+    def _contents(self) -> list[str]:
+        """Fingerprints of voxels and grids, not of names: a folder may move."""
+        if not self.has_scans:
+            return self.digests
+        grids = (fingerprint(read_grid(path).affine) for path in self.X)
+        return [voxels + grid for voxels, grid in zip(self.digests, grids, strict=True)]
 
     def describe(self) -> dict[str, Any]:
-        """Return the shape of the data and a fingerprint of its values."""
+        """Return how many there are, and a fingerprint of all values."""
+        labels = [*digests_of(self.y)] if self.task == "maps" else self.y
+        tests: list[Any] = [None, None]
+        if self.X_test is not None:
+            known = digests_of(self.y_test) if self.task == "maps" else self.y_test
+            tests = [np.array(digests_of(self.X_test)), np.asarray(known)]
+        shape = getattr(self.X, "shape", ())[1:]
         return {
-            "n_samples": len(self.y),
-            "sample_shape": list(self.X.shape[1:]),
-            "n_classes": len(self.classes),
-            "n_test": self.n_test,
-            "test_samples": "held out" if self.y_test is None else "given",
-            "sha256": fingerprint(self.X, self.y, self.X_test, self.y_test),
+            "n_samples": len(self),
+            "n_subjects": None if self.groups is None else self.n_subjects,
+            "n_sites": None if self.sites is None else len(np.unique(self.sites)),
+            "n_test": None if self.X_test is None else self.n_test,
+            "sample_shape": [] if self.has_scans else list(shape),
+            "scans": self.has_scans,
+            "classes": self.classes.tolist(),
+            "n_twins": self.n_twins,
+            "sha256": fingerprint(
+                np.array(self._contents), np.asarray(labels), self.groups, self.sites, *tests
+            ),
         }
 
+    @property
+    def n_twins(self) -> int:
+        """Number of samples of which an equal one may be on the other side of a split."""
+        own = Counter(self.digests)
+        if self.X_test is not None:
+            return sum(digest in own for digest in digests_of(self.X_test))
+        return sum(times for times in own.values() if times > 1) if self.groups is None else 0
 
-def check_samples(X: Any, y: Any, x_name: str, y_name: str) -> tuple[Array, Array]:
-    """Return samples and labels as arrays, or raise a ValueError."""
-    X = check_array(X, allow_nd=True, input_name=x_name)
+    # What they must be ---------------------------------------------------------------------------
+
+    def check_classes(self) -> None:
+        """Raise a ValueError unless there are classes of several subjects each."""
+        if self.task != "classes":
+            return
+        unit = "samples" if self.groups is None else "subjects"
+        subjects = {
+            label: len(np.unique(self.subjects[self.y == label])) for label in self.classes.tolist()
+        }
+        # Ages as labels are a mistake that would otherwise show in the results only.
+        many = self.y.dtype.kind in "iuf" and len(subjects) > MOST_CLASSES
+        if many and self.n_subjects < FEW * len(subjects):
+            raise ValueError(
+                f"y must be the labels of classes, got {len(subjects)} different numbers; so many "
+                "classes must have text as labels."
+            )
+        check_classification_targets(self.y)
+        if len(subjects) < 2 or min(subjects.values()) < 2:
+            raise ValueError(
+                f"y must have at least 2 classes with at least 2 {unit} each, got {subjects}."
+            )
+        if self.y.dtype.kind not in "Ubiuf":
+            raise TypeError(f"The labels y must be str, bool, int or float, got {self.y.dtype}.")
+
+    def check_images(self) -> None:
+        """Raise a ValueError if subjects have the same image, or a scan is there twice."""
+        if self.groups is not None:
+            # A subject who is there under two names would be trained on and tested on.
+            first: dict[str, int] = {}
+            pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(self.digests)]
+            if pairs := [pair for pair in pairs if len({*self.groups[[*pair]]}) > 1]:
+                raise ValueError(
+                    "Subjects must not have the same image, but these have: "
+                    + named(" and ".join(map(self._in_words, pair)) for pair in pairs)
+                )
+        if twice := [name for name, times in Counter(self.names).items() if times > 1]:
+            raise ValueError(f"X must have every scan once, got several times: {named(twice)}")
+
+    def _in_words(self, row: int) -> str:
+        name = self.names[row] if self.has_scans else f"row {row}"
+        return f"{name} of {self.groups[row]}"  # type: ignore[index]
+
+
+def read_samples(X: Any, name: str) -> Any:
+    """Return samples that can be told apart and taken by number, or raise an error."""
+    if isinstance(X, (str, os.PathLike)):
+        raise TypeError(f"{name} must have one path a scan, got {os.fspath(X)!r} for all.")
+    if num_samples(X) and isinstance(safe_indexing(X, 0), SCAN):
+        # As they were written, so that tables name scans as their owner does.
+        scans = [str(x) if isinstance(x, os.PathLike) else x for x in find_volumes(X)]
+        return np.array([*scans, None], dtype=object)[:-1]  # NumPy would look into images
+    if isinstance(X, pd.DataFrame) or issparse(X) or is_ragged(X):
+        return X
+    # Lazy volumes and the like are read when they are asked for.
+    if hasattr(X, "shape") and not isinstance(X, np.ndarray) and hasattr(X, "__getitem__"):
+        return X
+    return check_array(X, allow_nd=True, input_name=name)
+
+
+def read_labels(y: Any, task: str, name: str, groups: Array | None = None) -> Any:
+    """Return labels: one a sample, or a map of them."""
+    if task == "maps":
+        return y if is_ragged(y) else np.asarray(y)
     if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
         raise ValueError(
-            f"{y_name} must have one label a sample, as a study compares classifiers of samples, "
-            f"got maps or rows of shape {np.shape(y)}."
+            f"{name} must have one label or value a sample for these estimators, got maps or rows "
+            f"of shape {np.shape(y)}."
         )
-    y = column_or_1d(y)
-    if len(X) != len(y):
-        raise ValueError(f"{x_name} and {y_name} must agree, got {len(X)} and {len(y)} samples.")
-    check_classification_targets(y)
-    return X, y
+    column = labelled(name, column_or_1d(y), groups)
+    return check_array(column, ensure_2d=False, dtype=np.float64) if task == "values" else column
+
+
+def is_ragged(values: Any) -> bool:
+    """Whether there is a list of arrays whose shapes differ."""
+    return isinstance(values, (list, tuple)) and len({np.shape(value) for value in values}) > 1
+
+
+def is_scans(X: Any) -> bool:
+    """Whether samples are paths, or images in memory."""
+    return isinstance(X, np.ndarray) and X.ndim == 1 and isinstance(X[0], SCAN)
+
+
+def check_lengths(X: Any, columns: dict[str, Any], name: str = "X") -> None:
+    """Raise a ValueError unless there is one of each for each sample."""
+    lengths = {name: num_samples(X)}
+    lengths |= {key: len(value) for key, value in columns.items() if value is not None}
+    if len({*lengths.values()}) > 1:
+        found = ", ".join(f"{key} {length}" for key, length in lengths.items())
+        raise ValueError(f"There must be as many samples in all of them, got {found}.")
+
+
+def check_test(X: Any, y: Any, X_test: Any, y_test: Any, task: str) -> None:
+    """Raise a ValueError unless a test set has samples like those to fit on."""
+    shapes = [getattr(each, "shape", ())[1:] for each in (X, X_test)]
+    if task != "maps" and shapes[0] != shapes[1]:
+        raise ValueError(f"X_test must have shape (n, *{shapes[0]}), got {X_test.shape}.")
+    if task == "classes" and (unknown := {*y_test.tolist()} - {*y.tolist()}):
+        raise ValueError(f"y_test has labels that y has not: {sorted(unknown, key=str)}.")
+
+
+def taken(values: Any, samples: Indices) -> Any:
+    """Return some samples, in memory of their own."""
+    if isinstance(values, (list, tuple)):
+        return [values[sample] for sample in samples]
+    return safe_indexing(values, samples)
+
+
+def digests_of(X: Any) -> list[str]:
+    """Return fingerprints of samples, of scans those of their voxels."""
+    if is_scans(X):
+        return [voxel_digest(path) for path in X]
+    rows: Sequence[Any] | Any = X if isinstance(X, (np.ndarray, list, tuple)) else None
+    if rows is None:
+        rows = (safe_indexing(X, row) for row in range(num_samples(X)))
+    return [fingerprint(plain(row)) for row in rows]
+
+
+def plain(row: Any) -> Array:
+    """Return a sample as an array."""
+    return row.toarray() if issparse(row) else np.asarray(row)
 
 
 def fingerprint(*arrays: Array | None) -> str:
@@ -142,8 +348,8 @@ def fingerprint(*arrays: Array | None) -> str:
         if array is None:
             digest.update(b"none")
             continue
-        plain = array.astype(str) if array.dtype.hasobject else array  # not pointers
+        values = array.astype(str) if array.dtype.hasobject else array  # not pointers
         # Or else the same bytes in another shape would be the same data.
-        digest.update(f"{plain.dtype} {plain.shape}".encode())
-        digest.update(np.ascontiguousarray(plain).tobytes())
+        digest.update(f"{values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

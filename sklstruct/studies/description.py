@@ -1,52 +1,42 @@
-"""What makes a study, as its ``study.json`` holds it."""
+"""What determines the fits of a study, as JSON can hold it and as keys of what is stored."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 from sklearn.base import clone
 
 from ..io.leakage import named
-from ..io.reading import read_bytes
 from .data import fingerprint
 
-MOST_BYTES = 2**24  # of a description, which may become twenty times as many in memory
-LIBRARIES = ("sklstruct", "numpy", "scipy", "scikit-learn", "pandas", "joblib", "torch", "skorch")
-GROWING: dict[str, Any] = {  # what later runs of a study may add to, and how it adds up
+# What results depend on; others are told, and do not make another fit.
+MATTER = ("sklstruct", "numpy", "scipy", "scikit-learn", "torch", "skorch")
+LIBRARIES = (*MATTER, "pandas", "joblib")
+GROWING: dict[str, Any] = {  # what later runs may add to, and how it adds up
     "sizes": lambda old, new: sorted({*old, *new}),
     "n_draws": max,
-    "n_repeats": max,
+    "n_repeats": lambda old, new: None if old is None or new is None else max(old, new),
+    "n_runs": max,
 }
 
 Description = dict[str, Any]
 
 
-def describe(
-    data: Description, estimators: Mapping[str, Any], random_state: int, **extent: Any
-) -> Description:
-    """Return what makes a study, as JSON can hold it."""
-    installed = {dist.name for dist in metadata.distributions()}
-    environment = {
-        "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "n_cpus": os.cpu_count(),
-    }
-    return {
-        "data": data,
-        "random_state": random_state,
-        "estimators": {label: describe_estimator(e) for label, e in estimators.items()},
-        **extent,
-        "environments": [environment],  # a list: runs that add to a study may come from others
-    }
+class Cell(NamedTuple):
+    """One fit of a study: which estimator, and on which split."""
+
+    estimator: str
+    key: tuple[int, ...]
 
 
 def describe_estimator(estimator: Any) -> dict[str, str]:
@@ -93,57 +83,170 @@ def is_random_state(parameter: str) -> bool:
     return parameter.rpartition("__")[2] == "random_state"
 
 
-def read_description(path: Path, extent: Iterable[str]) -> Description:
-    """Return the description in a ``study.json``, which must have the names in ``extent``."""
+@lru_cache(maxsize=1)
+def environment() -> Description:
+    """Return what computes here: versions, machine, and the revision of the code if it has one."""
+    installed = {dist.name for dist in metadata.distributions()}
+    return {
+        "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "n_cpus": os.cpu_count(),
+        "git": git_revision(),
+    }
+
+
+def git_revision() -> str:
+    """Return the revision of the working folder, "+" behind it where files differ; or ""."""
     try:
-        content = read_bytes(path, MOST_BYTES, "the description of a study")
-        description = json.loads(content.decode("utf-8"))
-        merge(description, description, path)  # has all that a description must have
-        for name in extent:
-            description[name]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}.") from error
-    return description
+        said = [
+            subprocess.run(
+                ["git", *command], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said[0] + ("+" if said[1] else "")
 
 
-def merge(old: Description, new: Description, path: Path) -> Description:
-    """Return the description of two runs of one study, or raise a ValueError if they are two."""
-    shared = [label for label in old["estimators"] if label in new["estimators"]]
-    before, now = must_agree(old, shared), must_agree(new, shared)
+# Keys of what is stored ----------------------------------------------------------------------
+
+
+def digest_of(value: Any) -> str:
+    """Return a hash of what JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def keys_of(run: Description, cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Return the key under which each fit of a run is stored: a hash of what determines it."""
+    versions = run["environment"]["versions"]
+    common = digest_of([run["fixed"], {name: versions.get(name) for name in MATTER}])
+    by_label = {
+        label: digest_of([common, label, parameters])
+        for label, parameters in run["estimators"].items()
+    }
+    return {
+        cell: hashlib.sha256(f"{by_label[cell.estimator]} {cell.key}".encode()).hexdigest()
+        for cell in cells
+    }
+
+
+def cells_of(run: Description) -> list[Cell]:
+    """Return all fits of a run in the order to compute them: one that stops compares all."""
+    return [Cell(label, tuple(key)) for key in run["cells"] for label in run["estimators"]]
+
+
+# Runs that add up to a study -----------------------------------------------------------------
+
+
+def merged(runs: list[Description], done: set[str]) -> tuple[Description, dict[Cell, str]]:
+    """Return the study that several runs add up to, and where its fits are stored.
+
+    Parameters
+    ----------
+    runs : list of dict
+        In the order in which they began.
+    done : set of str
+        Keys of what is finished.
+
+    Returns
+    -------
+    description : dict
+    stored : dict
+        Keys of the finished fits, by cell, in the order of the results.
+
+    Raises
+    ------
+    ValueError
+        If the runs are of several studies.
+    """
+    kept: list[tuple[Description, dict[Cell, str]]] = []
+    for run in runs:
+        keys = keys_of(run, cells_of(run))
+        finished = {cell: key for cell, key in keys.items() if key in done}
+        kept.append((run, finished))
+    last = runs[-1]
+    estimators: dict[str, dict[str, str]] = {}
+    stored: dict[Cell, str] = {}
+    extent = {**last["extent"]}
+    for run, finished in kept:
+        agree(run["fixed"], last["fixed"])
+        there = {cell.estimator for cell in finished}
+        for label, parameters in run["estimators"].items():
+            # An estimator without results binds nobody: whoever erred may name another one so.
+            if run is not last and label not in there:
+                continue
+            if label in estimators:
+                agree_on(label, estimators[label], parameters)
+            estimators[label] = parameters
+        extent = {name: GROWING[name](extent[name], run["extent"][name]) for name in extent}
+        stored |= finished  # of several versions, those of the last run
+    order = {label: place for place, label in enumerate(ordered(runs, {*estimators}))}
+    cells = sorted({tuple(key) for run in runs for key in run["cells"]})
+    fixed = last["fixed"]
+    environments = [run["environment"] for run in runs]
+    description = {
+        **fixed,
+        "design": {**fixed["design"], **extent},
+        "name": last["name"],
+        "estimators": {label: estimators[label] for label in order},
+        "cells": [list(key) for key in cells],
+        "environments": [e for n, e in enumerate(environments) if e not in environments[:n]],
+    }
+    in_order = sorted(stored, key=lambda cell: (order[cell.estimator], cell.key))
+    return description, {cell: stored[cell] for cell in in_order}
+
+
+def ordered(runs: list[Description], labels: set[str]) -> list[str]:
+    """Return labels in the order of the runs, which does not depend on which began first."""
+    by_size = sorted(runs, key=lambda run: (-len(run["estimators"]), sorted(run["estimators"])))
+    return [
+        label
+        for label in dict.fromkeys(label for run in by_size for label in run["estimators"])
+        if label in labels
+    ]
+
+
+def agree(old: Description, new: Description) -> None:
+    """Raise a ValueError unless two runs are of one study."""
+    before, now = flat(old), flat(new)
     wrong = [
         f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
     if wrong:
-        raise ValueError(
-            f"{path} describes another study: {'; '.join(wrong)}.{changed_scans(old, new)}"
-        )
-    environments = old["environments"]
-    return {
-        **old,
-        **new,
-        "estimators": {**old["estimators"], **new["estimators"]},
-        **{name: add(old[name], new[name]) for name, add in GROWING.items() if name in new},
-        "environments": environments + [e for e in new["environments"] if e not in environments],
-    }
+        raise ValueError(f"another study: {'; '.join(wrong)}")
 
 
-def changed_scans(old: Description, new: Description) -> str:
-    """Return which scans are others than they were, "" if that is not known."""
-    before, now = old.get("scans", {}), new.get("scans", {})
-    changed = []
-    if len(before) == len(now):  # in their order, as folders may move
-        marks = zip(before.values(), now.items(), strict=True)
-        changed = [name for mark, (name, other) in marks if mark != other]
-    return f"  Changed since: {named(changed)}" if changed else ""
+def agree_on(label: str, old: dict[str, str], new: dict[str, str]) -> None:
+    """Raise a ValueError unless a label means the same estimator in two runs."""
+    wrong = [
+        f"{name} of estimator {label!r} was {old.get(name, 'absent')} and is "
+        f"{new.get(name, 'absent')}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+    if wrong:
+        raise ValueError(f"another study: {'; '.join(wrong)}")
 
 
-def must_agree(description: Description, labels: list[str]) -> dict[str, Any]:
+def flat(fixed: Description) -> dict[str, Any]:
     """Return what cannot change within a study, by names for a message."""
-    flat = {"random_state": description["random_state"]}
-    flat |= {f"data {name}": value for name, value in description["data"].items()}
-    for label in labels:
-        parameters = description["estimators"][label].items()
-        flat |= {f"{name} of estimator {label!r}": value for name, value in parameters}
-    return flat
+    found: dict[str, Any] = {}
+    for name, value in fixed.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name} {part}": inner for part, inner in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def changed_samples(old: pd.DataFrame, new: pd.DataFrame) -> str:
+    """Return which samples are others than they were, "" if that is not known."""
+    if len(old) != len(new):
+        return ""
+    changed = new["sample"][old["mark"].to_numpy() != new["mark"].to_numpy()]  # folders may move
+    return f"  Changed since: {named(changed)}" if len(changed) else ""

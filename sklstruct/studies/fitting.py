@@ -1,93 +1,154 @@
-"""What every study does with its estimators: check them, seed them, fit what is missing."""
+"""One fit of a study: an estimator is fitted on one side of a split and predicts the other."""
 
 from __future__ import annotations
 
-import sys
+import json
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
-from tqdm.auto import tqdm
 
 from ..compat import BaseSearchCV
 from ..threads import one_blas_thread
-from .description import is_random_state
-from .record import Record
+from .data import StudyData
+from .description import Cell, environment, is_random_state
+from .designs import Design, Split
+from .draws import estimator_seed
+from .tasks import Task
 
 STEPS = "dense", "local", "shared", "frame", "attributes"  # of the structure of a network
-SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
 
 
-def check_estimators(estimators: Mapping[str, Any]) -> None:
-    """Raise unless there are estimators with labels that a table can hold."""
-    if not isinstance(estimators, Mapping) or not estimators:
-        raise ValueError(f"estimators must be a dict with estimators by label, got {estimators!r}.")
-    for label, estimator in estimators.items():
-        if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
-        if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
-            raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
-        with noted(f"Raised by the parameters of the estimator {label!r}."):
-            check_parameters(estimator)
-
-
-def check_parameters(value: Any) -> None:
-    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            check_parameters(part)
-    elif hasattr(value, "get_params") and not isinstance(value, type):
-        # By what it has, as this room knows no estimators.
-        if hasattr(value, "check_params"):
-            value.check_params()
-        for name, own in value.get_params(deep=False).items():
-            # A name that stands for an object may be unknown, and what it stands for wrong.
-            check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
-
-
-def check_jobs(n_jobs: int | None) -> None:
-    """Raise a ValueError unless joblib can take a number of jobs."""
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
-
-
-def complete(record: Record, calls: Mapping[Any, Any], n_jobs: int | None, progress: bool) -> None:
-    """Make the fits that a record lacks, and add each as soon as it is there.
+class Fit(NamedTuple):
+    """A finished fit.
 
     Parameters
     ----------
-    record : Record
-    calls : dict
-        For each cell the delayed call that returns its fit, in the order to make them.
-    n_jobs : int or None
-    progress : bool
+    row : dict
+        What the table of results says of it.
+    columns : dict from str to ndarray
+        What was predicted, one value or row for each tested sample.
+    costs : dict
+        What differs from run to run: where and when it was made, and its memory.
+    structure : dict or None
+        Of a network, how many weights it would have with less structure.
     """
-    missing = [call for cell, call in calls.items() if cell not in record.fits]
-    bar = tqdm(
-        desc="study",
-        total=len(calls),
-        initial=len(calls) - len(missing),
-        unit="fit",
-        mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
-        miniters=1,
-        disable=not progress,
-    )
-    # One fit a batch, in any order: what is finished is safe on disk before the next one begins.
-    with bar:
-        for fit in Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(missing):
-            record.add(fit)
-            bar.update()
+
+    row: dict[str, Any]
+    columns: dict[str, NDArray[Any]]
+    costs: dict[str, Any]
+    structure: dict[str, int] | None = None
 
 
-def weights_by_structure(model: Any) -> dict[str, int] | None:
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that the fits of a study have in common.
+
+    Parameters
+    ----------
+    data : StudyData
+    design : Design
+    task : Task
+    estimators : dict
+    random_state : int
+    """
+
+    data: StudyData
+    design: Design
+    task: Task
+    estimators: Mapping[str, Any]
+    random_state: int
+
+
+def evaluate(work: Work, cell: Cell) -> Fit:
+    """Fit an estimator on one side of a split and let it predict the other."""
+    label, key = cell
+    names = dict(zip(work.design.keys, key, strict=True))
+    data, seed = work.data, estimator_seed(work.random_state, *key)
+    split = work.design.split(data, key, work.random_state)
+    started, process = datetime.now(UTC), Process()
+    with fitting(f"Raised by the estimator {label!r}, {in_words(names)}."):
+        model = seeded(clone(work.estimators[label]), seed)
+        X, y = data.training(split.train)
+        groups = None if data.groups is None else data.groups[split.train]
+        _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
+        X_test, y_test = data.tested(split.test)
+        columns, predict_seconds = timed(
+            lambda: work.task.predict(model, X_test, y_test, data.classes)
+        )
+    search = model if isinstance(model, BaseSearchCV) else None
+    fitted = model if search is None else search.best_estimator_
+    last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    row = {
+        "estimator": label,
+        **names,
+        **work.task.score(columns),
+        **counts(data, split),
+        "n_parameters": getattr(last, "n_parameters_", None),
+        "fit_seconds": fit_seconds,
+        "predict_seconds": predict_seconds,
+        "search_fits": 0 if search is None else int(getattr(search, "search_fits_", 0)),
+        "chosen": "" if search is None else json.dumps(search.best_params_, default=str),
+        "device": str(getattr(getattr(last, "net_", None), "device", "cpu")),
+        "seed": seed,
+    }
+    costs = {
+        "started": started.isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "peak_memory_mb": process.peak_memory_mb(),
+        **environment(),
+    }
+    return Fit(row, {"test": split.test, **columns}, costs, weights_by_structure(last))
+
+
+def counts(data: StudyData, split: Split) -> dict[str, Any]:
+    """Return how many samples and subjects are on each side, and the site that is left out."""
+    n_train_subjects = len(np.unique(data.subjects[split.train]))
+    inside = data.X_test is None
+    sites = None if data.sites is None else np.unique(data.sites[split.test]).astype(str)
+    return {
+        "n_train": len(split.train),
+        "n_test": len(split.test),
+        "n_train_subjects": n_train_subjects,
+        "n_test_subjects": len(np.unique(data.subjects[split.test])) if inside else len(split.test),
+        "held_out_site": "" if sites is None or len(sites) > 1 else str(sites[0]),
+    }
+
+
+class Process:
+    """The memory of this process from now on."""
+
+    def __init__(self) -> None:
+        # Where the kernel can forget the peak of earlier fits.
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def peak_memory_mb(self) -> float | None:
+        """Return the largest memory since then; of the whole process where that is not known."""
+        with suppress(OSError, ValueError, IndexError):
+            status = Path("/proc/self/status").read_text()
+            return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
+        try:
+            import resource
+        except ImportError:
+            return None
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def weights_by_structure(last: Any) -> dict[str, int] | None:
     """Return the numbers of weights of a network from the least structure to the most, or None."""
-    last = model[-1] if isinstance(model, Pipeline) else model
     # By what it has, as this room knows no estimators.
     if not hasattr(last, "describe") or not hasattr(last, "net_"):
         return None
@@ -113,6 +174,11 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
+def in_words(names: Mapping[str, int]) -> str:
+    """Return "size 50, draw 2"."""
+    return ", ".join(f"{name} {value}" for name, value in names.items())
+
+
 def seeded(estimator: Any, seed: int) -> Any:
     """Return the estimator with all its random states set to a seed."""
     # The same seed for all of them: steps of a pipeline draw different things anyway.
@@ -120,25 +186,21 @@ def seeded(estimator: Any, seed: int) -> Any:
     return estimator.set_params(**dict.fromkeys(names, seed))
 
 
-def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     """Return what a function returns, and the seconds that it took."""
     start = perf_counter()
-    result = function(*args)
+    result = function()
     return result, perf_counter() - start
 
 
-def probabilities(model: Any, X: Any) -> NDArray[np.float64]:
-    """Return the probabilities of the classes, which add up to one."""
-    proba = np.asarray(model.predict_proba(X), dtype=np.float64)
-    return proba / proba.sum(axis=1, keepdims=True)  # exactly, also where they came in float32
-
-
-def group_params(model: Any, groups: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def group_params(model: Any, groups: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
     """Return the subjects under the name by which ``fit`` takes them, if it does.
 
     They go to the last step of a pipeline: to an estimator whose ``fit`` has ``groups``, or to a
     search whose ``cv`` splits by groups, so that model selection keeps subjects together too.
     """
+    if groups is None:
+        return {}
     name, last = model.steps[-1] if isinstance(model, Pipeline) else ("", model)
     cv: Any = last.cv if isinstance(last, BaseSearchCV) else None
     by_group = hasattr(cv, "split") and cv.get_metadata_routing().consumes("split", ["groups"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..io.atomic import atomic_write
+from ..io.reading import open_file
+from .description import Cell, Description, merged
+from .store import FolderStore
+from .tasks import TASKS
 
 RESULTS, PREDICTIONS, PROVENANCE = "results.csv", "predictions.csv", "provenance.csv"
-LEFT_OUT = ["subject", "file", "problem"]
-
-Description = dict[str, Any]
+SAMPLES, LEFT_OUT = "samples.csv", "left_out.csv"
+PROBLEM = ["subject", "file", "problem"]  # columns of what was left out
 
 
 class Results(pd.DataFrame):
@@ -38,10 +42,12 @@ class Results(pd.DataFrame):
         What makes the study: task, design, data, seed, estimators and environments.
     left_out : DataFrame, default=None
         Samples that were left out before: subject, file and problem.
+    provenance : DataFrame, default=None
+        One row a fit: when, where and with what it was made, and its memory.
 
     Attributes
     ----------
-    predictions, description, left_out
+    predictions, description, left_out, provenance
 
     See Also
     --------
@@ -66,7 +72,7 @@ class Results(pd.DataFrame):
     True
     """
 
-    _metadata: list[str] = ["_predictions", "description", "left_out"]
+    _metadata: list[str] = ["_predictions", "description", "left_out", "provenance"]
 
     def __init__(
         self,
@@ -74,11 +80,13 @@ class Results(pd.DataFrame):
         predictions: pd.DataFrame | Callable[[], pd.DataFrame],
         description: Description,
         left_out: pd.DataFrame | None = None,
+        provenance: pd.DataFrame | None = None,
     ) -> None:
         super().__init__(fits)
         self._predictions = predictions
         self.description = description
-        self.left_out = pd.DataFrame(columns=LEFT_OUT) if left_out is None else left_out
+        self.left_out = pd.DataFrame(columns=PROBLEM) if left_out is None else left_out
+        self.provenance = pd.DataFrame() if provenance is None else provenance
 
     @property
     def _constructor(self) -> Any:
@@ -158,6 +166,7 @@ class Results(pd.DataFrame):
                 lambda condition=condition: self._predictions_of(condition),
                 self.description,
                 self.left_out,
+                self.provenance,
             )
 
     def _predictions_of(self, condition: dict[str, Any]) -> pd.DataFrame:
@@ -185,10 +194,113 @@ class Results(pd.DataFrame):
         ValueError
             If it holds no study, or a file is damaged; the message names it.
         """
-        raise NotImplementedError  # filled below
+        store = FolderStore(Path(folder))
+        runs = [*store.runs().values()]
+        if not runs:
+            raise ValueError(f"{folder} holds no study.")
+        samples = read_table(Path(folder, SAMPLES))
+        return of_store(store, runs, samples, read_table(Path(folder, LEFT_OUT)))
+
+    def export(self, folder: str | os.PathLike[str], *, predictions: bool = False) -> None:
+        """Write the tables of a study as CSV, each whole or not at all.
+
+        Parameters
+        ----------
+        folder : path-like
+            Where to write ``results.csv``, one row a fit, and ``provenance.csv``, when, where and
+            with what each was made.
+        predictions : bool, default=False
+            Whether to write ``predictions.csv`` too, one row a fit and tested sample.
+        """
+        write_table(Path(folder, RESULTS), self.fits)
+        write_table(Path(folder, PROVENANCE), self.provenance)
+        if predictions:
+            write_table(Path(folder, PREDICTIONS), self.predictions)
+
+
+def of_store(
+    store: Any,
+    runs: list[Description],
+    samples: pd.DataFrame | None,
+    left_out: pd.DataFrame | None = None,
+) -> Results:
+    """Return what is finished of the study that some runs add up to.
+
+    Parameters
+    ----------
+    store : FolderStore or MemoryStore
+    runs : list of dict
+    samples : DataFrame or None
+        Names and subjects of the samples; None where they are the numbers of the rows.
+    left_out : DataFrame or None
+
+    Raises
+    ------
+    ValueError
+        If what is stored does not make a study.
+    """
+    try:
+        description, stored = merged(runs, store.keys())
+        headers = store.headers()
+        found = {cell: headers[key] for cell, key in stored.items()}
+        names = ["estimator", *description["design"]["keys"]]
+        fits = pd.DataFrame([header["row"] for header in found.values()])
+        if fits.empty:
+            fits = pd.DataFrame(columns=names)
+        else:
+            fits["n_parameters"] = fits["n_parameters"].astype("Int64")
+        costs = pd.json_normalize([header["costs"] for header in found.values()])
+        provenance = pd.concat([fits[names], costs], axis=1)
+        weights = {cell.estimator: header["structure"] for cell, header in found.items()}
+        description["weights_by_structure"] = {
+            label: steps for label, steps in weights.items() if steps is not None
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{store.folder} is damaged: {error!r}.") from error
+    load = partial(predictions_of, store, stored, description, samples)
+    return Results(fits, load, description, left_out, provenance)
+
+
+def predictions_of(
+    store: Any, stored: dict[Cell, str], description: Description, samples: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Return the predictions of all fits as a table."""
+    task, names = TASKS[description["task"]], description["design"]["keys"]
+    classes = np.array(description["data"]["classes"])
+    parts = [pd.DataFrame(columns=["estimator", *names, "subject", "sample"])]
+    for cell, key in stored.items():
+        columns = store.arrays(key)
+        test = columns.pop("test")
+        numbers = test.astype(str)
+        if samples is None or description["data"]["n_test"] is not None:
+            known = {"subject": numbers, "sample": numbers}
+        else:
+            known = {name: samples[name].to_numpy()[test] for name in ("subject", "sample")}
+        key_columns = dict(zip(names, cell.key, strict=True))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "estimator": cell.estimator,
+                    **key_columns,
+                    **known,
+                    **task.frame(columns, classes),
+                }
+            )
+        )
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, with numbers that are read exactly as they were."""
     with atomic_write(path) as stream:
         table.to_csv(stream, index=False, lineterminator="\n")
+
+
+def read_table(path: Path) -> pd.DataFrame | None:
+    """Return a table of text, None if it is not there."""
+    if not path.exists():
+        return None
+    try:
+        return pd.read_csv(open_file(path), dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' errors about a file are some too
+        raise ValueError(f"{path} is damaged: {error}") from error

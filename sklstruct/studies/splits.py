@@ -121,10 +121,20 @@ def strata_of(y: NDArray[Any], subject_of: Indices, n_subjects: int) -> Indices:
     """Return the number of the class, or of the fifth, of each subject."""
     classes, label = np.unique(y, return_inverse=True)
     if len(classes) > MOST_CLASSES and y.dtype.kind in "iuf":
-        means = np.bincount(subject_of, y) / np.bincount(subject_of)
-        rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
-        return rank * min(STRATA, n_subjects // 2) // n_subjects
-    counts = np.zeros((n_subjects, len(classes)), int)
+        return fifths(y, subject_of)
+    return most_frequent(label, subject_of, n_subjects)
+
+
+def fifths(values: NDArray[Any], subject_of: Indices) -> Indices:
+    """Return the fifth of all subjects that the mean of each subject is in."""
+    means = np.bincount(subject_of, values) / np.bincount(subject_of)
+    rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+    return rank * min(STRATA, len(means) // 2) // len(means)
+
+
+def most_frequent(label: Indices, subject_of: Indices, n_subjects: int) -> Indices:
+    """Return the most frequent label of each subject, the first one of several."""
+    counts = np.zeros((n_subjects, label.max() + 1), int)
     np.add.at(counts, (subject_of, label), 1)
     return counts.argmax(axis=1)
 
