@@ -10,8 +10,8 @@ import pandas as pd
 from .deformations import Draw
 from .display import Axes, Display, Place
 from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
-from .lipschitz import Stability, stability
 from .lines import MARKERS, label_ends, quieten
+from .lipschitz import Stability, stability
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -173,7 +173,9 @@ class StabilityDisplay(Display):
         label_ends(ax, lines)
 
 
-def draw_curve(ax: Axes, distances: pd.Series[float], sizes: pd.Series[float], place: int) -> Line2D:
+def draw_curve(
+    ax: Axes, distances: pd.Series[float], sizes: pd.Series[float], place: int
+) -> Line2D:
     """Draw the curve of one representation, and return the line through its means."""
     colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
     by_size = distances.groupby(sizes)

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..studies.inference import summarise
 from ..studies.results import Results
-from ..studies.text import CONDITIONS, curve_metric, is_share, main_metric, name_of, with_unit
+from ..studies.text import CONDITIONS, main_metric, scale_of, with_unit
 from .display import Axes, Display, Place
-from .drawing import INK, LEADING, LETTER, MEDIUM, Sheet, one_axes
-from .lines import LINE, MARKERS, legend_size, legible, name_below, quieten, styles
+from .drawing import INK, MEDIUM, Sheet, one_axes
+from .lines import MARKERS, legend_size, legible, name_below, quieten, styles
 
 Source = Results | str | PathLike[str]
 
@@ -115,7 +116,7 @@ class StudyDisplay(Display):
         if "size" not in results.condition_columns:
             kind = results.description["design"]["kind"]
             raise ValueError(f"Learning curves need a study over sizes, such as Draws, got {kind}.")
-        metric = curve_metric(results) if metric is None else metric
+        metric = main_metric(results) if metric is None else metric
         summary, name = summarise(results, metric), results.description.get("name", "")
         return cls(results.fits, summary, metric=metric, name=name).plot(ax)
 
@@ -225,7 +226,7 @@ class CostDisplay(Display):
     def from_results(cls, results: Source, metric: str | None = None, *, ax: Place = None) -> Self:
         """Draw the costs of a study, or of its folder; the metric is the main one if None."""
         results = results_of(results)
-        metric = curve_metric(results) if metric is None else metric
+        metric = main_metric(results) if metric is None else metric
         columns = ["estimator", *results.condition_columns]
         # Medians: the first fit of a process also imports and compiles.
         medians = results.fits.astype(dict.fromkeys(COSTS, "float64")).groupby(columns)
@@ -258,7 +259,7 @@ class CostDisplay(Display):
             ax.set_xlabel(COSTS[cost], fontsize=MEDIUM, color=INK)
             ax.set_ylabel(with_unit(self.metric), fontsize=MEDIUM, color=INK)
             ax.locator_params(axis="y", nbins=6)
-            plain_ticks(ax)
+            ax.minorticks_off()
             quieten(ax, "both")
             axes.append(ax)
         name_below(axes[-1], FOOT, looks)
@@ -273,16 +274,17 @@ def results_of(results: Source) -> Results:
     return results if isinstance(results, Results) else Results.read(results)
 
 
+def last_part(results: Results) -> Results:
+    """Return the results at the largest size of the training set, all where there are no sizes."""
+    *_, (_, part) = results.parts()
+    return part
+
+
 def check_columns(name: str, table: pd.DataFrame, *columns: str) -> None:
     """Raise ValueError unless a table has the columns."""
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(f"{name} must have the columns {missing}; it has {list(table)}.")
-
-
-def scale_of(metric: str) -> int:
-    """Return what a metric is multiplied with where it is drawn."""
-    return 100 if is_share(metric) else 1
 
 
 def markers(names: list[str]) -> dict[str, dict[str, Any]]:

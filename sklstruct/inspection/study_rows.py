@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from ..studies import compare, critical_difference, rank_table, score_fits
-from ..studies.text import guessing, is_share, main_metric, name_of, with_unit
+from ..studies.inference import compare
+from ..studies.outcomes import score_fits
+from ..studies.ranks import CriticalDifference, critical_difference
+from ..studies.results import Results
+from ..studies.text import chance, main_metric, name_of, points, scale_of, with_unit
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, NEGATIVE, one_axes
 from .lines import quieten
-from .study import Source, check_columns, results_of, scale_of
+from .study import Source, check_columns, last_part, results_of
 
 WIDTH, ROW, TOP, FOOT, LEFT, RIGHT = 4.1, 0.55, 0.1, 0.55, 0.15, 0.2  # inches
 NAME, BAR = 0.36, 0.3  # of a row: how far above its middle its name stands; distance of bars
@@ -81,14 +85,14 @@ class ScoresDisplay(Display):
 
     @classmethod
     def from_results(cls, results: Source, metric: str | None = None, *, ax: Place = None) -> Self:
-        """Draw a metric, the main one if None, of all fits of a study or of its folder."""
-        results = results_of(results)
+        """Draw a metric, the main one if None, of a study or its folder, at its largest size."""
+        results = last_part(results_of(results))
         metric = main_metric(results) if metric is None else metric
         return cls(
             score_fits(results),
             metric=metric,
-            repeats=tuple(results.key_columns),
-            chance=guessing(results, metric),
+            repeats=tuple(results.repeat_columns),
+            chance=chance(results, metric),
         ).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
@@ -161,8 +165,21 @@ class DifferencesDisplay(Display):
         *,
         ax: Place = None,
     ) -> Self:
-        """Compare the estimators of a study, or of its folder, with a baseline."""
-        return cls(compare(results_of(results), baseline, metric)).plot(ax)
+        """Compare the estimators of a study, or of its folder, with a baseline.
+
+        Parameters
+        ----------
+        results : Results or path-like
+            Of several sizes of the training set, the largest one counts.
+        baseline : str, default=None
+            Label of the estimator to compare with; None is the first one.
+        metric : str, default=None
+            None is the main metric of the study.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+        """
+        results = last_part(results_of(results))
+        metric = main_metric(results) if metric is None else metric
+        return cls(compare(results, baseline, metric)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a row for each estimator."""
@@ -173,8 +190,7 @@ class DifferencesDisplay(Display):
         ax.axvline(0, color=INK, linewidth=0.8)
         ax.hlines(table.index, low, high, color=COLOURS[0], linewidth=2)
         ax.plot(middle, table.index, "o", color=COLOURS[0], markersize=6)
-        points = " (points)" if is_share(metric) else ""
-        finish_rows(ax, names, f"{name_of(metric)} minus that of {baseline}{points}")
+        finish_rows(ax, names, f"{name_of(metric)} minus that of {baseline}{points(metric)}")
         return [ax]
 
 
@@ -183,57 +199,77 @@ class CriticalDifferenceDisplay(Display):
 
     Parameters
     ----------
-    ranks : Series of float
-        Mean ranks by estimator, 1 being the best.
-    critical_difference : float
-        Two mean ranks differ beyond chance if they are further apart.
+    found : CriticalDifference
+        What ``critical_difference`` returns.
 
     Attributes
     ----------
-    ranks : Series of float
-        From the best to the worst.
-    critical_difference : float
-    groups : list of (float, float)
-        First and last rank under each bar.
+    found : CriticalDifference
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (1,)
 
+    See Also
+    --------
+    sklstruct.studies.critical_difference : The numbers behind it.
+
     References
     ----------
-    J. Demšar. Statistical comparisons of classifiers over multiple data sets. JMLR, 2006.
+    J. Demsar. Statistical comparisons of classifiers over multiple data sets. Journal of Machine
+    Learning Research, 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
+    >>> from sklstruct.inspection import CriticalDifferenceDisplay
+    >>> from sklstruct.studies import limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB(), "signs": BernoulliNB()}
+    >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
+    >>> display = CriticalDifferenceDisplay.from_results(results)
+    >>> display.found.ranks.round(1).to_dict()
+    {'gauss': 1.0, 'counts': 2.0, 'signs': 3.0}
     """
 
-    def __init__(self, ranks: pd.Series[float], critical_difference: float) -> None:
-        self.ranks = ranks.sort_values(kind="stable")
-        self.critical_difference = float(critical_difference)
-        self.groups = alike(self.ranks.to_numpy(float), self.critical_difference)
+    def __init__(self, found: CriticalDifference) -> None:
+        self.found = found
+
+    @classmethod
+    def from_results(
+        cls,
+        results: Source | Mapping[str, Results],
+        metric: str | None = None,
+        *,
+        ax: Place = None,
+    ) -> Self:
+        """Draw the ranks in a study or its folder, or in several studies by their names."""
+        if isinstance(results, Mapping):
+            return cls(critical_difference(results, metric)).plot(ax)
+        results = results_of(results)
+        metric = main_metric(results) if metric is None else metric
+        return cls(critical_difference(results, metric)).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a row for each estimator from the best to the worst, and the bars above."""
-        names = [f"{name} ({rank:.2f})" for name, rank in self.ranks.items()]
-        bars = BAR * (2 + len(self.groups))  # in rows, with that of the difference itself
-        ax = rows_for(names, on, bars)
-        ranks, places = self.ranks.to_numpy(float), np.arange(len(names))
-        top = -0.5 - bars
+        ranks, groups = self.found.ranks, self.found.groups
+        names = [f"{name} ({rank:.2f})" for name, rank in ranks.items()]
+        bars = BAR * (3 + len(groups))  # in rows, with that of the difference itself
+        ax, top = rows_for(names, on, bars), -0.5 - bars
+        heights = top + BAR * (2 + np.arange(len(groups)))
+        places = np.arange(len(names))
         ax.vlines(ranks, top + 2 * BAR, places, color=FAINT, linewidth=0.6, zorder=1)
         ax.plot(ranks, places, "o", color=COLOURS[0], markersize=6, zorder=3)
-        heights = top + BAR * (2 + np.arange(len(self.groups)))
-        for (first, last), height in zip(self.groups, heights, strict=True):
-            ax.hlines(height, first - NUDGE, last + NUDGE, color=INK, linewidth=3, zorder=3)
-        ax.hlines(top + BAR, 1, 1 + self.critical_difference, color=NEGATIVE, linewidth=3)
-        style: dict[str, Any] = {"fontsize": MEDIUM, "color": INK, "va": "center"}
-        text = f"critical difference {self.critical_difference:.2f}"
-        ax.text(1 + self.critical_difference + 2 * NUDGE, top + BAR, text, **style)
+        for group, height in zip(groups, heights, strict=True):
+            ends = ranks[group[0]] - NUDGE, ranks[group[-1]] + NUDGE
+            ax.hlines(height, *ends, color=INK, linewidth=3, zorder=3)
+        ends = 1, 1 + self.found.difference
+        ax.hlines(top + BAR, *ends, color=NEGATIVE, linewidth=3)
+        text = f"critical difference {self.found.difference:.2f}"
+        ax.text(1, top + BAR / 3, text, fontsize=MEDIUM, color=NEGATIVE, va="center")
         finish_rows(ax, names, "mean rank (1 is best)", bars)
-        ax.set_xlim(1 - 4 * NUDGE, max(len(names), 1 + self.critical_difference) + 4 * NUDGE)
+        ax.set_xlim(1 - 2 * NUDGE, max(len(names), ends[1]) + 2 * NUDGE)
+        ax.set_xticks(range(1, 1 + len(names)))
         return [ax]
-
-
-def alike(ranks: Any, critical_difference: float) -> list[tuple[float, float]]:
-    """Return first and last of every largest run of ascending ranks within the difference."""
-    ends = [ranks[ranks <= first + critical_difference].max() for first in ranks]
-    runs = [(first, last) for first, last in zip(ranks, ends, strict=True) if last > first]
-    return [run for i, run in enumerate(runs) if i == 0 or run[1] > runs[i - 1][1]]
 
 
 # What the pictures share -----------------------------------------------------------------------

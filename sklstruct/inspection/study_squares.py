@@ -8,14 +8,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from ..studies import calibration, roc_curves, score_fits
-from ..studies.curves import calibration_error
-from ..studies.results import Results
+from ..studies.curves import calibration, calibration_error, roc_curves
+from ..studies.outcomes import score_fits
 from ..studies.text import number
 from .display import Axes, Display, Place
 from .drawing import INK, LETTER, MEDIUM, Sheet, one_axes
 from .lines import legend_size, name_below, quieten, styles
-from .study import Source, check_columns, results_of
+from .study import Source, check_columns, last_part, results_of
 
 LEFT, TOP, SQUARE, FOOT, RIGHT = 0.65, 0.15, 3.6, 0.6, 0.2  # inches
 LEAST, MOST = 8, 160  # areas of markers that stand for numbers of predictions
@@ -214,7 +213,9 @@ class PredictedDisplay(Display):
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a panel for each estimator, all with the same axes."""
-        parts = {str(name): part for name, part in self.predictions.groupby("estimator", sort=False)}
+        parts = {
+            str(name): part for name, part in self.predictions.groupby("estimator", sort=False)
+        }
         room = LETTER * max(map(len, parts))
         across = 2 if len(parts) > 1 and room < PANEL + GAP else 1
         down = -(-len(parts) // across)
@@ -248,12 +249,6 @@ class PredictedDisplay(Display):
 
 
 # What the pictures share -----------------------------------------------------------------------
-
-
-def last_part(results: Results) -> Results:
-    """Return the results at the largest size of the training set, all where there are no sizes."""
-    *_, (_, part) = results.parts()
-    return part
 
 
 def square_for(names: Iterable[str], heading: str, place: Place) -> Axes:

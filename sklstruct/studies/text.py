@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +11,10 @@ import pandas as pd
 
 from ..io.cohort import counted
 from ..io.scans import in_words
-from .inference import baseline_of, compare, summarise, too_small
+from .inference import compare, summarise, too_small
 from .intervals import LEAST
 from .results import Results
+from .tasks import TASKS, task_in
 
 ABSENT, MINUS = "-", "\N{MINUS SIGN}"
 ALPHA = 0.05  # of what is called beyond chance
@@ -23,12 +24,22 @@ NAMES = {  # others are named by their columns
     "r2": "R²",
     "mae": "MAE",
     "rmse": "RMSE",
-    "spearman": "rank correlation",
-    "iou": "mean IoU",
+    "mean_iou": "mean IoU",
     "dice": "Dice",
-    "n_parameters": "parameters",
     "fit_seconds": "seconds to fit",
     "predict_seconds": "seconds to predict",
+    "n_parameters": "parameters",
+}
+BOLD = "Bold: whom no other one beats beyond chance in {} (5 %, Holm's adjustment over all pairs)."
+MEASURES = {name: of for task in TASKS.values() for name, of in task.measures.items()}
+SHARES = {name for name, measure in MEASURES.items() if measure.share}  # shown in percent
+OF_TARGET = {"mae", "rmse"}  # in the unit of what is predicted, so that decimals say nothing
+SECOND = {"balanced_accuracy": "auc", "accuracy": "auc", "r2": "mae", "mean_iou": "accuracy"}
+CONDITIONS = {"size": "number of training samples"}
+TESTS = {
+    "corrected": "corrected t-test",
+    "paired": "paired t-test",
+    "subjects": "t-test over subjects",
 }
 OF_LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -43,6 +54,9 @@ OF_LATEX = {
     "²": "$^2$",
     MINUS: "$-$",
 }
+
+
+Winners = set[tuple[Any, ...]]  # labels of estimators, each with its condition
 
 
 class Table(NamedTuple):
@@ -66,7 +80,7 @@ class Block(NamedTuple):
 
     before: list[str]
     table: Table
-    after: list[str] = []
+    after: list[str]
 
 
 def format_summary(
@@ -124,44 +138,40 @@ def format_summary(
     """
     if format not in RENDERED:
         raise ValueError(f"format must be one of {', '.join(RENDERED)}, got {format!r}.")
-    render = RENDERED[format]
-    return "\n\n".join(render(block) for block in summary_blocks(results, baseline, metric))
-
-
-
-def summary_blocks(results: Results, baseline: str | None, metric: str | None) -> list[Block]:
-    """Return what a summary has to say."""
+    metric = main_metric(results) if metric is None else metric
+    # In plain text nothing is bold, and tests of all pairs take their time.
+    winners = set() if format == "text" else unbeaten(results, metric)
     if results.condition_columns:
-        metric = curve_metric(results) if metric is None else metric
-        blocks = [curve_block(results, metric)]
-        if baseline is not None:
-            blocks += curve_differences(results, baseline, metric)
+        blocks = [curve_block(results, metric, winners)]
+        blocks += [] if baseline is None else curve_differences(results, baseline, metric)
     else:
-        metric = main_metric(results) if metric is None else metric
-        blocks = [metrics_block(results, metric), *differences(results, baseline, metric)]
-    blocks[0].after.extend([*weights_of(results), *unfinished(results)])
-    return blocks
+        blocks = [metrics_block(results, metric, winners), *differences(results, baseline, metric)]
+    return "\n\n".join(map(RENDERED[format], blocks))
 
 
 # Tables of a study ---------------------------------------------------------------------------
 
 
-def curve_block(results: Results, metric: str) -> Block:
+def curve_block(results: Results, metric: str, winners: Winners) -> Block:
     """Return mean ± standard deviation by size."""
     (condition,) = results.condition_columns
     summary = summarise(results, metric).set_index(["estimator", condition])
-    sizes = sorted(results[condition].unique())
-    labels = results.estimators
+    labels, sizes = results.estimators, sorted(results[condition].unique())
     rows = [
         [label, *(with_deviation(summary, (label, size), metric) for size in sizes)]
         for label in labels
     ]
-    unit = " in %" if is_share(metric) else ""
+    unit = " in %" if metric in SHARES else ""
     what = f"{name_of(metric)}{unit}, mean ± standard deviation, by {CONDITIONS[condition]}"
-    winners = {
-        (labels.index(label), 1 + sizes.index(size)) for label, size in unbeaten(results, metric)
-    }
-    return Block([what], Table(["", *map(str, sizes)], rows, frozenset(winners)), [])
+    bold = {(labels.index(label), 1 + sizes.index(size)) for label, size in winners}
+    table = Table(["", *map(str, sizes)], rows, frozenset(bold))
+    return Block([what], table, notes_below(results, metric, winners))
+
+
+def notes_below(results: Results, metric: str, winners: Winners) -> list[str]:
+    """Return what stands below the first table."""
+    bold = [BOLD.format(name_of(metric))] * bool(winners)
+    return [*bold, *weights_of(results), *unfinished(results)]
 
 
 def curve_differences(results: Results, baseline: str, metric: str) -> list[Block]:
@@ -171,17 +181,16 @@ def curve_differences(results: Results, baseline: str, metric: str) -> list[Bloc
     if table.empty:
         return []
     rows = {(row["estimator"], row[condition]): row for row in table.to_dict("records")}
-    sizes, test = sorted(table[condition].unique()), next(iter(tests_of(table)))
+    sizes = sorted(table[condition].unique())
     cells = [
-        [label, *(difference_with_p(rows.get((label, size)), test) for size in sizes)]
+        [label, *(difference_with_p(rows.get((label, size)), metric) for size in sizes)]
         for label in table["estimator"].unique()
     ]
-    points = ", points" if is_share(metric) else ""
-    what = f"difference in {name_of(metric)} from {baseline}{points} [95 % interval], p (Holm)"
+    what = f"{name_of(metric)} minus that of {baseline}{points(metric)} [95 % interval], p (Holm)"
     return [Block([what], Table(["", *map(str, sizes)], cells), beyond(results, table))]
 
 
-def metrics_block(results: Results, main: str) -> Block:
+def metrics_block(results: Results, main: str, winners: Winners) -> Block:
     """Return a line for each metric, a column for each estimator."""
     summary = summarise(results).set_index(["metric", "estimator"])
     labels = results.estimators
@@ -192,11 +201,11 @@ def metrics_block(results: Results, main: str) -> Block:
         [name_of(m), *(with_interval(summary.loc[(m, label)], "mean", m) for label in labels)]
         for m in metrics
     ]
-    winners = {(metrics.index(main), 1 + labels.index(label)) for (label,) in unbeaten(results, main)}
+    bold = {(metrics.index(main), 1 + labels.index(label)) for (label,) in winners}
     return Block(
         [f"{results.target}: tested on {extent(results)}.", means_of(results)],
-        Table(["", *labels], rows, frozenset(winners)),
-        [],
+        Table(["", *labels], rows, frozenset(bold)),
+        notes_below(results, main, winners),
     )
 
 
@@ -205,40 +214,51 @@ def differences(results: Results, baseline: str | None, metric: str) -> list[Blo
     table = compare(results, baseline, metric)
     if table.empty:
         return []
-    tests = tests_of(table)
     rows = [
         [
             row["estimator"],
             with_interval(row, "difference", metric),
-            *(p_value(row[f"{column}_holm"]) for column in tests),
+            *(p_value(row[name]) for name in ("p_t_holm", "p_exchange_holm")),
         ]
         for row in table.to_dict("records")
     ]
-    head = ["", "difference", *tests.values()]
     what = f"Difference in {name_of(metric)} from {table['baseline'][0]}, and p (Holm):"
+    head = ["", "difference", name_of_test(table), "exchange test"]
     return [Block([what], Table(head, rows), beyond(results, table))]
 
 
-def unbeaten(results: Results, metric: str) -> set[tuple[str, Any]]:
-    """Return estimators, each with its condition, that none beats though it beats another.
+def name_of_test(comparisons: pd.DataFrame) -> str:
+    """Return what the t-tests of a table of comparisons are called."""
+    names = comparisons["test"].unique()
+    return TESTS[names[0]] if len(names) == 1 else "t-test"
 
-    They are all estimators of a condition but those that another one beats beyond chance; none is
-    where nobody is beaten, as there is nobody to tell them from.
+
+def unbeaten(results: Results, metric: str) -> Winners:
+    """Return whom nobody beats, though somebody is beaten; see ``unbeaten_in``."""
+    return unbeaten_in(results, compare(results, metric=metric, pairs="all"))
+
+
+def unbeaten_in(results: Results, pairs: pd.DataFrame) -> Winners:
+    """Return the estimators, each with its condition, that no other one beats beyond chance.
+
+    Where nobody is beaten there are none, as there is nobody to tell them from.
+
+    Parameters
+    ----------
+    results : Results
+    pairs : DataFrame
+        What ``compare`` returns for all pairs and one metric.
     """
-    pairs = compare(results, metric=metric, pairs="all")
-    column = next(iter(tests_of(pairs)), "")
-    if pairs.empty or not column:
-        return set()
-    beyond_chance = pairs[pairs[f"{column}_holm"] < ALPHA]
-    better = beyond_chance["difference"] * (-1 if metric in LOSSES else 1) > 0
-    beaten = beyond_chance["baseline"].where(better, beyond_chance["estimator"])
-    conditions = beyond_chance[results.condition_columns].itertuples(index=False, name=None)
-    lost = {*zip(beaten, conditions, strict=True)}
+    lost = set()
+    for row in pairs[pairs["p_t_holm"] < ALPHA].to_dict("records"):
+        ahead = (row["difference"] > 0) != MEASURES[row["metric"]].loss
+        condition = tuple(row[name] for name in results.condition_columns)
+        lost.add((row["baseline"] if ahead else row["estimator"], *condition))
     return {
         (label, *condition)
-        for condition in {condition for _, condition in lost}
+        for condition in {tuple(condition) for _, *condition in lost}
         for label in results.estimators
-        if (label, condition) not in lost
+        if (label, *condition) not in lost
     }
 
 
@@ -247,16 +267,21 @@ def unbeaten(results: Results, metric: str) -> set[tuple[str, Any]]:
 
 def extent(results: Results) -> str:
     """Return on how many samples of how many subjects a study was tested, and how often."""
-    table = results.predictions
+    table, unit = results.predictions, unit_of(results)
     samples, subjects = table["sample"].nunique(), table["subject"].nunique()
-    of_subjects = f" of {counted(subjects, 'subject')}" if subjects < samples else ""
-    return f"{counted(samples, sample_word(results))}{of_subjects} in {repeats_of(results)}"
+    of_subjects = f" of {counted(subjects, 'subject')}" if has_subjects(results) else ""
+    repeats = counted(n_repeats(results), unit)
+    return f"{counted(samples, sample_word(results))}{of_subjects} in {repeats}"
 
 
-def repeats_of(results: Results) -> str:
-    """Return how often a study asked its question, such as "20 hold-outs"."""
-    unit = results.description["design"]["unit"]
-    return counted(len(results.fits[results.repeat_columns].drop_duplicates()), unit)
+def n_repeats(results: Results) -> int:
+    """Return how often a study asked its question."""
+    return len(results.fits[results.repeat_columns].drop_duplicates())
+
+
+def unit_of(results: Results) -> str:
+    """Return what one repeat is called, such as "hold-out"."""
+    return str(results.description["design"]["unit"])
 
 
 def sample_word(results: Results) -> str:
@@ -264,39 +289,39 @@ def sample_word(results: Results) -> str:
     return "scan" if results.description["data"].get("scans") else "sample"
 
 
+def has_subjects(results: Results) -> bool:
+    """Whether samples are those of subjects."""
+    return results.description["data"].get("n_subjects") is not None
+
+
 def means_of(results: Results) -> str:
     """Return what numbers and their intervals are."""
-    unit = results.description["design"]["unit"]
     tested = "subjects" if has_subjects(results) else f"{sample_word(results)}s"
-    parts = [f"Mean over the {unit}s [95 % interval over the tested {tested}]"]
-    if results.task == "classes" and len(results.classes) == 2:
-        parts.append(f"{results.classes[-1]} is positive")
-    small = f" {without_intervals(results)}" if too_small(results) else ""
-    return f"{'; '.join(parts)}.{small}"
+    what = f"Mean over the {unit_of(results)}s [95 % interval over the tested {tested}]"
+    two = results.task == "classes" and len(results.classes) == 2
+    positive = f"; {results.classes[-1]} is positive" if two else ""
+    return " ".join([f"{what}{positive}.", *without_intervals(results)])
 
 
-def has_subjects(results: Results) -> bool:
-    """Whether subjects are something else than samples."""
-    table = results.predictions
-    return table["subject"].nunique() < table["sample"].nunique()
-
-
-def without_intervals(results: Results) -> str:
-    """Return why there are no intervals but those of recalls."""
-    small = in_words(f"{count} of {label}" for label, count in too_small(results).items())
-    return (
-        f"Only recalls have intervals: of each class at least {LEAST} subjects must be tested, but "
-        f"there were {small}."
-    )
+def without_intervals(results: Results) -> list[str]:
+    """Return why there are no intervals but those of recalls, if there are none."""
+    small = too_small(results) if results.task == "classes" else {}
+    found = in_words(f"{count} of {label}" for label, count in small.items()) if small else ""
+    unit = "subjects" if has_subjects(results) else f"{sample_word(results)}s"
+    return [
+        f"Only recalls have intervals: of each class at least {LEAST} {unit} must be tested, but "
+        f"there were {found}."
+    ] * bool(small)
 
 
 def beyond(results: Results, comparisons: pd.DataFrame) -> list[str]:
     """Return a note if intervals reach beyond what a difference can be."""
     # A t-test of few repeats knows nothing of bounds.
-    bounded = comparisons[comparisons["metric"].isin(BOUNDED)]
-    if not (bounded[["low", "high"]].abs() > 1).any(axis=None):
+    widest = comparisons["metric"].map(lambda name: np.ptp(MEASURES[name].bounds))
+    out = (comparisons[["low", "high"]].abs().max(axis=1) > widest) & (widest < np.inf)
+    if not out.any():
         return []
-    repeats = counted(int(bounded["n_repeats"].min()), results.description["design"]["unit"])
+    repeats = counted(int(comparisons["n_repeats"][out].min()), unit_of(results))
     return [
         "Intervals that reach beyond 100 points, or beyond 1 for the AUC, hold what no difference "
         f"can be: {repeats} are too few for this test to say how much estimators differ."
@@ -314,8 +339,36 @@ def weights_of(results: Results) -> list[str]:
 
 def unfinished(results: Results) -> list[str]:
     """Return how much is missing of a study that is not finished."""
-    missing, wanted = len(results.missing), results.description["wanted"]
-    return [f"not finished: {missing} of {counted(wanted, 'fit')} are missing"] * bool(missing)
+    missing = results.missing
+    if missing.empty:
+        return []
+    counts = missing["estimator"].value_counts()
+    of_each = in_words(f"{counts[label]} of {label}" for label in missing["estimator"].unique())
+    wanted = len(missing) + len(results)
+    return [f"Not finished: {counted(len(missing), 'fit')} of {wanted} are missing, {of_each}."]
+
+
+# Metrics -------------------------------------------------------------------------------------
+
+
+def main_metric(results: Results) -> str:
+    """Return the metric that a study is about."""
+    # Of stratified draws, whose classes are balanced by the data, accuracy is what is reported.
+    if results.task == "classes" and results.condition_columns:
+        return "accuracy"
+    return task_in(results).main
+
+
+def compared_metrics(results: Results) -> list[str]:
+    """Return the metrics that are compared, fixed before: the main one, and a second one."""
+    measures, main = task_in(results).measures, main_metric(results)
+    return [main, *(name for name in (SECOND.get(main),) if name in measures)]
+
+
+def chance(results: Results, metric: str) -> float | None:
+    """Return what guessing reaches, None where that is not known."""
+    guess = MEASURES[metric].guess(len(results.classes)) if metric in MEASURES else np.nan
+    return None if np.isnan(guess) else float(guess)
 
 
 # Numbers ---------------------------------------------------------------------------------------
@@ -328,16 +381,32 @@ def name_of(metric: str) -> str:
 
 def with_unit(metric: str) -> str:
     """Return the name of a metric, in percent if it is a share."""
-    return f"{name_of(metric)} (%)" if is_share(metric) else name_of(metric)
+    return f"{name_of(metric)} (%)" if metric in SHARES else name_of(metric)
+
+
+def points(metric: str) -> str:
+    """Return the unit of differences in a metric."""
+    return " (points)" if metric in SHARES else ""
+
+
+def scale_of(metric: str) -> int:
+    """Return what a metric is multiplied with where it is shown."""
+    return 100 if metric in SHARES else 1
 
 
 def number(value: float, metric: str, signed: bool = False) -> str:
-    """Return percent with one decimal for a share, three decimals or digits for others."""
+    """Return percent with one decimal for a share, three decimals or three digits for others."""
     if np.isnan(value):
         return ABSENT
-    scale, decimals = (100, 1) if is_share(metric) else (1, 3)
-    shown = round(round(scale * value, 9), decimals) + 0.0  # the same half up, no negative zero
-    return f"{shown:{'+' if signed else ''}.{decimals}f}".replace("-", MINUS)
+    # The same half up, and no negative zero.
+    shown = round(scale_of(metric) * value, 9) + 0.0
+    sign = "+" if signed else ""
+    if metric in OF_TARGET:
+        text = f"{shown:{sign},.0f}" if abs(shown) >= 1000 else f"{shown:{sign}#.3g}".rstrip(".")
+    else:
+        decimals = 1 if metric in SHARES else 3
+        text = f"{round(shown, decimals) + 0.0:{sign}.{decimals}f}"
+    return text.replace("-", MINUS)
 
 
 def with_deviation(summary: pd.DataFrame, row: tuple[str, Any], metric: str) -> str:
@@ -345,7 +414,7 @@ def with_deviation(summary: pd.DataFrame, row: tuple[str, Any], metric: str) -> 
     if row not in summary.index or np.isnan(mean := summary.loc[row, "mean"]):
         return ABSENT
     std = summary.loc[row, "std"]
-    scale, style = (100, ".1f") if is_share(metric) else (1, ".3g")
+    style, scale = ".1f" if metric in SHARES else ".3g", scale_of(metric)
     spread = "" if np.isnan(std) else f" ± {scale * std:{style}}"
     return f"{scale * mean:{style}}{spread}".replace("-", MINUS)
 
@@ -357,11 +426,25 @@ def with_interval(row: Any, name: Hashable, metric: str) -> str:
     return middle if ends == [ABSENT, ABSENT] else f"{middle} [{ends[0]}, {ends[1]}]"
 
 
+def difference_with_p(row: Any, metric: str) -> str:
+    """Return "+1.2 [+0.4, +2.0], 0.012" from a row of a comparison, if there is one."""
+    if row is None:
+        return ABSENT
+    return f"{with_interval(row, 'difference', metric)}, {p_value(row['p_t_holm'])}"
+
+
 def p_value(p: float) -> str:
     """Return a p-value with two significant digits, down to 0.001."""
     if np.isnan(p):
         return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:#.2g}"
+
+
+# A constant is shown as one number: "18 to 18" makes readers look for the difference.
+def span(values: pd.Series[Any], style: Callable[[Any], str]) -> str:
+    """Return "18", or "16 to 18" if values differ."""
+    low, high = style(values.min()), style(values.max())
+    return low if low == high else f"{low} to {high}"
 
 
 # Formats ---------------------------------------------------------------------------------------
@@ -417,7 +500,9 @@ def as_latex(block: Block) -> str:
 
 def rows_with_bold(table: Table) -> list[tuple[list[str], set[int]]]:
     """Return the head and the rows, each with the columns that stand out."""
-    bold = [{column for row, column in table.bold if row == place} for place in range(len(table.rows))]
+    bold = [
+        {column for row, column in table.bold if row == place} for place in range(len(table.rows))
+    ]
     return [(table.head, set()), *zip(table.rows, bold, strict=True)]
 
 
