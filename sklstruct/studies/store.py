@@ -152,6 +152,8 @@ class MemoryStore(Store):
     FolderStore : One that stays.
     """
 
+    folder = None
+
     def __init__(self) -> None:
         self._cells: dict[str, bytes] = {}
         self._runs: dict[str, str] = {}
