@@ -4,15 +4,19 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 from uuid import uuid4
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # of a disk
+
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+def atomic_write(
+    path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w", *, replace: bool = True
+) -> Iterator[IO[Any]]:
     """Open a file for writing that takes its place when all is written.
 
     What is written goes to a temporary file beside ``path``, which replaces ``path`` at the
@@ -24,6 +28,8 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     path : str or path-like
     mode : {"w", "wb"}, default="w"
         For text, in UTF-8 and with line ends as they are written, or for bytes.
+    replace : bool, default=True
+        Whether to put it in the place of a file that is there.
 
     Yields
     ------
@@ -32,7 +38,8 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     Raises
     ------
     OSError
-        The subclass that says why the place cannot be written to; its message names ``path``.
+        The subclass that says why the place cannot be written to; its message names ``path``.  It
+        is a FileExistsError if there is a file, by now, that must not be replaced.
 
     Examples
     --------
@@ -50,7 +57,10 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         raise OSError(errno.EINVAL, "Cannot write: Not a regular file", str(path))
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     stream: IO[Any]
-    with replacing(path) as temporary, open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
+    with (
+        replacing(path, os.replace if replace else rename_once) as temporary,
+        open(temporary, mode, **text) as stream,  # type: ignore[call-overload]
+    ):
         yield stream
         stream.flush()
         # After a loss of power there may be a name without a content otherwise.
@@ -69,14 +79,14 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, rename: Callable[[Path, Path], None] = os.replace) -> Iterator[Path]:
     """Give a name for a file or folder that takes the place of ``path`` at the end."""
     # In the same folder, because only within a file system is moving a file one step; and under
     # a name of its own, because other processes may write the same file now.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         yield temporary
-        os.replace(temporary, path)
+        rename(temporary, path)
     except BaseException as error:  # Ctrl-C must not leave anything either
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -87,6 +97,20 @@ def replacing(path: Path) -> Iterator[Path]:
             reason = error.strerror or error
             raise OSError(error.errno, f"Cannot write: {reason}", str(path)) from error
         raise
+
+
+def rename_once(old: Path, new: Path) -> None:
+    """Rename a file, or raise a FileExistsError if there is another one of that name."""
+    try:
+        os.link(old, new)  # one step, of which a second process fails
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if new.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(old)) from error
+        os.replace(old, new)
+    else:
+        old.unlink()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

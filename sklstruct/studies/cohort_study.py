@@ -105,9 +105,7 @@ def cohort_study(
         if test_size is not None:
             raise ValueError(f"test_size must be None where sites are left out, got {test_size!r}.")
         design = LeaveSiteOut(n_repeats)
-    study = Study(
-        design, estimators, random_state=random_state, target=target, positive=positive
-    )
+    study = Study(design, estimators, random_state=random_state, target=target, positive=positive)
     return study.run(
         X,
         y,

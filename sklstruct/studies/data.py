@@ -41,7 +41,7 @@ class StudyData:
     y : ndarray, shape (n_samples,) or (n_samples, *spatial), or list of maps
     task : str
         What is predicted: "classes", "values" or "maps".
-    groups : ndarray of str, shape (n_samples,), or None
+    groups : ndarray, shape (n_samples,), or None
         Subjects; if None, every sample is one.
     sites : ndarray, shape (n_samples,), or None
     X_test, y_test : like X and y, or None
@@ -79,7 +79,6 @@ class StudyData:
             X_test, y_test = read_samples(X_test, "X_test"), read_labels(y_test, task, "y_test")
             check_lengths(X_test, {"y_test": y_test}, "X_test")
             check_test(X, y, X_test, y_test, task)
-        groups = None if groups is None else groups.astype(str)
         data = cls(X, y, task, groups, sites, X_test, y_test)
         data.check_classes()
         data.check_images()
@@ -170,7 +169,7 @@ class StudyData:
 
     def table(self) -> pd.DataFrame:
         """Return the samples as a table: sample, subject, site and a mark of all that is known."""
-        subjects = np.array(self.names) if self.groups is None else self.groups
+        subjects = self.names if self.groups is None else self.groups.astype(str)
         sites = np.full(len(self), "") if self.sites is None else self.sites.astype(str)
         labels = self.y if self.task != "maps" else [""] * len(self)
         # By sample, as one fingerprint of all does not tell which has changed.
@@ -196,6 +195,7 @@ class StudyData:
             known = digests_of(self.y_test) if self.task == "maps" else self.y_test
             tests = [np.array(digests_of(self.X_test)), np.asarray(known)]
         shape = getattr(self.X, "shape", ())[1:]
+        groups = None if self.groups is None else self.groups.astype(str)
         return {
             "n_samples": len(self),
             "n_subjects": None if self.groups is None else self.n_subjects,
@@ -206,7 +206,7 @@ class StudyData:
             "classes": self.classes.tolist(),
             "n_twins": self.n_twins,
             "sha256": fingerprint(
-                np.array(self._contents), np.asarray(labels), self.groups, self.sites, *tests
+                np.array(self._contents), np.asarray(labels), groups, self.sites, *tests
             ),
         }
 
@@ -248,7 +248,9 @@ class StudyData:
         if self.groups is not None:
             # A subject who is there under two names would be trained on and tested on.
             first: dict[str, int] = {}
-            pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(self.digests)]
+            pairs = [
+                (first.setdefault(digest, row), row) for row, digest in enumerate(self.digests)
+            ]
             if pairs := [pair for pair in pairs if len({*self.groups[[*pair]]}) > 1]:
                 raise ValueError(
                     "Subjects must not have the same image, but these have: "

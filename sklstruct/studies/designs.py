@@ -14,6 +14,7 @@ import sklearn.model_selection as sk
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
+from ..io.leakage import check_subjects
 from .data import StudyData
 from .draws import estimator_seed, stratified_order
 from .splits import draw, held_out, site_splits
@@ -153,8 +154,8 @@ class Draws(Design):
         """Return size and draw, draw by draw: one that stops early has compared all on some."""
         if data.X_test is not None and self.test_size is not None:
             raise ValueError("Give X_test and y_test together and no test_size, or neither.")
-        orders = [self.order(data, draw, random_state)[0] for draw in range(self.n_draws)]
-        available, least = min(map(len, orders)), data.n_strata
+        orders = [self.order(data, draw, random_state) for draw in range(self.n_draws)]
+        available, least = min(len(order.train) for order in orders), len(data.classes) or 1
         for size in self.sizes:
             if size < least:
                 raise ValueError(f"sizes must be at least {least}, one sample a class, got {size}.")
@@ -238,7 +239,8 @@ class HoldOuts(Design):
 
     def cells(self, data: StudyData, random_state: int) -> list[Key]:
         """Return the numbers of the repeats."""
-        held_out(self.test_size, data.subject_strata)
+        for repeat in range(self.n_repeats):
+            check_sides(data, self.split(data, (repeat,), random_state), f"repeat {repeat}")
         return [(repeat,) for repeat in range(self.n_repeats)]
 
     def split(self, data: StudyData, key: Key, random_state: int) -> Split:
@@ -298,9 +300,7 @@ class LeaveSiteOut(Design):
         if data.sites is None:
             raise ValueError("sites must have a value for each sample, got None.")
         n_repeats = len({*data.sites.tolist()}) if self.n_repeats is None else self.n_repeats
-        return site_splits(
-            data.subject_strata, data.subjects, data.sites, n_repeats, random_state
-        )
+        return site_splits(data.subject_strata, data.subjects, data.sites, n_repeats, random_state)
 
 
 @dataclass(frozen=True)
@@ -369,7 +369,8 @@ class KFold(Design):
         folds = kinds[data.stratified, data.groups is not None](
             self.n_splits, shuffle=True, random_state=seed
         )
-        return [*folds.split(np.zeros(len(data)), data.strata, data.subjects)]
+        groups = None if data.groups is None else data.subjects
+        return [*folds.split(np.zeros(len(data)), data.strata, groups)]
 
 
 @dataclass(frozen=True)
@@ -426,6 +427,7 @@ class FixedSplit(Design):
                 )
             if len(self.test) == len(data):
                 raise ValueError("test must leave samples to fit on, got all of them.")
+            check_sides(data, self.split(data, (0,), random_state), "the split")
         return [(run,) for run in range(self.n_runs)]
 
     def split(self, data: StudyData, key: Key, random_state: int) -> Split:
@@ -437,6 +439,17 @@ class FixedSplit(Design):
 
 
 DESIGNS = {kind.__name__: kind for kind in (Draws, HoldOuts, LeaveSiteOut, KFold, FixedSplit)}
+
+
+def check_sides(data: StudyData, split: Split, name: str) -> None:
+    """Raise a ValueError if a subject is on both sides, or there is a class to learn on neither."""
+    if data.groups is not None:
+        check_subjects(*(data.groups[side] for side in split))
+    if len(np.unique(data.strata[split.train])) < len(data.classes):
+        raise ValueError(
+            f"The training part of {name} lacks a class; subjects should have one label each, as "
+            "they count for the most frequent one of their samples."
+        )
 
 
 def plain(value: Any) -> Any:

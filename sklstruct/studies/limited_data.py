@@ -95,6 +95,4 @@ def limited_data(
     """
     design = Draws([*sizes], n_draws, test_size)
     study = Study(design, estimators, random_state=random_state, name=name)
-    return study.run(
-        X, y, X_test=X_test, y_test=y_test, out=out, n_jobs=n_jobs, progress=progress
-    )
+    return study.run(X, y, X_test=X_test, y_test=y_test, out=out, n_jobs=n_jobs, progress=progress)

@@ -93,6 +93,11 @@ class Results(pd.DataFrame):
         """A part of the table is not the study, whose predictions it does not have."""
         return pd.DataFrame
 
+    def __reduce__(self) -> Any:
+        """Take the predictions along, wherever they are read from."""
+        known = self.predictions, self.description, self.left_out, self.provenance
+        return type(self), (self.fits, *known)
+
     @property
     def predictions(self) -> pd.DataFrame:
         """What was predicted, read when it is first asked for."""
@@ -161,12 +166,15 @@ class Results(pd.DataFrame):
             return
         for values, fits in self.fits.groupby(columns):
             condition = dict(zip(columns, values, strict=True))
-            yield condition, Results(
-                fits.reset_index(drop=True),
-                lambda condition=condition: self._predictions_of(condition),
-                self.description,
-                self.left_out,
-                self.provenance,
+            yield (
+                condition,
+                Results(
+                    fits.reset_index(drop=True),
+                    lambda condition=condition: self._predictions_of(condition),
+                    self.description,
+                    self.left_out,
+                    self.provenance,
+                ),
             )
 
     def _predictions_of(self, condition: dict[str, Any]) -> pd.DataFrame:
@@ -301,6 +309,7 @@ def read_table(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        return pd.read_csv(open_file(path), dtype=str, keep_default_na=False)
+        with open_file(path) as stream:
+            return pd.read_csv(stream, dtype=str, keep_default_na=False)
     except ValueError as error:  # pandas' errors about a file are some too
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import ProcessPoolExecutor
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
@@ -24,15 +26,14 @@ from .description import (
     changed_samples,
     describe_estimator,
     environment,
-    is_random_state,
     keys_of,
     merged,
 )
 from .designs import Design
-from .fitting import Fit, Work, evaluate, group_params, noted
+from .fitting import Fit, Work, evaluate, group_params, in_words, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
-from .search import Budget, Searched
+from .search import Budget
 from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 
@@ -129,6 +130,7 @@ class Study:
         backend: str | None = None,
         scheduler: Any = None,
         predictions: bool = False,
+        verify: int = 0,
         progress: bool = True,
     ) -> Results:
         """Make the fits that are not there yet, and return all that this study asks for.
@@ -164,6 +166,10 @@ class Study:
             Where they run in place of this machine, such as "tcp://host:8786".
         predictions : bool, default=False
             Whether to write ``predictions.csv`` beside ``results.csv`` when the study ends.
+        verify : int, default=0
+            Number of fits of each estimator to make again in the end, the last ones, each in a
+            process of its own.  An estimator that predicts otherwise there keeps something from
+            one fit to another, or is not fixed by its seed.
         progress : bool, default=True
             Whether to show a progress bar on standard error.
 
@@ -175,8 +181,8 @@ class Study:
         Raises
         ------
         ValueError
-            If parameters or data do not fit together; or if ``out`` holds another study or is
-            damaged, which is then left as it is.
+            If parameters or data do not fit together; if ``out`` holds another study or is
+            damaged, which is then left as it is; or if an estimator does not repeat itself.
         TypeError
             If an estimator does not predict what y is, or has no scores where classes need them.
         OSError
@@ -195,17 +201,16 @@ class Study:
         problems = check_left_out(left_out)
         warn_of_searches(self.estimators, data)
         run = self._describe(data, task)
-        cells = [
-            Cell(label, key)
-            for key in map(tuple, run["cells"])
-            for label in self.estimators
-        ]
+        cells = [Cell(label, key) for key in map(tuple, run["cells"]) for label in self.estimators]
         work = Work(data, self.design, task, self.estimators, self.random_state)
         with MemoryStore() if out is None else FolderStore(Path(out)) as store:
             join(store, run, data, problems)
+            keys = keys_of(run, cells)
+            where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
-                self._complete(store, keys_of(run, cells), work, progress, n_jobs=n_jobs,
-                               backend=backend, scheduler=scheduler)
+                complete(store, keys, work, progress, **where)
+                for cell in repeated(cells, verify):
+                    check_repeated(work, cell, store.arrays(keys[cell]))
             finally:
                 if out is not None:
                     Results.read(out).export(out, predictions=predictions)
@@ -232,55 +237,82 @@ class Study:
             "environment": environment(),
         }
 
-    def _complete(
-        self, store: Any, keys: dict[Cell, str], work: Work, progress: bool, **where: Any
-    ) -> None:
-        """Make the fits that the store lacks, and put each into it as soon as it is there."""
-        wanted = {key: cell for cell, key in keys.items()}
-        bar = tqdm(
-            desc="study",
-            total=len(wanted),
-            unit="fit",
-            mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
-            miniters=1,
-            disable=not progress,
-        )
-        failures: list[Failure] = []
 
-        def open_cells() -> Iterator[Cell]:
-            """Claim one fit after the other, as somebody is free to make it."""
-            for key in missing:
-                if failures:
-                    return
-                if store.claim(key):
-                    yield wanted[key]
+def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **where: Any) -> None:
+    """Make the fits that the store lacks, and put each into it as soon as it is there."""
+    wanted = {key: cell for cell, key in keys.items()}
+    bar = tqdm(
+        desc="study",
+        total=len(wanted),
+        unit="fit",
+        mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
+        miniters=1,
+        disable=not progress,
+    )
+    failures: list[Failure] = []
 
-        with bar:
-            while True:
-                finished = store.keys() & wanted.keys()
-                bar.update(len(finished) - bar.n)
-                missing = [key for key in wanted if key not in finished]
-                if not missing:
-                    return
-                made = 0
-                for cell, fit in execute(evaluate, work, open_cells(), **where):
-                    key = keys[cell]
-                    if isinstance(fit, Failure):
-                        store.release(key)
-                        failures.append(fit)
-                        continue
-                    store.put(key, header_of(fit), fit.columns)
-                    made += 1
-                    bar.update()
-                if failures:
-                    raise failures[0].error
-                if not made:  # what is missing is being made by others
-                    time.sleep(SECONDS_TO_WAIT)
+    def open_cells() -> Iterator[Cell]:
+        """Claim one fit after the other, as somebody is free to make it."""
+        for key in missing:
+            if failures:
+                return
+            if store.claim(key):
+                yield wanted[key]
+
+    with bar:
+        while True:
+            finished = store.keys() & wanted.keys()
+            bar.update(len(finished) - bar.n)
+            missing = [key for key in wanted if key not in finished]
+            if not missing:
+                return
+            made = 0
+            for cell, fit in execute(evaluate, work, open_cells(), **where):
+                key = keys[cell]
+                if isinstance(fit, Failure):
+                    store.release(key)
+                    failures.append(fit)
+                    continue
+                store.put(key, header_of(fit), fit.columns)
+                made += 1
+                bar.update()
+            if failures:
+                raise failures[0].error
+            if not made:  # what is missing is being made by others
+                time.sleep(SECONDS_TO_WAIT)
 
 
 def header_of(fit: Fit) -> dict[str, Any]:
     """Return what a store holds of a fit beside its predictions."""
     return {"row": fit.row, "costs": fit.costs, "structure": fit.structure}
+
+
+def repeated(cells: list[Cell], number: int) -> list[Cell]:
+    """Return the last fits of each estimator, which have most to remember."""
+    labels = dict.fromkeys(cell.estimator for cell in cells)
+    return [
+        cell
+        for label in (labels if number else ())
+        for cell in [cell for cell in cells if cell.estimator == label][-number:]
+    ]
+
+
+def check_repeated(work: Work, cell: Cell, stored: Mapping[str, NDArray[Any]]) -> None:
+    """Make a fit again in a process of its own, and raise a ValueError if it predicts otherwise."""
+    with ProcessPoolExecutor(max_workers=1) as process:
+        again = process.submit(evaluate, work, cell).result().columns
+    differ = np.zeros(len(stored["test"]), bool)
+    for name, values in stored.items():
+        same = (again[name] == values) | ((again[name] != again[name]) & (values != values))
+        differ |= ~same.reshape(len(values), -1).all(axis=1)
+    if differ.any():
+        where = in_words(dict(zip(work.design.keys, cell.key, strict=True)))
+        raise ValueError(
+            f"The estimator {cell.estimator!r} predicts otherwise for {differ.sum()} of "
+            f"{len(differ)} tested samples when it is fitted in a process of its own ({where}): it "
+            "keeps something from one fit to another, or random_state does not fix all that it "
+            "does."
+        )
 
 
 def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) -> None:

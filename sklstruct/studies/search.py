@@ -1,0 +1,12 @@
+"""STUB."""
+
+from dataclasses import dataclass, asdict
+
+
+@dataclass
+class Budget:
+    fits: int | None = None
+    seconds: float | None = None
+
+    def describe(self):
+        return asdict(self)

@@ -1,0 +1,426 @@
+"""Finished fits, each stored once and never written again, and claims on those that are missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..io.atomic import atomic_write
+from ..io.reading import read_bytes
+from .leases import Leases
+
+FORMAT = 1
+MOST_IN_HEADER, MOST_IN_RUN = 2**20, 2**24  # bytes, beyond those of any study
+KEY = re.compile(r"[0-9a-f]{1,64}")
+CELL, RUN = re.compile(rf"({KEY.pattern})\.cell"), re.compile(rf"({KEY.pattern})\.json")
+PART = re.compile(rf"\.({KEY.pattern})\.cell\..*\.part")  # as `atomic_write` names it
+OLD = "results.csv", "fits.csv"  # tables of studies that had no cells
+DTYPES = {np.dtype(code).newbyteorder("<") for code in "?bBhHiIqQefdFD"}
+
+Header = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+class Store(ABC):
+    """Finished cells of a study by key, and descriptions of the runs that made them.
+
+    A cell is a header, which is what JSON can hold, and arrays of numbers by name.  Nothing that
+    is stored is ever written again.  A key is the hexadecimal digest of what determines the cell.
+    Cells are claimed and put within a with-block, at the end of which all claims are given back.
+    """
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(self, *exception: object) -> None: ...
+
+    @abstractmethod
+    def has(self, key: str) -> bool:
+        """Whether a cell is finished."""
+
+    @abstractmethod
+    def keys(self) -> set[str]:
+        """Return the keys of the finished cells."""
+
+    @abstractmethod
+    def claim(self, key: str) -> bool:
+        """Take a cell that is to be computed.
+
+        Returns
+        -------
+        claimed : bool
+            False if it is finished, or if a living process works on it.
+        """
+
+    @abstractmethod
+    def release(self, key: str) -> None:
+        """Give back a claim, if it is ours."""
+
+    def put(self, key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> None:
+        """Store a finished cell and end the claim on it; what is stored already stays.
+
+        Parameters
+        ----------
+        key : str
+        header : dict
+        arrays : dict
+            Arrays of booleans or numbers by name, of any shapes.
+
+        Raises
+        ------
+        TypeError
+            If JSON cannot hold the header, or if an array holds anything else.
+        OSError
+            If the place cannot be written to; nothing is stored then.
+        """
+        self._write(key, pack(key, header, arrays))
+        self.release(key)
+
+    def headers(self) -> dict[str, Header]:
+        """Return the headers of all finished cells, in the order of their keys.
+
+        Raises
+        ------
+        ValueError
+            If a cell is damaged; the message names the file.
+        """
+        headers = {}
+        for key in sorted(self.keys()):
+            with self._open(key) as stream:
+                headers[key] = read_first_line(stream, key)["header"]
+        return headers
+
+    def arrays(self, key: str) -> Arrays:
+        """Return the arrays of a finished cell.
+
+        Raises
+        ------
+        KeyError
+            If it is not finished.
+        ValueError
+            If it is damaged; the message names the file.
+        """
+        if not self.has(key):
+            raise KeyError(key)
+        with self._open(key) as stream:
+            return read_arrays(stream, read_first_line(stream, key))
+
+    def add_run(self, record: dict[str, Any]) -> str:
+        """Store the description of a run, unless there is an equal one, and return its digest."""
+        text = as_json(record, "record", indent=2) + "\n"
+        if len(text) > MOST_IN_RUN:
+            raise ValueError(
+                f"The description of a run may have {MOST_IN_RUN} bytes, got {len(text)}: "
+                "it names too many samples."
+            )
+        self._write_run(digest := digest_of_run(text.encode()), text)
+        return digest
+
+    @abstractmethod
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Return the descriptions of runs by digest, in the order in which they were stored."""
+
+    @abstractmethod
+    def _write(self, key: str, content: bytes) -> None: ...
+
+    @abstractmethod
+    def _write_run(self, digest: str, text: str) -> None: ...
+
+    @abstractmethod
+    def _open(self, key: str) -> Any:
+        """Give the stream of a cell in a with-block, which says of what an error comes."""
+
+
+class MemoryStore(Store):
+    """A store that ends with the process.
+
+    See Also
+    --------
+    FolderStore : One that stays.
+    """
+
+    folder = None
+
+    def __init__(self) -> None:
+        self._cells: dict[str, bytes] = {}
+        self._runs: dict[str, str] = {}
+        self._claims: dict[str, object] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._claims.clear()
+
+    def has(self, key: str) -> bool:
+        """Whether a cell is finished."""
+        return checked(key) in self._cells
+
+    def keys(self) -> set[str]:
+        """Return the keys of the finished cells."""
+        return {*self._cells}
+
+    def claim(self, key: str) -> bool:
+        """Take a cell that is neither finished nor taken."""
+        mine = object()
+        return not self.has(key) and self._claims.setdefault(key, mine) is mine
+
+    def release(self, key: str) -> None:
+        """Give back a claim."""
+        self._claims.pop(key, None)
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Return the descriptions of runs by digest."""
+        return {digest: json.loads(text) for digest, text in self._runs.items()}
+
+    def _write(self, key: str, content: bytes) -> None:
+        self._cells.setdefault(key, content)
+
+    def _write_run(self, digest: str, text: str) -> None:
+        self._runs.setdefault(digest, text)
+
+    @contextmanager
+    def _open(self, key: str) -> Iterator[IO[bytes]]:
+        yield BytesIO(self._cells[key])
+
+
+class FolderStore(Store):
+    """A store in a folder, which any number of processes on any number of machines may share.
+
+    Every cell is a file ``cells/<key>.cell`` that gets its name when all of it is on disk: a line
+    with the SHA-256 of the rest of the line and the header as JSON, then the bytes of the arrays.
+    Files and not a database, as the locks of those do not work on many network file systems.  It
+    costs the same to add the first cell and the last.
+
+    A process that ends, by whatever means, loses its claims: at once for others on its machine,
+    after five minutes for others elsewhere.  Whoever was only asleep so long may compute a cell
+    that another one has taken over; the first that is finished is stored.
+
+    Parameters
+    ----------
+    folder : path-like
+        It is made when the with-block is entered, if it is not there.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a study of an earlier version.
+    OSError
+        If it cannot be read or, in the with-block, written to.
+
+    See Also
+    --------
+    MemoryStore : Without files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklstruct.studies.store import FolderStore
+    >>> with FolderStore("study") as store:
+    ...     if store.claim("c0ffee"):
+    ...         store.put("c0ffee", {"accuracy": 0.75}, {"predicted": np.array([0, 1, 1, 0])})
+    >>> FolderStore("study").headers()
+    {'c0ffee': {'accuracy': 0.75}}
+    >>> store.arrays("c0ffee")
+    {'predicted': array([0, 1, 1, 0])}
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._cells, self._runs = self.folder / "cells", self.folder / "runs"
+        self._leases = Leases(self.folder / "leases")
+        old = [self.folder / name for name in OLD if (self.folder / name).exists()]
+        if old and not (self._runs.exists() or self._cells.exists()):
+            raise ValueError(
+                f"{old[0]} is there, of no study that can be continued: those of earlier versions "
+                "had no cells.  It is left as it is; give the study another folder."
+            )
+
+    def __enter__(self) -> Self:
+        for folder in (self._cells, self._runs):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._leases.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(OSError):
+            self._remove_parts()
+        self._leases.__exit__()
+
+    def has(self, key: str) -> bool:
+        """Whether there is a file of a cell."""
+        return self._path(key).exists()
+
+    def keys(self) -> set[str]:
+        """Return the keys of the finished cells, by one look into the folder."""
+        return {*files(self._cells, CELL)}
+
+    def claim(self, key: str) -> bool:
+        """Take a cell that is not finished and that no living process works on."""
+        if self.has(key) or not self._leases.claim(key):
+            return False
+        # Another process may have finished it just before.  Once a folder is opened, a network
+        # file system does not answer from what it has seen there earlier.
+        with os.scandir(self._cells):
+            finished = self.has(key)
+        if finished:
+            self.release(key)
+        return not finished
+
+    def release(self, key: str) -> None:
+        """Give back a claim, if it is still ours."""
+        self._leases.release(key)
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Return the descriptions of runs by digest, in the order of the times of their files."""
+        paths = files(self._runs, RUN)
+        records = {}
+        for digest in sorted(paths, key=lambda d: (paths[d].stat().st_mtime_ns, d)):
+            with damaged(paths[digest], "go on without the run"):
+                text = read_bytes(paths[digest], MOST_IN_RUN, "the description of a run")
+                if digest_of_run(text) != digest:
+                    raise ValueError("it is not what was written")
+                records[digest] = json.loads(text)
+        return records
+
+    def _path(self, key: str) -> Path:
+        return self._cells / f"{checked(key)}.cell"
+
+    def _write(self, key: str, content: bytes) -> None:
+        with (
+            suppress(FileExistsError),
+            atomic_write(self._path(key), "wb", replace=False) as stream,
+        ):
+            stream.write(content)
+
+    def _write_run(self, digest: str, text: str) -> None:
+        self._runs.mkdir(parents=True, exist_ok=True)
+        with (
+            suppress(FileExistsError),
+            atomic_write(self._runs / f"{digest}.json", replace=False) as stream,
+        ):
+            stream.write(text)
+
+    @contextmanager
+    def _open(self, key: str) -> Iterator[IO[bytes]]:
+        path = self._path(key)
+        with damaged(path, "have the fit made again"), open(path, "rb") as stream:
+            yield stream
+
+    def _remove_parts(self) -> None:
+        """Remove what processes that were killed have written of a cell."""
+        for key, path in files(self._cells, PART).items():
+            if self._leases.claim(key):  # nobody writes it now
+                path.unlink(missing_ok=True)
+                self.release(key)
+
+
+def checked(key: str) -> str:
+    """Return a key, or raise a ValueError if it is none."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"key must be a hexadecimal digest in lower case, got {key!r}.")
+    return key
+
+
+def files(folder: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
+    """Return the files of a folder whose names match, by what the pattern finds in them."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        found = ((pattern.fullmatch(entry.name), entry) for entry in entries)
+        return {match[1]: Path(entry) for match, entry in found if match and entry.is_file()}
+    return {}
+
+
+def digest_of_run(text: bytes) -> str:
+    """Return the name of the description of a run."""
+    return sha256(text).hexdigest()[:16]
+
+
+@contextmanager
+def damaged(path: Path, end: str) -> Iterator[None]:
+    """Name the file that turns out to be damaged, and say to what end it can be moved away."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged, and is left as it is: {error}.  Move it away to {end}."
+        ) from error
+
+
+def as_json(value: Any, name: str, **options: Any) -> str:
+    """Return a value as JSON, or raise a TypeError that says where it was to go."""
+    try:
+        return json.dumps(value, **options)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold what JSON can hold: {error}.") from error
+
+
+def pack(key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> bytes:
+    """Return a cell as bytes."""
+    stored = {name: plain(name, array) for name, array in arrays.items()}
+    content = b"".join(array.tobytes() for array in stored.values())
+    about = {
+        "format": FORMAT,
+        "key": key,
+        "header": header,
+        "arrays": {name: [array.dtype.str, array.shape] for name, array in stored.items()},
+        "bytes": len(content),
+        "sha256": sha256(content).hexdigest(),
+    }
+    line = as_json(about, "header").encode()
+    if len(line) > MOST_IN_HEADER:
+        raise ValueError(f"header may have {MOST_IN_HEADER} bytes, got {len(line)}.")
+    return b"%s %s\n%s" % (sha256(line).hexdigest().encode(), line, content)
+
+
+def plain(name: str, array: ArrayLike) -> NDArray[Any]:
+    """Return an array whose numbers have the same bytes on every machine."""
+    array = np.asarray(array)
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in DTYPES:
+        raise TypeError(f"arrays[{name!r}] must be of booleans or numbers, got {array.dtype}.")
+    return array.astype(dtype, copy=False)
+
+
+def read_first_line(stream: IO[bytes], key: str) -> dict[str, Any]:
+    """Return what a cell says of itself, or raise a ValueError if it cannot be that one."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    line = stream.readline(MOST_IN_HEADER + 100)
+    digest, _, text = line.partition(b" ")
+    if sha256(text[:-1]).hexdigest().encode() != digest:
+        raise ValueError("its first line is not what was written")
+    about = json.loads(text)
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format must be {FORMAT}, got {about['format']}")
+    if about["key"] != key:
+        raise ValueError(f"it is the cell {about['key']}")
+    if (expected := len(line) + about["bytes"]) != size:
+        raise ValueError(f"it must have {expected} bytes, got {size}")
+    return about
+
+
+def read_arrays(stream: IO[bytes], about: dict[str, Any]) -> Arrays:
+    """Return the arrays that follow the first line."""
+    content = stream.read(about["bytes"])
+    if sha256(content).hexdigest() != about["sha256"]:
+        raise ValueError("its arrays are not what was written")
+    arrays, start = {}, 0
+    for name, (code, shape) in about["arrays"].items():
+        dtype = np.dtype(code)
+        array = np.frombuffer(content, dtype, prod(shape), start).reshape(shape)
+        arrays[name] = array.astype(dtype.newbyteorder("="))
+        start += array.nbytes
+    return arrays
