@@ -137,14 +137,16 @@ class Samples:
         UnsoundCohort
             A ValueError that lists all problems, if there are any that are not left out.
         """
-        if self.cohort is None or not self.scans:
+        if self.cohort is None:
             return self
-        cohort = self.cohort.check(leave_out=leave_out, need_site=need_sites)
+        cohort = self.cohort
+        if self.scans:
+            cohort = cohort.check(leave_out=leave_out, need_site=need_sites)
         if len(cohort.report) and not leave_out:
             raise UnsoundCohort(cohort)
-        kept = np.isin(self.X.astype(str), [*cohort.table[IMAGE]])
+        kept = np.isin(self.names[IMAGE], [*cohort.table[IMAGE]])
         if not kept.any():
-            raise ValueError(f"{self.source} has no scan that can be used.")
+            raise ValueError(f"{self.source} has no image that can be used.")
         return replace(self._take(kept), cohort=cohort)
 
     def _take(self, kept: Any) -> Self:
@@ -366,8 +368,6 @@ def of_cohort(source: str, cohort: Cohort, labels: bool, groups: str | None) -> 
     X = np.array([*table[IMAGE], None], dtype=object)[:-1]
     pictures = [Path(path) for path in X.tolist()]
     if pictures and all(path.suffix.lower() in PICTURES for path in pictures):
-        if len(cohort.report):  # only scans can be left out
-            raise UnsoundCohort(cohort)
         X = read_images(pictures)
     return Samples(
         source,
