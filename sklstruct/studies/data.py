@@ -268,7 +268,7 @@ def read_samples(X: Any, name: str) -> Any:
     """Return samples that can be told apart and taken by number, or raise an error."""
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"{name} must have one path a scan, got {os.fspath(X)!r} for all.")
-    if num_samples(X) and isinstance(safe_indexing(X, 0), SCAN):
+    if num_samples(X) and isinstance(first_of(X), SCAN):
         # As they were written, so that tables name scans as their owner does.
         scans = [str(x) if isinstance(x, os.PathLike) else x for x in find_volumes(X)]
         return np.array([*scans, None], dtype=object)[:-1]  # NumPy would look into images
@@ -278,6 +278,11 @@ def read_samples(X: Any, name: str) -> Any:
     if hasattr(X, "shape") and not isinstance(X, np.ndarray) and hasattr(X, "__getitem__"):
         return X
     return check_array(X, allow_nd=True, input_name=name)
+
+
+def first_of(X: Any) -> Any:
+    """Return the first sample."""
+    return X[0] if isinstance(X, (list, tuple, np.ndarray)) else safe_indexing(X, 0)
 
 
 def read_labels(y: Any, task: str, name: str, groups: Array | None = None) -> Any:
