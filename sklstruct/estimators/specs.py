@@ -183,6 +183,14 @@ def parse_specs(specs: str | Mapping[str, str] | Iterable[Spec]) -> list[Spec]:
     return list(specs)
 
 
+def one_spec(text: str) -> Spec:
+    """Return the only estimator of a text."""
+    specs = parse_specs(text)
+    if len(specs) != 1:
+        raise ValueError(f"{text!r} must be one estimator, got {len(specs)}")
+    return specs[0]
+
+
 def parse_spec(text: str) -> Spec:
     """Return the estimator of a text such as ``twin=rfnn:frame=pixel:widths=(8,8)``."""
     first, *settings = split(text.strip(), ":")

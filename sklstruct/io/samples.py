@@ -1,9 +1,11 @@
 """Whatever a user has, as samples: a name, a file, a folder of images, or a cohort of scans."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -42,6 +44,8 @@ class Samples:
         Samples to test on, where the source has them apart.
     names : mapping from str to sequence
         What the samples are called, column by column; their numbers if empty.
+    kind : str
+        Which part of the source they are: "train", "test", or "" for all.
     cohort : Cohort or None
         The scans' own table, and what is wrong about them.
 
@@ -54,7 +58,7 @@ class Samples:
     >>> from sklstruct.io import read_data
     >>> data = read_data("digits")
     >>> data
-    Samples('digits', 1797 samples of 8x8)
+    Samples(1797 samples of digits, 8x8)
     >>> data.X.shape, data.groups is None
     ((1797, 8, 8), True)
     """
@@ -66,7 +70,8 @@ class Samples:
     sites: Any = None
     X_test: Any = None
     y_test: Any = None
-    names: Mapping[str, Sequence[Any]] = ()  # type: ignore[assignment]
+    names: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    kind: str = ""
     cohort: Cohort | None = None
 
     def __post_init__(self) -> None:
@@ -78,7 +83,7 @@ class Samples:
 
     def __repr__(self) -> str:
         test = "" if self.X_test is None else f" and {len(self.X_test)} for testing"
-        return f"Samples({self.source!r}, {self.words}{test})"
+        return f"Samples({self.words}{test})"
 
     @property
     def scans(self) -> bool:
@@ -92,12 +97,13 @@ class Samples:
 
     @property
     def words(self) -> str:
-        """How many there are, and of what shape or of how many subjects."""
+        """How many there are of what, and of which shape."""
         if self.cohort is not None:
             thing = "scan" if self.scans else "image"
-            subjects = counted(self.cohort.table[SUBJECT].nunique(), "subject")
-            return f"{counted(len(self), thing)} of {subjects}"
-        return f"{counted(len(self), 'sample')} of {'x'.join(map(str, self.X.shape[1:]))}"
+            subjects = counted(len({*self.names[SUBJECT]}), "subject")
+            return f"{counted(len(self), thing)} of {subjects} of {self.source}"
+        thing, shape = f"{self.kind} sample".strip(), "x".join(map(str, self.X.shape[1:]))
+        return f"{counted(len(self), thing)} of {self.source}, {shape}"
 
     def part(self, part: str | None = None) -> Self:
         """Return one part of the samples alone.
@@ -116,9 +122,11 @@ class Samples:
             raise ValueError(
                 f"{self.source} has no test samples: leave the part out to take all it has."
             )
-        if part == "train" or self.X_test is None:
-            return replace(self, X_test=None, y_test=None)
-        return type(self)(self.source, self.X_test, self.y_test)
+        if self.X_test is None:
+            return self
+        if part == "train":
+            return replace(self, X_test=None, y_test=None, kind="train")
+        return type(self)(self.source, self.X_test, self.y_test, kind="test")
 
     def check(self, *, leave_out: bool = False, need_sites: bool = False) -> Self:
         """Read all scans and return the samples without any that has a problem.
@@ -144,21 +152,20 @@ class Samples:
             cohort = cohort.check(leave_out=leave_out, need_site=need_sites)
         if len(cohort.report) and not leave_out:
             raise UnsoundCohort(cohort)
-        kept = np.isin(self.names[IMAGE], [*cohort.table[IMAGE]])
-        if not kept.any():
+        (kept,) = np.nonzero(np.isin(self.names[IMAGE], [*cohort.table[IMAGE]]))
+        if not len(kept):
             raise ValueError(f"{self.source} has no image that can be used.")
-        return replace(self._take(kept), cohort=cohort)
+        warn_of_sites(cohort)
+        return replace(self.take(kept), cohort=cohort)
 
-    def _take(self, kept: Any) -> Self:
+    def take(self, samples: Any) -> Self:
+        """Return some of the samples, given by their numbers; test samples stay as they are."""
         chosen: dict[str, Any] = {
-            name: None if values is None else values[kept]
+            name: None if values is None else values[samples]
             for name in ("X", "y", "groups", "sites")
             for values in [getattr(self, name)]
         }
-        names = {
-            name: [one for one, there in zip(values, kept, strict=True) if there]
-            for name, values in self.names.items()
-        }
+        names = {name: [column[one] for one in samples] for name, column in self.names.items()}
         return replace(self, **chosen, names=names)
 
 
@@ -233,10 +240,10 @@ def read_data(
     --------
     >>> from sklstruct.datasets import simulate_cohort
     >>> from sklstruct.io import read_data
-    >>> cohort = simulate_cohort("scans", n_subjects=4, shape=(8, 10, 9), spacing=20.0)
-    >>> data = read_data("scans", "diagnosis")
+    >>> cohort = simulate_cohort("brains", n_subjects=4, shape=(8, 10, 9), spacing=20.0)
+    >>> data = read_data("brains", "diagnosis")
     >>> data
-    Samples('scans', 4 scans of 4 subjects)
+    Samples(4 scans of 4 subjects of brains)
     >>> data.y.tolist(), data.sites.tolist()
     (['control', 'patient', 'control', 'patient'], ['site1', 'site1', 'site2', 'site2'])
     >>> read_data("digits", groups="writer")
@@ -379,6 +386,20 @@ def of_cohort(source: str, cohort: Cohort, labels: bool, groups: str | None) -> 
         names={name: table[name].tolist() for name in NAMES if name in table},
         cohort=cohort,
     )
+
+
+def warn_of_sites(cohort: Cohort) -> None:
+    """Warn if sites tell labels apart, so that a model of sites would look like one of labels."""
+    table, target = cohort.table, cohort.target
+    if target is None or cohort.site not in table or cohort.site == target:
+        return
+    labels = table.groupby(cohort.site)[target].nunique()
+    if len(labels) > 1 and (labels == 1).all():
+        warnings.warn(
+            f"Every {cohort.site} has subjects of one {target} only: whatever tells the sites "
+            "apart, as a scanner does, tells the labels apart.",
+            stacklevel=3,
+        )
 
 
 def columns_of(table: pd.DataFrame) -> str:
