@@ -42,3 +42,8 @@ def show(folder: str, baseline: str | None, format: str = FORMATS[0]) -> None:
     page = write_report(results, folder, baseline=baseline)
     if format == FORMATS[0]:  # others are for a file
         print(f"written to {folder}/results.csv and {page}")
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print what several studies say together."""
+    raise NotImplementedError

@@ -157,16 +157,16 @@ def design_of(args: argparse.Namespace, samples: Samples) -> Any:
 
     given = [name for name in DESIGNS if getattr(args, name) is not None]
     kind = given[0] if given else "runs" if samples.X_test is not None else "repeats"
-    if not given and kind == "repeats" and not samples.scans:
-        raise WrongUsage(
-            f"{args.data} has no test samples of its own: say how to test, by --sizes 50,100, "
-            "--repeats 20, --folds 5 or --leave-site-out"
-        )
     for name in dict.fromkeys([*DESIGNS, *(name for names in DESIGNS.values() for name in names)]):
         if getattr(args, name) is not None and name not in (kind, *DESIGNS[kind]):
             goes = [option(one) for one, names in DESIGNS.items() if name in names]
             rest = f"does not go with {option(kind)}" if given else f"goes with {' or '.join(goes)}"
             raise WrongUsage(f"argument {option(name)}: {rest}")
+    if not given and kind == "repeats" and not samples.scans:
+        raise WrongUsage(
+            f"{args.data} has no test samples of its own: say how to test, by --sizes 50,100, "
+            "--repeats 20, --folds 5 or --leave-site-out"
+        )
     if kind == "runs":
         if samples.X_test is None:
             raise WrongUsage(f"argument --runs: {args.data} has no test samples of its own")

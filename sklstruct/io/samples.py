@@ -3,9 +3,8 @@
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -70,7 +69,7 @@ class Samples:
     sites: Any = None
     X_test: Any = None
     y_test: Any = None
-    names: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    names: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     kind: str = ""
     cohort: Cohort | None = None
 
@@ -263,10 +262,11 @@ def read_data(
         return of_npz(source, place, labels, read_parts(
             place, labels=labels, validation=validation, **asked
         ))
-    if place is None or place.exists():
-        refuse(f"{source} has no columns or keys to choose from", asked)
     if place is not None and place.exists():
+        refuse(f"{source} is no cohort with a participants.tsv, and no .npz file", asked)
         return of_images(source, place, labels)
+    if place is None:
+        refuse(f"{source} has no columns or keys to choose from", asked)
     data = load_dataset(source)
     fields = "X", "y", "groups", "X_test", "y_test"
     return Samples(source, **{name: getattr(data, name) for name in fields})
