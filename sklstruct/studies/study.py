@@ -34,7 +34,7 @@ from .designs import Design
 from .fitting import Fit, Work, evaluate, group_params, in_words, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
-from .search import Budget
+from .search import Budget, searched
 from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 
@@ -195,14 +195,12 @@ class Study:
         """
         if n_jobs == 0:
             raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
-        task = task_of(y, self.estimators)
+        task = task_of(y, self.estimators, self.positive)
         data = StudyData.checked(
             X, y, task.name, groups=groups, sites=sites, X_test=X_test, y_test=y_test
         )
         if data.X_test is not None and not self.design.takes_test:
             raise ValueError(f"{type(self.design).__name__} takes no X_test and y_test.")
-        for label, estimator in self.estimators.items():
-            task.check(label, estimator)
         problems = check_left_out(left_out)
         warn_of_searches(self.estimators, data)
         run = self._describe(data, task) | ({"config": dict(config)} if config else {})
@@ -250,12 +248,12 @@ class Study:
         extent = {name: design.pop(name) for name in self.design.extent}
         return {
             "fixed": {
-                "task": task.name,
+                **task.describe(),
                 "target": self.target,
-                "positive": check_positive(self.positive, data),
+                "positive": task.positive,
                 "random_state": self.random_state,
                 "budget": self.budget.describe(),
-                "data": data.describe(),
+                "data": data.describe() | {"classes": task.classes.tolist()},
                 "design": design,
             },
             "name": self.name,
@@ -397,17 +395,6 @@ def check_parameters(value: Any) -> None:
         for name, own in value.get_params(deep=False).items():
             # A name that stands for an object may be unknown, and what it stands for wrong.
             check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
-
-
-def check_positive(positive: Any, data: StudyData) -> Any:
-    """Return the positive class as JSON can hold it, or raise a ValueError if there is none."""
-    if positive is None:
-        return None
-    if len(data.classes) != 2 or positive not in data.classes.tolist():
-        raise ValueError(
-            f"positive must be one of two classes, got {positive!r} of {data.classes.tolist()}."
-        )
-    return data.classes[data.classes == positive][0].item()
 
 
 def check_left_out(left_out: pd.DataFrame | None) -> pd.DataFrame:
