@@ -85,6 +85,16 @@ def problems(cohort: Cohort) -> str:
     return counted(len(cohort.report), "problem")
 
 
+def label_of(labels: Any, text: str | None, option: str) -> Any:
+    """Return the label that a text means, or raise a ValueError if there is none."""
+    if text is None:
+        return None
+    known = {str(label): label for label in sorted({*labels.ravel().tolist()})}
+    if text not in known:
+        raise ValueError(f"--{option} must be one of {', '.join(known)}, got {text!r}.")
+    return known[text]
+
+
 # What becomes of scans -----------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .common import Commands, Unwritten, add_command, adder, positive
-from .data import add_data, read
+from .data import add_data, label_of, read
 from .models import add_model, read_fitted
 
 METHODS = "activation", "gradient", "occlusion"
@@ -59,8 +59,4 @@ def target_of(text: str | None, model: Any) -> Any:
         if text is not None and not text.isdecimal():
             raise ValueError(f"--of must be the number of a value of a regressor, got {text!r}.")
         return None if text is None else int(text)
-    labels = {str(label): label for label in classes.tolist()}  # which may be numbers
-    if text is not None and text not in labels:
-        known = ", ".join(labels)
-        raise ValueError(f"--of must be one of the classes {known} of the model, got {text!r}.")
-    return None if text is None else labels[text]
+    return label_of(classes, text, "of")

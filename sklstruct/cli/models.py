@@ -19,7 +19,7 @@ from .common import (
     check_writable,
     write_csv,
 )
-from .data import add_data, add_volumes, check_for_scans, read, volume_params
+from .data import add_data, add_volumes, check_for_scans, label_of, read, volume_params
 
 if TYPE_CHECKING:
     from ..io import Samples
@@ -90,7 +90,7 @@ def fit(args: argparse.Namespace) -> None:
     from ..estimators.volumes import last_step, on_paths
     from ..studies.fitting import group_params, seeded
     from ..studies.study import check_parameters
-    from .scores import check_labels
+    from ..studies.tasks import task_of
 
     if not hasattr(estimator, "predict"):
         name = type(last_step(estimator)).__name__
@@ -103,7 +103,7 @@ def fit(args: argparse.Namespace) -> None:
 
     def known(samples: Samples) -> None:
         check_for_scans(args, samples)
-        check_labels(last_step(estimator), samples.y)
+        task_of(samples.y, {args.estimator.label: estimator})
 
     samples = read(args, known=known).part("train")
     model = seeded(on_paths(estimator, **volumes) if samples.scans else estimator, args.seed)
@@ -127,6 +127,8 @@ def fit(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """Print predictions as CSV, or write them to a file."""
+    from ..studies.tasks import in_one_pass
+
     model, fits = read_fitted(args)
     if getattr(model, "_dense", False):
         name = type(model).__name__
@@ -136,7 +138,7 @@ def predict(args: argparse.Namespace) -> None:
     if args.out:
         check_writable(args.out)
     samples = read(args, labels=False, known=fits).part(args.part)
-    step, X = read_once(model, samples.X)
+    step, X = in_one_pass(model, samples.X)  # so that scans are read once
     # Each as its readers know it: tables of cohorts have the names of a study.
     name = "predicted" if samples.scans else "prediction"
     columns = {**samples.names, name: step.predict(X).tolist()}
@@ -149,11 +151,14 @@ def predict(args: argparse.Namespace) -> None:
 def score(args: argparse.Namespace) -> None:
     """Print how good the predictions of a model are."""
     model, fits = read_fitted(args)
-    from .scores import scores_of
+    from ..studies import score_model
+    from ..studies.text import name_of
 
     samples = read(args, known=fits).part(args.part)
-    scores = scores_of(*read_once(model, samples.X), samples.y, args.positive)
-    print(aligned([("data", samples.words), *trained_on(model, samples), *scores.items()]))
+    positive = label_of(samples.y, args.positive, "positive")
+    scores = score_model(model, samples.X, samples.y, positive)
+    shown = [(name_of(name), f"{value:.4f}") for name, value in scores.items()]
+    print(aligned([("data", samples.words), *trained_on(model, samples), *shown]))
 
 
 # What they share -----------------------------------------------------------------------------
@@ -176,14 +181,6 @@ def read_fitted(args: argparse.Namespace) -> tuple[Any, Callable[[Samples], None
             )
 
     return model, check
-
-
-def read_once(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return what predicts and what it takes, so that scans are read once for all it predicts."""
-    from ..estimators.volumes import last_step
-
-    step = last_step(model)
-    return step, X if step is model else model[:-1].transform(X)
 
 
 def first_draw(samples: Samples, size: int, model: Any, seed: int) -> Samples:

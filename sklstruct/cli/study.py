@@ -10,7 +10,7 @@ from .. import plugins
 from ..estimators.specs import Spec, parse_setting, parse_specs, settled, split
 from .common import Commands, WrongUsage, add_command, add_set, adder, at_least, integers, number
 from .config import fill, recorded
-from .data import add_data, add_volumes, check_for_scans, read, volume_params
+from .data import add_data, add_volumes, check_for_scans, label_of, read, volume_params
 from .report import show
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def run(args: argparse.Namespace) -> None:
 
     samples = read(args, need_sites=bool(args.leave_site_out), known=known)
     study = make_study(args, specs, samples, volumes if samples.scans else None)
-    test = {} if not study.design.takes_test else {"X_test": samples.X_test, "y_test": samples.y_test}
+    test = (
+        {} if not study.design.takes_test else {"X_test": samples.X_test, "y_test": samples.y_test}
+    )
     study.run(
         samples.X,
         samples.y,
@@ -133,7 +135,7 @@ def make_study(
         budget=None if args.budget is None else Budget(**args.budget),
         random_state=args.seed,
         target=args.target or "label",
-        positive=positive_of(samples.y, args.positive),
+        positive=label_of(samples.y, args.positive, "positive"),
         name=args.data,
     )
 
@@ -185,16 +187,6 @@ def design_of(args: argparse.Namespace, samples: Samples) -> Any:
 def option(name: str) -> str:
     """Return an option as it is typed."""
     return f"--{name.replace('_', '-')}"
-
-
-def positive_of(labels: Any, text: str | None) -> Any:
-    """Return the label that a text means."""
-    if text is None:
-        return None
-    known = {str(label): label for label in sorted({*labels.ravel().tolist()})}
-    if text not in known:
-        raise ValueError(f"--positive must be one of {', '.join(known)}, got {text!r}.")
-    return known[text]
 
 
 def check_labels(name: str, labels: Any, specs: list[Spec]) -> None:

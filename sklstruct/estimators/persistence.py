@@ -31,9 +31,7 @@ HEADER = "model.json"
 MOST_JSON = 2**24  # bytes, which may become twenty times as many in memory
 
 
-def save_model(
-    estimator: Any, path: str | os.PathLike[str], *, allow_pickle: bool = False
-) -> None:
+def save_model(estimator: Any, path: str | os.PathLike[str], *, allow_pickle: bool = False) -> None:
     """Write a fitted estimator to a file that is safe to share.
 
     The state of the optimiser is not kept: training that goes on from a loaded model starts

@@ -96,9 +96,7 @@ def explain(
         label += f" ({classes[-1] if target is None and classes is not None else target})"
     if takes_paths(model):
         chosen = scan_method(method, model, X, size, stride)
-        return write_maps(
-            model, X, out, chosen, target=target, y=y, subjects=subjects, label=label
-        )
+        return write_maps(model, X, out, chosen, target=target, y=y, subjects=subjects, label=label)
     step = last_step(model)
     arrays = X if step is model else model[:-1].transform(X)
     chosen = array_method(method, step, arrays, size, stride)

@@ -259,9 +259,9 @@ def read_data(
         return data.check(leave_out=leave_out) if check else data
     refuse(f"{source} is no cohort of scans", {"images": images, **bids})
     if place is not None and place.suffix.lower() == ".npz":
-        return of_npz(source, place, labels, read_parts(
-            place, labels=labels, validation=validation, **asked
-        ))
+        return of_npz(
+            source, place, labels, read_parts(place, labels=labels, validation=validation, **asked)
+        )
     if place is not None and place.exists():
         refuse(f"{source} is no cohort with a participants.tsv, and no .npz file", asked)
         return of_images(source, place, labels)
@@ -338,7 +338,9 @@ def open_cohort(
     """Return the cohort of a folder or of a table, of which no image is read yet."""
     folder, table = place, None
     if place.is_dir():
-        refuse(f"{place} is a BIDS folder, whose images have names of their own", {"images": images})
+        refuse(
+            f"{place} is a BIDS folder, whose images have names of their own", {"images": images}
+        )
     else:
         if images is None:
             raise ValueError(
@@ -364,7 +366,9 @@ def of_cohort(source: str, cohort: Cohort, labels: bool, groups: str | None) -> 
     """Return the samples of a cohort, with the columns that are asked for."""
     table = cohort.table
     if labels and cohort.target is None:
-        raise ValueError(f"{source} needs a target, the column with the labels. {columns_of(table)}")
+        raise ValueError(
+            f"{source} needs a target, the column with the labels. {columns_of(table)}"
+        )
     asked = {"groups": groups, "sites": None if cohort.site == "site" else cohort.site}
     for name, column in asked.items():
         if column is not None and column not in table:

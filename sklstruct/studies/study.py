@@ -234,12 +234,9 @@ class Study:
         ValueError, TypeError
             As ``run`` does.
         """
-        task = task_of(y, self.estimators)
+        task = task_of(y, self.estimators, self.positive)
         rows = np.arange(len(y))[:, np.newaxis]  # as different as samples are
         data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
-        for label, estimator in self.estimators.items():
-            task.check(label, estimator)
-        check_positive(self.positive, data)
         self.design.cells(data, self.random_state)
 
     def _describe(self, data: StudyData, task: Task) -> Description:
