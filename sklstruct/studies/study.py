@@ -20,7 +20,7 @@ from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from .config import write_config
-from .data import StudyData
+from .data import StudyData, read_columns
 from .description import (
     Cell,
     Description,
@@ -195,6 +195,7 @@ class Study:
         """
         if n_jobs == 0:
             raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
+        groups, y = read_columns(groups, y)
         task = task_of(y, self.estimators, self.positive)
         data = StudyData.checked(
             X, y, task.name, groups=groups, sites=sites, X_test=X_test, y_test=y_test
@@ -250,7 +251,7 @@ class Study:
                 "positive": task.positive,
                 "random_state": self.random_state,
                 "budget": self.budget.describe(),
-                "data": data.describe() | {"classes": task.classes.tolist()},
+                "data": {**data.describe(), "classes": task.classes.tolist()},
                 "design": design,
             },
             "name": self.name,
