@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
+from .config import write_config
 from .data import StudyData, read_columns
 from .description import (
     Cell,
@@ -127,6 +128,7 @@ class Study:
         backend: str | None = None,
         scheduler: Any = None,
         predictions: bool = False,
+        config: Mapping[str, Any] | None = None,
         progress: bool = True,
     ) -> Results:
         """Make the fits that are not there yet, and return all that this study asks for.
@@ -162,6 +164,9 @@ class Study:
             Where they run in place of this machine, such as "tcp://host:8786".
         predictions : bool, default=False
             Whether to write ``predictions.csv`` beside ``results.csv`` when the study ends.
+        config : dict, default=None
+            How the study was asked for, in options of ``sklstruct study`` by name.  What all runs
+            have asked for is kept as ``study.toml`` in the folder, from which they can be run again.
         progress : bool, default=True
             Whether to show a progress bar on standard error.
 
@@ -191,11 +196,13 @@ class Study:
             raise ValueError(f"{type(self.design).__name__} takes no X_test and y_test.")
         problems = check_left_out(left_out)
         warn_of_searches(self.estimators, data)
-        run = self._describe(data, task)
+        run = self._describe(data, task) | ({"config": dict(config)} if config else {})
         cells = [Cell(label, key) for key in map(tuple, run["cells"]) for label in self.estimators]
         work = Work(data, self.design, task, self.estimators, self.random_state)
         with MemoryStore() if out is None else FolderStore(Path(out)) as store:
             join(store, run, data, problems)
+            if config and out is not None:
+                write_config(store)
             keys = keys_of(run, cells)
             where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
@@ -204,6 +211,24 @@ class Study:
                 if out is not None:
                     Results.read(out).export(out, predictions=predictions)
             return of_store(store, [run], samples_of(data), problems)
+
+    def check(self, y: Any, groups: Any = None, *, sites: Any = None) -> None:
+        """Raise as ``run`` does where labels cannot be studied so, before samples are read.
+
+        Parameters
+        ----------
+        y : array-like, shape (n_samples,) or (n_samples, *spatial)
+        groups, sites : array-like, shape (n_samples,), default=None
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``run`` does.
+        """
+        task = task_of(y, self.estimators, self.positive)
+        rows = np.arange(len(y))[:, np.newaxis]  # as different as samples are
+        data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
+        self.design.cells(data, self.random_state)
 
     def _describe(self, data: StudyData, task: Task) -> Description:
         """Return what this run is to compute."""

@@ -887,7 +887,13 @@ def one_each(y: Any, kind: str) -> Array:
             f"y must have one label or value a sample where estimators are {kind}s of samples, got "
             f"maps or rows of shape {shape}: what gives maps says so by an attribute dense."
         )
-    return column_or_1d(y)
+    column = column_or_1d(y)
+    if kind == "regressor" and np.asarray(column).dtype.kind not in "biufO":
+        raise ValueError(
+            f"y must be numbers where estimators are regressors, got labels such as "
+            f"{str(column[0])!r}."
+        )
+    return column
 
 
 def maps_of(y: Any, kind: str) -> list[Array]:
