@@ -208,17 +208,8 @@ class Results(pd.DataFrame):
         runs = [*store.runs().values()]
         if not runs:
             raise ValueError(f"{folder} holds no study.")
-        samples = read_table(path := Path(folder, SAMPLES))
-        results = of_store(store, runs, samples, read_table(Path(folder, LEFT_OUT)))
-        n_samples = results.description["data"]["n_samples"]
-        if samples is not None and (
-            len(samples) != n_samples or not {"sample", "subject"} <= {*samples}
-        ):
-            raise ValueError(
-                f"{path} is damaged: it must name sample and subject of {n_samples} samples, got "
-                f"{len(samples)} rows with the columns {', '.join(samples)}."
-            )
-        return results
+        samples, left_out = (read_table(Path(folder, name)) for name in (SAMPLES, LEFT_OUT))
+        return of_store(store, runs, samples, left_out)
 
     def export(self, folder: str | os.PathLike[str], *, predictions: bool = False) -> None:
         """Write the tables of a study as CSV, each whole or not at all.
@@ -260,6 +251,7 @@ def of_store(
     """
     try:
         description, stored = merged(runs, store.keys())
+        check_samples(store, samples, description["data"]["n_samples"])
         headers = store.headers()
         found = {cell: headers[key] for cell, key in stored.items()}
         names = ["estimator", *description["design"]["keys"]]
@@ -278,6 +270,16 @@ def of_store(
         raise ValueError(f"{store.folder} is damaged: {error!r}.") from error
     load = partial(predictions_of, store, stored, description, samples)
     return Results(fits, load, description, left_out, provenance)
+
+
+def check_samples(store: Any, samples: pd.DataFrame | None, n_samples: int) -> None:
+    """Raise a ValueError unless a table names all samples."""
+    columns = {"sample", "subject"}
+    if samples is not None and (len(samples) != n_samples or not columns <= {*samples}):
+        raise ValueError(
+            f"{store.folder / SAMPLES} is damaged: it must name sample and subject of {n_samples} "
+            f"samples, got {len(samples)} rows with the columns {', '.join(samples)}."
+        )
 
 
 def predictions_of(
