@@ -139,6 +139,22 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         outputs = self._outputs(X)
         return self.target_.decode(outputs)
 
+    def predict_with_proba(self, X: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return what ``predict`` and ``predict_proba`` do, for samples that are read once.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, ...)
+            Samples of the shape that ``fit`` had.
+
+        Returns
+        -------
+        labels : ndarray, shape (n,)
+        probabilities : ndarray, shape (n, n_classes)
+        """
+        outputs = self._outputs(X)
+        return self.target_.decode(outputs), softmax(outputs, axis=1)
+
     def _of_classes(self, classes: NDArray[Any]) -> Any:
         """Return the codec of labels that may be any of some classes."""
         return Classes(classes)

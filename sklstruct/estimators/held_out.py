@@ -95,6 +95,11 @@ class CalibratedClassifier(ClassifierMixin, Params, BaseEstimator):
         values = self._values(X)
         return self.classes_[values.argmax(axis=1)]
 
+    def predict_with_proba(self, X: Any) -> tuple[Array, Array]:
+        """Return what ``predict`` and ``predict_proba`` do, for samples that are read once."""
+        values = self._values(X)
+        return self.classes_[values.argmax(axis=1)], softmax(values / self.temperature_, axis=1)
+
 
 class ClassWeighted(Params):
     """Base of classifiers that weight their classes.

@@ -94,6 +94,7 @@ class MapEstimator(NetworkEstimator):
     tile: int | tuple[int, ...] | None = param(None, EXTENTS | None, may_change=True)
     overlap: float = param(0.5, real(least=0, below=1), may_change=True)
 
+    dense: ClassVar[bool] = True  # as an architecture says it
     _dense: ClassVar[bool] = True
     _channels_of_y: ClassVar[bool] = True  # whether there are values at a place, and not a label
 
@@ -347,6 +348,13 @@ class StructuredMapClassifier(MapEstimator, NetworkClassifier):
         labels : ndarray, shape (n, *spatial), or list of ndarray
         """
         return self._map(X, lambda logits: self.target_.decode(logits))
+
+    def predict_with_proba(self, X: Any) -> tuple[Any, Any]:
+        """Return what ``predict`` and ``predict_proba`` do, for samples that are read once."""
+        logits = self.decision_function(X)
+        together = np.stack if isinstance(logits, np.ndarray) else list
+        labels = [self.target_.decode(one) for one in logits]
+        return together(labels), together([softmax(one, axis=0) for one in logits])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the (weighted) share of places whose label is right, but for ignored ones."""

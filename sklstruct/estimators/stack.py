@@ -221,6 +221,11 @@ class LinearStackClassifier(ClassifierMixin, LinearStack):
         logits = self._average(X)
         return self.classes_[logits.argmax(axis=1)]
 
+    def predict_with_proba(self, X: Any) -> tuple[Array, Array]:
+        """Return what ``predict`` and ``predict_proba`` do, for samples that are read once."""
+        logits = self._average(X)
+        return self.classes_[logits.argmax(axis=1)], softmax(logits, axis=1)
+
     def _read_y(self, y: Array) -> Array:
         check_classification_targets(y)
         return y

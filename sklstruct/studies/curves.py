@@ -1,21 +1,25 @@
-"""Calibration and ROC curves of a cohort study."""
+"""Calibration and ROC curves of a study of classes."""
 
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 from sklearn.utils import check_scalar
 
-from .cohort_study import CohortResults
-from .metrics import Floats, auc_columns, estimators_of, mean_of_defined, outcomes
+from .metrics import Floats, auc_columns, mean_of_defined
+from .outcomes import outcomes
+
+if TYPE_CHECKING:
+    from .results import Results
 
 FALSE_POSITIVE_RATES = np.linspace(0, 1, 101)
 
 
-def roc_curves(results: CohortResults) -> pd.DataFrame:
+def roc_curves(results: Results) -> pd.DataFrame:
     """Return mean ROC curves: sensitivities are averaged over the repeats at false positive rates.
 
     For more than two classes a repeat's curve is itself the mean over the classes, each
@@ -23,22 +27,24 @@ def roc_curves(results: CohortResults) -> pd.DataFrame:
 
     Parameters
     ----------
-    results : CohortResults
+    results : Results
+        Of classes.
 
     Returns
     -------
     curves : DataFrame
-        101 rows an estimator, with the columns estimator, false_positive_rate and
-        true_positive_rate (nan where no repeat tested two classes and has scores).
+        101 rows for each condition (such as a size) and estimator, with columns for the condition,
+        estimator, false_positive_rate and true_positive_rate (nan where no repeat tested two
+        classes and has scores).
 
     Raises
     ------
     ValueError
-        If the results are not sound.
+        If the results are not sound, or not of classes.
 
     See Also
     --------
-    sklstruct.inspection.CohortRocDisplay : A picture of them.
+    sklstruct.inspection.RocDisplay : A picture of them.
 
     Examples
     --------
@@ -53,21 +59,24 @@ def roc_curves(results: CohortResults) -> pd.DataFrame:
     10      bayes                  0.1                0.96
     100     bayes                  1.0                1.00
     """
-    curves: dict[str, list[Floats]] = {}
-    for (estimator, _), outcome in outcomes(results).items():
-        of_classes = [
-            sensitivities(outcome.is_class[:, column], outcome.ranks[:, column])
-            for column in auc_columns(outcome)
-        ]
-        mean = mean_of_defined(np.stack(of_classes), axis=0)
-        curves.setdefault(estimator, []).append(mean)
-    # At equal false positive rates, because thresholds of different fits are not comparable.
-    means = {label: mean_of_defined(np.stack(found), axis=0) for label, found in curves.items()}
-    rates = {"false_positive_rate": FALSE_POSITIVE_RATES}
-    tables = [
-        pd.DataFrame({"estimator": label, **rates, "true_positive_rate": mean})
-        for label, mean in means.items()
-    ]
+    check_classes(results)
+    tables = []
+    for condition, part in results.parts():
+        curves: dict[str, list[Floats]] = {}
+        for (estimator, *_), outcome in outcomes(part).items():
+            of_classes = [
+                sensitivities(outcome.truth[:, column], outcome.ranks[:, column])
+                for column in auc_columns(outcome)
+            ]
+            mean = mean_of_defined(np.stack(of_classes), axis=0)
+            curves.setdefault(estimator, []).append(mean)
+        # At equal false positive rates, because thresholds of fits are not comparable.
+        for label, found in curves.items():
+            rates = {
+                "false_positive_rate": FALSE_POSITIVE_RATES,
+                "true_positive_rate": mean_of_defined(np.stack(found), axis=0),
+            }
+            tables.append(pd.DataFrame({**condition, "estimator": label, **rates}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -80,33 +89,34 @@ def sensitivities(positive: Floats, ranks: Floats) -> Floats:
     return np.concatenate([[0.0], found[1:]])  # all curves start where nothing is found
 
 
-def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
-    """Compare probabilities with frequencies, pooled over the tested scans of all repeats.
+def calibration(results: Results, n_bins: int = 10) -> pd.DataFrame:
+    """Compare probabilities with frequencies, pooled over the tested samples of all repeats.
 
     For two classes the probability is that of the last one (the positive one), and the frequency
     that of its label; for more classes, the largest probability and how often its class is right.
 
     Parameters
     ----------
-    results : CohortResults
+    results : Results
+        Of classes.
     n_bins : int, default=10
         Number of bins of equal width between 0 and 1.
 
     Returns
     -------
     calibration : DataFrame
-        One row for each estimator and bin with predictions, with the columns estimator, low, high
-        (of the bin), probability (mean), frequency and n (scans times repeats).  Estimators
-        whose scores are no probabilities have no rows.
+        One row for each condition (such as a size), estimator and bin with predictions, with
+        columns for the condition, estimator, low, high (of the bin), probability (mean), frequency
+        and n (samples times repeats).  Estimators whose scores are no probabilities have no rows.
 
     Raises
     ------
     ValueError
-        If the number of bins is not positive, or the results are not sound.
+        If the number of bins is not positive, or the results are not sound, or not of classes.
 
     See Also
     --------
-    sklstruct.inspection.CohortCalibrationDisplay : A picture of it.
+    sklstruct.inspection.CalibrationDisplay : A picture of it.
 
     Examples
     --------
@@ -120,30 +130,32 @@ def calibration(results: CohortResults, n_bins: int = 10) -> pd.DataFrame:
     0     bayes  0.0   0.5         0.01       0.09  163
     1     bayes  0.5   1.0         1.00       0.96  263
     """
+    check_classes(results)
     check_scalar(n_bins, "n_bins", Integral, min_val=1)
     forecasts = []
-    for (estimator, _), outcome in outcomes(results).items():
-        two = outcome.is_class.shape[1] == 2
-        place = np.ones(len(outcome.scores), int) if two else outcome.scores.argmax(axis=1)
-        rows = np.arange(len(place))
-        # Decision values are no probabilities, and have no Brier score either.
-        said = np.where(np.isnan(outcome.brier), np.nan, outcome.scores[rows, place])
-        columns = {"probability": said, "outcome": outcome.is_class[rows, place]}
-        forecasts.append(pd.DataFrame(columns).assign(estimator=estimator))
+    for condition, part in results.parts():
+        for (estimator, *_), outcome in outcomes(part).items():
+            two = outcome.truth.shape[1] == 2
+            place = np.ones(len(outcome.said), int) if two else outcome.said.argmax(axis=1)
+            rows = np.arange(len(place))
+            # Decision values are no probabilities, and have no losses either.
+            said = np.where(np.isnan(outcome.sums[:, -1]), np.nan, outcome.said[rows, place])
+            columns = {"probability": said, "outcome": outcome.truth[rows, place]}
+            forecasts.append(pd.DataFrame({**condition, "estimator": estimator, **columns}))
     table = pd.concat(forecasts, ignore_index=True).dropna()
     # A probability of one belongs to the last bin.
     inside = np.clip((table["probability"] * n_bins).astype(int), 0, n_bins - 1)
     table = table.assign(low=inside / n_bins, high=(inside + 1) / n_bins)
-    groups = table.groupby(["estimator", "low", "high"], sort=False)
-    found = groups.agg(
+    names = [*results.condition_columns, "estimator"]
+    found = table.groupby([*names, "low", "high"], sort=False).agg(
         probability=("probability", "mean"), frequency=("outcome", "mean"), n=("outcome", "size")
-    ).reset_index()
-    rank = {label: place for place, label in enumerate(estimators_of(results))}
-
-    def in_order(column: pd.Series) -> pd.Series:
-        return column.map(lambda value: rank.get(value, value))
-
-    return found.sort_values(["estimator", "low"], key=in_order, ignore_index=True)
+    )
+    rank = {label: place for place, label in enumerate(results.estimators)}
+    return found.reset_index().sort_values(
+        [*names, "low"],
+        key=lambda column: column.map(rank) if column.name == "estimator" else column,
+        ignore_index=True,
+    )
 
 
 def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
@@ -165,3 +177,9 @@ def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
     labels = bins["estimator"]
     total = gaps.groupby(labels, sort=False).sum()
     return (total / bins["n"].groupby(labels, sort=False).sum()).rename("calibration_error")
+
+
+def check_classes(results: Results) -> None:
+    """Raise a ValueError unless results are of classes."""
+    if results.task != "classes":
+        raise ValueError(f"results must be of classes, got {results.task!r}.")

@@ -85,7 +85,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
         X_test, y_test = data.tested(split.test)
         columns, predict_seconds = timed(
-            lambda: work.task.predict(model, X_test, y_test, data.classes)
+            lambda: work.task.predict(model, X_test, y_test)
         )
     search = model if isinstance(model, BaseSearchCV) else None
     fitted = model if search is None else search.best_estimator_

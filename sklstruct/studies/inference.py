@@ -1,73 +1,72 @@
-"""What the predictions of a cohort study say: intervals and comparisons of estimators."""
+"""What the predictions of a study say: intervals and comparisons of estimators."""
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Sequence
+from itertools import combinations
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from scipy.stats import t as student
 from sklearn.utils import check_scalar
 
-from .cohort_study import CohortResults
-from .intervals import LEAST, interval
-from .metrics import (
-    MEASURES,
-    Floats,
-    Key,
-    Measure,
-    Outcome,
-    estimators_of,
-    mean_of_defined,
-    measure_of,
-    ones,
-    outcomes,
-)
-from .summary import check_confidence, resampled_t_test
+from .intervals import LEAST, NONE, jackknife_error, left_out
+from .metrics import Floats, Limits, Measure, Outcome, mean_of_defined
+from .outcomes import Key, keys, names_of, outcomes
+from .tasks import Task, task_in
+
+if TYPE_CHECKING:
+    from .results import Results
 
 SUMMARY = ["estimator", "metric", "mean", "low", "high", "std", "n_repeats"]
 COMPARISON = [
-    *("estimator", "baseline", "metric", "n_repeats", "difference", "low", "high", "t"),
-    *("p_corrected", "p_permutation", "p_corrected_holm", "p_permutation_holm"),
+    *("estimator", "baseline", "metric", "n_repeats", "difference", "low", "high", "test"),
+    *("t", "p_t", "p_exchange", "p_t_holm", "p_exchange_holm"),
 ]
-TIE = 1e-12  # differences that rounding may have made
+TIE = 1e-12  # relative; differences that rounding may have made
+ROUNDING = 1e-12  # relative; what is less is no deviation
+AT_ONCE = 1 << 22  # weights of exchanges
 
 
-def summarise_cohort(
-    results: CohortResults,
-    *,
-    confidence: float = 0.95,
-    n_bootstrap: int = 2000,
-    random_state: int = 0,
+# Means ---------------------------------------------------------------------------------------
+
+
+def summarise(
+    results: Results, metric: str | Sequence[str] | None = None, *, confidence: float = 0.95
 ) -> pd.DataFrame:
     """Return the mean of every metric over the repeats, with intervals over the subjects.
 
     An interval covers what comes from the choice of the subjects that were tested, for the models
-    as they were fitted; it does not cover what another training cohort would have changed.  A
-    subject counts once, whatever the number of its scans and repeats.  Intervals of recalls are
-    exact (Clopper and Pearson); those of accuracies add them up (Zou and Donner); those of the AUC
-    are Newcombe's; those of losses take their deviation from resampled cohorts, where subjects are
-    drawn with replacement within their classes.  Where they say 95 %, those of recalls, accuracies
-    and the AUC covered at least 92 % in simulations from 5 and 40 subjects to 100 and 100, those of
-    losses 95 % in the mean and 87 % at least.  With fewer than 5 tested subjects of a class
-    there is none but that of recalls, which is as wide as it must be.
+    as they were fitted.  A subject counts once, whatever the number of its samples and repeats.
+    Where training sets are drawn anew each time, as in ``Draws``, it covers what comes from these
+    draws too: both reaches are added by their squares, that over draws being Student's.  Hold-outs
+    and folds, which share training samples, do not tell what another training cohort would have
+    changed, and their intervals do not cover it.
+
+    Intervals of recalls are exact (Clopper and Pearson); those of accuracies add them up (Zou and
+    Donner); those of the AUC are Newcombe's; those of shares of places Korn and Graubard's; those
+    of rank correlations Bonett and Wright's; those of losses and of R2 are Student's on a scale of
+    logarithms, with deviations from subjects that are left out.  COVERAGE.  With fewer than 5 tested
+    subjects (of a class) there is none but that of recalls, which is as wide as it must be.
 
     Parameters
     ----------
-    results : CohortResults
+    results : Results
+    metric : str or list of str, default=None
+        Metrics of the task, or other columns of numbers, which have no intervals; None is all
+        metrics.
     confidence : float, default=0.95
         Of the intervals, between 0 and 1.
-    n_bootstrap : int, default=2000
-        Number of resampled cohorts for the losses, the same for all estimators.
-    random_state : int, default=0
 
     Returns
     -------
     summary : DataFrame
-        One row for each estimator and metric of ``score_fits``, with the columns estimator,
-        metric, mean, low, high (nan where there is no interval), std (over the repeats, nan for
-        a single one) and n_repeats (those in which the metric is defined; others do not count).
+        One row for each condition (such as a size), estimator and metric, with columns for the
+        condition, estimator, metric, mean, low, high (nan where there is no interval), std (over
+        the repeats, with n - 1 in the denominator; nan for a single one) and n_repeats (those in
+        which the metric is defined; others do not count).
 
     Raises
     ------
@@ -76,8 +75,8 @@ def summarise_cohort(
 
     See Also
     --------
-    compare : Differences from a baseline.
-    format_cohort_summary : The same as text.
+    compare : Differences between estimators.
+    format_summary : The same as text.
 
     References
     ----------
@@ -87,82 +86,104 @@ def summarise_cohort(
     approach. Statistics in Medicine, 2008.
     R. G. Newcombe. Confidence intervals for an effect size measure based on the Mann-Whitney
     statistic. Part 2: asymptotic methods and evaluation. Statistics in Medicine, 2006.
-    C. A. Field and A. H. Welsh. Bootstrapping clustered data. JRSS B, 2007.
+    E. L. Korn and B. I. Graubard. Confidence intervals for proportions with small expected number
+    of positive counts estimated from survey data. Survey Methodology, 1998.
+    D. G. Bonett and T. A. Wright. Sample size requirements for estimating Pearson, Kendall and
+    Spearman correlations. Psychometrika, 2000.
 
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.naive_bayes import GaussianNB
-    >>> from sklstruct.studies import cohort_study, summarise_cohort
+    >>> from sklstruct.studies import cohort_study, summarise
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
-    >>> summarise_cohort(results)[["estimator", "metric", "mean", "low", "high"]].round(2).head(2)
+    >>> summarise(results)[["estimator", "metric", "mean", "low", "high"]].round(2).head(2)
       estimator             metric  mean   low  high
     0     bayes  balanced_accuracy  0.94  0.90  0.96
     1     bayes                auc  0.98  0.96  0.99
     """
     check_confidence(confidence)
-    check_scalar(n_bootstrap, "n_bootstrap", Integral, min_val=1)
-    tests = outcomes(results)
-    # The same resampled cohorts for all: intervals of two estimators differ by what they predict.
-    draws = resampled_subjects(strata_of(tests), n_bootstrap, np.random.default_rng(random_state))
-    rows = []
-    for estimator, (metric, measure) in product(estimators_of(results), MEASURES.items()):
-        mine = [outcome for (label, _), outcome in tests.items() if label == estimator]
-        repeats = pd.Series([measure(outcome, ones(outcome))[0] for outcome in mine])
-        low, high = interval(metric, mine, repeats.mean(), confidence, draws)
-        spread, count = repeats.std(), int(repeats.count())
-        rows.append([estimator, metric, repeats.mean(), low, high, spread, count])
-    return pd.DataFrame(rows, columns=SUMMARY)
+    task, rows = task_in(results), []
+    metrics = [metric] if isinstance(metric, str) else list(metric or task.measures)
+    for name in metrics:
+        check_metric(name, task, results)
+    for condition, part in results.parts():
+        tests = outcomes(part) if task.measures.keys() & {*metrics} else {}
+        for estimator in part.estimators:
+            fits = part.fits[part["estimator"] == estimator]
+            for name in metrics:
+                values = fits[name].astype(float)
+                known = keys(fits[values.notna()], names_of(part))
+                mine = [tests[key] for key in known] if name in task.measures else []
+                low, high = limits(task, name, mine, values, drawn_anew(part), confidence)
+                row = [*condition.values(), estimator, name, values.mean(), low, high]
+                rows.append([*row, values.std(), int(values.count())])
+    return pd.DataFrame(rows, columns=[*results.condition_columns, *SUMMARY])
 
 
-def too_small(results: CohortResults) -> dict[str, int]:
+def limits(
+    task: Task,
+    metric: str,
+    tests: list[Outcome],
+    values: pd.Series[float],
+    anew: bool,
+    confidence: float,
+) -> Limits:
+    """Return the interval of the mean of a metric over the fits of one estimator."""
+    mean, n = values.mean(), values.count()
+    if not tests:
+        return NONE
+    measure = task.measures[metric]
+    low, high = measure.interval(measure, tests, mean, confidence)
+    if not anew or n == 1:
+        return low, high
+    # Training sets and subjects are drawn independently: their variances add up.
+    reach = student.ppf((1 + confidence) / 2, n - 1) * values.std() / np.sqrt(n)
+    least, most = measure.bounds
+    return max(least, mean - np.hypot(mean - low, reach)), min(
+        most, mean + np.hypot(high - mean, reach)
+    )
+
+
+def too_small(results: Results) -> dict[str, int]:
     """Return how many subjects were tested of the classes that have too few for intervals."""
-    tested = results.predictions.groupby("label")["subject"].nunique()
-    return {str(label): int(count) for label, count in tested.items() if count < LEAST}
+    of = results.predictions.groupby("label")["subject"].nunique()
+    return {str(label): int(count) for label, count in of.items() if count < LEAST}
 
 
-def resampled_subjects(
-    strata: NDArray[np.intp], n_bootstrap: int, rng: np.random.Generator
-) -> Floats:
-    """Return how often each subject is in each resampled cohort, (n_bootstrap, n_subjects)."""
-    draws = np.empty((n_bootstrap, len(strata)))
-    # Within classes, as hold-outs are stratified: a cohort without patients is no other cohort.
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        even = np.full(len(members), 1 / len(members))
-        draws[:, members] = rng.multinomial(len(members), even, size=n_bootstrap)
-    return draws
-
-
-def strata_of(tests: dict[Key, Outcome]) -> NDArray[np.intp]:
-    """Return the most frequent class of the tested scans of each subject."""
-    subjects = np.concatenate([outcome.subject for outcome in tests.values()])
-    counts = np.zeros((subjects.max() + 1, next(iter(tests.values())).is_class.shape[1]))
-    np.add.at(counts, subjects, np.concatenate([outcome.is_class for outcome in tests.values()]))
-    return counts.argmax(axis=1)
+def drawn_anew(results: Results) -> bool:
+    """Whether training sets are drawn anew each time, so that repeats are independent."""
+    return not results.description["design"]["overlapping"]
 
 
 # Comparisons ---------------------------------------------------------------------------------
 
 
 def compare(
-    results: CohortResults,
+    results: Results,
     baseline: str | None = None,
-    metric: str = "balanced_accuracy",
+    metric: str | None = None,
     *,
+    pairs: str = "baseline",
     confidence: float = 0.95,
     n_permutations: int = 5000,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    r"""Compare every estimator with a baseline on the repeats that both have.
+    r"""Compare estimators on the repeats that both have.
 
-    ``p_corrected`` and the interval are those of the corrected resampled t-test: the standard
-    error of the mean difference over J repeats is
-    :math:`s \sqrt{1/J + n_\mathrm{test} / n_\mathrm{train}}`, with numbers of subjects.  It asks
-    whether the difference would last with other training and test subjects of the same number.
+    ``p_t`` and the interval are those of a t-test, which ``test`` names:
 
-    ``p_permutation`` is the share of exchanges that give at least as large an absolute
+    - "corrected", where training parts share samples (hold-outs, sites, folds): the standard error
+      of the mean difference over J repeats is
+      :math:`s \sqrt{1/J + n_\mathrm{test} / n_\mathrm{train}}`, with numbers of subjects;
+    - "paired", where they are drawn anew each time: :math:`s / \sqrt J`;
+    - "subjects", for a single repeat: the standard error is that of subjects who are left out, one
+      at a time, and the test is about these fitted models.
+
+    The first two ask whether the difference would last with other training sets of the same number.
+
+    ``p_exchange`` is the share of exchanges that give at least as large an absolute
     difference: for each subject the predictions of the two methods change their owners or not,
     in all repeats together (scores as ranks within a repeat, which methods of any kind have in
     common).  It asks whether these fitted models differ on such subjects.  Where there are no
@@ -170,11 +191,13 @@ def compare(
 
     Parameters
     ----------
-    results : CohortResults
+    results : Results
     baseline : str, default=None
         Label of the estimator to compare with; None is the first one, whatever came out.
-    metric : str, default="balanced_accuracy"
-        One of ``score_fits``.
+    metric : str, default=None
+        A metric of the task; None is its main one: balanced accuracy, R2, mean IoU or score.
+    pairs : {"baseline", "all"}, default="baseline"
+        Whether every other estimator is compared with the baseline, or each with all before it.
     confidence : float, default=0.95
         Of the interval, between 0 and 1.
     n_permutations : int, default=5000
@@ -183,21 +206,21 @@ def compare(
     Returns
     -------
     comparisons : DataFrame
-        One row for each other estimator, with the columns estimator, baseline, metric,
-        n_repeats, difference (estimator minus baseline), low, high, t, p_corrected,
-        p_permutation, and both p adjusted for the number of estimators by Holm's method as
-        p_corrected_holm and p_permutation_holm.  A single repeat has no t-test, nor have
-        differences that are all the same: their values are nan.
+        One row for each condition (such as a size) and pair, with columns for the condition,
+        estimator, baseline, metric, n_repeats, difference (estimator minus baseline), low, high,
+        test, t, p_t, p_exchange, and both p adjusted for the number of pairs of the condition by
+        Holm's method as p_t_holm and p_exchange_holm.  Differences that are all the same have no
+        t-test: its values are nan.
 
     Raises
     ------
     ValueError
         If a parameter is out of its range, the results are not sound, or two estimators were
-        not tested on the same scans.
+        not tested on the same samples.
 
     See Also
     --------
-    paired_differences : The same for learning curves.
+    rank_table, critical_difference : Many estimators at once.
 
     References
     ----------
@@ -220,35 +243,38 @@ def compare(
     """
     check_confidence(confidence)
     check_scalar(n_permutations, "n_permutations", Integral, min_val=1)
-    tests, measure = outcomes(results), measure_of(metric)
-    # Subjects, not scans: scans of one subject are no further evidence.
-    of_repeat = results.fits.drop_duplicates("repeat").set_index("repeat")
-    ratios = of_repeat["n_test_subjects"] / of_repeat["n_train_subjects"]
+    if pairs not in ("baseline", "all"):
+        raise ValueError(f"pairs must be 'baseline' or 'all', got {pairs!r}.")
+    task, rows = task_in(results), []
+    metric = task.main if metric is None else metric
+    check_metric(metric, task)
     baseline = baseline_of(results, baseline)
-    rows = []
-    for estimator in estimators_of(results):
-        pairs = paired(tests, estimator, baseline)
-        if estimator == baseline or not pairs:
-            continue
-        rng = np.random.default_rng(random_state)  # the same exchanges in every comparison
-        rows.append(
+    for condition, part in results.parts():
+        tests = outcomes(part)
+        found = [
             {
-                "estimator": estimator,
-                "baseline": baseline,
-                "metric": metric,
-                **corrected_test(pairs, measure, ratios, confidence),
-                "p_permutation": exchange_test(pairs, measure, n_permutations, rng),
+                **condition,
+                "estimator": one, "baseline": other, "metric": metric,
+                **t_test(part, shared, metric, confidence),
+                # The same exchanges in every comparison.
+                "p_exchange": exchange_test(
+                    shared, task.measures[metric], n_permutations, random_state
+                ),
             }
-        )
-    table = pd.DataFrame(rows, columns=COMPARISON)
-    for name in ("p_corrected", "p_permutation"):
-        table[f"{name}_holm"] = holm(table[name].to_numpy(np.float64))
-    return table
+            for one, other in pairs_of(results.estimators, baseline, pairs)
+            if (shared := paired(tests, one, other))
+        ]
+        for name in ("p_t", "p_exchange"):
+            adjusted = holm(np.array([row[name] for row in found], dtype=np.float64))
+            for row, p in zip(found, adjusted, strict=True):
+                row[f"{name}_holm"] = p
+        rows += found
+    return pd.DataFrame(rows, columns=[*results.condition_columns, *COMPARISON])
 
 
-def baseline_of(results: CohortResults, baseline: str | None = None) -> str:
+def baseline_of(results: Results, baseline: str | None = None) -> str:
     """Return the label of the baseline: what is asked for, or the first estimator."""
-    labels = estimators_of(results)
+    labels = results.estimators
     if baseline is None:
         return labels[0]
     if baseline not in labels:
@@ -257,69 +283,176 @@ def baseline_of(results: CohortResults, baseline: str | None = None) -> str:
     return baseline
 
 
-Pairs = dict[int, tuple[Outcome, Outcome]]  # by repeat
+def pairs_of(labels: list[str], baseline: str, pairs: str) -> list[tuple[str, str]]:
+    """Return which estimators are compared, each with what it is compared with."""
+    if pairs == "all":
+        return [(one, other) for other, one in combinations(labels, 2)]
+    return [(label, baseline) for label in labels if label != baseline]
 
 
-def paired(tests: dict[Key, Outcome], estimator: str, baseline: str) -> Pairs:
+Shared = dict[tuple[Key, Key], tuple[Outcome, Outcome]]  # by the fits that they are of
+
+
+def paired(tests: dict[Key, Outcome], estimator: str, baseline: str) -> Shared:
     """Return what both were tested on, by repeat, or raise a ValueError if it is not the same."""
-    pairs = {}
-    for (label, repeat), mine in tests.items():
-        other = tests.get((baseline, repeat))
+    shared = {}
+    for key, mine in tests.items():
+        label, *repeat = key
+        other = tests.get((baseline, *repeat))
         if label != estimator or other is None:
             continue
-        if not np.array_equal(mine.scan, other.scan):
+        if not np.array_equal(mine.sample, other.sample):
             raise ValueError(
-                f"Estimators must be tested on the same scans, but {estimator!r} and {baseline!r} "
-                f"were not in repeat {repeat}."
+                f"Estimators must be tested on the same samples, but {estimator!r} and "
+                f"{baseline!r} were not in {', '.join(map(str, repeat))}."
             )
-        pairs[repeat] = mine, other
-    return pairs
+        shared[key, (baseline, *repeat)] = mine, other
+    return shared
 
 
-def corrected_test(
-    pairs: Pairs, measure: Measure, ratios: pd.Series[float], confidence: float
-) -> dict[str, float]:
-    """Return the corrected resampled t-test of the differences of the repeats."""
-    found = {
-        repeat: measure(mine, ones(mine))[0] - measure(other, ones(other))[0]
-        for repeat, (mine, other) in pairs.items()
+def t_test(part: Results, shared: Shared, metric: str, confidence: float) -> dict[str, Any]:
+    """Return the t-test of the differences between two estimators, and what it is called."""
+    names = [metric, "n_test_subjects", "n_train_subjects"]
+    rows = dict(zip(keys(part, names_of(part)), keys(part, names), strict=True))
+    pairs = [(rows[key], rows[shared_with], tests) for (key, shared_with), tests in shared.items()]
+    known = [pair for pair in pairs if not np.isnan(pair[0][0] - pair[1][0])]
+    differences = np.array([mine[0] - other[0] for mine, other, _ in known])
+    n, mean = len(known), differences.mean() if known else np.nan
+    if n == 1:
+        measure = task_in(part).measures[metric]
+        name, test = "subjects", test_over_subjects(measure, known[0][2], mean, confidence)
+    else:
+        # Subjects, not samples: samples of one subject are no further evidence.
+        ratio = np.mean([tested / trained for (_, tested, trained), *_ in known]) if known else 0.0
+        name, ratio = ("paired", 0.0) if drawn_anew(part) else ("corrected", ratio)
+        std = differences.std(ddof=1) if known else np.nan
+        test = resampled_t_test(mean, std, n, ratio, confidence)
+    values = {"low": test.low, "high": test.high, "t": test.t, "p_t": test.p}
+    return {"n_repeats": n, "difference": mean, "test": name} | {
+        key: float(value) for key, value in values.items()
     }
-    differences = pd.Series(found, dtype=float).dropna()
-    mean, count = differences.mean(), len(differences)
-    share = ratios[differences.index].mean()
-    test = resampled_t_test(mean, differences.std(), count, share, confidence)
-    named = {"low": test.low, "high": test.high, "t": test.t, "p_corrected": test.p}
-    return {"n_repeats": count, "difference": mean, **{k: float(v) for k, v in named.items()}}
+
+
+class TTest(NamedTuple):
+    """A t-test of a mean against zero, and the interval of the mean."""
+
+    standard_error: Any
+    low: Any
+    high: Any
+    t: Any
+    p: Any
+
+
+def resampled_t_test(
+    mean: Any, std: Any, n: Any, ratio: Any = 0.0, confidence: float = 0.95
+) -> TTest:
+    r"""Test whether differences over resampled splits have the mean zero.
+
+    The standard error is :math:`s \sqrt{1/J + n_\mathrm{test} / n_\mathrm{train}}`, which takes
+    into account that splits of the same data share training samples; the test statistic
+    :math:`t = \bar d / \mathrm{se}` is taken for one of Student's distribution with J - 1
+    degrees of freedom.
+
+    Parameters
+    ----------
+    mean, std : float or array-like
+        Mean of the J differences, and their standard deviation s with J - 1 in the denominator.
+    n : int or array-like
+        J, the number of differences.
+    ratio : float or array-like, default=0
+        Test over training samples; 0 for the paired t-test of independent draws.
+    confidence : float, default=0.95
+        Of the interval.
+
+    Returns
+    -------
+    test : TTest
+        With the fields standard_error, low, high, t and p (two-sided), of the shape of the
+        parameters.  All are nan for a single difference; all but the standard error are nan where
+        all differences are the same, because nothing is known then about their distribution.
+
+    References
+    ----------
+    C. Nadeau and Y. Bengio. Inference for the generalization error. Machine Learning, 2003.
+    """
+    std, n = np.asarray(std, float), np.asarray(n)
+    error = std * np.sqrt(1 / np.maximum(n, 1) + np.asarray(ratio, float))
+    return student_test(np.asarray(mean, float), error, n - 1, confidence)
+
+
+def student_test(mean: Any, error: Any, freedom: Any, confidence: float) -> TTest:
+    """Return the t-test of a mean with a standard error and degrees of freedom."""
+    # Equal differences are no evidence without end: their spread is not known.
+    varies = (error > ROUNDING * np.abs(mean)) & (error > 0)
+    reach = student.ppf((1 + confidence) / 2, freedom) * np.where(varies, error, np.nan)
+    t = np.divide(mean, error, out=np.full_like(error, np.nan), where=varies)
+    return TTest(error, mean - reach, mean + reach, t, 2 * student.sf(np.abs(t), freedom))
+
+
+def test_over_subjects(
+    measure: Measure, pair: tuple[Outcome, Outcome], mean: float, confidence: float
+) -> TTest:
+    """Return the t-test of one difference, with the deviation of subjects that are left out."""
+    without = np.subtract(*(left_out(measure, [outcome]) for outcome in pair))
+    n = len(np.unique(pair[0].subject))
+    error = jackknife_error(without) if n >= LEAST else np.nan
+    return student_test(np.asarray(mean), np.asarray(error), len(without) - 1, confidence)
 
 
 def exchange_test(
-    pairs: Pairs, measure: Measure, n_permutations: int, rng: np.random.Generator
+    shared: Shared,
+    measure: Measure,
+    n_permutations: int,
+    random_state: int,
+    greater: bool = False,
 ) -> float:
-    """Return the share of exchanges between two methods that differ at least as much."""
+    """Return the share of exchanges between two methods that differ at least as much.
+
+    With ``greater``, those in which the first one is at least as much better.
+    """
+    tests = list(shared.values())
     subjects, places = np.unique(
-        np.concatenate([mine.subject for mine, _ in pairs.values()]), return_inverse=True
+        np.concatenate([mine.subject for mine, _ in tests]), return_inverse=True
     )
+    ends = np.cumsum([len(mine.subject) for mine, _ in tests])[:-1]
+    at, rng = np.split(places, ends), np.random.default_rng(random_state)
+    sizes, size = [], max(1, AT_ONCE // len(places))
     # A subject is exchanged in all repeats or in none: its predictions belong together.
-    swaps = exchanges(len(subjects), n_permutations, rng)
-    ends = np.cumsum([len(mine.subject) for mine, _ in pairs.values()])[:-1]
-    differences = []
-    for (mine, other), at in zip(pairs.values(), np.split(places, ends), strict=True):
-        # Both own shares of the same 2 n predictions, so that an exchange is a weighting.
-        both = Outcome(*(np.concatenate(pair) for pair in zip(mine, other, strict=True)))
-        kept = np.hstack([1 - swaps[:, at], swaps[:, at]])
-        differences.append(measure(both, kept) - measure(both, 1 - kept))
-    size = np.abs(mean_of_defined(np.stack(differences), axis=0))
-    return float(np.mean(size >= size[0] - TIE)) if np.isfinite(size[0]) else np.nan
+    for swaps in exchanges(len(subjects), n_permutations, size, rng):
+        values = np.stack([exchanged(measure, *t, swaps[:, at]) for t, at in zip(tests, at)])  # fmt: skip
+        differences = mean_of_defined(values[:, 0] - values[:, 1], axis=0)
+        sizes.append(differences if greater else np.abs(differences))
+        if len(sizes) == 1:
+            tie = TIE * np.nanmax(np.abs(values[..., 0]), initial=0)
+    found = np.concatenate(sizes)
+    return float(np.mean(found >= found[0] - tie)) if np.isfinite(found[0]) else np.nan
 
 
-def exchanges(n_subjects: int, n_permutations: int, rng: np.random.Generator) -> Floats:
-    """Return who is exchanged, (n, n_subjects), at first nobody; all cases if they are few."""
-    if 2**n_subjects <= n_permutations:
-        cases = np.arange(2**n_subjects)
-        return ((cases[:, None] >> np.arange(n_subjects)) & 1).astype(np.float64)
-    swaps = rng.integers(0, 2, size=(1 + n_permutations, n_subjects)).astype(np.float64)
-    swaps[0] = 0  # what was observed is one of the exchanges, so that p is never zero
-    return swaps
+def exchanged(measure: Measure, mine: Outcome, other: Outcome, swaps: Floats) -> Floats:
+    """Return the metric of both methods after exchanges, (2, n_exchanges)."""
+    if not measure.ranks:
+        moved = swaps @ (other.sums - mine.sums)
+        return np.stack(
+            [measure.of(mine.sums.sum(axis=0) + moved), measure.of(other.sums.sum(axis=0) - moved)]
+        )
+    # Both own shares of the same 2 n predictions, so that an exchange is a weighting.
+    both = Outcome(*(np.concatenate(pair) for pair in zip(mine, other, strict=True)))
+    kept = np.hstack([1 - swaps, swaps])
+    return np.stack([measure(both, kept), measure(both, 1 - kept)])
+
+
+def exchanges(n_subjects: int, n_permutations: int, size: int, rng: np.random.Generator) -> Any:
+    """Yield who is exchanged, (size, n_subjects) each, at first nobody; all cases if they are few."""
+    everyone = 2**n_subjects <= n_permutations
+    n = 2**n_subjects if everyone else 1 + n_permutations
+    for start in range(0, n, size):
+        cases = np.arange(start, min(start + size, n))
+        if everyone:
+            yield ((cases[:, None] >> np.arange(n_subjects)) & 1).astype(np.float64)
+        else:
+            swaps = rng.integers(0, 2, size=(len(cases), n_subjects)).astype(np.float64)
+            swaps[cases == 0] = 0  # what was observed is one of them, so that p is never zero
+            yield swaps
 
 
 def holm(p: Floats) -> Floats:
@@ -329,3 +462,19 @@ def holm(p: Floats) -> Floats:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * left), 1)
     return adjusted
+
+
+# ---------------------------------------------------------------------------------------------
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise a ValueError unless the confidence of an interval is a share."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
+
+
+def check_metric(metric: str, task: Task, results: Results | None = None) -> None:
+    """Raise a ValueError unless the task has a metric, or the results a column of numbers."""
+    columns = () if results is None else results.select_dtypes("number").columns
+    if metric not in task.measures and metric not in columns:
+        raise ValueError(f"metric must be one of {', '.join(task.measures)}, got {metric!r}.")

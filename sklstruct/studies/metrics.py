@@ -1,128 +1,131 @@
-"""How good the predictions of a study are, for any weights of the tested scans.
+"""How good the predictions of a study are, for any weights of the tested samples.
 
-A bootstrap and an exchange of predictions are weightings of the same scans, so that one
-implementation of every metric serves for the values, their intervals and their tests.
+An exchange of predictions and a subject that is left out are weightings of the same samples, so
+that one implementation of every metric serves for the values, their intervals and their tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-
-from .cohort_study import CohortResults, score_columns
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Key = tuple[str, int]
+Limits = tuple[float, float]
 
-KEY = ["estimator", "repeat"]
-SIZES = ["n_train", "n_test", "n_train_subjects", "n_test_subjects"]
 EPSILON = np.finfo(np.float64).eps  # what a probability of zero counts for in the log loss
+N_LOSSES = 2  # of classes: Brier score and log loss
+N_MOMENTS = 5  # of values: numbers, labels, their squares, squared and absolute errors
 
 
 class Outcome(NamedTuple):
-    """The scans that one fit was tested on, and what it made of them.
+    """The samples that one fit was tested on, and what it made of them.
 
     Parameters
     ----------
-    scan, subject : ndarray of int, shape (n,)
-        Numbers of the scans and of the subjects, the same in all fits of a study.
-    is_class : ndarray of float, shape (n, n_classes)
-        One for the label, else zero.
-    correct : ndarray of float, shape (n,)
-        One where the prediction is the label, else zero.
-    scores : ndarray of float, shape (n, n_classes)
-        Probabilities that sum to one, or decision values.
-    brier, log_loss : ndarray of float, shape (n,)
-        Loss of each scan; nan where the scores are no probabilities.
-    ranks : ndarray of float, shape (n, n_classes)
-        Those of the scores among the scans, which estimators of any kind have in common.
+    sample, subject : ndarray of int, shape (n,)
+        Their numbers, the same in all fits of a study.
+    sums : ndarray of float, shape (n, n_sums)
+        What metrics of sums add up.  Of classes: one for the label, else zero; the same where it
+        is recognised; both losses, nan where scores are no probabilities.  Of values: moments of
+        labels and errors.  Of maps of classes: how many places of each label got each label.
+    truth : ndarray of float, shape (n, n_columns)
+        What metrics of ranks compare with: one for the label, else zero; or the values.
+    said : ndarray of float, shape (n, n_columns)
+        Probabilities that sum to one, decision values, or predicted values.
+    ranks : ndarray of float, shape (n, n_columns)
+        Those of what was said among the samples, which estimators of any kind have in common.
     """
 
-    scan: Array
+    sample: Array
     subject: Array
-    is_class: Array
-    correct: Array
-    scores: Array
-    brier: Array
-    log_loss: Array
-    ranks: Array
+    sums: Floats
+    truth: Floats
+    said: Floats
+    ranks: Floats
 
 
-def score_fits(results: CohortResults) -> pd.DataFrame:
-    r"""Return the metrics of every fit on its test part.
-
-    With :math:`r_c` the share of the scans of class c that are recognised, the balanced accuracy
-    is the mean of :math:`r_c` over the classes that are tested; for two classes
-    sensitivity is :math:`r` of the last class in sorted order (the positive one) and specificity
-    that of the first.  The AUC is the share of pairs of a positive and a negative scan in which
-    the positive one has the higher score, ties counting half; for more classes, the mean of
-    one class against all others.
+@dataclass(frozen=True)
+class Measure:
+    """A metric, and what there is to know about it.
 
     Parameters
     ----------
-    results : CohortResults
-
-    Returns
-    -------
-    scores : DataFrame
-        One row a fit in the order of ``results.fits``, with the columns estimator, repeat,
-        held_out_site, n_train, n_test, n_train_subjects, n_test_subjects, balanced_accuracy,
-        auc, sensitivity, specificity (nan unless there are two classes), accuracy, brier and
-        log_loss (nan where scores are no probabilities).  What needs a class that is not tested
-        is nan.
-
-    Raises
-    ------
-    ValueError
-        If the tables of the results lack columns or rows, have some twice, or disagree.
-
-    See Also
-    --------
-    summarise_cohort : Means with intervals.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.naive_bayes import GaussianNB
-    >>> from sklstruct.studies import cohort_study, score_fits
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> results = cohort_study({"bayes": GaussianNB()}, X, y, groups=range(len(y)), n_repeats=3)
-    >>> score_fits(results)[["estimator", "repeat", "balanced_accuracy", "auc"]].round(2)
-      estimator  repeat  balanced_accuracy   auc
-    0     bayes       0               0.92  0.98
-    1     bayes       1               0.93  0.99
-    2     bayes       2               0.95  0.99
+    of : callable
+        From totals (..., n_sums) to values (...); or, of ranks, from an outcome and weights
+        (n_weightings, n) to values (n_weightings,).
+    interval : callable
+        From the metric, a list of outcomes, its mean over them and a confidence to the limits.
+    bounds : tuple of float
+        Between which it can be.
+    ranks : bool, default=False
+        Whether it is made of ranks, and not of sums over samples.
+    loss : bool, default=False
+        Whether less is better.
+    share : bool, default=False
+        Whether it is shown in percent.
+    guess : callable
+        From the number of classes to the value of what knows nothing, nan if it depends.
     """
-    tests = outcomes(results)
-    fits = results.fits[[*KEY, "held_out_site", *SIZES]].reset_index(drop=True)
-    for name, measure in MEASURES.items():
-        fits[name] = [measure(tests[key], ones(tests[key]))[0] for key in keys(fits)]
-    return fits
+
+    of: Callable[..., Floats]
+    interval: Callable[[Measure, list[Outcome], float, float], Limits]
+    bounds: Limits
+    ranks: bool = False
+    loss: bool = False
+    share: bool = False
+    guess: Callable[[int], float] = lambda n_classes: np.nan
+
+    def __call__(self, outcome: Outcome, weights: Floats | None = None) -> Floats:
+        """Return the metric for weights (n_weightings, n), or with all samples once, (1,)."""
+        weights = np.ones((1, len(outcome.subject))) if weights is None else weights
+        return self.of(outcome, weights) if self.ranks else self.of(weights @ outcome.sums)
 
 
-# The metrics, for weights of shape (n_weightings, n) each of shape (n_weightings,) -------------
+# Of classes ----------------------------------------------------------------------------------
 
 
-def ones(outcome: Outcome) -> Floats:
-    """Return the weights with which every scan counts once."""
-    return np.ones((1, len(outcome.subject)))
+def n_classes_in(sums: Floats) -> int:
+    """Return of how many classes sums are."""
+    return (sums.shape[-1] - N_LOSSES) // 2
 
 
-def auc(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the area under the ROC curve: for two classes that of the last one, else the mean."""
-    return mean_of_defined(class_areas(outcome, weights), axis=1)
+def recalls(totals: Floats) -> Floats:
+    """Return the recall of each class, (..., n_classes), nan where it has no weight."""
+    n = n_classes_in(totals)
+    return ratio(totals[..., n : 2 * n], totals[..., :n])
+
+
+def recall_of_two(totals: Floats, label: int) -> Floats:
+    """Return the recall of one of two classes, nan if there are more."""
+    of_all = recalls(totals)
+    return of_all[..., label] if of_all.shape[-1] == 2 else np.full(totals.shape[:-1], np.nan)
+
+
+def balanced_accuracy(totals: Floats) -> Floats:
+    """Return the mean recall of the classes that have weight."""
+    return mean_of_defined(recalls(totals), axis=-1)
+
+
+def accuracy(totals: Floats) -> Floats:
+    """Return the share of samples that are recognised."""
+    n = n_classes_in(totals)
+    return ratio(totals[..., n : 2 * n].sum(axis=-1), totals[..., :n].sum(axis=-1))
+
+
+def mean_loss(totals: Floats, column: int) -> Floats:
+    """Return the mean of the Brier score or the log loss, whose column counts from the end."""
+    return ratio(totals[..., column], totals[..., : n_classes_in(totals)].sum(axis=-1))
 
 
 def class_areas(outcome: Outcome, weights: Floats) -> Floats:
     """Return the area of each class that is set against all others, (n_weightings, n_areas)."""
     areas = [
-        share_of_pairs(outcome.ranks[:, column], outcome.is_class[:, column] == 1, weights)
+        area(outcome.ranks[:, column], outcome.truth[:, column], weights)
         for column in auc_columns(outcome)
     ]
     return np.stack(areas, axis=1)
@@ -130,159 +133,127 @@ def class_areas(outcome: Outcome, weights: Floats) -> Floats:
 
 def auc_columns(outcome: Outcome) -> range:
     """Return the classes that are set against all others: of two the last one, else all."""
-    n_classes = outcome.is_class.shape[1]
+    n_classes = outcome.truth.shape[1]
     return range(1, 2) if n_classes == 2 else range(n_classes)
 
 
-def recalls(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the recall of each class, (n_weightings, n_classes), nan where it has no weight."""
-    is_class = outcome.is_class
-    return ratio(weights @ (is_class * outcome.correct[:, None]), weights @ is_class)
+def auc(outcome: Outcome, weights: Floats) -> Floats:
+    """Return the area under the ROC curve: for two classes that of the last one, else the mean."""
+    return mean_of_defined(class_areas(outcome, weights), axis=1)
 
 
-def recall_of_two(outcome: Outcome, weights: Floats, label: int) -> Floats:
-    """Return the recall of one of two classes, nan if there are more."""
-    if outcome.is_class.shape[1] != 2:
+def area(ranks: Floats, positive: Floats, weights: Floats) -> Floats:
+    """Return how often a positive sample outranks a negative one, nan where there is no pair."""
+    if np.isnan(ranks).any():
         return np.full(len(weights), np.nan)
-    return recalls(outcome, weights)[:, label]
+    of_positive = weights @ positive
+    won = (weights * midranks(ranks, weights)) @ positive - of_positive**2 / 2
+    return ratio(won, of_positive * (weights.sum(axis=1) - of_positive))
 
 
-def balanced_accuracy(outcome: Outcome, weights: Floats) -> Floats:
-    """Return the mean recall of the classes that are tested, nan where one has no weight."""
-    # Without that one it would be another measure: of a class alone, anything is recognised.
-    return recalls(outcome, weights)[:, outcome.is_class.any(axis=0)].mean(axis=1)
+def midranks(values: Floats, weights: Floats) -> Floats:
+    """Return the weight below each sample and half of that beside it, (n_weightings, n)."""
+    # By one sort: pairs are too many where thousands are tested.
+    distinct, place = np.unique(values, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(len(distinct)))
+    tied = np.add.reduceat(weights[:, order], starts, axis=1)
+    return (np.cumsum(tied, axis=1) - tied / 2)[:, place]
 
 
-def weighted_mean(values: Floats, weights: Floats) -> Floats:
-    """Return the means of the values of scans."""
-    return ratio(weights @ values, weights.sum(axis=1))
+# Of values -----------------------------------------------------------------------------------
 
 
-Measure = Callable[[Outcome, Floats], Floats]
-MEASURES: dict[str, Measure] = {
-    "balanced_accuracy": balanced_accuracy,
-    "auc": auc,
-    "sensitivity": lambda outcome, w: recall_of_two(outcome, w, 1),
-    "specificity": lambda outcome, w: recall_of_two(outcome, w, 0),
-    "accuracy": lambda outcome, w: weighted_mean(outcome.correct, w),
-    "brier": lambda outcome, w: weighted_mean(outcome.brier, w),
-    "log_loss": lambda outcome, w: weighted_mean(outcome.log_loss, w),
-}
+def moments(n: Array, label: Array, spread: Array, squared: Array, absolute: Array) -> Floats:
+    """Return what metrics of values add up, (n_samples, 5).
+
+    Parameters
+    ----------
+    n : ndarray, shape (n_samples,)
+        Values of a sample.
+    label : ndarray, shape (n_samples,)
+        Their mean.
+    spread, squared, absolute : ndarray, shape (n_samples,)
+        Sums of squared deviations from that mean, and of squared and absolute errors.
+    """
+    columns = (n, n * label, spread + n * label**2, squared, absolute)
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
-def measure_of(metric: str) -> Measure:
-    """Return a metric by its name, or raise a ValueError that lists them."""
-    if metric not in MEASURES:
-        raise ValueError(f"metric must be one of {', '.join(MEASURES)}, got {metric!r}.")
-    return MEASURES[metric]
+def r2(totals: Floats) -> Floats:
+    """Return the coefficient of determination, nan where labels are all the same."""
+    n, label, square, squared, _ = np.moveaxis(totals, -1, 0)
+    return 1 - ratio(squared, square - ratio(label**2, n))
 
 
-def share_of_pairs(ranks: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
-    """Return how often a positive scan outranks a negative one, nan where there is no pair."""
-    # Every pair, as weights are many and scans are few; sorting would be slower.
-    wins = np.heaviside(ranks[positive][:, None] - ranks[~positive], 0.5)
-    of_positive, of_negative = weights[:, positive], weights[:, ~positive]
-    won = np.einsum("ij,ij->i", of_positive @ wins, of_negative)
-    return ratio(won, of_positive.sum(axis=1) * of_negative.sum(axis=1))
+def mae(totals: Floats) -> Floats:
+    """Return the mean absolute error."""
+    return ratio(totals[..., 4], totals[..., 0])
+
+
+def rmse(totals: Floats) -> Floats:
+    """Return the root of the mean squared error."""
+    return np.sqrt(ratio(totals[..., 3], totals[..., 0]))
+
+
+def rank_correlation(outcome: Outcome, weights: Floats) -> Floats:
+    """Return Spearman's correlation: 0 where all predictions are the same, nan where labels are."""
+    both = midranks(outcome.ranks[:, 0], weights), midranks(outcome.truth[:, 0], weights)
+    whole = weights.sum(axis=1, keepdims=True)
+    said, truth = (x - (weights * x).sum(axis=1, keepdims=True) / whole for x in both)
+    together, of_said, of_truth = (
+        (weights * x * y).sum(axis=1) for x, y in ((said, truth), (said, said), (truth, truth))
+    )
+    known = np.where(of_truth > 0, of_truth, np.nan)
+    # What says the same of everybody knows no order, as its AUC is a half.
+    return np.where(of_said > 0, ratio(together, np.sqrt(of_said * known)), 0.0 * known)
+
+
+# Of maps of classes --------------------------------------------------------------------------
+
+
+def confusion(totals: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the places of each class, those that are called it, and those that are both."""
+    n = round(totals.shape[-1] ** 0.5)
+    matrix = totals.reshape(*totals.shape[:-1], n, n)
+    return matrix.sum(axis=-1), matrix.sum(axis=-2), np.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def accuracy_of_places(totals: Floats) -> Floats:
+    """Return the share of places that are recognised."""
+    of_class, _, right = confusion(totals)
+    return ratio(right.sum(axis=-1), of_class.sum(axis=-1))
+
+
+def balanced_accuracy_of_places(totals: Floats) -> Floats:
+    """Return the mean recall of the classes that have places."""
+    of_class, _, right = confusion(totals)
+    return mean_of_defined(ratio(right, of_class), axis=-1)
+
+
+def mean_iou(totals: Floats) -> Floats:
+    """Return the mean of intersection over union, over the classes that are there or said."""
+    of_class, called, right = confusion(totals)
+    return mean_of_defined(ratio(right, of_class + called - right), axis=-1)
+
+
+def dice(totals: Floats) -> Floats:
+    """Return the overlap of the last of two classes, else the mean over those there or said."""
+    of_class, called, right = confusion(totals)
+    of_each = ratio(2 * right, of_class + called)
+    return of_each[..., 1] if of_each.shape[-1] == 2 else mean_of_defined(of_each, axis=-1)
+
+
+# ---------------------------------------------------------------------------------------------
 
 
 def ratio(share: Array, whole: Array) -> Floats:
     """Return share / whole, nan where the whole is zero."""
-    return np.divide(share, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    share, whole = np.broadcast_arrays(share, whole)
+    return np.divide(share, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
 def mean_of_defined(values: Floats, axis: int) -> Floats:
     """Return the mean over an axis of what is not nan, nan where there is nothing else."""
     defined = ~np.isnan(values)
     return ratio(np.where(defined, values, 0).sum(axis=axis), defined.sum(axis=axis))
-
-
-# From tables to arrays -----------------------------------------------------------------------
-
-
-def outcomes(results: CohortResults) -> dict[Key, Outcome]:
-    """Return what was tested in each fit, the scans in one order for all estimators.
-
-    Raises
-    ------
-    ValueError
-        If the tables of the results lack columns or rows, have some twice, or disagree.
-    """
-    # Tables may come from a file that somebody has edited, or from another program.
-    check_results(results)
-    table = results.predictions.merge(results.fits[[*KEY, "probabilities"]], on=KEY)
-    table = table.sort_values("scan", kind="stable")
-    classes = results.classes.tolist()
-    labels, predicted = (codes(table[name], classes) for name in ("label", "predicted"))
-    probabilities, one_hot = table["probabilities"].to_numpy(bool), np.eye(len(classes))[labels]
-    given = table[score_columns(results.classes)].to_numpy(np.float64)
-    # Probabilities sum to one, also those that came in float32.
-    scores = given / np.where(probabilities, given.sum(axis=1), 1.0)[:, None]
-    known = np.where(probabilities, 1.0, np.nan)  # decision values have neither loss
-    # Halved for two classes, it is the score that Brier defined for events.
-    squared = ((scores - one_hot) ** 2).sum(axis=1) / (2 if len(classes) == 2 else 1)
-    of_label = np.clip(scores[np.arange(len(labels)), labels], EPSILON, 1 - EPSILON)
-    # Numbers in place of names: resampling then only picks columns of weights.
-    columns = (
-        *(pd.factorize(table[name])[0] for name in ("scan", "subject")),
-        *(one_hot, (labels == predicted).astype(np.float64), scores),
-        *(known * squared, -known * np.log(of_label)),
-    )
-    rows = table.groupby(KEY, sort=False).indices
-    # Ranks of what was given: dividing by sums would break ties by what it rounds.
-    return {
-        key: Outcome._make([*(column[at] for column in columns), rankdata(given[at], axis=0)])
-        for key, at in ((key, rows[key]) for key in keys(results.fits))
-    }
-
-
-def codes(labels: pd.Series[Any], classes: list[Any]) -> NDArray[np.intp]:
-    """Return the places of labels among the classes, or raise a ValueError."""
-    places = {label: place for place, label in enumerate(classes)}
-    unknown = sorted({str(label) for label in labels.unique() if label not in places})
-    if unknown:
-        raise ValueError(
-            f"The column {labels.name!r} of predictions must hold the classes {classes}, got "
-            f"{', '.join(map(repr, unknown))}."
-        )
-    return np.array([places[label] for label in labels], dtype=np.intp)
-
-
-def keys(table: pd.DataFrame) -> list[Key]:
-    """Return estimator and repeat of each row."""
-    return list(table[KEY].itertuples(index=False, name=None))
-
-
-def estimators_of(results: CohortResults) -> list[str]:
-    """Return the labels of the estimators in the order in which they were given."""
-    return list(dict.fromkeys(results.fits["estimator"]))
-
-
-# What results must be ------------------------------------------------------------------------
-
-
-def check_results(results: CohortResults) -> None:
-    """Raise a ValueError unless both tables are complete and belong together."""
-    fits, predictions = results.fits, results.predictions
-    check_table("fits", fits, [*KEY, "held_out_site", "probabilities", *SIZES], KEY)
-    wanted = [*KEY, "subject", "scan", "label", "predicted", *score_columns(results.classes)]
-    check_table("predictions", predictions, wanted, [*KEY, "scan"])
-    one_sided = {*keys(fits)} ^ {*keys(predictions)}
-    if one_sided:
-        estimator, repeat = min(one_sided)
-        raise ValueError(
-            "fits and predictions must be of the same fits, but only one of them has the estimator "
-            f"{estimator!r} in repeat {repeat}."
-        )
-
-
-def check_table(name: str, table: pd.DataFrame, columns: Iterable[str], key: list[str]) -> None:
-    """Raise a ValueError unless a table has rows, the columns, and every key once."""
-    absent = [column for column in columns if column not in table]
-    if absent:
-        raise ValueError(f"{name} lacks the columns {absent}; it has {list(table)}.")
-    if table.empty:
-        raise ValueError(f"{name} must have rows, got none.")
-    for twice in table.loc[table.duplicated(key), key].itertuples(index=False, name=None):
-        row = ", ".join(f"{column} {value!r}" for column, value in zip(key, twice, strict=True))
-        raise ValueError(f"{name} must have every fit and scan once, got twice: {row}.")

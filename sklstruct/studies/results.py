@@ -16,7 +16,7 @@ from ..io.atomic import atomic_write
 from ..io.reading import open_file
 from .description import Cell, Description, merged
 from .store import FolderStore
-from .tasks import TASKS
+from .tasks import task_from
 
 RESULTS, PREDICTIONS, PROVENANCE = "results.csv", "predictions.csv", "provenance.csv"
 SAMPLES, LEFT_OUT = "samples.csv", "left_out.csv"
@@ -273,8 +273,7 @@ def predictions_of(
     store: Any, stored: dict[Cell, str], description: Description, samples: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Return the predictions of all fits as a table."""
-    task, names = TASKS[description["task"]], description["design"]["keys"]
-    classes = np.array(description["data"]["classes"])
+    task, names = task_from(description), description["design"]["keys"]
     parts = [pd.DataFrame(columns=["estimator", *names, "subject", "sample"])]
     for cell, key in stored.items():
         columns = store.arrays(key)
@@ -291,7 +290,7 @@ def predictions_of(
                     "estimator": cell.estimator,
                     **key_columns,
                     **known,
-                    **task.frame(columns, classes),
+                    **task.frame(columns),
                 }
             )
         )
