@@ -166,7 +166,7 @@ def main_score(model: Any, X: Any, y: Any) -> float:
     return model.score(X, y)
 
 
-class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
+class BudgetSearchCV(BaseSearchCV):
     """Search among candidates, one after the other, until a budget is spent.
 
     The first candidate is what the estimator has by itself, so that it is never left for one that
@@ -214,7 +214,7 @@ class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
     >>> search.fit(X, y).search_fits_
     9
     >>> [candidate["C"] for candidate in search.cv_results_["params"]]
-    [1.0, 10, 0.1]
+    [1.0, 0.1, 10]
     """
 
     n_jobs, pre_dispatch, verbose = None, "n_jobs", 0
