@@ -1,6 +1,6 @@
 """STUB."""
 
-from dataclasses import dataclass, asdict
+from dataclasses import asdict, dataclass
 
 
 @dataclass
