@@ -14,6 +14,7 @@ from .depth_display import DepthDisplay as DepthDisplay
 from .equivariance_display import EquivarianceDisplay as EquivarianceDisplay
 from .equivariance_display import LabelRadiusDisplay as LabelRadiusDisplay
 from .equivariant import equivariance as equivariance
+from .explanation import explain as explain
 from .frame import FrameDisplay as FrameDisplay
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate

@@ -10,7 +10,7 @@ from typing import Any
 from ..io.cohort import counted
 from ..io.scans import in_words
 from ..studies.comparison import Comparison, comparison_block
-from ..studies.text import name_of, number, unfinished, with_interval
+from ..studies.text import name_of, number, unfinished, with_interval, with_unit
 from .page import (
     TEXT,
     Html,
@@ -90,8 +90,8 @@ def differences_section(comparison: Comparison) -> Iterator[Html]:
     first = next(iter(comparison.studies))
     found = comparison.differences.rename(columns={"first": "baseline"})
     for name, part in found.groupby("study", sort=False):
-        sizes = part["size"] if "size" in part else ""
-        rows = part.assign(estimator=named(part["estimator"], sizes))
+        sizes = ", " + part["size"].astype(str) if "size" in part else ""
+        rows = part.assign(estimator=part["estimator"] + sizes)
         words = [
             f"{row['estimator']} {with_interval(row, 'difference', comparison.metric)}"
             for row in rows.to_dict("records")
@@ -105,18 +105,13 @@ def differences_section(comparison: Comparison) -> Iterator[Html]:
         )
 
 
-def named(labels: Any, sizes: Any) -> Any:
-    """Return labels with sizes, where there are any."""
-    return labels if isinstance(sizes, str) else labels + ", " + sizes.astype(str)
-
-
 def ranks_section(comparison: Comparison) -> Iterator[Html]:
     """Show ranks over data sets."""
     if comparison.ranks.empty:
         return
-    ranks, critical = comparison.ranks, comparison.critical
+    ranks, critical, metric = comparison.ranks, comparison.critical, comparison.metric
     n_blocks = counted(int(ranks["n_blocks"].iloc[0]), "data set")
-    head = ["", "mean rank", "wins", name_of(comparison.metric)]
+    head = ["", "mean rank", "wins", with_unit(metric)]
     rows = [
         [
             row["estimator"],
