@@ -178,12 +178,12 @@ class Findings:
 
     def at_last(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of the largest size, all where there are no sizes."""
-        return table[table["size"] == self.sizes[-1]] if self.sizes else table
+        return table[table["size"] == self.last["size"].iloc[0]] if self.sizes else table
 
     @property
     def where(self) -> str:
         """How to say that something is at the largest size only."""
-        return f", {self.sizes[-1]:,} training samples" if len(self.sizes) > 1 else ""
+        return f", {self.last['size'].iloc[0]:,} training samples" if len(self.sizes) > 1 else ""
 
 
 def lead(found: Findings) -> Html:
@@ -232,7 +232,7 @@ def all_metrics(found: Findings) -> Html:
     """Return a table with a column for each metric that has values."""
     last = found.at_last(found.summary).to_dict("records")
     rows = {(row["estimator"], row["metric"]): row for row in last}
-    condition = tuple(found.sizes[-1:])
+    condition = tuple(found.last[found.results.condition_columns].iloc[0])
     cells = [
         [
             label,

@@ -129,18 +129,20 @@ def search_section(found: Findings) -> Html:
         chosen = [f"{settings(json.loads(text))} ({times} of {len(part)})" for text, times in told]
         others = [f"{counted(len(told) - CHOICES, 'other choice')}"] * (len(told) > CHOICES)
         rows.append([label, span(part["search_fits"], str), "; ".join(chosen[:CHOICES] + others)])
-    budget = settings(found.results.description["budget"])
+    budget = found.results.description["budget"]
+    n_fits, seconds = budget["fits"], budget["seconds"]
+    most = f"{seconds:g} seconds" if n_fits is None else counted(n_fits, "fit")
     unit = unit_of(found.results)
     return section(
         "Searches",
-        paragraph(TEXT["search"].format(budget)),
+        paragraph(TEXT["search"].format(most, budget["n_splits"])),
         table(["", "fits of a search", f"chosen, in {unit}s"], rows, "text"),
     )
 
 
 def settings(values: dict[str, Any]) -> str:
-    """Return "C = 1, kernel = rbf", without what is not set."""
-    return ", ".join(f"{name} = {value}" for name, value in values.items() if value is not None)
+    """Return "C = 1, kernel = rbf"."""
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
 def estimators_section(found: Findings) -> Html:

@@ -279,8 +279,10 @@ def results_of(results: Source) -> Results:
 
 def last_part(results: Results) -> Results:
     """Return the results at the largest size of the training set, all where there are no sizes."""
-    *_, (_, part) = results.parts()
-    return part
+    parts = [part for _, part in results.parts()]
+    # Of a study that is not finished, the largest one that most estimators have.
+    most = max(len(part.estimators) for part in parts)
+    return [part for part in parts if len(part.estimators) == most][-1]
 
 
 def check_columns(name: str, table: pd.DataFrame, *columns: str) -> None:

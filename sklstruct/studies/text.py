@@ -413,7 +413,7 @@ def number(value: float, metric: str, signed: bool = False) -> str:
     # The same half up, and no negative zero.
     shown = round(scale_of(metric) * value, 9) + 0.0
     sign = "+" if signed else ""
-    if metric in OF_TARGET:
+    if metric in OF_TARGET or metric not in MEASURES:
         text = f"{shown:{sign},.0f}" if abs(shown) >= 1000 else f"{shown:{sign}#.3g}".rstrip(".")
     else:
         decimals = 1 if metric in SHARES else 3
@@ -423,12 +423,10 @@ def number(value: float, metric: str, signed: bool = False) -> str:
 
 def with_deviation(summary: pd.DataFrame, row: tuple[str, Any], metric: str) -> str:
     """Return "82.3 ± 1.2", or "82.3" of a single value."""
-    if row not in summary.index or np.isnan(mean := summary.loc[row, "mean"]):
+    if row not in summary.index:
         return ABSENT
-    std = summary.loc[row, "std"]
-    style, scale = ".1f" if metric in SHARES else ".3g", scale_of(metric)
-    spread = "" if np.isnan(std) else f" ± {scale * std:{style}}"
-    return f"{scale * mean:{style}}{spread}".replace("-", MINUS)
+    mean, std = (number(summary.loc[row, name], metric) for name in ("mean", "std"))
+    return mean if std == ABSENT else f"{mean} ± {std}"
 
 
 def with_interval(row: Any, name: Hashable, metric: str) -> str:
