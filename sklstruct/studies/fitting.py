@@ -84,9 +84,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         groups = None if data.groups is None else data.groups[split.train]
         _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
         X_test, y_test = data.tested(split.test)
-        columns, predict_seconds = timed(
-            lambda: work.task.predict(model, X_test, y_test)
-        )
+        columns, predict_seconds = timed(lambda: work.task.predict(model, X_test, y_test))
     search = model if isinstance(model, BaseSearchCV) else None
     fitted = model if search is None else search.best_estimator_
     last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
