@@ -1,4 +1,4 @@
-"""The command line: ``sklstruct list | show | study | fit | predict | score | explain | cohort``.
+"""The command line: list, show, study, report, compare, fit, predict, score, explain and cohort.
 
 Whatever takes long to import is imported by the command that needs it, so that ``list`` and
 ``--help`` answer at once.
@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Sequence
 
 from .. import __version__
-from . import cohort, explain, listing, models, show, study
+from . import cohort, explain, listing, models, report, show, study
+from .common import WrongUsage
 
 BAD_INPUT = ValueError, TypeError, OSError, ImportError
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         if args.debug:
             raise
         print(f"sklstruct: error: {in_one_line(error)}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, WrongUsage) else 1
     return 0
 
 
@@ -68,7 +69,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if unknown and not args.takes_unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.unknown = unknown
-    args.settle(args)
     return args
 
 
@@ -80,10 +80,11 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="sklstruct COMMAND --help shows examples of each command",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.set_defaults(takes_unknown=False, when_interrupted="", settle=lambda args: None)
+    parser.set_defaults(takes_unknown=False, when_interrupted="")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (listing, show, study, models, explain, cohort):
+    for group in (listing, show, study, report, models, explain, cohort):
         group.add_commands(commands)
+    listing.add_completion(commands, parser)
     return parser
 
 

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import fields
 
 from .common import Commands, add_command, add_group, adder, at_least, integers
-from .scans import add_scan_options, listed, open_cohort, problems
+from .data import WHICH, add_which, listed, problems
 
 NUMBERS = {
     "spacing": 6.0,
@@ -28,24 +28,27 @@ def add_commands(commands: Commands) -> None:
 def add_check(actions: Commands) -> None:
     """Add the command that looks for problems."""
     add = adder(add_command(actions, "cohort check", check))
-    add("folder", metavar="FOLDER")
+    add("data", metavar="COHORT")
     add("--target", metavar="COLUMN")
-    add("--site", metavar="COLUMN")
-    add_scan_options(add)
+    add("--sites", "--site", dest="sites", metavar="COLUMN")
+    add_which(add)
 
 
 def check(args: argparse.Namespace) -> None:
     """Print all problems, and raise a ValueError if there are any."""
+    from ..io import read_data
     from ..io.cohort import in_lines
 
-    # Not without_problems, which stops where there are some: here they are what is asked for.
-    cohort = open_cohort(args, args.folder, args.target)
-    cohort = cohort.check(leave_out=True, need_site=args.site is not None)
+    which = {name: getattr(args, name, None) for name in WHICH}
+    cohort = read_data(args.data, **which, labels=False, check=False).cohort
+    if cohort is None:
+        raise ValueError(f"{args.data} is no cohort of scans.")
+    cohort = cohort.check(leave_out=True, need_site=args.sites is not None)
     if cohort.report.empty:
         print(cohort)
         return
     print("\n".join([listed(cohort), *in_lines(cohort.notes, "note", "notes")]))
-    raise ValueError(f"{args.folder} has {problems(cohort)}; {len(cohort)} scans are without any")
+    raise ValueError(f"{args.data} has {problems(cohort)}; {len(cohort)} scans are without any")
 
 
 def add_simulate(actions: Commands) -> None:

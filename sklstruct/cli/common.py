@@ -12,7 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from .specs import parse_setting, parse_value
+from ..estimators.specs import parse_setting, parse_value
 
 Commands = Any  # what ``add_subparsers`` returns, which argparse keeps private
 Run = Callable[[argparse.Namespace], None]
@@ -26,7 +26,7 @@ def add_command(
 ) -> argparse.ArgumentParser:
     """Add a command such as "show frame", and return its parser."""
     parser = add_parser(commands, command, **options)
-    parser.set_defaults(run=run, command=command)
+    parser.set_defaults(run=run, command=command, options={})
     adder(parser)("--debug", action="store_true")
     return parser
 
@@ -54,17 +54,27 @@ def add_parser(commands: Commands, command: str, **options: Any) -> argparse.Arg
     return parser
 
 
-def adder(parser: argparse.ArgumentParser, group: Any = None) -> Add:
-    """Return what adds options to a parser or a group of it, with the words for them."""
+def adder(parser: argparse.ArgumentParser, title: str | None = None) -> Add:
+    """Return what adds options to a parser, or to a group of it, with the words for them."""
     words = HELP["all"] | HELP[parser.get_default("command")].get("options", {})
+    group = parser if title is None else parser.add_argument_group(title)
 
     def add(*names: str, **settings: Any) -> argparse.Action:
+        name = next(name for name in names if len(name) > 2)  # no single letter
         # A KeyError here, when any command is called: no option goes without a word.
-        settings["help"] = words[names[-1].lstrip("-")]
-        action: argparse.Action = (group or parser).add_argument(*names, **settings)
+        settings["help"] = words[name.lstrip("-")]
+        if "type" in settings:
+            settings["type"] = explained(settings["type"])
+        action = group.add_argument(*names, **settings)
+        parser.get_default("options").update((key_of(name), action) for name in names)
         return action
 
     return add
+
+
+def key_of(name: str) -> str:
+    """Return the name of an option as a file of options may have it, with underscores."""
+    return name.lstrip("-").replace("-", "_")
 
 
 def add_set(add: Add) -> None:
@@ -73,13 +83,25 @@ def add_set(add: Add) -> None:
     add("--set", metavar="PARAM=VALUE", **settings)
 
 
+def explained(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a type of arguments whose errors say what is wrong."""
+
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError as error:  # of which argparse would not show the words
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
 def at_least(minimum: int) -> Callable[[str], int]:
     """Return a type of arguments, the integers from a minimum."""
 
     def integer(text: str) -> int:
         value = parse_value(text)  # True is no number here
         if type(value) is not int or value < minimum:
-            raise argparse.ArgumentTypeError(f"must be an integer from {minimum}, got {text!r}")
+            raise ValueError(f"must be an integer from {minimum}, got {text!r}")
         return value
 
     return integer
@@ -90,15 +112,23 @@ def integers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be integers such as 50,100") from None
+        raise ValueError(f"{text!r} must be integers such as 50,100") from None
 
 
 def number(text: str) -> Any:
     """Return an integer or a float."""
     value = parse_value(text)
     if type(value) not in (int, float):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number such as 500 or 0.3")
+        raise ValueError(f"{text!r} must be a number such as 500 or 0.3")
     return value
+
+
+def positive(text: str) -> float:
+    """Return a positive number."""
+    value = number(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{text!r} must be a positive number")
+    return float(value)
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> str:
@@ -126,6 +156,10 @@ def cell_text(cell: Any) -> str:
 def by_x(extents: Sequence[int]) -> str:
     """Return a shape such as 3x32x32."""
     return "x".join(map(str, extents))
+
+
+class WrongUsage(ValueError):
+    """Options that make no sense together."""
 
 
 class Unwritten(Exception):

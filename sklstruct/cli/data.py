@@ -1,117 +1,159 @@
-"""The samples that a model is shown: a name, a file, a folder, or a cohort of scans."""
+"""The samples of a command, and how volumes come from them where they are scans."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .common import Run, by_x
-from .scans import add_scans, read_cohort
-from .ways import Way, Ways
+from .common import Add, WrongUsage, aligned, positive
 
-KEYS = {"train": ("X", "X_train"), "test": ("X_test",)}  # of an .npz file
-NAMES = "participant_id", "session_id", "image"
+if TYPE_CHECKING:
+    from ..io import Cohort, Samples
 
-
-class Samples(NamedTuple):
-    """Samples with what they are called, column by column, and what is known of them."""
-
-    names: Mapping[str, Sequence[Any]]
-    X: Any
-    y: Any = None
-    groups: Any = None
-    words: str = ""
+SCALINGS = {"zscore": "zscore", "percentile": "percentile", "none": None}
+WHICH = "target", "groups", "sites", "images", "suffix", "datatype", "session"
+VOLUMES = "grid", "spacing", "smoothing", "mask", "crop", "scaling", "stream", "cache"
 
 
-def add_samples(parser: argparse.ArgumentParser, run: Run) -> Way:
-    """Add the options that say which samples are meant, and return the way of cohorts."""
-    ways = Ways(parser)
-    # Both names everywhere: what fit calls a data set is data to predict.
-    way = ways.add("--data", "--dataset", run=run, dest="data", metavar="DATA")
-    way.add("--part", choices=("train", "test"))
-    way = ways.add("--cohort", run=run, metavar="FOLDER")
-    add_scans(way.add)
-    return way
+# Which samples -------------------------------------------------------------------------------
 
 
-def read(args: argparse.Namespace, *, labelled: bool) -> Samples:
-    """Return the samples of the arguments, of a data set or of a cohort."""
-    if args.cohort is None:
-        if labelled:
-            return read_labelled(args.data, args.part)
-        bare = read_bare(args.data, args.part)
-        return bare._replace(words=f"{len(bare.X)} samples of {args.data}")
+def add_data(add: Add, required: bool = True) -> None:
+    """Add the options that say which samples are meant."""
+    # All names everywhere: one option, whose value decides.
+    names = "--data", "--dataset", "--cohort"
+    add(*names, dest="data", required=required, metavar="DATA")
+    add_which(add)
+    add("--leave-out-damaged", action="store_true", default=None)
+
+
+def add_which(add: Add) -> None:
+    """Add the options that say which images of a cohort are meant."""
+    add("--images", metavar="WHERE")
+    add("--suffix", metavar="NAME")
+    add("--datatype", metavar="NAME")
+    add("--session", metavar="LABEL")
+
+
+def read(
+    args: argparse.Namespace,
+    *,
+    labels: bool = True,
+    need_sites: bool = False,
+    known: Callable[[Samples], None] = lambda samples: None,
+) -> Samples:
+    """Return the samples of the arguments, or raise an error that says what is wrong.
+
+    The problems of scans are listed on standard error, whether these are left out or not; and
+    ``known`` may raise for what is known before all scans are read, which may take an hour.
+    """
+    from ..io import UnsoundCohort, read_data
+
+    which = {name: getattr(args, name, None) for name in WHICH}
+    validation = not getattr(args, "no_validation", None)
+    samples = read_data(args.data, **which, labels=labels, validation=validation, check=False)
+    if len(samples):
+        known(samples)
+    try:
+        samples = samples.check(leave_out=bool(args.leave_out_damaged), need_sites=need_sites)
+    except UnsoundCohort as error:
+        print(listed(error.cohort), file=sys.stderr)
+        raise ValueError(
+            f"{args.data} has {problems(error.cohort)}, listed above; solve them, or leave these "
+            "scans out with --leave-out-damaged"
+        ) from error
+    if samples.cohort is not None and len(samples.cohort.report):
+        print(listed(samples.cohort), file=sys.stderr)  # standard output may be a table
+        found = problems(samples.cohort)
+        print(f"sklstruct: {args.data} has {found}; these scans are left out", file=sys.stderr)
+    return samples
+
+
+def listed(cohort: Cohort) -> str:
+    """Return the problems of a cohort as a table."""
+    rows = cohort.report[["subject", "problem", "file"]].itertuples(index=False, name=None)
+    return aligned([("SUBJECT", "PROBLEM", "FILE"), *rows])
+
+
+def problems(cohort: Cohort) -> str:
+    """Return "1 problem" or "2 problems"."""
     from ..io.cohort import counted
 
-    cohort = read_cohort(args, args.target if labelled else None)
-    subjects = counted(cohort.table["participant_id"].nunique(), "subject")
-    words = f"{counted(len(cohort), 'scan')} of {subjects} of {args.cohort}"
-    # Names first, as in the table of the cohort, so that both can be joined.
-    names = {name: cohort.table[name].tolist() for name in NAMES if name in cohort.table}
-    return Samples(names, cohort.X, cohort.y, cohort.groups, words)
+    return counted(len(cohort.report), "problem")
 
 
-def choose_part(has_test: bool, part: str | None, source: str) -> str:
-    """Return "train" or "test", the part that is asked for or else test where there is one."""
-    # Whoever scores a model on what it was trained on has to say so.
-    if part == "test" and not has_test:
-        raise ValueError(f"{source} has no test samples; leave out --part to take all it has.")
-    return part or ("test" if has_test else "train")
+def label_of(labels: Any, text: str | None, option: str) -> Any:
+    """Return the label that a text means, or raise a ValueError if there is none."""
+    if text is None:
+        return None
+    known = {str(label): label for label in sorted({*labels.ravel().tolist()})}
+    if text not in known:
+        raise ValueError(f"--{option} must be one of {', '.join(known)}, got {text!r}.")
+    return known[text]
 
 
-def read_labelled(source: str, part: str | None) -> Samples:
-    """Return samples with their labels."""
-    from ..io import load_dataset
-
-    data: Any = load_dataset(source)
-    chosen = choose_part(data.X_test is not None, part, source)
-    X, y = (data.X_test, data.y_test) if chosen == "test" else (data.X, data.y)
-    which = f" {chosen}" if data.X_test is not None else ""
-    words = f"{len(y)}{which} samples of {source}, {by_x(data.sample_shape)}"
-    return numbered(X)._replace(y=y, words=words)
+# What becomes of scans -----------------------------------------------------------------------
 
 
-def read_bare(source: str, part: str | None) -> Samples:
-    """Return samples to predict, with or without labels beside them."""
-    from ..io import load_dataset
-    from ..io.dataset import check_samples
-    from ..io.loading import find_file
-    from ..io.npz import read_arrays
-
-    path = Path(source).expanduser()
-    is_name = path.name == source and path.suffix == ""
-    place = find_file(source, None) if is_name else path
-    if place is None or not place.exists():  # a registered name, or an error that says what it is
-        data = load_dataset(source)
-        chosen = choose_part(data.X_test is not None, part, source)
-        return numbered(data.X_test if chosen == "test" else data.X)
-    if place.suffix != ".npz":
-        return read_images(place)
-    # Not load_dataset, which would ask for labels.
-    arrays = read_arrays(place, {key for keys in KEYS.values() for key in keys})
-    keys = KEYS[choose_part("X_test" in arrays, part, str(place))]
-    for key in keys:
-        if key in arrays:
-            check_samples(f"{place}: {key}", arrays[key])
-            return numbered(arrays[key])
-    raise ValueError(f"{place} must hold samples under the key {' or '.join(keys)}.")
+def add_volumes(add: Add) -> None:
+    """Add the options that say how volumes come from scans."""
+    add("--grid", metavar="FILE")
+    add("--spacing", type=millimetres, metavar="MM")
+    add("--smoothing", type=positive, metavar="MM")
+    add("--mask", metavar="FILE")
+    add("--crop", action="store_true", default=None)
+    add("--scaling", choices=SCALINGS)
+    add("--stream", action="store_true", default=None)
+    add("--cache", metavar="DIR")
 
 
-def numbered(X: Any) -> Samples:
-    """Return samples with their numbers as names."""
-    return Samples({"sample": range(len(X))}, X)  # no list, as a file may hold very many
+def volume_params(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of ``NiftiVolumes`` that the options stand for.
+
+    Raises
+    ------
+    ValueError
+        If a file is not there or no volume: known before all scans are read.
+    """
+    if args.crop and args.mask is None:
+        raise WrongUsage("argument --crop: needs --mask")
+    return {
+        "grid": checked_file(args.grid, "grid", "same") or "first",
+        "spacing": args.spacing,
+        "smoothing_fwhm": args.smoothing,
+        "mask": checked_file(args.mask, "mask", "brain"),
+        "crop": bool(args.crop),
+        "scaling": SCALINGS[args.scaling or "zscore"],
+        "stream": bool(args.stream),
+        "cache_dir": args.cache,
+    }
 
 
-def read_images(place: Path) -> Samples:
-    """Return the images of a file, a folder, or a folder with a subfolder for each class."""
-    from ..io import image_folder
+def check_for_scans(args: argparse.Namespace, samples: Samples) -> None:
+    """Raise WrongUsage if there are options for scans, and the samples are none."""
+    for name in () if samples.scans else VOLUMES:
+        if getattr(args, name) is not None:
+            raise WrongUsage(f"argument --{name}: goes with scans, and {args.data} has none")
 
-    files = [place]
-    if place.is_dir():
-        shown = filter(image_folder.is_shown, place.iterdir())
-        folders = sorted(entry for entry in shown if entry.is_dir())
-        files = [file for folder in folders or [place] for file in image_folder.images_in(folder)]
-    names = [str(file.relative_to(place)) if place.is_dir() else file.name for file in files]
-    return Samples({"sample": names}, image_folder.read_images(files))
+
+def checked_file(value: str | None, option: str, name: str) -> str | None:
+    """Return the value of an option if it is left out, a name or a volume, else raise an error."""
+    if value is None or value == name:
+        return value
+    if not Path(value).is_file():
+        raise ValueError(f"--{option} must be a file or the word {name}, got {value!r}.")
+    from ..io.nifti import read_grid
+
+    read_grid(value)
+    return value
+
+
+def millimetres(text: str) -> float | tuple[float, ...]:
+    """Return one length, or one along each axis."""
+    lengths = tuple(positive(part) for part in text.split(","))
+    if len(lengths) not in (1, 3):
+        raise ValueError(f"{text!r} must be one length or three, such as 3,3,4")
+    return lengths if len(lengths) == 3 else lengths[0]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from ..estimators.specs import make_estimators, one_spec
 from .common import (
+    Add,
     Commands,
     add_command,
     add_set,
@@ -16,19 +19,12 @@ from .common import (
     check_writable,
     write_csv,
 )
-from .data import Samples, add_samples, read
-from .model_files import add_model, check_kept, keep, make_model, read_fitted
-from .scans import (
-    add_scans,
-    add_target,
-    add_volume_options,
-    check_volume_options,
-    volume_params,
-)
-from .scores import check_labels, scores_of
-from .seen import kept_marks, trained_on
-from .specs import one_spec
-from .ways import Ways
+from .data import add_data, add_volumes, check_for_scans, label_of, read, volume_params
+
+if TYPE_CHECKING:
+    from ..io import Samples
+
+MOST = 1 << 16  # marks of training samples in a file, half a megabyte
 
 
 def add_commands(commands: Commands) -> None:
@@ -41,27 +37,27 @@ def add_commands(commands: Commands) -> None:
 def add_fit(commands: Commands) -> None:
     """Add the command that trains."""
     parser = add_command(commands, "fit", fit)
-    ways = Ways(parser)
-    way = ways.add("--dataset", "--data", run=fit, dest="data", metavar="DATA")
-    way.add("--size", type=at_least(1), metavar="N")
-    way = ways.add("--cohort", run=fit, check=check_volume_options, metavar="FOLDER")
-    add_target(way.add)
-    add_scans(way.add)
-    add_volume_options(way.add)
     add = adder(parser)
     add("--estimator", required=True, type=one_spec, metavar="NAME")
     add_set(add)
     add("--seed", type=at_least(0), default=0, metavar="N")
+    add("--size", type=at_least(1), metavar="N")
     add("--out", required=True, metavar="FILE")
     add("--allow-pickle", action="store_true")
     add("-v", "--verbose", action="store_true")
+    add = adder(parser, "data")
+    add_data(add)
+    add("--target", metavar="COLUMN")
+    add("--groups", metavar="COLUMN")
+    add("--no-validation", action="store_true", default=None)
+    add_volumes(adder(parser, "volumes of scans"))
 
 
 def add_predict(commands: Commands) -> None:
     """Add the command that predicts."""
-    parser = add_command(commands, "predict", predict)
-    add_samples(parser, predict)
-    add = adder(parser)
+    add = adder(add_command(commands, "predict", predict))
+    add_data(add)
+    add("--part", choices=("train", "test"))
     add_model(add)
     add("--proba", action="store_true")
     add("--out", metavar="FILE")
@@ -69,63 +65,71 @@ def add_predict(commands: Commands) -> None:
 
 def add_score(commands: Commands) -> None:
     """Add the command that scores."""
-    parser = add_command(commands, "score", score)
-    add_target(add_samples(parser, score).add)
-    add = adder(parser)
+    add = adder(add_command(commands, "score", score))
+    add_data(add)
+    add("--part", choices=("train", "test"))
+    add("--target", metavar="COLUMN")
     add_model(add)
     add("--positive", metavar="LABEL")
 
 
+def add_model(add: Add) -> None:
+    """Add the options that say what predicts."""
+    add("--model", required=True, metavar="FILE")
+    add("--allow-pickle", action="store_true")
+
+
+# Commands ------------------------------------------------------------------------------------
+
+
 def fit(args: argparse.Namespace) -> None:
     """Train an estimator and write it to a file."""
+    volumes = volume_params(args)
+    (estimator,) = make_estimators([args.estimator], dict(args.set)).values()
+    from ..estimators.persistence import is_storable, save_model
     from ..estimators.volumes import last_step, on_paths
-    from ..studies.fitting import group_params
+    from ..studies.fitting import group_params, seeded
+    from ..studies.study import check_parameters
+    from ..studies.tasks import task_of
 
-    model = make_model(args)
-    if args.cohort is not None:  # one file knows how to read scans
-        model = on_paths(model, **volume_params(args))
-    check_kept(model, args.out, args.allow_pickle)  # known before a long training
-    samples = training_samples(args, model) if args.cohort is None else read(args, labelled=True)
-    check_labels(last_step(model), samples.y)
+    if not hasattr(estimator, "predict"):
+        name = type(last_step(estimator)).__name__
+        raise TypeError(f"{name} predicts nothing, so there is no model to keep.")
+    check_parameters(estimator)
+    is_storable(estimator, args.allow_pickle)
+    check_writable(args.out)
+    if args.verbose and "verbose" in estimator.get_params():
+        estimator.set_params(verbose=1)
+
+    def known(samples: Samples) -> None:
+        check_for_scans(args, samples)
+        task_of(samples.y, {args.estimator.label: estimator})
+
+    samples = read(args, known=known).part("train")
+    model = seeded(on_paths(estimator, **volumes) if samples.scans else estimator, args.seed)
+    samples = samples if args.size is None else first_draw(samples, args.size, model, args.seed)
     # Scans of a subject, or frames of a track, stay together where a model holds samples out.
-    groups = {} if samples.groups is None else group_params(model, samples.groups)
-    model.fit(samples.X, samples.y, **groups)
-    last_step(model).trained_on_ = kept_marks(samples)  # of all fitted attributes, files keep it
-    volumes = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
-    layout = getattr(last_step(model), "layout_", None)
-    words = samples.words + ("" if volumes is None else f", {by_x(volumes)}")
-    keep(model, args, words + ("" if layout is None else f", read as {layout}"))
-
-
-def training_samples(args: argparse.Namespace, model: Any) -> Samples:
-    """Return the training part of a data set, or the first draw of a study with this seed."""
-    import numpy as np
-    from sklearn.base import is_classifier
-
-    from ..io import load_dataset
-    from ..studies.draws import stratified_order
-
-    data, size = load_dataset(args.data), args.size
-    X, y, groups = data.X, data.y, data.groups
-    if size is not None:
-        # Values of a regressor have no strata, nor have maps.
-        strata = y if is_classifier(model) and not data.has_maps else np.zeros(len(y))
-        classes, numbers = np.unique(strata, return_inverse=True)
-        if not len(classes) <= size <= len(y):
-            raise ValueError(
-                f"--size must be from {len(classes)}, one sample a class, to {len(y)}, got {size}."
-            )
-        # As in a study: what was studied can be trained again.
-        chosen = stratified_order(numbers, np.random.default_rng([args.seed, 0]))[:size]
-        X, y = X[chosen], y[chosen]
-        groups = None if groups is None else groups[chosen]
-    words = f"{len(y)} of {args.data}, {by_x(data.sample_shape)}"
-    return Samples({}, X, y, groups, words)
+    model.fit(samples.X, samples.y, **group_params(model, samples.groups))
+    step = last_step(model)
+    step.trained_on_ = kept_marks(samples)  # of all fitted attributes, files keep it
+    save_model(model, args.out, allow_pickle=args.allow_pickle)
+    volumes_shape = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
+    words = samples.words + ("" if volumes_shape is None else f", {by_x(volumes_shape)}")
+    layout = getattr(step, "layout_", None)
+    numbers = {
+        "samples": words + ("" if layout is None else f", read as {layout}"),
+        "parameters": getattr(step, "n_parameters_", None),
+        "training loss": (getattr(step, "loss_curve_", None) or [None])[-1],
+        "written to": args.out,
+    }
+    print(aligned([item for item in numbers.items() if item[1] is not None]))
 
 
 def predict(args: argparse.Namespace) -> None:
     """Print predictions as CSV, or write them to a file."""
-    model = read_fitted(args)
+    from ..studies.tasks import in_one_pass
+
+    model, fits = read_fitted(args)
     if getattr(model, "_dense", False):
         name = type(model).__name__
         raise ValueError(f"{name} in {args.model} predicts maps, which are no rows of a table.")
@@ -133,12 +137,12 @@ def predict(args: argparse.Namespace) -> None:
         raise ValueError(f"{type(model).__name__} in {args.model} gives no probabilities.")
     if args.out:
         check_writable(args.out)
-    samples = read(args, labelled=False)
-    step, X = volumes_of(model, samples.X)
+    samples = read(args, labels=False, known=fits).part(args.part)
+    step, X = in_one_pass(model, samples.X)  # so that scans are read once
     # Each as its readers know it: tables of cohorts have the names of a study.
-    name = "prediction" if args.cohort is None else "predicted"
+    name = "predicted" if samples.scans else "prediction"
     columns = {**samples.names, name: step.predict(X).tolist()}
-    if args.proba or (args.cohort is not None and hasattr(step, "predict_proba")):
+    if args.proba or (samples.scans and hasattr(step, "predict_proba")):
         names = [f"p_{label}" for label in step.classes_.tolist()]
         columns |= dict(zip(names, step.predict_proba(X).T.tolist(), strict=True))
     write_csv([[*columns], *zip(*columns.values(), strict=True)], args.out)
@@ -146,16 +150,73 @@ def predict(args: argparse.Namespace) -> None:
 
 def score(args: argparse.Namespace) -> None:
     """Print how good the predictions of a model are."""
-    model = read_fitted(args)
-    samples = read(args, labelled=True)
-    scores = scores_of(*volumes_of(model, samples.X), samples.y, args.positive)
-    rows = [("data", samples.words), *trained_on(model, samples), *scores.items()]
-    print(aligned(rows))
+    model, fits = read_fitted(args)
+    from ..studies import score_model
+    from ..studies.text import name_of
+
+    samples = read(args, known=fits).part(args.part)
+    positive = label_of(samples.y, args.positive, "positive")
+    scores = score_model(model, samples.X, samples.y, positive)
+    shown = [(name_of(name), f"{value:.4f}") for name, value in scores.items()]
+    print(aligned([("data", samples.words), *trained_on(model, samples), *shown]))
 
 
-def volumes_of(model: Any, X: Any) -> tuple[Any, Any]:
-    """Return what predicts and what it takes, so that scans are read once for all it predicts."""
+# What they share -----------------------------------------------------------------------------
+
+
+def read_fitted(args: argparse.Namespace) -> tuple[Any, Callable[[Samples], None]]:
+    """Return the model of the arguments, and what raises if it does not take some samples."""
+    from ..estimators.persistence import load_model
+    from ..estimators.volumes import takes_paths
+
+    model = load_model(args.model, allow_pickle=args.allow_pickle)
+
+    def check(samples: Samples) -> None:
+        # A model of arrays would take paths for samples, and say something of them.
+        kinds, takes = ("arrays", "scans"), takes_paths(model)
+        if takes != samples.scans:
+            raise ValueError(
+                f"{args.model} holds a model of {kinds[takes]}, and {args.data} has "
+                f"{kinds[samples.scans]}."
+            )
+
+    return model, check
+
+
+def first_draw(samples: Samples, size: int, model: Any, seed: int) -> Samples:
+    """Return the training samples of the first draw of a study with this seed."""
+    from ..studies import Draws
+    from ..studies.data import StudyData
+    from ..studies.tasks import task_of
+
+    # With all samples to draw from, as where a study has test samples of its own.
+    task = task_of(samples.y, {"model": model}).name
+    data = StudyData(samples.X, samples.y, task, X_test=samples.X, y_test=samples.y)
+    design = Draws([size], n_draws=1)
+    design.cells(data, seed)
+    return samples.take(design.order(data, 0, seed).train[:size])
+
+
+def kept_marks(samples: Samples) -> Any:
+    """Return marks of training samples, the smallest of very many, whatever their order was."""
+    import numpy as np
+
+    from ..io.leakage import sample_marks
+
+    return np.unique(sample_marks(samples.X))[:MOST]
+
+
+def trained_on(model: Any, samples: Samples) -> list[tuple[str, str]]:
+    """Return a row that says how many samples the model has been trained on, if that is known."""
+    import numpy as np
+
     from ..estimators.volumes import last_step
+    from ..io.leakage import sample_marks
 
-    step = last_step(model)
-    return step, X if step is model else model[:-1].transform(X)
+    kept = getattr(last_step(model), "trained_on_", None)
+    if kept is None:
+        return []
+    known = np.count_nonzero(np.isin(sample_marks(samples.X), kept))
+    least = "at least " if known and len(kept) == MOST else ""
+    warning = ", so that this is no test" if known else ""
+    return [("trained on", f"{least}{known} of these {len(samples.X)}{warning}")]

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import plugins
 from ..docstrings import split_sections
+from ..estimators.specs import make_estimators, one_spec, parse_value
 from .common import (
     Commands,
     add_command,
@@ -21,9 +22,7 @@ from .common import (
     by_x,
     check_writable,
 )
-from .model_files import read_model
-from .specs import make_estimators, one_spec, parse_value
-from .study import report
+from .report import add_report
 
 ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
 
@@ -35,7 +34,7 @@ def add_commands(commands: Commands) -> None:
     add_architecture(things)
     add_estimator(things)
     add_model(things)
-    add_study(things)
+    add_report(things, "show study")
 
 
 # Frames -------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def shape(text: str) -> tuple[int, ...]:
     """Return a shape for a text such as ``1,28,28``."""
     extents = parse_value(text)
     if not isinstance(extents, tuple) or not all(type(e) is int and e > 0 for e in extents):
-        raise argparse.ArgumentTypeError(f"{text!r} must be channels and extents such as 1,28,28")
+        raise ValueError(f"{text!r} must be channels and extents such as 1,28,28")
     return extents
 
 
@@ -222,6 +221,7 @@ def add_model(things: Commands) -> None:
 
 def show_model(args: argparse.Namespace) -> None:
     """Print what a model file holds, and draw what is asked for."""
+    from ..estimators.persistence import load_model
     from ..estimators.volumes import last_step
     from ..inspection import CoefficientDisplay, KernelDisplay, ScaleDisplay
 
@@ -233,7 +233,7 @@ def show_model(args: argparse.Namespace) -> None:
     pictures: list[tuple[str, Any]] = [(path, display) for display, path in wanted.items() if path]
     for path, _ in pictures:  # known before a large model is read
         check_writable(path)
-    model = read_model(args.file, args.allow_pickle)
+    model = load_model(args.file, allow_pickle=args.allow_pickle)
     step = last_step(model)
     print(f"{model!r}\n")
     numbers = {  # what fits into a line
@@ -261,15 +261,3 @@ def scale_rows(estimator: Any) -> list[tuple[Any, ...]]:
     found = groups.learned_scale.agg(["mean", "min", "max"]).itertuples()
     rows = [(*index, *numbers) for index, *numbers in found]
     return [("LAYER", "FIRST SCALE", "LEARNED", "LOWEST", "HIGHEST"), *rows]
-
-
-def add_study(things: Commands) -> None:
-    """Add the command for studies."""
-    add = adder(add_command(things, "show study", show_study))
-    add("folder", metavar="DIR")
-    add("--baseline", metavar="LABEL")
-
-
-def show_study(args: argparse.Namespace) -> None:
-    """Report on what a study has written."""
-    report(args.folder, args.baseline)

@@ -30,6 +30,7 @@ from .samples import as_array as as_array
 from .samples import channels_first as channels_first
 from .samples import like_samples as like_samples
 from .samples import watch_scale as watch_scale
+from .specs import make_estimators as make_estimators
 from .stack import LinearStackClassifier as LinearStackClassifier
 from .stack import LinearStackRegressor as LinearStackRegressor
 from .steerable import SteerableArchitecture as SteerableArchitecture

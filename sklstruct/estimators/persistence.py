@@ -16,6 +16,7 @@ import os
 import zipfile
 from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,7 +31,7 @@ HEADER = "model.json"
 MOST_JSON = 2**24  # bytes, which may become twenty times as many in memory
 
 
-def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
+def save_model(estimator: Any, path: str | os.PathLike[str], *, allow_pickle: bool = False) -> None:
     """Write a fitted estimator to a file that is safe to share.
 
     The state of the optimiser is not kept: training that goes on from a loaded model starts
@@ -43,6 +44,9 @@ def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
         among parameters and attributes.
     path : str or path-like
         Conventionally with the suffix ``.skl``.
+    allow_pickle : bool, default=False
+        Whether to write a pickle where a model file cannot hold the estimator; nobody should load
+        such a file of a stranger.
 
     Raises
     ------
@@ -70,6 +74,10 @@ def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
     """
     for step in steps_of(estimator):  # a pipeline looks at its last step only
         check_is_fitted(step)
+    if not is_storable(estimator, allow_pickle):
+        with atomic_write(path, "wb") as stream:
+            joblib.dump(estimator, stream)
+        return
     parts = Parts()
     model = encode(estimator, parts, "model")
     header = {"format": FORMAT, "version": VERSION, "needs": parts.needs, "model": model}
@@ -84,12 +92,35 @@ def save_model(estimator: Any, path: str | os.PathLike[str]) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def load_model(path: str | os.PathLike[str]) -> Any:
+def is_storable(estimator: Any, allow_pickle: bool = False) -> bool:
+    """Whether a model file can hold an estimator, fitted or not.
+
+    Raises
+    ------
+    ValueError
+        If it cannot, and a pickle is not allowed either.
+    """
+    try:
+        encode(estimator, Parts(), "model")
+    except ValueError as error:
+        if not allow_pickle:
+            raise ValueError(
+                f"{error}  A pickle can hold it, which is not safe to share: allow that with "
+                "allow_pickle, on the command line --allow-pickle."
+            ) from error
+        return False
+    return True
+
+
+def load_model(path: str | os.PathLike[str], *, allow_pickle: bool = False) -> Any:
     """Return the estimator in a model file, on the CPU and ready to predict.
 
     Parameters
     ----------
     path : str or path-like
+    allow_pickle : bool, default=False
+        Whether to load a pickle too.  Loading one runs what its author wanted: take none of a
+        stranger.
 
     Returns
     -------
@@ -121,6 +152,9 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     True
     """
     with open_file(path) as stream:
+        # By content, not by suffix: what is safe must not depend on a name that a stranger chose.
+        if not zipfile.is_zipfile(stream):
+            return load_pickle(path, allow_pickle)
         try:
             archive = open_zip(stream)
             for member in archive.infolist():  # or a small file could fill the memory
@@ -148,3 +182,15 @@ def load_model(path: str | os.PathLike[str]) -> Any:
                 f"{path} holds a model ({needs}) that is damaged or cannot be built here: {error}"
             ) from error
     return model
+
+
+def load_pickle(path: str | os.PathLike[str], allow_pickle: bool) -> Any:
+    """Return the estimator in a pickle, or raise a ValueError if that is not allowed."""
+    if not allow_pickle:
+        raise ValueError(
+            f"{path} is not a sound model file (a pickle needs allow_pickle, or --allow-pickle)."
+        )
+    try:
+        return joblib.load(path)
+    except Exception as error:  # a damaged pickle fails in any way
+        raise ValueError(f"{path} is not a sound pickle of a model: {error}") from error

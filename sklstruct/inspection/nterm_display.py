@@ -10,8 +10,8 @@ import pandas as pd
 
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet, heading_size
+from .lines import MARKERS, label_ends, quieten
 from .nterm import NTermApproximation, nterm_approximation
-from .study import MARKERS, label_ends, quieten
 
 HEADING = [
     "Errors of n-term approximations",

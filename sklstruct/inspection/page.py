@@ -27,7 +27,8 @@ class Html(str):
 def element(name: str, /, *content: Any, **attributes: Any) -> Html:
     """Return an element; what it contains is escaped unless it is ``Html``."""
     named = "".join(
-        f' {key.rstrip("_")}="{escape(str(value))}"' for key, value in attributes.items()
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
     )
     if name in EMPTY:  # an end tag would be an error
         return Html(f"<{name}{named}>")
@@ -79,17 +80,32 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Html:
 
 
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], kind: str = "numbers") -> Html:
-    """Return a table whose first column names the rows; of kind "numbers" or "text"."""
+    """Return a table whose first column names the rows; of kind "numbers" or "text".
+
+    On narrow screens every row is a list, in which each cell stands beside the head of its column.
+    """
     top = element("tr", *(element("th", cell, scope="col") for cell in head))
     body = [
-        element("tr", element("th", first, scope="row"), *(element("td", cell) for cell in cells))
+        element(
+            "tr",
+            element("th", first, scope="row"),
+            *(
+                element("td", cell, data_head=name)
+                for name, cell in zip(head[1:], cells, strict=True)
+            ),
+        )
         for first, *cells in rows
     ]
     whole = element("table", element("thead", top), element("tbody", *body), class_=kind)
     return element("div", whole, class_="wide")
 
 
-def stacked(above: str, below: str) -> Html:
+def sentence(text: str) -> str:
+    """Return text with its first letter as a sentence has it."""
+    return text[:1].upper() + text[1:]
+
+
+def stacked(above: Any, below: Any) -> Html:
     """Return what is shown in a cell and, smaller, what belongs to it."""
     return joined([above, " ", element("small", below)] if below else [above])
 

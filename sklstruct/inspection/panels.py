@@ -11,7 +11,7 @@ import pandas as pd
 
 from .display import Axes, Place
 from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
-from .study import MARKERS, label_ends, legible, quieten
+from .lines import MARKERS, label_ends, legible, quieten
 
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 2.6, 2.4, 0.6, 0.6, 0.3, 0.6  # inches
 DOTS = 30  # more points have no markers

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from .deformations import Draw
 from .display import Axes, Display, Place
-from .drawing import INK, LETTER, MEDIUM, Sheet, heading_size
+from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
+from .lines import MARKERS, label_ends, quieten
 from .lipschitz import Stability, stability
-from .study import draw_curve, label_ends, quieten
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 HEADING = [
     "Stability to deformations",
@@ -168,3 +171,15 @@ class StabilityDisplay(Display):
         ax.locator_params(nbins=5)
         quieten(ax)
         label_ends(ax, lines)
+
+
+def draw_curve(
+    ax: Axes, distances: pd.Series[float], sizes: pd.Series[float], place: int
+) -> Line2D:
+    """Draw the curve of one representation, and return the line through its means."""
+    colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+    by_size = distances.groupby(sizes)
+    mean, std = by_size.mean(), by_size.std().fillna(0)
+    ax.fill_between(mean.index, mean - std, mean + std, color=colour, alpha=0.12, linewidth=0)
+    ax.scatter(sizes, distances, s=8, color=colour, alpha=0.35, linewidth=0)
+    return ax.plot(mean.index, mean, color=colour, marker=marker, markersize=5, linewidth=1.5)[0]

@@ -1,40 +1,27 @@
-"""Learning curves of a limited-data study."""
+"""What estimators of a study make of samples, parameters and time: learning curves and costs."""
 
 from __future__ import annotations
 
-from io import BytesIO
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import is_numeric_dtype
 
-from ..io.reading import read_bytes
-from ..studies import summarise
-from ..studies.description import MOST_BYTES, read_description
-from ..studies.record import FITS, STUDY
+from ..studies.inference import summarise
+from ..studies.results import Results
+from ..studies.text import CONDITIONS, main_metric, scale_of, with_unit
 from .display import Axes, Display, Place
-from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, one_axes
+from .drawing import INK, MEDIUM, Sheet, one_axes
+from .lines import MARKERS, legend_size, legible, name_below, quieten, styles
 
-if TYPE_CHECKING:
-    from matplotlib.lines import Line2D
+Source = Results | str | PathLike[str]
 
-KEYS = ("estimator", "size", "draw")
+WIDTH, HEIGHT, LEFT, TOP, FOOT, RIGHT = 3.7, 2.9, 0.65, 0.55, 0.55, 0.2  # inches
+PANEL = 2.2  # height of one of two panels
 SHARES_CORRECT = {"accuracy": "error (%)", "balanced_accuracy": "balanced error (%)"}
-NAMES = {
-    "log_loss": "log loss",
-    "fit_seconds": "time to fit (s)",
-    "predict_seconds": "time to predict (s)",
-    "n_parameters": "parameters",
-}
-LEADER = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
-MARKERS = "osD^vP*"
-BANDS = 3  # more of them overlap into grey
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LABEL, LINE = 5.0, 3.6, 0.7, 0.55, 0.6, 0.4, 0.2  # inches
-TICK_GAP = 0.07  # least distance of labels as a share of their axis
+COSTS = {"n_parameters": "parameters", "fit_seconds": "seconds to fit (median)"}
 
 
 class StudyDisplay(Display):
@@ -45,8 +32,10 @@ class StudyDisplay(Display):
 
     Parameters
     ----------
-    results : DataFrame
+    fits : DataFrame
         One row for each estimator, size and draw, with these columns and the metric.
+    summary : DataFrame
+        Means with intervals, as ``summarise`` returns them.
     metric : str, default="accuracy"
         Name of a column of numbers.
     name : str, default=""
@@ -54,7 +43,7 @@ class StudyDisplay(Display):
 
     Attributes
     ----------
-    results : DataFrame
+    fits, summary : DataFrame
         Rows in which the metric has a value.
     metric, name : str
     figure_ : matplotlib Figure or SubFigure
@@ -63,7 +52,7 @@ class StudyDisplay(Display):
     Raises
     ------
     ValueError
-        If a column is missing, the metric is no column of numbers, or no row has a value.
+        If a column is missing, or no row has a value.
 
     See Also
     --------
@@ -79,142 +68,243 @@ class StudyDisplay(Display):
     >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB()}
     >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
     >>> display = StudyDisplay.from_results(results).save("curves.png")
-    >>> display.to_frame().round(2)
-      estimator  size  mean   std  n_draws
-    0     gauss    10  0.92  0.05        3
-    1     gauss    40  0.96  0.02        3
-    2    counts    10  0.83  0.07        3
-    3    counts    40  0.90  0.01        3
+    >>> display.to_frame()[["estimator", "size", "mean", "std", "n_repeats"]].round(2)
+      estimator  size  mean   std  n_repeats
+    0     gauss    10  0.92  0.05          3
+    1     gauss    40  0.96  0.02          3
+    2    counts    10  0.83  0.07          3
+    3    counts    40  0.90  0.01          3
     """
 
-    def __init__(self, results: pd.DataFrame, *, metric: str = "accuracy", name: str = "") -> None:
-        check_columns(results, metric)
-        self.results = results.dropna(subset=[*KEYS, metric], ignore_index=True)
+    def __init__(
+        self,
+        fits: pd.DataFrame,
+        summary: pd.DataFrame,
+        *,
+        metric: str = "accuracy",
+        name: str = "",
+    ) -> None:
+        check_columns("fits", fits, "estimator", "size", metric)
+        check_columns("summary", summary, "estimator", "size", "mean", "low", "high")
+        self.fits = fits.dropna(subset=["size", metric], ignore_index=True)
+        self.summary = summary.dropna(subset="mean", ignore_index=True)
         self.metric, self.name = metric, name
-        if self.results.empty:
-            raise ValueError(f"The results have no row with a value of {metric!r}.")
+        if self.fits.empty or self.summary.empty:
+            raise ValueError(f"The results have no value of {metric!r}.")
 
     @classmethod
-    def from_results(
-        cls,
-        results: pd.DataFrame | str | PathLike[str],
-        metric: str = "accuracy",
-        *,
-        ax: Place = None,
-    ) -> Self:
-        """Draw the results of a study from a table, a file or a folder.
+    def from_results(cls, results: Source, metric: str | None = None, *, ax: Place = None) -> Self:
+        """Draw the learning curves of a study, or of its folder.
 
         Parameters
         ----------
-        results : DataFrame or path-like
-            A path is that of the folder which a study writes, or of the CSV file in it.
-        metric : str, default="accuracy"
-            Name of a column of numbers.
+        results : Results or path-like
+            A path is that of the folder which a study writes.
+        metric : str, default=None
+            Name of a column of numbers; None is the accuracy, or the main metric of the task.
         ax : matplotlib Axes, Figure or SubFigure, default=None
             What to draw on; a new figure if None.
 
         Raises
         ------
         ValueError
-            If a column is missing, the metric is no column of numbers, or no row has a value.
+            If it is no study over sizes, the metric is no column of numbers, or no row has a value.
         OSError
-            If the file cannot be read.
+            If the folder cannot be read.
         """
-        if isinstance(results, pd.DataFrame):
-            return cls(results, metric=metric, name=results.attrs.get("name", "")).plot(ax)
-        path = Path(results)
-        if not path.is_file():  # the folder of a study
-            path = path / FITS["limited_data"]
-        beside = path.with_name(STUDY)
-        name = read_description(beside, ()).get("name", "") if beside.exists() else ""
-        try:
-            text = BytesIO(read_bytes(path, MOST_BYTES, "the results of a study"))
-            display = cls(pd.read_csv(text), metric=metric, name=name)
-        except ValueError as error:  # pandas' errors about the file are some too
-            raise ValueError(f"{path}: {error}") from error
-        return display.plot(ax)
+        results = results_of(results)
+        if "size" not in results.condition_columns:
+            kind = results.description["design"]["kind"]
+            raise ValueError(f"Learning curves need a study over sizes, such as Draws, got {kind}.")
+        metric = main_metric(results) if metric is None else metric
+        summary, name = summarise(results, metric), results.description.get("name", "")
+        return cls(results.fits, summary, metric=metric, name=name).plot(ax)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return mean and standard deviation over the draws.
-
-        Returns
-        -------
-        table : DataFrame
-            With the columns estimator, size, mean, std (nan for a single draw) and n_draws.
-        """
-        return summarise(self.results, self.metric)
+        """Return the means with intervals, as ``summary`` has them."""
+        return self.summary
 
     def _draw(self, on: Place) -> list[Axes]:
-        """Draw a line through the means, a band of one deviation, and a dot for each draw.
+        """Draw a line through the means, whiskers that are intervals, and a dot for each draw.
 
         The axis of the metric is logarithmic where all values are positive.
         """
-        names = self.results["estimator"].astype(str)
-        width = LEFT + WIDTH + LABEL + LETTER * names.str.len().max()
-        height = max(HEIGHT, LINE * names.nunique())
-        ax = one_axes(on, (width, TOP + height + BOTTOM), (LEFT, TOP, WIDTH, height))
-        values, label = self.results[self.metric].astype(float), NAMES.get(self.metric, self.metric)
-        if self.metric in SHARES_CORRECT:
-            values, label = 100 * (1 - values), SHARES_CORRECT[self.metric]
+        names = [str(name) for name in self.summary["estimator"].unique()]
+        width, height = legend_size(names)
+        size = LEFT + max(WIDTH, width) + RIGHT, TOP + HEIGHT + FOOT + height
+        ax = one_axes(on, size, (LEFT, TOP, max(WIDTH, width), HEIGHT))
+        table = self.summary.assign(**self._shown(self.summary))
+        values = self._shown(self.fits[[self.metric]].set_axis(["mean"], axis=1))["mean"]
+        label = SHARES_CORRECT.get(self.metric, with_unit(self.metric))
         ax.set(xscale="log", yscale="log" if values.min() > 0 else "linear")
-        sizes = self.results["size"]
-        lines = {
-            str(name): draw_curve(ax, part, sizes[part.index], number, names.nunique() <= BANDS)
-            for number, (name, part) in enumerate(values.groupby(names, sort=False))
-        }
+        looks = markers(names)
+        for name in names:
+            mine, fits = table["estimator"] == name, self.fits["estimator"] == name
+            colour = looks[name]["color"]
+            ax.scatter(self.fits["size"][fits], values[fits], 8, colour, alpha=0.4, linewidth=0)
+            draw_curve(ax, table[mine].sort_values("size"), "size", looks[name])
         style: dict[str, Any] = {"fontsize": MEDIUM, "color": INK, "parse_math": False}
         ax.set_title("\n".join(self._heading()), loc="left", pad=8, **style)
-        finish_axes(ax, np.unique(sizes), label)
-        label_ends(ax, lines)
+        finish_axes(ax, np.unique(self.summary["size"]), CONDITIONS["size"], label)
+        # From the top down as the curves end, so that an eye finds them.
+        last = table[table["size"] == table["size"].max()].set_index("estimator")["mean"]
+        order = sorted(names, key=lambda name: -last.get(name, np.inf))
+        name_below(ax, FOOT, {name: looks[name] for name in order})
         return [ax]
 
+    def _shown(self, table: pd.DataFrame) -> dict[str, pd.Series[float]]:
+        """Return what is drawn for mean, low and high."""
+        columns = {name: table[name] for name in ("mean", "low", "high") if name in table}
+        if self.metric in SHARES_CORRECT:
+            other = {"mean": "mean", "low": "high", "high": "low"}
+            return {name: 100 * (1 - columns[other[name]]) for name in columns}
+        return {name: scale_of(self.metric) * column for name, column in columns.items()}
+
     def _heading(self) -> list[str]:
-        """Return what is drawn, and what lines, bands and dots are."""
-        draws = self.to_frame()["n_draws"]
+        """Return what is drawn, and what lines, whiskers and dots are."""
+        draws = self.summary["n_repeats"]
         number = "one draw" if draws.max() == 1 else f"{draws.max()} draws"
         if draws.min() < draws.max():
             number = f"{draws.min()} to {number}"
-        several = bool(draws.max() > 1)
-        # Said only where they are drawn.
-        band = several and self.results["estimator"].nunique() <= BANDS
-        parts = ["line: mean", *["band: one standard deviation"] * band, "dots: single draws"]
+        whiskers = ["whiskers: 95 % intervals"] * bool(self.summary["low"].notna().any())
+        dots = ["dots: single draws"] * bool(draws.max() > 1)
+        parts = ["line: mean", *whiskers, *dots]
         return [
             f"Learning curves{f' on {self.name}' if self.name else ''}, {number}",
-            *["; ".join(parts)] * several,
+            *["; ".join(parts)] * (len(parts) > 1),
         ]
 
 
-def check_columns(results: pd.DataFrame, metric: str) -> None:
-    """Raise ValueError unless the results have what the display needs."""
-    missing = [column for column in KEYS if column not in results]
+class CostDisplay(Display):
+    """A metric over what it costs: the number of parameters, and the seconds of a fit.
+
+    A line joins what an estimator makes of several sizes of the training set; best is what lies
+    above and to the left.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        One row for each estimator (and size): estimator, n_parameters and fit_seconds (medians
+        over the fits; nan where they are not known), mean, low and high of the metric.
+    metric : str
+
+    Attributes
+    ----------
+    costs : DataFrame
+    metric : str
+    figure_ : matplotlib Figure or SubFigure
+    axes_ : ndarray of matplotlib Axes, shape (1,) or (2,)
+        The first one is left out where no number of parameters is known.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or there is no value.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.inspection import CostDisplay
+    >>> from sklstruct.studies import limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> results = limited_data({"bayes": GaussianNB()}, X, y, sizes=[10, 40], n_draws=3)
+    >>> display = CostDisplay.from_results(results)
+    >>> display.to_frame()[["estimator", "size", "mean"]].round(2)
+      estimator  size  mean
+    0     bayes    10  0.92
+    1     bayes    40  0.96
+    """
+
+    def __init__(self, costs: pd.DataFrame, *, metric: str) -> None:
+        check_columns("costs", costs, "estimator", *COSTS, "mean", "low", "high")
+        self.costs, self.metric = costs.dropna(subset="mean", ignore_index=True), metric
+        if self.costs.empty:
+            raise ValueError(f"costs must have a value of {metric!r}, got none.")
+
+    @classmethod
+    def from_results(cls, results: Source, metric: str | None = None, *, ax: Place = None) -> Self:
+        """Draw the costs of a study, or of its folder; the metric is the main one if None."""
+        results = results_of(results)
+        metric = main_metric(results) if metric is None else metric
+        columns = ["estimator", *results.condition_columns]
+        # Medians: the first fit of a process also imports and compiles.
+        medians = results.fits.astype(dict.fromkeys(COSTS, "float64")).groupby(columns)
+        costs = medians[[*COSTS]].median().reset_index()
+        return cls(summarise(results, metric).merge(costs, on=columns), metric=metric).plot(ax)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers, as ``costs`` has them."""
+        return self.costs
+
+    def _draw(self, on: Place) -> list[Axes]:
+        """Draw a panel for each cost that is known, one above the other."""
+        names = [str(name) for name in self.costs["estimator"].unique()]
+        known = [cost for cost in COSTS if (self.costs[cost] > 0).any()]
+        width, height = legend_size(names)
+        width = max(WIDTH, width)
+        step = PANEL + FOOT
+        sheet = Sheet(LEFT + width + RIGHT, RIGHT + step * len(known) + height, on)
+        looks = markers(names)
+        axes = []
+        for place, cost in enumerate(known):
+            ax = sheet.axes(LEFT, RIGHT + step * place, width, PANEL)
+            ax.set_xscale("log")
+            for name in names:
+                part = self.costs[(self.costs["estimator"] == name) & (self.costs[cost] > 0)]
+                scaled = part.assign(
+                    **{each: part[each] * scale_of(self.metric) for each in ("mean", "low", "high")}
+                )
+                draw_curve(ax, scaled, cost, looks[name])
+            ax.set_xlabel(COSTS[cost], fontsize=MEDIUM, color=INK)
+            ax.set_ylabel(with_unit(self.metric), fontsize=MEDIUM, color=INK)
+            ax.locator_params(axis="y", nbins=6)
+            ax.minorticks_off()
+            quieten(ax, "both")
+            axes.append(ax)
+        name_below(axes[-1], FOOT, looks)
+        return axes
+
+
+# What the pictures share -----------------------------------------------------------------------
+
+
+def results_of(results: Source) -> Results:
+    """Return results, those that a study has written if a folder is given."""
+    return results if isinstance(results, Results) else Results.read(results)
+
+
+def last_part(results: Results) -> Results:
+    """Return the results at the largest size of the training set, all where there are no sizes."""
+    *_, (_, part) = results.parts()
+    return part
+
+
+def check_columns(name: str, table: pd.DataFrame, *columns: str) -> None:
+    """Raise ValueError unless a table has the columns."""
+    missing = [column for column in columns if column not in table]
     if missing:
-        raise ValueError(f"The results lack the columns {missing}; they have {list(results)}.")
-    known = [c for c in results if c not in KEYS and is_numeric_dtype(results[c])]
-    if metric not in known:
-        raise ValueError(f"metric must be a column of numbers, one of {known}, got {metric!r}.")
-    if not is_numeric_dtype(results["size"]) or (results["size"] <= 0).any():
-        raise ValueError("The column 'size' must hold positive numbers.")
-    if np.isinf(results[metric]).any():
-        raise ValueError(f"The column {metric!r} holds infinite values.")
+        raise ValueError(f"{name} must have the columns {missing}; it has {list(table)}.")
 
 
-def draw_curve(
-    ax: Axes, values: pd.Series[float], sizes: pd.Series[int], number: int, band: bool = True
-) -> Line2D:
-    """Draw the curve of one estimator, and return the line through its means."""
-    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    by_size = values.groupby(sizes)
-    mean, std = by_size.mean(), by_size.std().fillna(0)
-    lower = mean - std
-    if ax.get_yscale() == "log":  # where a band has no lower end
-        lower = lower.where(lower > 0, by_size.min())
-    if band:
-        ax.fill_between(mean.index, lower, mean + std, color=colour, alpha=0.12, linewidth=0)
-    ax.scatter(sizes, values, s=8, color=colour, alpha=0.35 if band else 0.6, linewidth=0)
-    return ax.plot(mean.index, mean, color=colour, marker=marker, markersize=5, linewidth=1.5)[0]
+def markers(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Return how curves with few points are drawn: as lines, with markers at the points."""
+    return {
+        name: look | {"marker": MARKERS[place % len(MARKERS)], "markersize": 5}
+        for place, (name, look) in enumerate(styles(names).items())
+    }
 
 
-def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
+def draw_curve(ax: Axes, table: pd.DataFrame, over: str, style: dict[str, Any]) -> None:
+    """Draw means over a column, with whiskers from low to high where these are known."""
+    ax.plot(table[over], table["mean"], **style)
+    low = table["low"]
+    if ax.get_yscale() == "log":  # where a whisker has no lower end
+        low = low.where(low > 0, table["mean"] / 10)
+    ax.vlines(table[over], low, table["high"], color=style["color"], linewidth=1, alpha=0.7)
+
+
+def finish_axes(ax: Axes, sizes: NDArray[Any], over: str, label: str) -> None:
     """Put the sizes and plain numbers to the axes, and take away what nobody reads."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
@@ -228,54 +318,6 @@ def finish_axes(ax: Axes, sizes: NDArray[Any], label: str) -> None:
         locator = LogLocator(subs=steps[:3]) if wide else MaxNLocator(6, steps=steps)
         ax.yaxis.set_major_locator(locator)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.set_xlabel("training samples", fontsize=MEDIUM, color=INK)
+    ax.set_xlabel(over, fontsize=MEDIUM, color=INK)
     ax.set_ylabel(label, fontsize=MEDIUM, color=INK)
     quieten(ax)
-
-
-def quieten(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
-    """Make ticks and lines of the axes faint, and take away those that nobody reads."""
-    ax.tick_params(labelsize=MEDIUM, length=3, color=FAINT, labelcolor=INK)
-    ax.grid(axis=grid, color=FAINT, linewidth=0.4)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(FAINT)
-
-
-def legible(sizes: NDArray[Any], gap: float = TICK_GAP) -> list[str]:
-    """Return labels of ascending ticks on a logarithmic axis, empty where there is no room."""
-    places = np.log(sizes / sizes[0]) / (np.log(sizes[-1] / sizes[0]) or 1)
-    labels, last = [], -np.inf
-    for size, place in zip(sizes, places, strict=True):
-        fits = place - last > gap
-        labels.append(f"{size:g}" if fits else "")
-        last = place if fits else last
-    return labels
-
-
-def label_ends(ax: Axes, lines: dict[str, Line2D]) -> None:
-    """Write the name of every line to the right of its end, with no two names overlapping."""
-    ax.autoscale_view()  # which matplotlib puts off, and places are shares of the axes
-    ends = np.array([np.asarray(line.get_xydata())[-1] for line in lines.values()])
-    heights = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
-    axis_inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted()).height
-    heights = spread(heights, LINE / axis_inches)
-    # What has been pushed beyond an end of the axis comes back, and pushes the others.
-    heights -= min(heights.min(), 0)
-    heights -= max(heights.max() - 1, 0)
-    for (name, line), end, height in zip(lines.items(), ends, heights, strict=True):
-        style: dict[str, Any] = {"color": line.get_color(), "fontsize": MEDIUM, "va": "center"}
-        style["arrowprops"] = LEADER | {"color": line.get_color()}
-        place = 1.04, height
-        ax.annotate(name, end, place, textcoords="axes fraction", parse_math=False, **style)
-
-
-def spread(places: NDArray[Any], gap: float) -> NDArray[Any]:
-    """Return the nearest places (least squares) in the same order that lie a gap apart."""
-    from scipy.optimize import isotonic_regression
-
-    # With steps taken off, "a gap apart" is "not descending": the problem of isotonic regression.
-    order = np.argsort(places, kind="stable")
-    steps = gap * np.arange(len(places))
-    out = np.empty(len(places))
-    out[order] = isotonic_regression(places[order] - steps).x + steps
-    return out

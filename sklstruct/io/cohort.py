@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from .leakage import Look, look_at
 from .nifti.grid import Grid, coverage
 from .nifti.lazy import MOST
-from .participants import SESSION, SUBJECT, read_participants, typed
+from .participants import SESSION, SUBJECT, Rows, read_participants, typed
 from .scans import IMAGE, Join, Problem, in_words, join_bids, join_listed, read_sessions, sort_out
 
 NAMES = SUBJECT, SESSION, IMAGE
+OF_PARTICIPANT = f"{{{SUBJECT}}}[._]*"  # a pattern of images, where there is a folder of them
 SHOWN = 20  # problems in a message
 MANY = 6  # values of a label that are counted one by one
 
@@ -82,6 +83,7 @@ class Cohort:
         datatype: str = "anat",
         session: str | None = None,
         site: str = "site",
+        participants_tsv: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Return the cohort of a BIDS folder.
 
@@ -102,6 +104,8 @@ class Cohort:
             The session to take; all of them if None, as several scans of a subject.
         site : str, default="site"
             Column with the sites, which need not be there.
+        participants_tsv : path-like, default=None
+            A table in place of the ``participants.tsv`` of the folder, perhaps a ``.csv``.
 
         Returns
         -------
@@ -115,10 +119,11 @@ class Cohort:
             If the table is damaged or a column is missing; the message names file and line.
         """
         folder = Path(folder).expanduser()
-        tsv = folder / "participants.tsv"
+        own = participants_tsv is None
+        tsv = Path(folder / "participants.tsv" if own else participants_tsv).expanduser()
         sessions = read_sessions(folder)
         by_session = any(target in cells for cells in sessions.values())
-        rows = read_participants(tsv, None if by_session else target)
+        rows = read_table(tsv, None if by_session else target)
         join = join_bids(rows, folder, suffix, datatype, session)._replace(sessions=sessions)
         return cls._joined(folder.resolve().name, join, tsv, folder, target, site)
 
@@ -137,11 +142,12 @@ class Cohort:
         Parameters
         ----------
         participants_tsv : path-like
-            Table with tabs between its cells and a column participant_id; repeated scans of a
-            subject are told apart by a column session_id.
+            Table with tabs between its cells, or commas in a ``.csv`` file, and a column
+            participant_id; repeated scans of a subject are told apart by a column session_id.
         images : str
             A column with paths, or a pattern with columns in braces and wildcards, such as
-            ``"{participant_id}/anat/*_T1w.nii.gz"``; relative to ``root``.
+            ``"{participant_id}/anat/*_T1w.nii.gz"``; relative to ``root``.  Or a folder, in which
+            the names of images begin with the participant, as ``ID.nii.gz`` or ``ID_T1w.nii.gz``.
         target : str, default=None
             Column with the labels.
         root : path-like, default=None
@@ -162,7 +168,10 @@ class Cohort:
         """
         tsv = Path(participants_tsv).expanduser()
         folder = tsv.parent if root is None else Path(root).expanduser()
-        join = join_listed(read_participants(tsv, target), folder, images)
+        rows = read_table(tsv, target)
+        if images not in next(iter(rows.values())) and Path(images).expanduser().is_dir():
+            folder, images = Path(images).expanduser(), OF_PARTICIPANT
+        join = join_listed(rows, folder, images)
         return cls._joined(tsv.name, join, tsv, folder, target, site)
 
     @classmethod
@@ -277,10 +286,7 @@ class Cohort:
         """Return the table, or raise a ValueError if there are problems that are not left out."""
         # Silence about a missing scan would change what a study says, and nobody would know.
         if len(self.report) and not self.left_out:
-            raise ValueError(
-                f"The cohort {self.name!r} must be without problems; solve them, or leave them out "
-                "with check(leave_out=True).\n" + "\n".join(self._listed())
-            )
+            raise UnsoundCohort(self)
         if self.table.empty:
             raise ValueError(f"The cohort {self.name!r} has no scan that can be used.")
         return self.table
@@ -288,6 +294,28 @@ class Cohort:
     def _listed(self) -> list[str]:
         """Return the problems as lines of text."""
         return in_lines(self.report, "problem", "report", ", left out" if self.left_out else "")
+
+
+def read_table(path: Path, target: str | None) -> Rows:
+    """Return the rows of a table with tabs, or commas if its name says so."""
+    separator = "," if path.suffix.lower() == ".csv" else "\t"
+    return read_participants(path, target, separator=separator)
+
+
+class UnsoundCohort(ValueError):
+    """There are problems that are neither solved nor left out; ``cohort`` lists them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    """
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        super().__init__(
+            f"The cohort {cohort.name!r} must be without problems; solve them, or leave them out "
+            "with check(leave_out=True).\n" + "\n".join(cohort._listed())
+        )
 
 
 def values_in(table: pd.DataFrame, column: str | None) -> Any:

@@ -66,9 +66,17 @@ def read_image_folder(path: str | os.PathLike[str], name: str | None = None) -> 
             f"{path} must have a subfolder of images for each of at least 2 classes, got "
             f"{len(classes)} subfolders."
         )
-    files = [file for folder in classes for file in images_in(folder)]
+    files = image_files(path)
     labels = np.array([file.parent.name for file in files])
     return Dataset(name or path.resolve().name, read_images(files), labels)
+
+
+def image_files(path: Path) -> list[Path]:
+    """Return the images of a folder with a subfolder a class, of any other folder, or the file."""
+    if not path.is_dir():
+        return [path]
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and is_shown(entry))
+    return [file for folder in folders or [path] for file in images_in(folder)]
 
 
 def read_images(files: list[Path]) -> NDArray[Any]:

@@ -118,6 +118,25 @@ def voxel_digest(path: Source) -> str:
     return look_at(path).digest
 
 
+def sample_marks(X: Any) -> NDArray[np.uint64]:
+    """Return a short fingerprint of each sample, of scans by their voxels.
+
+    Parameters
+    ----------
+    X : array-like of path, shape (n,), or ndarray, shape (n, ...)
+
+    Returns
+    -------
+    marks : ndarray of uint64, shape (n,)
+    """
+    if np.ndim(X) == 1:  # voxels, not names: the same scan lies in several folders
+        return np.array([int(voxel_digest(path)[:16], 16) for path in X], np.uint64)
+    # In one type, as a file of images may be read as another than it was written.
+    plain = (np.ascontiguousarray(sample, np.float64).tobytes() for sample in X)
+    digests = (hashlib.blake2b(values, digest_size=8).digest() for values in plain)
+    return np.array([int.from_bytes(digest) for digest in digests], np.uint64)
+
+
 class Look(NamedTuple):
     """What there is to know about a scan before it is used."""
 

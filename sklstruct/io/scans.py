@@ -157,7 +157,7 @@ def matches(
         filled = pattern
     if filled == pattern:
         raise ValueError(
-            f"images must be a column, or a pattern such as '{{{SUBJECT}}}/anat/*_T1w.nii.gz' "
+            f"images must be a column, a folder, or a pattern such as '{{{SUBJECT}}}/anat/*_T1w.nii.gz' "
             f"with columns in braces, got {pattern!r}. Columns: {', '.join(row)}."
         )
     # A column that is named twice has one value: "*/*_T1w.nii" would find images of other kinds.

@@ -18,6 +18,10 @@ from .ranks import CriticalDifference as CriticalDifference
 from .ranks import critical_difference as critical_difference
 from .ranks import rank_table as rank_table
 from .results import Results as Results
+from .running import execute as execute
+from .scoring import score_model as score_model
 from .search import Budget as Budget
+from .search import BudgetSearchCV as BudgetSearchCV
 from .splits import subject_splits as subject_splits
 from .study import Study as Study
+from .workers import Failure as Failure

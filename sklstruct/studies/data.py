@@ -15,7 +15,7 @@ import pandas as pd
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
 from ..compat import num_samples, safe_indexing
@@ -68,9 +68,7 @@ class StudyData:
         y_test: Any = None,
     ) -> Self:
         """Return the data, or raise an error that says what is wrong with it."""
-        if groups is not None:
-            groups = same_names(labelled("groups", groups))
-        X, y = read_samples(X, "X"), read_labels(y, task, "y", groups)
+        X, y = read_samples(X, "X"), read_labels(y, task, "y")
         sites = None if sites is None else labelled("sites", sites, groups)
         check_lengths(X, {"y": y, "groups": groups, "sites": sites})
         if (X_test is None) != (y_test is None):
@@ -285,16 +283,18 @@ def first_of(X: Any) -> Any:
     return X[0] if isinstance(X, (list, tuple, np.ndarray)) else safe_indexing(X, 0)
 
 
-def read_labels(y: Any, task: str, name: str, groups: Array | None = None) -> Any:
+def read_columns(groups: Any, y: Any) -> tuple[Array | None, Any]:
+    """Return subjects and labels without gaps; y may be maps."""
+    groups = None if groups is None else same_names(labelled("groups", groups))
+    column = not any(isinstance(value, (list, tuple, np.ndarray)) for value in y)
+    return groups, labelled("y", y, groups) if column else y
+
+
+def read_labels(y: Any, task: str, name: str) -> Any:
     """Return labels: one a sample, or a map of them."""
     if task == "maps":
         return y if is_ragged(y) else np.asarray(y)
-    if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
-        raise ValueError(
-            f"{name} must have one label or value a sample for these estimators, got maps or rows "
-            f"of shape {np.shape(y)}."
-        )
-    column = labelled(name, column_or_1d(y), groups)
+    column = labelled(name, y)
     return check_array(column, ensure_2d=False, dtype=np.float64) if task == "values" else column
 
 

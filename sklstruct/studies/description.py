@@ -59,6 +59,12 @@ def describe_estimator(estimator: Any) -> dict[str, str]:
 
 def describe_value(value: Any) -> str:
     """Return a parameter as text that is the same in every run, and only for equal values."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name!r}: {describe_value(v)}' for name, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(describe_value, value))}]"
+    if hasattr(value, "rvs"):  # a distribution of SciPy, which prints its address only
+        return f"{value.dist.name}{value.args}{value.kwds}"
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses change with every run
     arrays = [*unseen(value)]
     return f"{text} {fingerprint(*arrays)}" if arrays else text

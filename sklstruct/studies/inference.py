@@ -256,7 +256,7 @@ def compare(
         found = [
             {
                 **condition,
-                **{"estimator": one, "baseline": other, "metric": metric},
+                "estimator": one, "baseline": other, "metric": metric,
                 **t_test(part, shared, metric, confidence),
                 # The same exchanges in every comparison.
                 "p_exchange": exchange_test(

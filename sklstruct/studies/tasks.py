@@ -195,14 +195,9 @@ class Classes(Task):
     }
 
     def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator is a classifier that gives scores."""
+        """Raise a TypeError unless an estimator is a classifier."""
         if not is_classifier(estimator):
             raise TypeError(f"estimators[{label!r}] must be a classifier, got {estimator!r}.")
-        if not any(hasattr(estimator, name) for name in ("predict_proba", "decision_function")):
-            raise TypeError(
-                f"estimators[{label!r}] must have predict_proba or decision_function, got "
-                f"{estimator!r}."
-            )
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return labels and predictions as numbers of classes, and scores.
@@ -216,7 +211,8 @@ class Classes(Task):
         Returns
         -------
         columns : dict of ndarray
-            label and predicted, (n,), and either probabilities or decisions, (n, n_classes).
+            label and predicted, (n,), and either probabilities or decisions, (n, n_classes), or
+            neither where the model has no scores.
 
         Raises
         ------
@@ -224,16 +220,19 @@ class Classes(Task):
             If there is a label that is no class, or scores are not finite or of another shape.
         """
         last, X = in_one_pass(model, X)
-        sure = hasattr(last, "predict_proba")
+        scores = {}
         if hasattr(last, "predict_with_proba"):
-            predicted, scores = last.predict_with_proba(X)
+            predicted, scores["probabilities"] = last.predict_with_proba(X)
         else:
             predicted = last.predict(X)
-            scores = last.predict_proba(X) if sure else last.decision_function(X)
+            if hasattr(last, "predict_proba"):
+                scores["probabilities"] = last.predict_proba(X)
+            elif hasattr(last, "decision_function"):
+                scores["decisions"] = last.decision_function(X)
         return {
             "label": self._numbers("y has", y),
             "predicted": self._numbers("It predicts", predicted),
-            "probabilities" if sure else "decisions": self._scores(last, scores, len(predicted)),
+            **{name: self._scores(last, given, len(predicted)) for name, given in scores.items()},
         }
 
     def _numbers(self, who: str, labels: Any) -> NDArray[np.int16]:
@@ -267,8 +266,7 @@ class Classes(Task):
 
     def frame(self, columns: Columns) -> dict[str, Array]:
         """Return labels as y has them, and a column of scores for each class."""
-        scores = columns["probabilities" if "probabilities" in columns else "decisions"]
-        names = [f"{SCORE}{label}" for label in self.classes.tolist()]
+        scores, names = scores_in(columns, len(self.classes)), self._score_names()
         return {
             "label": self.classes[columns["label"]],
             "predicted": self.classes[columns["predicted"]],
@@ -277,13 +275,16 @@ class Classes(Task):
 
     def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
         """Return numbers of classes, scores, and in which rows they are probabilities."""
-        names = [f"{SCORE}{label}" for label in self.classes.tolist()]
+        names = self._score_names()
         check_columns("predictions", table, ["label", "predicted", *names])
         return {
             **{name: self._codes(table[name]) for name in ("label", "predicted")},
             "scores": table[names].to_numpy(np.float64),
             "sure": np.ones(len(table), bool) if sure is None else sure,
         }
+
+    def _score_names(self) -> list[str]:
+        return [f"{SCORE}{label}" for label in self.classes.tolist()]
 
     def _codes(self, labels: pd.Series[Any]) -> NDArray[np.int16]:
         # By distinct labels: there may be millions of rows.
@@ -300,8 +301,7 @@ class Classes(Task):
     def outcome(self, columns: Columns, sample: Array, subject: Array) -> Outcome:
         """Return what metrics are made of."""
         label, n_classes = columns["label"], len(self.classes)
-        given = next(columns[n] for n in ("scores", "probabilities", "decisions") if n in columns)
-        given = np.asarray(given, np.float64)
+        given = np.asarray(scores_in(columns, n_classes), np.float64)
         sure = columns.get("sure", np.full(len(label), "probabilities" in columns))
         is_class = np.eye(n_classes)[label]
         # Probabilities sum to one, also those that came in float32.
@@ -320,6 +320,14 @@ class Classes(Task):
     def score(self, columns: Columns) -> dict[str, Any]:
         """Return the metrics of one fit, and whether scores are probabilities."""
         return super().score(columns) | {"probabilities": "probabilities" in columns}
+
+
+def scores_in(columns: Columns, n_classes: int) -> Array:
+    """Return the scores that there are, nan where there are none."""
+    for name in ("scores", "probabilities", "decisions"):
+        if name in columns:
+            return columns[name]
+    return np.full((len(columns["label"]), n_classes), np.nan)
 
 
 def positive_last(classes: Array, positive: Any) -> NDArray[np.intp]:
@@ -880,7 +888,13 @@ def one_each(y: Any, kind: str) -> Array:
             f"y must have one label or value a sample where estimators are {kind}s of samples, got "
             f"maps or rows of shape {shape}: what gives maps says so by an attribute dense."
         )
-    return column_or_1d(y)
+    column = column_or_1d(y)
+    if kind == "regressor" and np.asarray(column).dtype.kind not in "biufO":
+        raise ValueError(
+            f"y must be numbers where estimators are regressors, got labels such as "
+            f"{str(column[0])!r}."
+        )
+    return column
 
 
 def maps_of(y: Any, kind: str) -> list[Array]:

@@ -1,4 +1,4 @@
-"""Estimators as they are written on a command line.
+"""Estimators as they are written in a line.
 
 ``rfnn``, ``rfnn:frame=pixel`` and ``twin=rfnn:frame=pixel:frame__size=5`` are a registered name
 or a class name, with parameters after colons and a label in front.
@@ -7,9 +7,8 @@ or a class name, with parameters after colons and a label in front.
 from __future__ import annotations
 
 import ast
-from argparse import ArgumentTypeError
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import plugins
@@ -24,6 +23,11 @@ class Spec:
     label: str
     name: str
     params: Params
+
+    @property
+    def text(self) -> str:
+        """The estimator as it is written, without its label."""
+        return ":".join([self.name, *(f"{name}={value!r}" for name, value in self.params.items())])
 
     def make(self, **common: Any) -> Any:
         """Return the estimator; its own parameters come before common ones.
@@ -52,53 +56,77 @@ class Spec:
         return taken, refused
 
 
-def make_estimators(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
-    """Return estimators by label, with the settings set on all that have such a parameter.
+def make_estimators(
+    specs: str | Mapping[str, str] | Iterable[Spec], settings: Params | None = None
+) -> dict[str, Any]:
+    """Return the estimators of a line, by label.
+
+    Parameters
+    ----------
+    specs : str or dict
+        Registered names or names of classes with commas between them, each perhaps with a label
+        in front and with parameters behind: ``"rfnn,twin=rfnn:frame=pixel"``.  Without a label,
+        the text itself is one.  Or such texts by label.
+    settings : dict, default=None
+        Parameters that are set on every estimator that has them, where it has no own ones.
+
+    Returns
+    -------
+    estimators : dict
 
     Raises
     ------
     ValueError
         If a label is there twice, a name is unknown, a setting fits no estimator, or a value is
         not valid.
+
+    See Also
+    --------
+    sklstruct.plugins.entries : The names there are.
+
+    Examples
+    --------
+    >>> from sklstruct.estimators import make_estimators
+    >>> make_estimators("svm,soft=svm:C=0.1", {"gamma": 0.5})
+    {'svm': PixelSVC(gamma=0.5), 'soft': PixelSVC(C=0.1, gamma=0.5)}
     """
+    return {spec.label: spec.make() for spec in settled(parse_specs(specs), settings or {})}
+
+
+def settled(specs: Iterable[Spec], settings: Params) -> list[Spec]:
+    """Return estimators with the settings among the own parameters of all that have them.
+
+    Raises
+    ------
+    ValueError
+        As ``make_estimators`` does.
+    """
+    found: dict[str, Spec] = {}
     estimators: dict[str, Any] = {}
     taken_by_some: set[str] = set()
     refused: dict[str, ValueError] = {}
     specs = list(specs)
-    from ..studies.fitting import check_parameters
-
     # Seeds of single estimators would let them see different draws under one name of a study.
     for name in [*settings, *(name for spec in specs for name in spec.params)]:
         if name.rpartition("__")[2] == "random_state":
-            raise ValueError(f"The parameter {name!r} is what --seed sets, for all alike.")
+            raise ValueError(f"The parameter {name!r} is not set here: one seed is for all alike.")
     for spec in specs:
-        if spec.label in estimators:
+        if spec.label in found:
             raise ValueError(
                 f"Two estimators have the label {spec.label!r}: write a label of its own in front "
                 f"of one, such as other={spec.label}."
             )
         spec.make()  # what is wrong with its own parameters comes first
         taken, errors = spec.taken(settings)
-        estimators[spec.label] = spec.make(**taken)
-        check_parameters(estimators[spec.label])
+        found[spec.label] = replace(spec, params={**taken, **spec.params})
+        estimators[spec.label] = estimator = found[spec.label].make()
         taken_by_some |= taken.keys()
-        refused |= {n: e for n, e in errors.items() if has_parameter(estimators[spec.label], n)}
+        refused |= {name: e for name, e in errors.items() if has_parameter(estimator, name)}
     for name in settings:  # what fits nowhere is a mistake, and never ignored
         if name not in taken_by_some:
             check_names([name], list(estimators.values()))
             raise refused[name]
-    return estimators
-
-
-def make_classifiers(specs: Iterable[Spec], settings: Params) -> dict[str, Any]:
-    """Return classifiers by label; see ``make_estimators``."""
-    estimators = make_estimators(specs, settings)
-    from sklearn.base import is_classifier
-
-    for label, estimator in estimators.items():
-        if not is_classifier(estimator):
-            raise ValueError(f"A study compares classifiers, and {label} is none.")
-    return estimators
+    return list(found.values())
 
 
 def make_estimator(name: str, params: Iterable[str]) -> Any:
@@ -146,16 +174,20 @@ def head(name: str) -> str:
 # From text ----------------------------------------------------------------------------------
 
 
-def parse_specs(text: str) -> list[Spec]:
-    """Return the estimators of a text such as ``rfnn,twin=rfnn:frame=pixel,svm``."""
-    return [parse_spec(part) for part in split(text, ",")]
+def parse_specs(specs: str | Mapping[str, str] | Iterable[Spec]) -> list[Spec]:
+    """Return the estimators of a text such as ``rfnn,twin=rfnn:frame=pixel,svm``, or by label."""
+    if isinstance(specs, str):
+        return [parse_spec(part) for part in split(specs, ",")]
+    if isinstance(specs, Mapping):
+        return [replace(parse_spec(text), label=label) for label, text in specs.items()]
+    return list(specs)
 
 
 def one_spec(text: str) -> Spec:
     """Return the only estimator of a text."""
     specs = parse_specs(text)
     if len(specs) != 1:
-        raise ArgumentTypeError(f"{text!r} must be one estimator, got {len(specs)}")
+        raise ValueError(f"{text!r} must be one estimator, got {len(specs)}")
     return specs[0]
 
 
@@ -165,7 +197,7 @@ def parse_spec(text: str) -> Spec:
     label, equals, name = first.rpartition("=")
     label = label if equals else text.strip()
     if not label or not name:
-        raise ArgumentTypeError(f"{text!r} is no estimator such as rfnn or twin=rfnn:frame=pixel")
+        raise ValueError(f"{text!r} is no estimator such as rfnn or twin=rfnn:frame=pixel")
     return Spec(label, name, dict(map(parse_setting, settings)))
 
 
@@ -173,9 +205,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """Return name and value of a text such as ``max_epochs=5``."""
     name, equals, value = text.partition("=")
     if not name.isidentifier() or not equals:
-        raise ArgumentTypeError(
-            f"{text!r} must read PARAM=VALUE, with quotes around a value with colons"
-        )
+        raise ValueError(f"{text!r} must read PARAM=VALUE, with quotes around a value with colons")
     return name, parse_value(value)
 
 
@@ -205,5 +235,5 @@ def split(text: str, separator: str) -> list[str]:
         else:
             parts[-1] += character
     if quote or depth:
-        raise ArgumentTypeError(f"{text!r} has a bracket or a quote without its other half")
+        raise ValueError(f"{text!r} has a bracket or a quote without its other half")
     return parts
