@@ -24,4 +24,5 @@ from .search import Budget as Budget
 from .search import BudgetSearchCV as BudgetSearchCV
 from .splits import subject_splits as subject_splits
 from .study import Study as Study
+from .text import format_summary as format_summary
 from .workers import Failure as Failure
