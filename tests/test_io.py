@@ -1,5 +1,6 @@
 """Data in and out: what is read, what is refused, and that no file is ever half written."""
 
+import errno
 import io
 import os
 import re
@@ -67,6 +68,25 @@ def test_a_place_that_cannot_be_written_to_is_named(place, kind, tmp_path):
         pytest.fail("there was something to write to")
     assert caught.value.filename == str(tmp_path / place)
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_must_not_be_replaced_stays(links, tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "file"
+    with atomic_write(path, replace=False) as stream:
+        stream.write("first")
+    with (
+        pytest.raises(FileExistsError, match=r"Cannot write: File exists: '.*file'"),
+        atomic_write(path, replace=False) as stream,
+    ):
+        stream.write("second")
+    assert os.listdir(tmp_path) == ["file"]
+    assert path.read_text() == "first"
 
 
 def test_a_device_is_not_replaced(tmp_path):

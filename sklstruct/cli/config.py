@@ -11,10 +11,10 @@ from .. import plugins
 from ..estimators.specs import Spec, parse_specs, parse_value
 from .common import WrongUsage
 
-DEFAULTS: dict[str, Any] = {"seed": 0, "n_jobs": 1, "verify": 0}
+DEFAULTS: dict[str, Any] = {"seed": 0, "n_jobs": 1}
 REQUIRED = "data", "estimators", "out"
 PATHS = "data", "images", "grid", "mask", "cache"
-PLACES = "n_jobs", "backend", "scheduler", "verify", "out", "baseline"  # which decide on no result
+PLACES = "n_jobs", "backend", "scheduler", "out", "baseline"  # which decide on no result
 LISTS = "sizes", "spacing"
 TABLES = "set", "search"
 GROWING = "draws", "repeats", "runs"

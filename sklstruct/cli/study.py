@@ -60,7 +60,6 @@ def add_commands(commands: Commands) -> None:
     add("--n-jobs", type=int, metavar="N")
     add("--backend", metavar="NAME")
     add("--scheduler", metavar="ADDRESS")
-    add("--verify", type=at_least(0), metavar="N")
     parser.set_defaults(when_interrupted="; the same command goes on from here")
 
 
@@ -96,7 +95,6 @@ def run(args: argparse.Namespace) -> None:
         backend=args.backend,
         scheduler=args.scheduler,
         predictions=samples.scans,
-        verify=args.verify,
         config=recorded(args, specs, study.design),
     )
     show(args.out, args.baseline)

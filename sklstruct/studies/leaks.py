@@ -15,7 +15,7 @@ from .draws import estimator_seed
 from .fitting import fitting, group_params, seeded
 from .inference import exchange_test
 from .metrics import Array, Outcome
-from .tasks import ClassMaps, Classes, ScoredMaps, Task, task_of
+from .tasks import Classes, ClassMaps, ScoredMaps, Task, task_of
 
 LEAKS = 0.01  # p of what happens to honest estimators once in a hundred times
 N_PERMUTATIONS = 9999

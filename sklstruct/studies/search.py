@@ -166,7 +166,7 @@ def main_score(model: Any, X: Any, y: Any) -> float:
     return model.score(X, y)
 
 
-class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
+class BudgetSearchCV(BaseSearchCV):
     """Search among candidates, one after the other, until a budget is spent.
 
     The first candidate is what the estimator has by itself, so that it is never left for one that
@@ -214,7 +214,7 @@ class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
     >>> search.fit(X, y).search_fits_
     9
     >>> [candidate["C"] for candidate in search.cv_results_["params"]]
-    [1.0, 10, 0.1]
+    [1.0, 0.1, 10]
     """
 
     n_jobs, pre_dispatch, verbose = None, "n_jobs", 0
@@ -298,12 +298,13 @@ class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
         routed.estimator.fit.update(group_params(self.estimator, params.get("groups")))
         return routed
 
-    def _run_search(self, evaluate_candidates: Callable[[Sequence[Candidate]], Any]) -> None:
+    def _run_search(self, evaluate_candidates: Callable[[Sequence[Candidate]], Candidate]) -> None:
         start = perf_counter()
         for number, candidate in enumerate(self._candidates(), start=1):
             with noted(f"Raised by the candidate {candidate}."):
-                evaluate_candidates([candidate])
-            self.search_fits_ = number * self.n_splits_
+                tried = evaluate_candidates([candidate])
+            n_splits = sum(name.startswith("split") for name in tried)  # a column each
+            self.search_fits_ = number * n_splits
             self.search_seconds_ = perf_counter() - start
             if not self.budget.allows(number, self.search_fits_, self.search_seconds_):
                 break

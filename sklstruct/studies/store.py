@@ -25,7 +25,7 @@ FORMAT = 1
 MOST_IN_HEADER, MOST_IN_RUN = 2**20, 2**24  # bytes, beyond those of any study
 KEY = re.compile(r"[0-9a-f]{1,64}")
 CELL, RUN = re.compile(rf"({KEY.pattern})\.cell"), re.compile(rf"({KEY.pattern})\.json")
-PART = re.compile(rf"\.({KEY.pattern})\.cell\..*\.part")  # as `atomic_write` names it
+PART = re.compile(rf"(\.{KEY.pattern}\.cell\..*\.part)")  # as `atomic_write` names it
 OLD = "results.csv", "fits.csv"  # tables of studies that had no cells
 DTYPES = {np.dtype(code).newbyteorder("<") for code in "?bBhHiIqQefdFD"}
 
@@ -86,7 +86,7 @@ class Store(ABC):
         OSError
             If the place cannot be written to; nothing is stored then.
         """
-        self._write(key, pack(key, header, arrays))
+        self._write(key, pack(checked(key), header, arrays))
         self.release(key)
 
     def headers(self) -> dict[str, Header]:
@@ -257,12 +257,13 @@ class FolderStore(Store):
 
     def __exit__(self, *exception: object) -> None:
         with suppress(OSError):
+            self._leases.release_all()
             self._remove_parts()
         self._leases.__exit__()
 
     def has(self, key: str) -> bool:
         """Whether there is a file of a cell."""
-        return self._path(key).exists()
+        return os.path.exists(self._path(key))
 
     def keys(self) -> set[str]:
         """Return the keys of the finished cells, by one look into the folder."""
@@ -288,7 +289,7 @@ class FolderStore(Store):
         """Return the descriptions of runs by digest, in the order of the times of their files."""
         paths = files(self._runs, RUN)
         records = {}
-        for digest in sorted(paths, key=lambda d: (paths[d].stat().st_mtime_ns, d)):
+        for digest in sorted(paths, key=lambda d: (os.stat(paths[d]).st_mtime_ns, d)):
             with damaged(paths[digest], "go on without the run"):
                 text = read_bytes(paths[digest], MOST_IN_RUN, "the description of a run")
                 if digest_of_run(text) != digest:
@@ -296,8 +297,8 @@ class FolderStore(Store):
                 records[digest] = json.loads(text)
         return records
 
-    def _path(self, key: str) -> Path:
-        return self._cells / f"{checked(key)}.cell"
+    def _path(self, key: str) -> str:
+        return os.path.join(self._cells, f"{checked(key)}.cell")  # a Path costs as much as reading
 
     def _write(self, key: str, content: bytes) -> None:
         with (
@@ -322,9 +323,10 @@ class FolderStore(Store):
 
     def _remove_parts(self) -> None:
         """Remove what processes that were killed have written of a cell."""
-        for key, path in files(self._cells, PART).items():
+        for name, path in files(self._cells, PART).items():
+            key = name.split(".")[1]
             if self._leases.claim(key):  # nobody writes it now
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
                 self.release(key)
 
 
@@ -335,11 +337,11 @@ def checked(key: str) -> str:
     return key
 
 
-def files(folder: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
-    """Return the files of a folder whose names match, by what the pattern finds in them."""
+def files(folder: Path, pattern: re.Pattern[str]) -> dict[str, str]:
+    """Return the paths of files whose names match a pattern, by what it finds in them."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         found = ((pattern.fullmatch(entry.name), entry) for entry in entries)
-        return {match[1]: Path(entry) for match, entry in found if match and entry.is_file()}
+        return {match[1]: entry.path for match, entry in found if match and entry.is_file()}
     return {}
 
 
@@ -349,7 +351,7 @@ def digest_of_run(text: bytes) -> str:
 
 
 @contextmanager
-def damaged(path: Path, end: str) -> Iterator[None]:
+def damaged(path: str, end: str) -> Iterator[None]:
     """Name the file that turns out to be damaged, and say to what end it can be moved away."""
     try:
         yield

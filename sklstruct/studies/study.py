@@ -11,10 +11,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from joblib.externals.loky import ProcessPoolExecutor
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
@@ -31,7 +28,7 @@ from .description import (
     merged,
 )
 from .designs import Design
-from .fitting import Fit, Work, evaluate, group_params, in_words, noted
+from .fitting import Fit, Work, evaluate, group_params, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
 from .search import Budget, searched
@@ -131,7 +128,6 @@ class Study:
         backend: str | None = None,
         scheduler: Any = None,
         predictions: bool = False,
-        verify: int = 0,
         config: Mapping[str, Any] | None = None,
         progress: bool = True,
     ) -> Results:
@@ -168,10 +164,6 @@ class Study:
             Where they run in place of this machine, such as "tcp://host:8786".
         predictions : bool, default=False
             Whether to write ``predictions.csv`` beside ``results.csv`` when the study ends.
-        verify : int, default=0
-            Number of fits of each estimator to make again in the end, the last ones, each in a
-            process of its own.  An estimator that predicts otherwise there keeps something from
-            one fit to another, or is not fixed by its seed.
         config : dict, default=None
             How the study was asked for, in options of ``sklstruct study`` by name.  What all runs
             have asked for is kept as ``study.toml`` in the folder, from which they can be run again.
@@ -186,8 +178,8 @@ class Study:
         Raises
         ------
         ValueError
-            If parameters or data do not fit together; if ``out`` holds another study or is
-            damaged, which is then left as it is; or if an estimator does not repeat itself.
+            If parameters or data do not fit together; or if ``out`` holds another study or is
+            damaged, which is then left as it is.
         TypeError
             If an estimator does not predict what y is, or has no scores where classes need them.
         OSError
@@ -215,8 +207,6 @@ class Study:
             where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
                 complete(store, keys, work, progress, **where)
-                for cell in repeated(cells, verify):
-                    check_repeated(work, cell, store.arrays(keys[cell]))
             finally:
                 if out is not None:
                     Results.read(out).export(out, predictions=predictions)
@@ -309,34 +299,6 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
 def header_of(fit: Fit) -> dict[str, Any]:
     """Return what a store holds of a fit beside its predictions."""
     return {"row": fit.row, "costs": fit.costs, "structure": fit.structure}
-
-
-def repeated(cells: list[Cell], number: int) -> list[Cell]:
-    """Return the last fits of each estimator, which have most to remember."""
-    labels = dict.fromkeys(cell.estimator for cell in cells)
-    return [
-        cell
-        for label in (labels if number else ())
-        for cell in [cell for cell in cells if cell.estimator == label][-number:]
-    ]
-
-
-def check_repeated(work: Work, cell: Cell, stored: Mapping[str, NDArray[Any]]) -> None:
-    """Make a fit again in a process of its own, and raise a ValueError if it predicts otherwise."""
-    with ProcessPoolExecutor(max_workers=1) as process:
-        again = process.submit(evaluate, work, cell).result().columns
-    differ = np.zeros(len(stored["test"]), bool)
-    for name, values in stored.items():
-        same = (again[name] == values) | ((again[name] != again[name]) & (values != values))
-        differ |= ~same.reshape(len(values), -1).all(axis=1)
-    if differ.any():
-        where = in_words(dict(zip(work.design.keys, cell.key, strict=True)))
-        raise ValueError(
-            f"The estimator {cell.estimator!r} predicts otherwise for {differ.sum()} of "
-            f"{len(differ)} tested samples when it is fitted in a process of its own ({where}): it "
-            "keeps something from one fit to another, or random_state does not fix all that it "
-            "does."
-        )
 
 
 def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) -> None:
