@@ -99,7 +99,7 @@ def test_a_study_leaves_a_table_a_report_and_what_runs_it_again(succeed):
         assert Path("results/report.html").read_text() == page
         assert pd.read_csv("results/results.csv").equals(results)
     assert "\\toprule" in succeed("report", "results", "--format", "latex")
-    assert succeed("report", "results", "--format", "markdown").splitlines()[-1].startswith("|")
+    assert "| svm |" in succeed("report", "results", "--format", "markdown")
 
 
 def test_a_study_goes_on_where_it_stopped_and_repeats_nothing(run, succeed, monkeypatch, blank):
