@@ -339,7 +339,7 @@ def check_estimators(estimators: Mapping[str, Any], budget: Budget) -> dict[str,
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
         with noted(f"Raised by the parameters of the estimator {label!r}."):
             check_parameters(plain)
-            found[label] = searched(plain, *grid, budget) if grid else plain
+            found[label] = searched(plain, grid[0], budget) if grid else plain
     return found
 
 
