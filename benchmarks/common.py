@@ -7,7 +7,9 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from sklstruct.io import atomic_write
 
@@ -46,8 +48,28 @@ def append_csv(name, row):
 def merge_csv(name, results, keys=("estimator", "size", "draw"), **options):
     """Add the rows of a study to a CSV file beside the scripts, in place of the same fits."""
     path = HERE / name
-    results = results.assign(**machine())
+    results = pd.DataFrame(results).assign(**machine())
     if path.exists():
-        results = pd.concat([pd.read_csv(path), results]).drop_duplicates(list(keys), keep="last")
+        known = pd.read_csv(path)  # which decides on the columns
+        results = pd.concat([known, results.reindex(columns=known.columns)])
+        results = results.drop_duplicates(list(keys), keep="last")
     with atomic_write(path) as stream:
         results.to_csv(stream, index=False, **options)
+
+
+def paired_differences(table, reference, metric="accuracy"):
+    """Return mean differences from a reference over shared draws, with Student's intervals (95 %).
+
+    For tables of several studies; of one, ``sklstruct.studies.compare`` says more.
+    """
+    values = table.pivot(index=["size", "draw"], columns="estimator", values=metric)
+    rows = []
+    for label in dict.fromkeys(table["estimator"]):
+        for size, known in (values[label] - values[reference]).dropna().groupby("size"):
+            error = known.std() / np.sqrt(len(known))
+            reach = student.isf(0.025, len(known) - 1) * error if len(known) > 1 else np.nan
+            mean = known.mean()
+            row = [label, size, len(known), mean, error, mean - reach, mean + reach]
+            rows += [row] if label != reference else []
+    names = ["n_draws", "difference", "standard_error", "low", "high"]
+    return pd.DataFrame(rows, columns=["estimator", "size", *names])

@@ -27,7 +27,7 @@ from torch import nn
 from sklstruct import FrameDenseNetClassifier, FrameResNetClassifier
 from sklstruct.io import load_dataset
 from sklstruct.layers import ResidualBlock, activation, channels_last
-from sklstruct.studies import format_summary, limited_data, paired_differences
+from sklstruct.studies import compare, format_summary, limited_data
 
 FRAMES = ("pixel", "image", "gaussian", "naive")
 RECIPES = {
@@ -87,7 +87,7 @@ def accuracy(args):
         print(format_summary(results))
         reference = results["estimator"].str.contains("pixel")
         for one in results["estimator"][reference].unique():
-            print(paired_differences(results, reference=one).to_string())
+            print(compare(results, one, "accuracy").to_string())
 
 
 def speed(args):

@@ -21,7 +21,7 @@ from sklstruct_reference_nets.all_cnn import AllCNN
 
 from sklstruct import FrameResNetClassifier, HierarchicalCNNClassifier, StructuredClassifier
 from sklstruct.io import load_dataset
-from sklstruct.studies import format_summary, limited_data, paired_differences
+from sklstruct.studies import compare, format_summary, limited_data
 
 REFERENCE = "HCNN+ (Q 16)"
 RECIPES = {
@@ -88,11 +88,11 @@ def accuracy(args):
         n_jobs=args.n_jobs,
         out=args.work,
     )
-    results["epochs"] = args.epochs
-    merge_csv("hierarchical.csv", results, ("estimator", "size", "draw", "epochs"))
+    table = results.assign(epochs=args.epochs)
+    merge_csv("hierarchical.csv", table, ("estimator", "size", "draw", "epochs"))
     print(format_summary(results))
     if REFERENCE in set(results["estimator"]):
-        print(paired_differences(results, reference=REFERENCE).to_string())
+        print(compare(results, REFERENCE, "accuracy").to_string())
 
 
 if __name__ == "__main__":

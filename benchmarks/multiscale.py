@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import HERE, append_csv, machine
+from common import HERE, append_csv, machine, paired_differences
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 from sklearn.model_selection import train_test_split
@@ -34,7 +34,6 @@ from sklstruct_multiscale.architecture import SCALES
 
 from sklstruct import MultiscaleClassifier
 from sklstruct.io import load_dataset
-from sklstruct.studies import format_summary, paired_differences
 
 SIZES = {"road signs": 500, "digits": 250}  # n
 FRAMES, VALIDATION = 4, 1000
@@ -144,7 +143,8 @@ def claims(args):
     for kind, words in CONVERGED.items():
         table = results.groupby(keys, sort=False)["accuracy"].agg(kind).reset_index()
         for data, part in table.rename(columns={"scales": "estimator"}).groupby("data", sort=False):
-            print(f"{data}, {words}\n{format_summary(part)}")
+            means = part.groupby(["estimator", "size"], sort=False)["accuracy"].agg(["mean", "std"])
+            print(f"{data}, {words}\n{means.round(4).to_string()}")
             print(paired_differences(part, reference="last").round(4).to_string(index=False))
             accuracy = part.pivot(index=["size", "draw"], columns="estimator", values="accuracy")
             gaps = []

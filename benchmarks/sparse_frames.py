@@ -9,7 +9,7 @@ paired differences from the default to sparse_frames_differences.csv.
 import argparse
 
 import pandas as pd
-from common import HERE, merge_csv
+from common import HERE, merge_csv, paired_differences
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,7 +19,7 @@ from sklstruct_sparse.coder import ConvolutionalSparseCoder
 
 from sklstruct.frames import CurveletTransform
 from sklstruct.io import load_dataset
-from sklstruct.studies import format_summary, limited_data, paired_differences
+from sklstruct.studies import format_summary, limited_data
 
 DEFAULT = "elongated Gaussians (default)"
 CURVELETS = CurveletTransform(levels=3)

@@ -1,11 +1,12 @@
 """What it costs to store fits: a file each, rows of a database, or tables that are rewritten.
 
 A fit has a row of 22 entries, and labels and 10 scores of 600 tested samples.  Milliseconds are
-those to add one of the first and of the last fits of a study, seconds those to open the study again
-and to read all rows, megabytes what a study of 200 or 800 fits hands to the disk, with rows alone
-and with the scores.  Nothing is lost with the power in any of the ways.  Tables are what studies
-were before; their last fits are timed with the lines of one fit in place of all earlier ones.  The
-ratios to a file each are printed.  Appends to study_store.csv.
+those to add one of the first and one of the last fits of a study, in turn.  Seconds are those to
+open the study and to read all rows, passed and computed, the best of five times.  Megabytes are
+what a study of 200 or 800 fits hands to the disk, with rows alone and with the scores.  Nothing is
+lost with the power in any of the ways.  Tables are what studies were before; their last fits are
+timed with the lines of one fit in place of all earlier ones.  The ratios to a file each are
+printed.  Appends to study_store.csv.
 """
 
 import argparse
@@ -127,14 +128,21 @@ def fits(n, scores):
         yield key, {"row": row, "costs": costs}, arrays if scores else {}
 
 
-def add_all(store, fits):
-    """Return the median of the milliseconds that it takes to add one of the fits."""
-    taken = []
-    for fit in fits:
-        start = time.perf_counter()
+def seconds(function, *args):
+    """Return how long a call takes, and how long the processor works on it."""
+    start, worked = time.perf_counter(), time.process_time()
+    function(*args)
+    return time.perf_counter() - start, time.process_time() - worked
+
+
+def fill(store, n, scores=True):
+    """Store n fits."""
+    if isinstance(store, Tables):
+        store.add(*next(fits(1, scores)))
+        store.repeat(n - 1)
+        n = 1
+    for fit in fits(n, scores):
         store.add(*fit)
-        taken.append(1e3 * (time.perf_counter() - start))
-    return float(np.median(taken))
 
 
 def written():
@@ -144,39 +152,35 @@ def written():
 
 
 def time_adding(open_store, n):
-    """Return the milliseconds of the first and the last fits of n."""
-    every = [*fits(n, scores=True)]
-    few = 5 if open_store is Tables else 100
-    with TemporaryDirectory() as folder, closing(open_store(Path(folder))) as store:
-        first = add_all(store, every[:few])
-        if open_store is Tables:
-            store.repeat(n - few)
-        else:
-            add_all(store, every[few:-few])
-        return first, add_all(store, every[-few:])
+    """Return the milliseconds of the first and the last fits of n, added in turn."""
+    few = 10 if open_store is Tables else 100
+    last = [*fits(n, scores=True)][-few:]
+    with TemporaryDirectory() as new, TemporaryDirectory() as old:  # noqa: SIM117
+        with closing(open_store(Path(new))) as empty, closing(open_store(Path(old))) as full:
+            fill(full, n - few)
+            taken = [[seconds(store.add, *fit)[0] for store in (empty, full)] for fit in last]
+    return 1e3 * np.median(taken, axis=0)
 
 
 def time_reading(open_store, n):
     """Return the seconds to open a study of n fits and to read all rows."""
-    with TemporaryDirectory() as folder:
-        with closing(open_store(Path(folder))) as store:
-            if open_store is Tables:
-                add_all(store, fits(1, scores=False))
-                store.repeat(n - 1)
-                add_all(store, fits(1, scores=False))
-            else:
-                add_all(store, fits(n, scores=True))
-        start = time.perf_counter()
+
+    def read():
         with closing(open_store(Path(folder))) as store:
             assert store.count() == n
-            return time.perf_counter() - start
+
+    with TemporaryDirectory() as folder:
+        with closing(open_store(Path(folder))) as store:
+            fill(store, n, scores=open_store is not Tables)
+        return np.min([seconds(read) for _ in range(5)], axis=0).tolist()
 
 
 def megabytes(open_store, n, scores):
     """Return how much a study of n fits writes."""
     with TemporaryDirectory() as folder, closing(open_store(Path(folder))) as store:
         before = written()
-        add_all(store, fits(n, scores))
+        for fit in fits(n, scores):
+            store.add(*fit)
         return written() - before
 
 
@@ -188,8 +192,9 @@ def main():
     rows = []
     for way, open_store in WAYS.items():
         first, last = time_adding(open_store, args.fits)
-        row = {"way": way, "fits": args.fits, "first_ms": first, "last_ms": last}
-        row |= {"rows": args.rows, "read_s": time_reading(open_store, args.rows)}
+        row = {"way": way, "fits": args.fits, "first_ms": float(first), "last_ms": float(last)}
+        passed, worked = time_reading(open_store, args.rows)
+        row |= {"rows": args.rows, "read_s": passed, "read_cpu_s": worked}
         row |= {f"mb_{n}": megabytes(open_store, n, scores=False) for n in (200, 800)}
         # Tables would write 40 GB.
         scores = "" if open_store is Tables else megabytes(open_store, 800, scores=True)

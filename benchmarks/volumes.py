@@ -18,7 +18,7 @@ from common import merge_csv
 from sklstruct import PCASVC, LinearStackClassifier, NiftiVolumes, RFNiNClassifier, VoxelSVC
 from sklstruct.datasets import simulate_cohort
 from sklstruct.io import Cohort
-from sklstruct.studies import cohort_study, format_cohort_summary, score_fits
+from sklstruct.studies import cohort_study, format_summary
 
 ESTIMATORS = {
     "RFNiN": RFNiNClassifier(),
@@ -47,7 +47,6 @@ SIMULATED = {
         for jitter in (0, 10, 20)
     },
 }
-FIT = ["estimator", "repeat", "fit_seconds", "predict_seconds", "n_parameters", "seed"]
 
 
 def cohort_of(task, work):
@@ -82,9 +81,8 @@ def main():
             out=args.work / task,
             target=task,
         )
-        print(format_cohort_summary(results))
-        fits = score_fits(results).drop(columns="held_out_site").merge(results.fits[FIT])
-        fits.insert(0, "task", task)
+        print(format_summary(results))
+        fits = results.assign(task=task)
         merge_csv("volumes.csv", fits, ["task", "estimator", "repeat"], float_format="%.4g")
 
 

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from sklstruct import FrameResNetClassifier
 from sklstruct.layers import to_dense
-from sklstruct.studies import format_summary, limited_data, paired_differences
+from sklstruct.studies import compare, format_summary, limited_data
 
 
 def main(n_train: int = 50, n_draws: int = 3, **params: Any) -> None:
@@ -28,7 +28,7 @@ def main(n_train: int = 50, n_draws: int = 3, **params: Any) -> None:
     }
     results = limited_data(models, images, y, sizes=[n_train], n_draws=n_draws, progress=False)
     print(format_summary(results))
-    table = paired_differences(results, reference="pixel")
+    table = compare(results, "pixel", "accuracy")[["estimator", "difference", "low", "high"]]
     print(table.to_string(index=False, float_format="{:.3f}".format))
 
     model = models["image"].set_params(random_state=0).fit(images[:n_train], y[:n_train])

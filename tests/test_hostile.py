@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import struct
 import tracemalloc
 import zipfile
@@ -15,12 +16,11 @@ from PIL import Image
 from sklearn.svm import SVC
 
 from sklstruct import ScatteringTransformer, WindowedFourierTransformer
-from sklstruct.cli.data import read_bare
 from sklstruct.estimators.persistence import load_model, save_model
-from sklstruct.inspection import StudyDisplay
-from sklstruct.io import check_volume, load_dataset, read_image_folder
+from sklstruct.io import check_volume, load_dataset, read_data, read_image_folder
 from sklstruct.io.reading import read_member
-from sklstruct.studies import CohortResults, cohort_study, limited_data
+from sklstruct.studies import Results, cohort_study
+from sklstruct.studies.store import FolderStore
 
 MOST = 2**28  # bytes
 RNG = np.random.default_rng(0)
@@ -153,7 +153,7 @@ def test_many_samples_take_no_names(tmp_path, frugal):
     shape = (2**22, 1)
     np.savez_compressed(tmp_path / "some.npz", X=np.zeros(shape, np.uint8))
     tracemalloc.reset_peak()
-    assert read_bare(str(tmp_path / "some.npz"), None).X.shape == shape
+    assert read_data(tmp_path / "some.npz", labels=False).X.shape == shape
     assert tracemalloc.get_traced_memory()[1] < 2**24
 
 
@@ -237,94 +237,106 @@ def test_volumes_without_end(make, tmp_path):
 
 # studies ------------------------------------------------------------------------------------
 
-DESCRIPTIONS = {
+RUNS = {
     "vast": (vast, "at most 16777216 bytes"),
-    "large": (made_of(b"[" + b"[]," * 2**23 + b"0]"), "at most 16777216 bytes"),
-    "endless": (endless, "must be a file"),
-    "pipe": (pipe, "must be a file"),
-    "nested": (made_of(b"[" * 10**5), "RecursionError"),
-    "an endless number": (made_of(b'{"data": ' + b"9" * 10**5 + b"}"), "digits"),
-    "no text": (made_of(b"\xff\xfe\x00"), "UnicodeDecodeError"),
-    "a list": (made_of(b"[1, 2]"), "TypeError"),
+    "endless": (endless, "must be a file|holds no study"),
+    "pipe": (pipe, "must be a file|holds no study"),
+    "nested": (made_of(b"[" * 10**5), "is not what was written"),
+    "no text": (made_of(b"\xff\xfe\x00"), "is not what was written"),
+}
+CELLS = {
+    "vast": (vast, "first line is not"),
+    "zeros": (made_of(bytes(2**24)), "first line is not"),
+    "nested": (made_of(b"[" * 10**5), "first line is not"),
+    "no text": (made_of(b"\xff\xfe\x00\n"), "first line is not"),
 }
 TABLES = {
-    "vast": (vast, "at most 1073741824 bytes"),
+    "vast": (vast, "samples.csv"),
     "endless": (endless, "must be a file"),
     "pipe": (pipe, "must be a file"),
-    "zeros": (made_of(bytes(2**22)), "a line must have at most 1048576 bytes"),
-    "a long name": (made_of(b"a" * 2**19 + b"\n"), "field larger than field limit"),
-    "many columns": (made_of(b"a," * 2**19), "the columns must be"),
-    "an open quotation mark": (made_of(b'"' + b"a\n" * 2**19), "field larger than field limit"),
-    "no text": (made_of(b"\xff\xfe\x00\n"), "codec"),
+    "no text": (made_of(b"\xff\xfe\x00\n"), "samples.csv is damaged"),
+    "no columns": (made_of(b"a,b\n1,2\n"), "samples.csv is damaged"),
+    "too short": (made_of(b"sample,subject,site,mark\n"), "samples.csv is damaged"),
 }
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory):
-    """Return the folders of a limited-data study and of one on a cohort."""
-    folder, X = tmp_path_factory.mktemp("studies"), RNG.normal(size=(24, 3))
+def whole(tmp_path_factory):
+    """Return the folder of a study."""
+    folder, X = tmp_path_factory.mktemp("studies") / "study", RNG.normal(size=(24, 3))
     y, groups = np.repeat(["a", "b"], 12), np.arange(24).astype(str)
-    options = {"random_state": 0, "progress": False}
-    limited_data({"svm": SVC()}, X, y, sizes=[8], n_draws=1, out=folder / "few", **options)
-    cohort_study({"svm": SVC()}, X, y, groups, n_repeats=1, out=folder / "cohort", **options)
+    cohort_study({"svm": SVC()}, X, y, groups, n_repeats=2, out=folder, progress=False)
     return folder
 
 
 @pytest.fixture
-def spoilt(studies):
-    """Return a function that spoils a file of a study; it is put back afterwards."""
-    kept = {}
+def spoilt(whole, tmp_path):
+    """Return a function that gives the study with a file that is spoilt."""
 
-    def spoil(name, make):
-        path = studies / name
-        kept[path] = path.read_bytes()
+    def spoil(pattern, make):
+        shutil.copytree(whole, tmp_path / "study")
+        path = min((tmp_path / "study").glob(pattern))
         make(path)
-        return path.parent
+        return tmp_path / "study"
 
-    yield spoil
-    for path, content in kept.items():
-        path.unlink()
-        path.write_bytes(content)
+    return spoil
 
 
-@pytest.mark.parametrize("kind", DESCRIPTIONS)
-def test_descriptions_of_studies(kind, spoilt, frugal):
-    make, message = DESCRIPTIONS[kind]
-    for name, read in (("few", StudyDisplay.from_results), ("cohort", CohortResults.read)):
-        folder = spoilt(f"{name}/study.json", make)
-        with pytest.raises(ValueError, match=rf"study\.json.*{message}"):
-            read(folder)
+@pytest.mark.parametrize("kind", RUNS)
+def test_runs_of_studies(kind, spoilt, frugal):
+    make, message = RUNS[kind]
+    with pytest.raises(ValueError, match=message):
+        Results.read(spoilt("runs/*.json", make))
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_fits_of_studies(kind, spoilt, frugal):
+    make, message = CELLS[kind]
+    with pytest.raises(ValueError, match=rf"\.cell is damaged, and is left as it is.*{message}"):
+        Results.read(spoilt("cells/*.cell", make))
 
 
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("file", ["fits.csv", "predictions.csv", "left_out.csv"])
-def test_tables_of_studies(file, kind, spoilt, frugal):
+def test_samples_of_studies(kind, spoilt, frugal):
     make, message = TABLES[kind]
-    folder = spoilt(f"cohort/{file}", make)
-    with pytest.raises(ValueError, match=rf"{file} is damaged, .*{message}"):
-        CohortResults.read(folder)
+    folder = spoilt("samples.csv", make)
+    with pytest.raises(ValueError, match=message):
+        assert Results.read(folder).predictions is None
 
 
-@pytest.mark.parametrize("make", [vast, endless, pipe])
-def test_results_that_are_drawn(make, spoilt, frugal):
-    with pytest.raises(ValueError, match=r"results\.csv"):
-        StudyDisplay.from_results(spoilt("few/results.csv", make))
+def forged(change):
+    """Return what writes the description of a run anew, under the name that fits it."""
+
+    def make(path):
+        run = json.loads(path.read_text())
+        change(run)
+        path.unlink()
+        FolderStore(path.parents[1]).add_run(run)
+
+    return make
 
 
-def test_more_predictions_than_there_can_be(spoilt, studies):
-    text = (studies / "cohort" / "predictions.csv").read_bytes()
-    folder = spoilt("cohort/predictions.csv", made_of(text + text.splitlines(True)[-1] * 10**5))
-    with pytest.raises(ValueError, match=r"predictions\.csv is damaged, .* rows, got more"):
-        CohortResults.read(folder)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: run.pop("cells"),
+        lambda run: run.pop("fixed"),
+        lambda run: run["fixed"].pop("design"),
+        lambda run: run["fixed"].pop("data"),
+        lambda run: run.update(cells=7),
+        lambda run: run.update(estimators=[]),
+    ],
+)
+def test_runs_that_make_no_study(change, spoilt):
+    with pytest.raises(ValueError, match="study is damaged"):
+        Results.read(spoilt("runs/*.json", forged(change)))
 
 
-@pytest.mark.parametrize("classes", [{}, [[1], [2, 3]], [None], None])
-def test_classes_that_are_none(classes, spoilt, studies):
-    content = json.loads((studies / "cohort" / "study.json").read_text())
-    content["data"]["classes"] = classes
-    folder = spoilt("cohort/study.json", made_of(json.dumps(content).encode()))
-    with pytest.raises(ValueError, match=r"study\.json is damaged|the columns must be"):
-        CohortResults.read(folder)
+def test_a_run_that_was_changed_has_other_fits(spoilt):
+    folder = spoilt("runs/*.json", forged(lambda run: run["fixed"].update(target="q")))
+    results = Results.read(folder)
+    assert results.empty
+    assert len(results.missing) == 2
 
 
 # models -------------------------------------------------------------------------------------

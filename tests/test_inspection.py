@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.text import Text
@@ -23,33 +21,28 @@ from sklstruct import RFNNClassifier
 from sklstruct.frames import Frame, GaussianDerivatives, Pixels
 from sklstruct.inspection import (
     CoefficientDisplay,
+    DifferencesDisplay,
     FrameDisplay,
     KernelDisplay,
     ScaleDisplay,
-    StudyDisplay,
     learned_scales,
 )
-from sklstruct.inspection.study import legible, spread
-from sklstruct.studies import limited_data
+
+COMPARISONS = pd.DataFrame(
+    {
+        "estimator": ["SVC"],
+        "baseline": "RFNN",
+        "metric": "auc",
+        "difference": 0.1,
+        "low": 0,
+        "high": 1,
+    }
+)
 
 
 @pytest.fixture(scope="module")
 def model():
     return fitted(frame="gaussian")
-
-
-@pytest.fixture(scope="module")
-def results():
-    rng = np.random.default_rng(0)
-    grid = [
-        {"estimator": name, "size": size, "draw": draw, "accuracy": 1 - base / size**0.5}
-        for name, base in {"RFNNClassifier": 1.0, "its pixel twin": 2.0, "SVC": 2.1}.items()
-        for size in (50, 100, 300, 1000)
-        for draw in range(3)
-    ]
-    table = pd.DataFrame(grid)
-    table["accuracy"] -= rng.uniform(0, 0.02, len(table))
-    return table.assign(log_loss=1 - table["accuracy"], fit_seconds=table["size"] / 100)
 
 
 def fitted(shape=(8, 8), **params):
@@ -334,131 +327,6 @@ def test_estimators_without_frame_layers_are_refused(display):
         display.from_estimator(SVC().fit([[0], [1]], [0, 1]))
 
 
-# Studies ------------------------------------------------------------------------------------
-
-
-def test_a_study_is_summed_up_over_draws(results):
-    table = StudyDisplay.from_results(results).to_frame()
-    assert list(table["estimator"].unique()) == ["RFNNClassifier", "its pixel twin", "SVC"]
-    row = table.iloc[0]
-    draws = results["accuracy"][:3]
-    assert (row["size"], row["n_draws"]) == (50, 3)
-    assert row["mean"] == pytest.approx(draws.sum() / 3)
-    assert row["std"] == pytest.approx((((draws - draws.mean()) ** 2).sum() / 2) ** 0.5)
-
-
-def test_accuracies_are_drawn_as_errors_on_logarithmic_axes(results):
-    display = StudyDisplay.from_results(results).plot()
-    (ax,) = display.axes_
-    assert (ax.get_xscale(), ax.get_yscale(), ax.get_ylabel()) == ("log", "log", "error (%)")
-    np.testing.assert_array_equal(ax.get_xticks(), [50, 100, 300, 1000])
-    assert len(ax.get_lines()) == 3
-    mean = display.to_frame().query("estimator == 'SVC'")["mean"]
-    np.testing.assert_allclose(ax.get_lines()[2].get_ydata(), 100 * (1 - mean))
-    dots = ax.collections[-1].get_offsets()
-    expected = results.query("estimator == 'SVC'")
-    np.testing.assert_allclose(dots[:, 1], 100 * (1 - expected["accuracy"]))
-    assert_legible(display.figure_)
-
-
-def test_names_stand_in_the_colours_of_their_lines_however_close_the_ends(results):
-    many = pd.concat(
-        [results.query("estimator == 'SVC'").assign(estimator=f"${i}_") for i in range(25)]
-    )
-    display = StudyDisplay.from_results(many, "log_loss").plot()
-    (ax,) = display.axes_
-    assert {t.get_text(): t.get_color() for t in ax.texts} == {
-        name: line.get_color()
-        for name, line in zip(many["estimator"].unique(), ax.get_lines(), strict=True)
-    }
-    assert_legible(display.figure_)
-
-
-def test_a_perfect_score_and_a_single_draw_are_drawn_too(results):
-    perfect = results.query("draw == 0").assign(accuracy=1.0)
-    (ax,) = StudyDisplay.from_results(perfect).plot().axes_
-    assert ax.get_yscale() == "linear"
-    assert all((line.get_ydata() == 0).all() for line in ax.get_lines())
-
-
-def test_a_file_and_a_table_show_the_same(results, tmp_path):
-    results.to_csv(tmp_path / "results.csv", index=False)
-    display = StudyDisplay.from_results(tmp_path / "results.csv", metric="fit_seconds")
-    pd.testing.assert_frame_equal(
-        display.to_frame(), StudyDisplay(results, metric="fit_seconds").to_frame()
-    )
-
-
-def test_learning_curves_of_a_folder_say_what_they_are(results, tmp_path):
-    X = np.arange(40.0)[:, None]
-    estimators = {"svm": SVC(), "linear": SVC(kernel="linear")}
-    options = {"sizes": [4, 8], "n_draws": 3, "out": tmp_path, "progress": False}
-    parity = limited_data(estimators, X, X[:, 0] % 2, name="parity", **options)
-    for source in (parity, tmp_path / "results.csv"):
-        assert "on parity" in StudyDisplay.from_results(source).axes_[0].get_title(loc="left")
-    display = StudyDisplay.from_results(tmp_path)
-    assert display.axes_[0].get_title("left") == (
-        "Learning curves on parity, 3 draws\n"
-        "line: mean; band: one standard deviation; dots: single draws"
-    )
-    assert_legible(display.figure_)
-    many = [results.assign(estimator=results["estimator"] + str(i)) for i in range(2)]
-    (ax,) = StudyDisplay.from_results(pd.concat(many)).axes_
-    assert ax.get_title("left").endswith("draws\nline: mean; dots: single draws")
-    assert len(ax.collections) == 6  # dots, and no bands that overlap into grey
-
-
-def test_rows_without_a_value_are_left_out(results):
-    holed = results.assign(log_loss=results["log_loss"].where(results["estimator"] != "SVC"))
-    display = StudyDisplay.from_results(holed, "log_loss").plot()
-    assert len(display.axes_[0].get_lines()) == 2
-    with pytest.raises(ValueError, match="no row with a value of 'log_loss'"):
-        StudyDisplay.from_results(results.assign(log_loss=np.nan), "log_loss")
-
-
-@pytest.mark.parametrize(
-    "change, metric, message",
-    [
-        (lambda r: r.drop(columns=["size", "draw"]), "accuracy", r"lack .*\['size', 'draw'\]"),
-        (lambda r: r, "acuracy", r"\['accuracy', 'log_loss', 'fit_seconds'\], got 'acuracy'"),
-        (lambda r: r, "estimator", "column of numbers"),
-        (lambda r: r.assign(size=0), "accuracy", "'size' must hold positive"),
-        (lambda r: r.assign(log_loss=np.inf), "log_loss", "'log_loss' holds infinite"),
-        (lambda r: r.iloc[:0], "accuracy", "no row"),
-    ],
-)
-def test_results_that_cannot_be_drawn_are_refused(results, change, metric, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        StudyDisplay.from_results(change(results), metric)
-    change(results).to_csv(tmp_path / "broken.csv", index=False)
-    with pytest.raises(ValueError, match=r"broken\.csv: "):
-        StudyDisplay.from_results(tmp_path / "broken.csv", metric)
-
-
-def test_a_file_that_is_no_table_is_named(tmp_path):
-    (tmp_path / "empty.csv").touch()
-    with pytest.raises(ValueError, match=r"empty\.csv"):
-        StudyDisplay.from_results(tmp_path / "empty.csv")
-    with pytest.raises(FileNotFoundError, match=r"missing\.csv"):
-        StudyDisplay.from_results(tmp_path / "missing.csv")
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.01, 0.2))
-def test_names_are_spread_no_more_than_needed(places, gap):
-    places = np.array(places)
-    out = spread(places, gap)
-    order = np.argsort(places, kind="stable")
-    assert (np.diff(out[order]) >= gap - 1e-9).all()
-    assert out.mean() == pytest.approx(places.mean())
-    np.testing.assert_allclose(spread(out, gap), out, atol=1e-9)
-
-
-def test_sizes_that_are_too_close_have_ticks_without_labels():
-    assert legible(np.array([50, 100, 300, 1000])) == ["50", "100", "300", "1000"]
-    assert legible(np.array([100, 105, 1000])) == ["100", "", "1000"]
-    assert legible(np.array([300])) == ["300"]
-
-
 # What all displays share --------------------------------------------------------------------
 
 
@@ -489,8 +357,8 @@ def test_a_picture_that_cannot_be_saved_leaves_everything_as_it_was(tmp_path):
         display.save(tmp_path / "nowhere" / "atoms.png")
 
 
-def test_figures_are_unknown_to_pyplot_unless_they_come_from_there(results):
-    display = StudyDisplay(results).plot()
+def test_figures_are_unknown_to_pyplot_unless_they_come_from_there():
+    display = DifferencesDisplay(COMPARISONS).plot()
     assert plt.get_fignums() == []
     assert image_of(display._repr_png_()).std() > 1
     figure, ax = plt.subplots()
@@ -502,10 +370,10 @@ def test_figures_are_unknown_to_pyplot_unless_they_come_from_there(results):
         plt.close(figure)
 
 
-def test_displays_are_drawn_when_they_are_made_on_axes_if_there_are_some(model, results):
+def test_displays_are_drawn_when_they_are_made_on_axes_if_there_are_some(model):
     figure = plt.matplotlib.figure.Figure(figsize=(12, 6))
     one, other, third = figure.subplots(1, 3)
-    assert StudyDisplay.from_results(results, ax=one).axes_[0] is one
+    assert DifferencesDisplay(COMPARISONS).plot(one).axes_[0] is one
     frame = FrameDisplay.from_family("gaussian", order=2, ax=other)
     kernels = KernelDisplay.from_estimator(model, n_kernels=2, ax=third)
     figure.draw_without_rendering()

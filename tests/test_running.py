@@ -222,11 +222,6 @@ def test_arrays_that_are_shared_come_as_they_were_and_cannot_be_changed(tmp_path
         assert not (after.flags.writeable and before.flags.c_contiguous and before.size)
 
 
-class Odd(Exception):
-    def __init__(self, one, two):
-        super().__init__(f"{one} and {two}")
-
-
 def test_a_failure_travels_with_its_notes_and_its_traceback():
     try:
         {}["missing"]
@@ -235,14 +230,16 @@ def test_a_failure_travels_with_its_notes_and_its_traceback():
         there = pickle.loads(pickle.dumps(Failure(error))).error
     assert there.__notes__ == ["Raised by the estimator 'a'."]
     assert '{}["missing"]' in str(there.__cause__)
-    odd = pickle.loads(pickle.dumps(Failure(Odd(1, 2)))).error
-    assert (type(odd), str(odd)) == (RuntimeError, "Odd: 1 and 2")
+    odd = ValueError("odd")
+    odd.held = threading.Lock()  # which stays where it is
+    odd = pickle.loads(pickle.dumps(Failure(odd))).error
+    assert (type(odd), str(odd)) == (RuntimeError, "ValueError: odd")
 
 
 def test_what_cannot_be_computed_anywhere_is_said_in_one_line(monkeypatch):
     with pytest.raises(ValueError, match="backend must be None where there is a scheduler"):
         next(execute(pow, 2, [1], backend="loky", scheduler="tcp://127.0.0.1:1"))
-    with pytest.raises(ValueError, match="'abacus'"):
+    with pytest.raises(ValueError, match="abacus"):
         next(execute(pow, 2, [1], backend="abacus"))
     monkeypatch.setattr("sklstruct.studies.cluster.SECONDS_TO_CONNECT", 0.2)
     with pytest.raises(ConnectionError, match=r"scheduler 'tcp://127.0.0.1:1' cannot be reached"):

@@ -134,7 +134,7 @@ def make_study(
         random_state=args.seed,
         target=args.target or "label",
         positive=label_of(samples.y, args.positive, "positive"),
-        name=args.data,
+        name=Path(args.data).name,
     )
 
 

@@ -5,6 +5,7 @@ from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
 from .coefficient import CoefficientDisplay as CoefficientDisplay
+from .comparison_report import write_comparison as write_comparison
 from .depth import accuracy_by_components as accuracy_by_components
 from .depth import accuracy_by_depth as accuracy_by_depth
 from .depth import contraction_by_depth as contraction_by_depth

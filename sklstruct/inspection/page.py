@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from ..io.atomic import atomic_write
 from .display import Display
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -51,6 +53,16 @@ def page(title: str, *content: Html) -> str:
     )
     body = element("body", element("main", element("h1", title), *content))
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def write_files(folder: str | os.PathLike[str], contents: Mapping[str, str]) -> Path:
+    """Write texts by the names of their files, each whole or not at all, and return the folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        with atomic_write(folder / name) as stream:
+            stream.write(content)
+    return folder
 
 
 def section(title: str, *content: Html) -> Html:

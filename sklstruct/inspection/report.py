@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..io.atomic import atomic_write
 from ..io.cohort import counted
 from ..io.scans import in_words
 from ..studies.curves import calibration, calibration_error
@@ -27,6 +26,7 @@ from ..studies.text import (
     compared_metrics,
     extent,
     format_summary,
+    n_exchanges,
     name_of,
     name_of_test,
     number,
@@ -53,6 +53,7 @@ from .page import (
     sentence,
     stacked,
     table,
+    write_files,
 )
 from .report_methods import MANY, METHODS
 from .study import CostDisplay, StudyDisplay, last_part
@@ -72,7 +73,7 @@ def write_report(
     folder : path-like
         Where to write ``report.html``, a page that stands alone, with the pictures in it;
         ``summary.csv``, what ``summarise`` returns; ``comparisons.csv``, what ``compare`` returns
-        for all pairs and the metrics of the report; and ``tables.md`` and ``tables.tex``, what
+        for the metrics that are compared; and ``tables.md`` and ``tables.tex``, what
         ``format_summary`` returns.  It is made if it is not there.
     baseline : str, default=None
         Label of the estimator to compare with; None is the first one, whatever came out.
@@ -113,18 +114,13 @@ def write_report(
     sections = [part(found) for part in (*FINDINGS, *METHODS)]
     contents = {
         "summary.csv": found.summary.to_csv(index=False, lineterminator="\n"),
-        "comparisons.csv": found.pairs.to_csv(index=False, lineterminator="\n"),
+        "comparisons.csv": found.differences.to_csv(index=False, lineterminator="\n"),
         "tables.md": format_summary(results, baseline, format="markdown") + "\n",
         "tables.tex": format_summary(results, baseline, format="latex") + "\n",
         "report.html": page(title, lead(found), *sections),
     }
     # All is computed before anything is written: an error leaves an earlier report as it was.
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        with atomic_write(folder / name) as stream:
-            stream.write(content)
-    return folder / "report.html"
+    return write_files(folder, contents) / "report.html"
 
 
 class Findings:
@@ -143,7 +139,9 @@ class Findings:
     last : Results
         Those at the largest size of the training set, all where there are no sizes.
     summary, differences, pairs : DataFrame
-        From ``summarise`` and ``compare``: with the baseline, and of all pairs.
+        From ``summarise`` and ``compare``: with the baseline, and of all pairs by the main metric.
+    exchanges : dict from str to int
+        How many exchanges there were in the test of each metric that is compared.
     ranks : CriticalDifference or None
         None where there are too few estimators or repeats.
     winners : set of tuple
@@ -165,14 +163,13 @@ class Findings:
         self.main = self.compared[0]
         self.summary = summarise(results)
         self.metrics = list(self.summary.dropna(subset="mean")["metric"].unique())
-        self.differences, self.pairs = (
-            pd.concat(
-                [compare(results, baseline, metric, pairs=pairs) for metric in self.compared],
-                ignore_index=True,
-            )
-            for pairs in ("baseline", "all")
-        )
-        self.winners = unbeaten_in(results, self.pairs[self.pairs["metric"] == self.main])
+        self.exchanges = {name: n_exchanges(results, name) for name in self.compared}
+        differences = [
+            compare(results, baseline, name, n_permutations=n) for name, n in self.exchanges.items()
+        ]
+        self.differences = pd.concat(differences, ignore_index=True)
+        self.pairs = compare(results, metric=self.main, pairs="all", n_permutations=0)
+        self.winners = unbeaten_in(results, self.pairs)
         self.sizes = [condition["size"] for condition, _ in results.parts() if condition]
         with suppress(ValueError):
             self.ranks = critical_difference(results, self.main)
@@ -181,12 +178,12 @@ class Findings:
 
     def at_last(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of the largest size, all where there are no sizes."""
-        return table[table["size"] == self.sizes[-1]] if self.sizes else table
+        return table[table["size"] == self.last["size"].iloc[0]] if self.sizes else table
 
     @property
     def where(self) -> str:
         """How to say that something is at the largest size only."""
-        return f", {self.sizes[-1]:,} training samples" if len(self.sizes) > 1 else ""
+        return f", {self.last['size'].iloc[0]:,} training samples" if len(self.sizes) > 1 else ""
 
 
 def lead(found: Findings) -> Html:
@@ -207,7 +204,7 @@ def results_section(found: Findings) -> Html:
     parts = []
     if found.sizes:
         for metric in found.compared:
-            parts.append(element("h3", f"{with_unit(metric)}, by {CONDITIONS['size']}"))
+            parts.append(element("h3", sentence(f"{with_unit(metric)}, by {CONDITIONS['size']}")))
             parts.append(by_size(found, metric))
         parts.append(element("h3", f"All metrics{found.where}"))
     parts.append(all_metrics(found))
@@ -235,7 +232,7 @@ def all_metrics(found: Findings) -> Html:
     """Return a table with a column for each metric that has values."""
     last = found.at_last(found.summary).to_dict("records")
     rows = {(row["estimator"], row["metric"]): row for row in last}
-    condition = tuple(found.sizes[-1:])
+    condition = tuple(found.last[found.results.condition_columns].iloc[0])
     cells = [
         [
             label,
@@ -295,18 +292,21 @@ def notes_on_classes(found: Findings) -> list[str]:
 
 def spread(found: Findings) -> list[Html]:
     """Show learning curves, and the main metric in every repeat."""
+    metric, unit = found.main, unit_of(found.results)
     pictures = []
     if len(found.sizes) > 1:
-        display = StudyDisplay.from_results(found.results, found.main)
+        curves = StudyDisplay.from_results(found.results, metric)
         words = f"Learning curves of {in_words(found.estimators)}."
-        pictures.append(picture(display, words, TEXT["curves"]))
-    display = study_rows.ScoresDisplay.from_results(found.last, found.main)
-    main = found.at_last(found.summary)
-    main = main[main["metric"] == found.main].to_dict("records")
-    means = [f"{row['estimator']} {with_interval(row, 'mean', found.main)}" for row in main]
-    what = f"{with_unit(found.main)} in each {unit_of(found.results)}{found.where}"
-    caption = TEXT["scores"].format(what[0].upper() + what[1:], unit_of(found.results))
-    return [*pictures, picture(display, f"{what}; means: {in_words(means)}.", caption)]
+        pictures.append(picture(curves, words, TEXT["curves"]))
+    last = found.at_last(found.summary)
+    means = [
+        f"{row['estimator']} {with_interval(row, 'mean', metric)}"
+        for row in last[last["metric"] == metric].to_dict("records")
+    ]
+    what = sentence(f"{with_unit(metric)} in each {unit}{found.where}")
+    scores = study_rows.ScoresDisplay.from_results(found.last, metric)
+    words = f"{what}; means: {in_words(means)}."
+    return [*pictures, picture(scores, words, TEXT["scores"].format(what, unit))]
 
 
 def comparison_section(found: Findings) -> Html:
@@ -325,7 +325,9 @@ def comparison_section(found: Findings) -> Html:
     notes = [
         *beyond(results, last),
         *(TEXT["tests"][name] for name in last["test"].unique()),
-        TEXT["exchanges"],
+        TEXT["exchanges"].format(
+            in_words(f"{n:,} for {name_of(name)}" for name, n in found.exchanges.items())
+        ),
         TEXT["holm"],
         TEXT["baseline"],
     ]
@@ -391,7 +393,7 @@ def pairs_section(found: Findings) -> Html:
         return Html()
     last = found.at_last(found.pairs)
     cells = {}
-    for row in last[last["metric"] == found.main].to_dict("records"):
+    for row in last.to_dict("records"):
         one, other, p = row["estimator"], row["baseline"], f"p {p_value(row['p_t_holm'])}"
         cells[one, other] = stacked(number(row["difference"], found.main, signed=True), p)
         cells[other, one] = stacked(number(-row["difference"], found.main, signed=True), p)
@@ -412,20 +414,19 @@ def ranked(found: Findings) -> list[Html]:
     if found.ranks is None:
         return []
     ranks = [f"{label} {rank:.2f}" for label, rank in found.ranks.ranks.items()]
-    unit = unit_of(found.results)
-    said = TEXT["ranks"].format(
-        name_of(found.main),
-        counted(found.ranks.n_blocks, unit) + (" of all sizes" if len(found.sizes) > 1 else ""),
-        f"{found.ranks.statistic:.2f}",
-        p_in_words(found.ranks.p),
-    )
+    blocks = counted(found.ranks.n_blocks, unit_of(found.results))
+    blocks += " of all sizes" if len(found.sizes) > 1 else ""
+    said = [
+        TEXT["ranks"].format(name_of(found.main), blocks),
+        TEXT["friedman"].format(f"{found.ranks.statistic:.2f}", p_in_words(found.ranks.p)),
+    ]
     return [
         element("h3", "Ranks"),
-        paragraph(said),
+        paragraph(" ".join(said)),
         picture(
             study_rows.CriticalDifferenceDisplay(found.ranks),
             f"Mean ranks: {in_words(ranks)}; critical difference {found.ranks.difference:.2f}.",
-            TEXT["critical"],
+            f"{TEXT['critical']}  {TEXT['shared']}",
         ),
     ]
 

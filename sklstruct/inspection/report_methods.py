@@ -25,6 +25,7 @@ from .page import (
 )
 
 if TYPE_CHECKING:
+    from ..studies.results import Results
     from .report import Findings
 
 MANY = 12  # classes, of which more are not told one by one
@@ -38,9 +39,9 @@ def study_section(found: Findings) -> Html:
     results, data = found.results, found.results.description["data"]
     twins = counted(data["n_twins"], sample_word(results)) if data["n_twins"] else ""
     pairs = [
-        ("Data", data_in_words(found)),
-        ("Tested", tested_in_words(found)),
-        (f"{sentence(unit_of(results))}s", design_in_words(found)),
+        ("Data", data_in_words(results)),
+        ("Tested", tested_in_words(results)),
+        (f"{sentence(unit_of(results))}s", design_in_words(results)),
         ("Training part", sizes(found, "train")),
         ("Test part", sizes(found, "test")),
         ("Seed", str(results.description["random_state"])),
@@ -53,9 +54,9 @@ def study_section(found: Findings) -> Html:
     )
 
 
-def data_in_words(found: Findings) -> str:
+def data_in_words(results: Results) -> str:
     """Return what was studied, such as "60 scans of 30 subjects"."""
-    results, data = found.results, found.results.description["data"]
+    data = results.description["data"]
     of_subjects = f" of {counted(data['n_subjects'], 'subject')}" if has_subjects(results) else ""
     at_sites = f" at {counted(data['n_sites'], 'site')}" if data["n_sites"] else ""
     given = f", and a test set of {data['n_test']:,}" if data["n_test"] else ""
@@ -63,9 +64,8 @@ def data_in_words(found: Findings) -> str:
     return f"{name}{data['n_samples']:,} {sample_word(results)}s{of_subjects}{at_sites}{given}"
 
 
-def tested_in_words(found: Findings) -> str:
+def tested_in_words(results: Results) -> str:
     """Return how many samples and subjects of each class were tested, "" without classes."""
-    results = found.results
     if results.task != "classes":
         return ""
     word = sample_word(results)
@@ -81,15 +81,15 @@ def tested_in_words(found: Findings) -> str:
     )
 
 
-def design_in_words(found: Findings) -> str:
+def design_in_words(results: Results) -> str:
     """Return how data were split."""
-    results, design = found.results, found.results.description["design"]
+    design = results.description["design"]
     words = {
         **design,
         "n": n_repeats(results),
         "who": "subjects" if has_subjects(results) else f"{sample_word(results)}s",
         "sites": in_words(sorted(results["held_out_site"].unique())),
-        "sizes": in_words(f"{size:,}" for size in found.sizes) if found.sizes else "",
+        "sizes": in_words(f"{size:,}" for size in design.get("sizes", [0])),
         "stratified": ", stratified by class" * (results.task == "classes"),
     }
     return TEXT["designs"][design["kind"]].format(**words)
@@ -129,18 +129,20 @@ def search_section(found: Findings) -> Html:
         chosen = [f"{settings(json.loads(text))} ({times} of {len(part)})" for text, times in told]
         others = [f"{counted(len(told) - CHOICES, 'other choice')}"] * (len(told) > CHOICES)
         rows.append([label, span(part["search_fits"], str), "; ".join(chosen[:CHOICES] + others)])
-    budget = settings(found.results.description["budget"])
+    budget = found.results.description["budget"]
+    n_fits, seconds = budget["fits"], budget["seconds"]
+    most = f"{seconds:g} seconds" if n_fits is None else counted(n_fits, "fit")
     unit = unit_of(found.results)
     return section(
         "Searches",
-        paragraph(TEXT["search"].format(budget)),
+        paragraph(TEXT["search"].format(most, budget["n_splits"])),
         table(["", "fits of a search", f"chosen, in {unit}s"], rows, "text"),
     )
 
 
 def settings(values: dict[str, Any]) -> str:
-    """Return "C = 1, kernel = rbf", without what is not set."""
-    return ", ".join(f"{name} = {value}" for name, value in values.items() if value is not None)
+    """Return "C = 1, kernel = rbf"."""
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
 def estimators_section(found: Findings) -> Html:
@@ -159,7 +161,7 @@ def estimators_section(found: Findings) -> Html:
         "The estimators",
         facts(parts),
         note(TEXT["settings"]),
-        *[note(TEXT["stacks"].format(in_words(joint)))] * bool(joint),
+        *(note(TEXT["stacks"].format(in_words(labels))) for labels in [joint] if labels),
         *structures(
             {label: steps for label, steps in weights.items() if label in found.estimators}
         ),
@@ -176,15 +178,15 @@ def composition(kind: str, parameters: dict[str, str]) -> str:
     parameters : dict from str to str
         Its parameters as text, those of its parts after two underscores.
     """
-    names = {name.partition("__")[0] for name in parameters if "__" in name} & {*parameters}
-    names = sorted(names, key=lambda name: (place_of(name, parameters), name))
+    inner = {name.partition("__")[0] for name in parameters if "__" in name} & {*parameters}
+    names = sorted(inner, key=lambda name: (place_of(name, parameters), name))
     parts = [
         composition(
             parameters[name].partition("(")[0],
             {
-                inner.removeprefix(f"{name}__"): text
-                for inner, text in parameters.items()
-                if inner.startswith(f"{name}__")
+                own.removeprefix(f"{name}__"): text
+                for own, text in parameters.items()
+                if own.startswith(f"{name}__")
             },
         )
         for name in names
@@ -238,7 +240,7 @@ def software_section(found: Findings) -> Html:
     return section("Software", facts([*environments, *made(results)]), note(TEXT["software"]))
 
 
-def made(results: Any) -> list[tuple[str, str]]:
+def made(results: Results) -> list[tuple[str, str]]:
     """Return when and where fits were made, as far as it is known."""
     table = results.provenance
     if table.empty:

@@ -20,6 +20,7 @@ Source = Results | str | PathLike[str]
 
 WIDTH, HEIGHT, LEFT, TOP, FOOT, RIGHT = 3.7, 2.9, 0.65, 0.55, 0.55, 0.2  # inches
 PANEL = 2.2  # height of one of two panels
+MARGIN = 1.5  # factor between the outermost costs and the ends of their axis
 SHARES_CORRECT = {"accuracy": "error (%)", "balanced_accuracy": "balanced error (%)"}
 COSTS = {"n_parameters": "parameters", "fit_seconds": "seconds to fit (median)"}
 
@@ -71,8 +72,8 @@ class StudyDisplay(Display):
     >>> display.to_frame()[["estimator", "size", "mean", "std", "n_repeats"]].round(2)
       estimator  size  mean   std  n_repeats
     0     gauss    10  0.92  0.05          3
-    1     gauss    40  0.96  0.02          3
-    2    counts    10  0.83  0.07          3
+    1    counts    10  0.83  0.07          3
+    2     gauss    40  0.96  0.02          3
     3    counts    40  0.90  0.01          3
     """
 
@@ -259,7 +260,9 @@ class CostDisplay(Display):
             ax.set_xlabel(COSTS[cost], fontsize=MEDIUM, color=INK)
             ax.set_ylabel(with_unit(self.metric), fontsize=MEDIUM, color=INK)
             ax.locator_params(axis="y", nbins=6)
-            ax.minorticks_off()
+            positive = self.costs[cost][self.costs[cost] > 0]
+            ax.set_xlim(positive.min() / MARGIN, positive.max() * MARGIN)
+            plain_numbers(ax.xaxis)
             quieten(ax, "both")
             axes.append(ax)
         name_below(axes[-1], FOOT, looks)
@@ -276,8 +279,10 @@ def results_of(results: Source) -> Results:
 
 def last_part(results: Results) -> Results:
     """Return the results at the largest size of the training set, all where there are no sizes."""
-    *_, (_, part) = results.parts()
-    return part
+    parts = [part for _, part in results.parts()]
+    # Of a study that is not finished, the largest one that most estimators have.
+    most = max(len(part.estimators) for part in parts)
+    return [part for part in parts if len(part.estimators) == most][-1]
 
 
 def check_columns(name: str, table: pd.DataFrame, *columns: str) -> None:
@@ -306,18 +311,24 @@ def draw_curve(ax: Axes, table: pd.DataFrame, over: str, style: dict[str, Any]) 
 
 def finish_axes(ax: Axes, sizes: NDArray[Any], over: str, label: str) -> None:
     """Put the sizes and plain numbers to the axes, and take away what nobody reads."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
-
     ax.set_xlim(sizes[0] / 1.15, sizes[-1] * 1.15)
     # Ticks at the sizes that were studied, and nowhere else.
     ax.set_xticks(sizes, legible(sizes))
     ax.minorticks_off()
-    low, high = ax.get_ylim()
     if ax.get_yscale() == "log":
-        wide, steps = high > 10 * low, (1, 2, 5, 10)
-        locator = LogLocator(subs=steps[:3]) if wide else MaxNLocator(6, steps=steps)
-        ax.yaxis.set_major_locator(locator)
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plain_numbers(ax.yaxis)
     ax.set_xlabel(over, fontsize=MEDIUM, color=INK)
     ax.set_ylabel(label, fontsize=MEDIUM, color=INK)
     quieten(ax)
+
+
+def plain_numbers(axis: Any) -> None:
+    """Put ticks with plain numbers to a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    subs = (1, 2, 5) if high < 1000 * low else (1,)
+    few = MaxNLocator(5, steps=[1, 2, 5, 10])
+    axis.set_major_locator(few if high < 10 * low else LogLocator(subs=subs, numticks=12))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

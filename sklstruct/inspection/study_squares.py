@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..studies.curves import calibration, calibration_error, roc_curves
 from ..studies.outcomes import score_fits
 from ..studies.text import number
 from .display import Axes, Display, Place
-from .drawing import INK, LETTER, MEDIUM, Sheet, one_axes
+from .drawing import INK, LEADING, LETTER, MEDIUM, Sheet, one_axes
 from .lines import legend_size, name_below, quieten, styles
 from .study import Source, check_columns, last_part, results_of
 
@@ -216,21 +217,22 @@ class PredictedDisplay(Display):
         parts = {
             str(name): part for name, part in self.predictions.groupby("estimator", sort=False)
         }
-        room = LETTER * max(map(len, parts))
-        across = 2 if len(parts) > 1 and room < PANEL + GAP else 1
+        titles = [wrap(name, int(PANEL / LETTER)) for name in parts]
+        head = HEAD + LEADING * (max(map(len, titles)) - 1)
+        across = min(2, len(parts))
         down = -(-len(parts) // across)
-        step, row = max(PANEL, room) + GAP, HEAD + PANEL + GAP
+        step, row = PANEL + GAP, head + PANEL + GAP
         sheet = Sheet(LEFT + step * across, row * down + TOP, on)
         # As far as truth goes, and a bit: a prediction gone astray would make a dot of all others.
         low, high = self.predictions["label"].min(), self.predictions["label"].max()
         margin = MARGIN * (high - low) or 1.0
         ends = low - margin, high + margin
         axes = []
-        for place, ((name, part), look) in enumerate(
-            zip(parts.items(), styles(parts).values(), strict=True)
+        for place, (part, look) in enumerate(
+            zip(parts.values(), styles(parts).values(), strict=True)
         ):
             column, line = place % across, place // across
-            ax = sheet.axes(LEFT + step * column, HEAD + row * line, PANEL, PANEL)
+            ax = sheet.axes(LEFT + step * column, head + row * line, PANEL, PANEL)
             # As pixels where they are many: each would be an element of the picture.
             dots: dict[str, Any] = {"alpha": 0.4, "linewidth": 0, "rasterized": len(part) > MANY}
             ax.scatter(part["label"], part["predicted"].clip(*ends), 8, look["color"], **dots)
@@ -238,7 +240,7 @@ class PredictedDisplay(Display):
             ax.set(xlim=ends, ylim=ends)
             ax.locator_params(nbins=4)
             style: dict[str, Any] = {"fontsize": MEDIUM, "color": INK, "parse_math": False}
-            ax.set_title(name, loc="left", **style)
+            ax.set_title("\n".join(titles[place]), loc="left", **style)
             if column == 0:
                 ax.set_ylabel("predicted", **style)
             if place >= len(parts) - across:

@@ -1,6 +1,8 @@
 """Comparisons of estimators on little data.  This room takes estimators and knows none."""
 
 from .cohort_study import cohort_study as cohort_study
+from .comparison import Comparison as Comparison
+from .comparison import compare_studies as compare_studies
 from .curves import calibration as calibration
 from .curves import roc_curves as roc_curves
 from .designs import Design as Design
@@ -24,4 +26,5 @@ from .search import Budget as Budget
 from .search import BudgetSearchCV as BudgetSearchCV
 from .splits import subject_splits as subject_splits
 from .study import Study as Study
+from .text import format_summary as format_summary
 from .workers import Failure as Failure

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any, Self
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 from uuid import uuid4
 
 from distributed import Client, WorkerPlugin
@@ -49,42 +50,55 @@ def fit(name: str, item: Any) -> Any:
     return result
 
 
+@contextmanager
+def cluster_pool(scheduler: Any, function: Function, shared: Any) -> Iterator[ClusterPool]:
+    """Give the workers of a scheduler, by its address, a client or a cluster."""
+    shipment = Shipment(f"sklstruct-{uuid4().hex}", pack(function, shared))
+    with ExitStack() as stack:
+        client = scheduler
+        if not isinstance(scheduler, Client):
+            client = stack.enter_context(connected(scheduler))
+        try:
+            client.register_plugin(shipment)
+        except ImportError as error:
+            error.add_note("The workers of the scheduler need the same packages as this process.")
+            raise
+        pool = ClusterPool(client, shipment.name)
+        if not pool.capacity():
+            warnings.warn(
+                f"The scheduler {client.scheduler.address} has no workers: items wait for the "
+                "first one.",
+                stacklevel=5,
+            )
+        try:
+            yield pool
+        finally:
+            with suppress(OSError, TimeoutError):  # a scheduler that is lost cannot be told
+                pool.executor.shutdown(wait=False)
+                client.unregister_worker_plugin(shipment.name)
+
+
+def connected(scheduler: Any) -> Client:
+    """Return a client of a scheduler, or raise if it cannot be reached."""
+    try:
+        return Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise ConnectionError(f"The scheduler {scheduler!r} cannot be reached: {error}") from error
+
+
 class ClusterPool:
     """The workers of a scheduler.
 
     Parameters
     ----------
-    scheduler : str, Client or cluster
-    function : callable
-    shared : object
+    client : Client
+    name : str
+        Of what is shared.
     """
 
-    def __init__(self, scheduler: Any, function: Function, shared: Any) -> None:
-        self.name = f"sklstruct-{uuid4().hex}"
-        parcel = pack(function, shared)
-        self.owned = not isinstance(scheduler, Client)
-        if self.owned:
-            scheduler = connected(scheduler)
-        self.client = scheduler
-        self.client.register_plugin(Shipment(self.name, parcel))
-        self.executor = self.client.get_executor(pure=False)
-        if not self.capacity():
-            warnings.warn(
-                f"The scheduler {self.client.scheduler.address} has no workers: items wait for "
-                "the first one.",
-                stacklevel=4,
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        # A scheduler that is lost cannot be told.
-        with suppress(OSError, TimeoutError):
-            self.executor.shutdown(wait=False)
-            self.client.unregister_worker_plugin(self.name)
-        if self.owned:
-            self.client.close()
+    def __init__(self, client: Client, name: str) -> None:
+        self.client, self.name = client, name
+        self.executor = client.get_executor(pure=False)
 
     def capacity(self) -> int:
         """Return the number of threads of all workers that are there now."""
@@ -96,11 +110,3 @@ class ClusterPool:
 
     def restart(self) -> None:
         """Leave it to the scheduler, which replaces workers and repeats what they did."""
-
-
-def connected(scheduler: Any) -> Client:
-    """Return a client of a scheduler, or raise if it cannot be reached."""
-    try:
-        return Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise ConnectionError(f"The scheduler {scheduler!r} cannot be reached: {error}") from error

@@ -177,6 +177,20 @@ def in_words(names: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {value}" for name, value in names.items())
 
 
+def check_parameters(value: Any) -> None:
+    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            check_parameters(part)
+    elif hasattr(value, "get_params") and not isinstance(value, type):
+        # By what it has, as this room knows no estimators.
+        if hasattr(value, "check_params"):
+            value.check_params()
+        for name, own in value.get_params(deep=False).items():
+            # A name that stands for an object may be unknown, and what it stands for wrong.
+            check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
+
+
 def seeded(estimator: Any, seed: int) -> Any:
     """Return the estimator with all its random states set to a seed."""
     # The same seed for all of them: steps of a pipeline draw different things anyway.

@@ -204,6 +204,7 @@ def compare(
     confidence : float, default=0.95
         Of the interval, between 0 and 1.
     n_permutations : int, default=5000
+        0 is no exchange test: its p is nan.
     random_state : int, default=0
 
     Returns
@@ -245,7 +246,7 @@ def compare(
     0     gauss        0.03 -0.07  0.14
     """
     check_confidence(confidence)
-    check_scalar(n_permutations, "n_permutations", Integral, min_val=1)
+    check_scalar(n_permutations, "n_permutations", Integral, min_val=0)
     check_some(results)
     if pairs not in ("baseline", "all"):
         raise ValueError(f"pairs must be 'baseline' or 'all', got {pairs!r}.")
@@ -417,6 +418,8 @@ def exchange_test(
     With ``greater``, those in which the first one is at least as much better.
     """
     tests = list(shared.values())
+    if not n_permutations:
+        return np.nan
     subjects, places = np.unique(
         np.concatenate([mine.subject for mine, _ in tests]), return_inverse=True
     )

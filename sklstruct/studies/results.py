@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..io.atomic import atomic_write
-from ..io.reading import open_file
+from ..io.reading import read_bytes
 from .description import Cell, Description, merged
 from .store import FolderStore
 from .tasks import task_from
 
 RESULTS, PREDICTIONS, PROVENANCE = "results.csv", "predictions.csv", "provenance.csv"
 SAMPLES, LEFT_OUT = "samples.csv", "left_out.csv"
+MOST_BYTES = 2**27  # of such a table, beyond those of any study
 PROBLEM = ["subject", "file", "problem"]  # columns of what was left out
 
 
@@ -206,8 +208,8 @@ class Results(pd.DataFrame):
         runs = [*store.runs().values()]
         if not runs:
             raise ValueError(f"{folder} holds no study.")
-        samples = read_table(Path(folder, SAMPLES))
-        return of_store(store, runs, samples, read_table(Path(folder, LEFT_OUT)))
+        samples, left_out = (read_table(Path(folder, name)) for name in (SAMPLES, LEFT_OUT))
+        return of_store(store, runs, samples, left_out)
 
     def export(self, folder: str | os.PathLike[str], *, predictions: bool = False) -> None:
         """Write the tables of a study as CSV, each whole or not at all.
@@ -249,6 +251,7 @@ def of_store(
     """
     try:
         description, stored = merged(runs, store.keys())
+        check_samples(store, samples, description["data"]["n_samples"])
         headers = store.headers()
         found = {cell: headers[key] for cell, key in stored.items()}
         names = ["estimator", *description["design"]["keys"]]
@@ -267,6 +270,16 @@ def of_store(
         raise ValueError(f"{store.folder} is damaged: {error!r}.") from error
     load = partial(predictions_of, store, stored, description, samples)
     return Results(fits, load, description, left_out, provenance)
+
+
+def check_samples(store: Any, samples: pd.DataFrame | None, n_samples: int) -> None:
+    """Raise a ValueError unless a table names all samples."""
+    columns = {"sample", "subject"}
+    if samples is not None and (len(samples) != n_samples or not columns <= {*samples}):
+        raise ValueError(
+            f"{store.folder / SAMPLES} is damaged: it must name sample and subject of {n_samples} "
+            f"samples, got {len(samples)} rows with the columns {', '.join(samples)}."
+        )
 
 
 def predictions_of(
@@ -307,8 +320,8 @@ def read_table(path: Path) -> pd.DataFrame | None:
     """Return a table of text, None if it is not there."""
     if not path.exists():
         return None
+    text = BytesIO(read_bytes(path, MOST_BYTES, "a table of a study"))
     try:
-        with open_file(path) as stream:
-            return pd.read_csv(stream, dtype=str, keep_default_na=False)
+        return pd.read_csv(text, dtype=str, keep_default_na=False)
     except ValueError as error:  # pandas' errors about a file are some too
         raise ValueError(f"{path} is damaged: {error}") from error

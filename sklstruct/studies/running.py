@@ -129,15 +129,15 @@ def execute(
 
 
 def cluster_of(scheduler: Any, function: Function, shared: Any) -> Any:
-    """Return the workers of Dask distributed, which is an optional extra."""
+    """Give the workers of Dask distributed, which is an optional extra."""
     try:
-        from .cluster import ClusterPool
+        from .cluster import cluster_pool
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "A scheduler needs Dask distributed, which is not installed: "
             'pip install "sklstruct[dask]".'
         ) from error
-    return ClusterPool(scheduler, function, shared)
+    return cluster_pool(scheduler, function, shared)
 
 
 def computed(pool: Pool, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -157,16 +157,16 @@ def computed(pool: Pool, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
             return
         else:
             sleep(SECONDS_BETWEEN_LOOKS)
-        if any(future.done() and is_broken(outcome(future)) for future in running):
+        if any(map(is_broken, running)):
             wait(running)
             pool.restart()
         results, alone = [], bool(suspects)
         for future in [future for future in running if future.done()]:
-            item, result = running.pop(future), outcome(future)
-            if is_broken(result) and not alone:
+            item = running.pop(future)
+            if is_broken(future) and not alone:
                 suspects.append(item)
             else:
-                results.append((item, result))
+                results.append((item, outcome(future)))
         if alone and results:
             del suspects[0]
 
@@ -181,9 +181,11 @@ def outcome(future: Future[Any]) -> Any:
         return Failure(error)
 
 
-def is_broken(result: Any) -> bool:
-    """Whether a result says that a worker has ended without one."""
-    return isinstance(result, Failure) and isinstance(result.error, BrokenExecutor)
+def is_broken(future: Future[Any]) -> bool:
+    """Whether a worker has ended without a result."""
+    # Not what came back as a Failure: an estimator may have workers of its own.
+    ended = future.done() and not future.cancelled()
+    return ended and isinstance(future.exception(), BrokenExecutor)
 
 
 # By joblib ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, ParameterGrid, ParameterSampler
 from sklearn.utils import check_random_state
 
 from ..compat import BaseSearchCV, num_samples
-from .fitting import group_params, noted
+from .fitting import check_parameters, group_params, noted
 from .splits import Indices, fifths, most_frequent
 
 Candidate = dict[str, Any]
@@ -166,7 +166,7 @@ def main_score(model: Any, X: Any, y: Any) -> float:
     return model.score(X, y)
 
 
-class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
+class BudgetSearchCV(BaseSearchCV):
     """Search among candidates, one after the other, until a budget is spent.
 
     The first candidate is what the estimator has by itself, so that it is never left for one that
@@ -214,7 +214,7 @@ class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
     >>> search.fit(X, y).search_fits_
     9
     >>> [candidate["C"] for candidate in search.cv_results_["params"]]
-    [1.0, 10, 0.1]
+    [1.0, 0.1, 10]
     """
 
     n_jobs, pre_dispatch, verbose = None, "n_jobs", 0
@@ -298,12 +298,13 @@ class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
         routed.estimator.fit.update(group_params(self.estimator, params.get("groups")))
         return routed
 
-    def _run_search(self, evaluate_candidates: Callable[[Sequence[Candidate]], Any]) -> None:
+    def _run_search(self, evaluate_candidates: Callable[[Sequence[Candidate]], Candidate]) -> None:
         start = perf_counter()
         for number, candidate in enumerate(self._candidates(), start=1):
             with noted(f"Raised by the candidate {candidate}."):
-                evaluate_candidates([candidate])
-            self.search_fits_ = number * self.n_splits_
+                tried = evaluate_candidates([candidate])
+            n_splits = sum(name.startswith("split") for name in tried)  # a column each
+            self.search_fits_ = number * n_splits
             self.search_seconds_ = perf_counter() - start
             if not self.budget.allows(number, self.search_fits_, self.search_seconds_):
                 break
@@ -316,11 +317,15 @@ class BudgetSearchCV(BaseSearchCV):  # type: ignore[misc]
         own = {name: has[name] for space in spaces for name in space if name in has}
         yield own
         if any(hasattr(values, "rvs") for space in spaces for values in space.values()):
-            yield from ParameterSampler(spaces, maxsize, random_state=rng)
-        grid = ParameterGrid(spaces)
-        for number in rng.permutation(len(grid)):
-            if not same(grid[number], own):
-                yield grid[number]
+            others = iter(ParameterSampler(spaces, maxsize, random_state=rng))
+        else:
+            grid = ParameterGrid(spaces)
+            others = (grid[number] for number in rng.permutation(len(grid)))
+        for candidate in others:
+            # Numbers of Python, which can be told in JSON.
+            drawn = {n: v.item() if isinstance(v, np.generic) else v for n, v in candidate.items()}
+            if not same(drawn, own):
+                yield drawn
 
 
 def as_list(parameters: Any) -> list[Mapping[str, Any]]:
@@ -330,19 +335,15 @@ def as_list(parameters: Any) -> list[Mapping[str, Any]]:
 
 def check_value(model: Any, name: str, value: Any) -> None:
     """Raise a ValueError unless an estimator can have a value of a parameter."""
-    owner = name.rpartition("__")[0]
     try:
-        params = model.set_params(**{name: value}).get_params(deep=True)
+        model.set_params(**{name: value})
     except ValueError as error:
         known = sorted(model.get_params(deep=True))
         close = get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}."
         kind = type(model).__name__
         raise ValueError(f"{name!r} is no parameter of {kind} to search; {hint}") from error
-    # By what they have, as this room knows no estimators.
-    for part in (params.get(owner, model), params.get(name)):
-        if hasattr(part, "check_params") and not isinstance(part, type):
-            part.check_params()
+    check_parameters(model)
 
 
 def same(one: Candidate, other: Candidate) -> bool:

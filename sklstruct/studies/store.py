@@ -289,7 +289,7 @@ class FolderStore(Store):
         """Return the descriptions of runs by digest, in the order of the times of their files."""
         paths = files(self._runs, RUN)
         records = {}
-        for digest in sorted(paths, key=lambda d: (paths[d].stat().st_mtime_ns, d)):
+        for digest in sorted(paths, key=lambda d: (os.stat(paths[d]).st_mtime_ns, d)):
             with damaged(paths[digest], "go on without the run"):
                 text = read_bytes(paths[digest], MOST_IN_RUN, "the description of a run")
                 if digest_of_run(text) != digest:
@@ -326,7 +326,7 @@ class FolderStore(Store):
         for name, path in files(self._cells, PART).items():
             key = name.split(".")[1]
             if self._leases.claim(key):  # nobody writes it now
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
                 self.release(key)
 
 
@@ -337,11 +337,11 @@ def checked(key: str) -> str:
     return key
 
 
-def files(folder: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
-    """Return the files of a folder whose names match, by what the pattern finds in them."""
+def files(folder: Path, pattern: re.Pattern[str]) -> dict[str, str]:
+    """Return the paths of files whose names match a pattern, by what it finds in them."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         found = ((pattern.fullmatch(entry.name), entry) for entry in entries)
-        return {match[1]: Path(entry) for match, entry in found if match and entry.is_file()}
+        return {match[1]: entry.path for match, entry in found if match and entry.is_file()}
     return {}
 
 
@@ -351,7 +351,7 @@ def digest_of_run(text: bytes) -> str:
 
 
 @contextmanager
-def damaged(path: str | Path, end: str) -> Iterator[None]:
+def damaged(path: str, end: str) -> Iterator[None]:
     """Name the file that turns out to be damaged, and say to what end it can be moved away."""
     try:
         yield

@@ -35,6 +35,9 @@ MEASURES = {name: of for task in TASKS.values() for name, of in task.measures.it
 SHARES = {name for name, measure in MEASURES.items() if measure.share}  # shown in percent
 OF_TARGET = {"mae", "rmse"}  # in the unit of what is predicted, so that decimals say nothing
 SECOND = {"balanced_accuracy": "auc", "accuracy": "auc", "r2": "mae", "mean_iou": "accuracy"}
+# Of the exchange test: how many at most and at least, how many exchanged predictions in all, and
+# how much longer one takes where ranks are exchanged.
+EXCHANGES, FEWEST, AFFORDABLE, RANKING = 5000, 199, 10**8, 10
 CONDITIONS = {"size": "number of training samples"}
 TESTS = {
     "corrected": "corrected t-test",
@@ -136,8 +139,7 @@ def format_summary(
     gauss   91.9 ± 4.6  96.3 ± 1.6
     counts  83.3 ± 7.4  89.6 ± 1.1
     """
-    if format not in RENDERED:
-        raise ValueError(f"format must be one of {', '.join(RENDERED)}, got {format!r}.")
+    check_format(format)
     metric = main_metric(results) if metric is None else metric
     # In plain text nothing is bold, and tests of all pairs take their time.
     winners = set() if format == "text" else unbeaten(results, metric)
@@ -177,7 +179,7 @@ def notes_below(results: Results, metric: str, winners: Winners) -> list[str]:
 def curve_differences(results: Results, baseline: str, metric: str) -> list[Block]:
     """Return differences from a baseline by size, nothing if there is one estimator."""
     (condition,) = results.condition_columns
-    table = compare(results, baseline, metric)
+    table = compare(results, baseline, metric, n_permutations=0)
     if table.empty:
         return []
     rows = {(row["estimator"], row[condition]): row for row in table.to_dict("records")}
@@ -211,7 +213,8 @@ def metrics_block(results: Results, main: str, winners: Winners) -> Block:
 
 def differences(results: Results, baseline: str | None, metric: str) -> list[Block]:
     """Return how estimators differ from a baseline, nothing if there is one estimator."""
-    table = compare(results, baseline, metric)
+    exchanges = n_exchanges(results, metric)
+    table = compare(results, baseline, metric, n_permutations=exchanges)
     if table.empty:
         return []
     rows = [
@@ -235,7 +238,7 @@ def name_of_test(comparisons: pd.DataFrame) -> str:
 
 def unbeaten(results: Results, metric: str) -> Winners:
     """Return whom nobody beats, though somebody is beaten; see ``unbeaten_in``."""
-    return unbeaten_in(results, compare(results, metric=metric, pairs="all"))
+    return unbeaten_in(results, compare(results, metric=metric, pairs="all", n_permutations=0))
 
 
 def unbeaten_in(results: Results, pairs: pd.DataFrame) -> Winners:
@@ -365,6 +368,15 @@ def compared_metrics(results: Results) -> list[str]:
     return [main, *(name for name in (SECOND.get(main),) if name in measures)]
 
 
+def n_exchanges(results: Results, metric: str) -> int:
+    """Return how many exchanges of predictions a test of a metric can afford, 0 for no test."""
+    fits = results.fits.groupby(["estimator", *results.condition_columns])["n_test"].sum()
+    areas = max(1, len(results.classes)) if MEASURES[metric].ranks else 1
+    cost = int(fits.max()) * areas * (RANKING if MEASURES[metric].ranks else 1)
+    affordable = min(EXCHANGES, AFFORDABLE // cost)
+    return affordable if affordable >= FEWEST else 0
+
+
 def chance(results: Results, metric: str) -> float | None:
     """Return what guessing reaches, None where that is not known."""
     guess = MEASURES[metric].guess(len(results.classes)) if metric in MEASURES else np.nan
@@ -401,7 +413,7 @@ def number(value: float, metric: str, signed: bool = False) -> str:
     # The same half up, and no negative zero.
     shown = round(scale_of(metric) * value, 9) + 0.0
     sign = "+" if signed else ""
-    if metric in OF_TARGET:
+    if metric in OF_TARGET or metric not in MEASURES:
         text = f"{shown:{sign},.0f}" if abs(shown) >= 1000 else f"{shown:{sign}#.3g}".rstrip(".")
     else:
         decimals = 1 if metric in SHARES else 3
@@ -411,16 +423,16 @@ def number(value: float, metric: str, signed: bool = False) -> str:
 
 def with_deviation(summary: pd.DataFrame, row: tuple[str, Any], metric: str) -> str:
     """Return "82.3 ± 1.2", or "82.3" of a single value."""
-    if row not in summary.index or np.isnan(mean := summary.loc[row, "mean"]):
+    if row not in summary.index:
         return ABSENT
-    std = summary.loc[row, "std"]
-    style, scale = ".1f" if metric in SHARES else ".3g", scale_of(metric)
-    spread = "" if np.isnan(std) else f" ± {scale * std:{style}}"
-    return f"{scale * mean:{style}}{spread}".replace("-", MINUS)
+    mean, std = (number(summary.loc[row, name], metric) for name in ("mean", "std"))
+    return mean if std == ABSENT else f"{mean} ± {std}"
 
 
 def with_interval(row: Any, name: Hashable, metric: str) -> str:
-    """Return "82.3 [78.7, 85.4]" from a row with low and high."""
+    """Return "82.3 [78.7, 85.4]" from a row with low and high, if there is one."""
+    if row is None:
+        return ABSENT
     signed = name == "difference"
     middle, *ends = (number(row[column], metric, signed) for column in (name, "low", "high"))
     return middle if ends == [ABSENT, ABSENT] else f"{middle} [{ends[0]}, {ends[1]}]"
@@ -523,3 +535,9 @@ def latex(text: str) -> str:
 
 
 RENDERED = {"text": as_text, "markdown": as_markdown, "latex": as_latex}
+
+
+def check_format(format: str) -> None:
+    """Raise a ValueError unless tables can be written so."""
+    if format not in RENDERED:
+        raise ValueError(f"format must be one of {', '.join(RENDERED)}, got {format!r}.")

@@ -25,7 +25,7 @@ Function = Callable[[Any, Any], Any]
 OBJECTS, ARRAYS = "objects", "arrays"  # the files of what is shared
 ALIGNMENT = 64  # bytes, as NumPy aligns arrays
 SECONDS_BETWEEN_LOOKS = 1.0
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 PARCELS: dict[str, bytes] = {}  # what came to this process and was not opened yet, by name
 OPENED: dict[str, tuple[Function, Any]] = {}  # functions and what is shared, by name or folder
 _OPENING = threading.Lock()
@@ -133,6 +133,7 @@ def prepare(folder: Path, share: int, slots: list[str]) -> None:
         threadpool_limits(share)
     for name in THREADS:
         os.environ.setdefault(name, str(share))
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(share)  # what n_jobs=-1 means in a fit
     for number, gpu in enumerate(slots):
         if taken(folder / f"slot{number}"):
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -143,8 +144,9 @@ def watch(parent: int) -> None:
     """Forget what is shared when its folder is gone, and end this process after its parent."""
     while os.getppid() == parent:
         sleep(SECONDS_BETWEEN_LOOKS)
-        for folder in [folder for folder in OPENED if not os.path.isdir(folder)]:
-            OPENED.pop(folder)
+        for folder in [*OPENED]:
+            if not os.path.isdir(folder):
+                OPENED.pop(folder)
     os._exit(1)  # a parent that was killed could not end it
 
 
