@@ -224,7 +224,7 @@ def groups_of(means: pd.Series[float], difference: float) -> list[list[str]]:
 
 
 def ranks_of(values: pd.DataFrame, loss: bool) -> Floats:
-    """Return the ranks of estimators within blocks, 1 for the best one, (n_blocks, n_estimators)."""
+    """Return ranks within blocks, 1 for the best estimator, (n_blocks, n_estimators)."""
     size = values.abs().to_numpy().max()
     same = (values / size if size > 0 else values).round(TIE)  # but for rounding
     return same.rank(axis=1, ascending=loss).to_numpy(np.float64)
