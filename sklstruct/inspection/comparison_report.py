@@ -55,6 +55,20 @@ def write_comparison(comparison: Comparison, folder: str | os.PathLike[str]) -> 
     See Also
     --------
     write_report : The page of one study.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer, load_wine
+    >>> from sklearn.naive_bayes import BernoulliNB, GaussianNB
+    >>> from sklstruct.inspection import write_comparison
+    >>> from sklstruct.studies import KFold, Study, compare_studies
+    >>> models = {"gauss": GaussianNB(), "signs": BernoulliNB()}
+    >>> studies = [
+    ...     Study(KFold(n_splits=3), models, name=load.__name__[5:]).run(*load(return_X_y=True))
+    ...     for load in (load_breast_cancer, load_wine)
+    ... ]
+    >>> write_comparison(compare_studies(*studies), "both").name
+    'comparison.html'
     """
     names = in_words(comparison.studies)
     sections = [

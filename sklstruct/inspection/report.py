@@ -292,18 +292,21 @@ def notes_on_classes(found: Findings) -> list[str]:
 
 def spread(found: Findings) -> list[Html]:
     """Show learning curves, and the main metric in every repeat."""
+    metric, unit = found.main, unit_of(found.results)
     pictures = []
     if len(found.sizes) > 1:
-        display = StudyDisplay.from_results(found.results, found.main)
+        curves = StudyDisplay.from_results(found.results, metric)
         words = f"Learning curves of {in_words(found.estimators)}."
-        pictures.append(picture(display, words, TEXT["curves"]))
-    display = study_rows.ScoresDisplay.from_results(found.last, found.main)
-    main = found.at_last(found.summary)
-    main = main[main["metric"] == found.main].to_dict("records")
-    means = [f"{row['estimator']} {with_interval(row, 'mean', found.main)}" for row in main]
-    what = f"{with_unit(found.main)} in each {unit_of(found.results)}{found.where}"
-    caption = TEXT["scores"].format(what[0].upper() + what[1:], unit_of(found.results))
-    return [*pictures, picture(display, f"{what}; means: {in_words(means)}.", caption)]
+        pictures.append(picture(curves, words, TEXT["curves"]))
+    last = found.at_last(found.summary)
+    means = [
+        f"{row['estimator']} {with_interval(row, 'mean', metric)}"
+        for row in last[last["metric"] == metric].to_dict("records")
+    ]
+    what = sentence(f"{with_unit(metric)} in each {unit}{found.where}")
+    scores = study_rows.ScoresDisplay.from_results(found.last, metric)
+    words = f"{what}; means: {in_words(means)}."
+    return [*pictures, picture(scores, words, TEXT["scores"].format(what, unit))]
 
 
 def comparison_section(found: Findings) -> Html:

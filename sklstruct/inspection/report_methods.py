@@ -178,15 +178,15 @@ def composition(kind: str, parameters: dict[str, str]) -> str:
     parameters : dict from str to str
         Its parameters as text, those of its parts after two underscores.
     """
-    names = {name.partition("__")[0] for name in parameters if "__" in name} & {*parameters}
-    names = sorted(names, key=lambda name: (place_of(name, parameters), name))
+    inner = {name.partition("__")[0] for name in parameters if "__" in name} & {*parameters}
+    names = sorted(inner, key=lambda name: (place_of(name, parameters), name))
     parts = [
         composition(
             parameters[name].partition("(")[0],
             {
-                inner.removeprefix(f"{name}__"): text
-                for inner, text in parameters.items()
-                if inner.startswith(f"{name}__")
+                own.removeprefix(f"{name}__"): text
+                for own, text in parameters.items()
+                if own.startswith(f"{name}__")
             },
         )
         for name in names

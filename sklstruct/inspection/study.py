@@ -72,8 +72,8 @@ class StudyDisplay(Display):
     >>> display.to_frame()[["estimator", "size", "mean", "std", "n_repeats"]].round(2)
       estimator  size  mean   std  n_repeats
     0     gauss    10  0.92  0.05          3
-    1     gauss    40  0.96  0.02          3
-    2    counts    10  0.83  0.07          3
+    1    counts    10  0.83  0.07          3
+    2     gauss    40  0.96  0.02          3
     3    counts    40  0.90  0.01          3
     """
 
@@ -260,8 +260,8 @@ class CostDisplay(Display):
             ax.set_xlabel(COSTS[cost], fontsize=MEDIUM, color=INK)
             ax.set_ylabel(with_unit(self.metric), fontsize=MEDIUM, color=INK)
             ax.locator_params(axis="y", nbins=6)
-            known = self.costs[cost][self.costs[cost] > 0]
-            ax.set_xlim(known.min() / MARGIN, known.max() * MARGIN)
+            positive = self.costs[cost][self.costs[cost] > 0]
+            ax.set_xlim(positive.min() / MARGIN, positive.max() * MARGIN)
             plain_numbers(ax.xaxis)
             quieten(ax, "both")
             axes.append(ax)
@@ -327,10 +327,8 @@ def plain_numbers(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = axis.get_view_interval()
-    if high < 10 * low:
-        locator = MaxNLocator(5, steps=[1, 2, 5, 10])
-    else:
-        locator = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=12)
-    axis.set_major_locator(locator)
+    subs = (1, 2, 5) if high < 1000 * low else (1,)
+    few = MaxNLocator(5, steps=[1, 2, 5, 10])
+    axis.set_major_locator(few if high < 10 * low else LogLocator(subs=subs, numticks=12))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

@@ -228,7 +228,7 @@ class CriticalDifferenceDisplay(Display):
     >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
     >>> display = CriticalDifferenceDisplay.from_results(results)
     >>> display.found.ranks.round(1).to_dict()
-    {'gauss': 1.0, 'counts': 2.0, 'signs': 3.0}
+    {'gauss': 1.2, 'counts': 1.8, 'signs': 3.0}
     """
 
     def __init__(self, found: CriticalDifference) -> None:

@@ -23,8 +23,6 @@ from .text import (
     with_unit,
 )
 
-P_VALUES = ["p_t", "p_exchange"]
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -50,6 +48,21 @@ class Comparison:
     See Also
     --------
     compare_studies : Makes it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklstruct.studies import KFold, Study, compare_studies
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> before, after = (
+    ...     Study(KFold(n_splits=3), {"bayes": GaussianNB(var_smoothing=v)}).run(X, y)
+    ...     for v in (1e-9, 1e-12)
+    ... )
+    >>> found = compare_studies(before, after, names=["before", "after"])
+    >>> found.differences[["study", "estimator", "first", "difference"]].round(3)
+       study estimator   first  difference
+    0  after     bayes  before       0.005
     """
 
     studies: dict[str, Results]
@@ -120,8 +133,8 @@ def compare_studies(
     ... ]
     >>> print(compare_studies(*studies).to_text())
     balanced accuracy (%), mean [95 % interval]
-               breast_cancer                wine  mean rank
-    gauss  92.7 [89.1, 95.1]  97.3 [92.0, 99.0]       1.00
+               breast_cancer               wine  mean rank
+    gauss  92.8 [90.0, 94.9]  97.5 [93.0, 99.0]       1.00
     signs  50.0 [50.0, 50.0]  33.3 [33.3, 33.3]       2.00
     """
     if len(results) < 2:
@@ -205,11 +218,10 @@ def differences(studies: Mapping[str, Results], metric: str) -> pd.DataFrame:
             found = compare(both, first, metric)
             tables.append(found.assign(study=name, estimator=label))
     found = pd.concat(tables, ignore_index=True).rename(columns={"baseline": "first"})
-    conditions = reference.condition_columns
-    groups = found.groupby([*conditions, "study"]) if conditions else found.groupby("study")
-    for name in P_VALUES:
-        found[f"{name}_holm"] = groups[name].transform(lambda p: holm(p.to_numpy(float)))
-    front = [*conditions, "study"]
+    front = ["study", *reference.condition_columns]
+    for name in ("p_t", "p_exchange"):
+        of_study = found.groupby(front)[name]
+        found[f"{name}_holm"] = of_study.transform(lambda p: holm(p.to_numpy(float)))
     return found[[*front, *(column for column in found if column not in front)]]
 
 

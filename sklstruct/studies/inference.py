@@ -14,7 +14,7 @@ from sklearn.utils import check_scalar
 
 from .intervals import LEAST, NONE, jackknife_error, left_out
 from .metrics import Floats, Limits, Measure, Outcome, mean_of_defined
-from .outcomes import Key, keys, names_of, outcomes
+from .outcomes import Key, check_some, keys, names_of, outcomes
 from .tasks import Task, task_in
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def summarise(
     1     bayes                auc  0.98  0.96  0.99
     """
     check_confidence(confidence)
+    check_some(results)
     task, rows = task_in(results), []
     metrics = [metric] if isinstance(metric, str) else list(metric or task.measures)
     for name in metrics:
@@ -244,6 +245,7 @@ def compare(
     """
     check_confidence(confidence)
     check_scalar(n_permutations, "n_permutations", Integral, min_val=0)
+    check_some(results)
     if pairs not in ("baseline", "all"):
         raise ValueError(f"pairs must be 'baseline' or 'all', got {pairs!r}.")
     task, rows = task_in(results), []

@@ -80,6 +80,7 @@ def outcomes(results: Results) -> dict[Key, Outcome]:
     ValueError
         If the tables of the results lack columns or rows, have some twice, or disagree.
     """
+    check_some(results)
     # Tables may come from a file that somebody has edited, or from another program.
     check_results(results)
     task, names, table = task_in(results), names_of(results), results.predictions
@@ -114,6 +115,12 @@ def keys(table: pd.DataFrame, names: Sequence[str]) -> list[Key]:
 # What results must be ------------------------------------------------------------------------
 
 
+def check_some(results: Results) -> None:
+    """Raise a ValueError if no fit is finished yet."""
+    if results.empty:
+        raise ValueError("fits must have rows, got none.")
+
+
 def check_results(results: Results) -> None:
     """Raise a ValueError unless both tables are complete and belong together."""
     names = names_of(results)
@@ -128,13 +135,9 @@ def check_results(results: Results) -> None:
         )
 
 
-def check_table(
-    name: str, table: pd.DataFrame, columns: Sequence[str], key: Sequence[str]
-) -> None:
+def check_table(name: str, table: pd.DataFrame, columns: Sequence[str], key: Sequence[str]) -> None:
     """Raise a ValueError unless a table has rows, the columns, and every key once."""
     check_columns(name, table, columns)
-    if table.empty:
-        raise ValueError(f"{name} must have rows, got none.")
     twice = table.duplicated([*key])
     if twice.any():
         row = keys(table[twice], key)[0]

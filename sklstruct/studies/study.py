@@ -28,7 +28,7 @@ from .description import (
     merged,
 )
 from .designs import Design
-from .fitting import Fit, Work, evaluate, group_params, noted
+from .fitting import Fit, Work, check_parameters, evaluate, group_params, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
 from .search import Budget, searched
@@ -339,22 +339,8 @@ def check_estimators(estimators: Mapping[str, Any], budget: Budget) -> dict[str,
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
         with noted(f"Raised by the parameters of the estimator {label!r}."):
             check_parameters(plain)
-            found[label] = searched(plain, *grid, budget) if grid else plain
+            found[label] = searched(plain, grid[0], budget) if grid else plain
     return found
-
-
-def check_parameters(value: Any) -> None:
-    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            check_parameters(part)
-    elif hasattr(value, "get_params") and not isinstance(value, type):
-        # By what it has, as this room knows no estimators.
-        if hasattr(value, "check_params"):
-            value.check_params()
-        for name, own in value.get_params(deep=False).items():
-            # A name that stands for an object may be unknown, and what it stands for wrong.
-            check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
 
 
 def check_left_out(left_out: pd.DataFrame | None) -> pd.DataFrame:

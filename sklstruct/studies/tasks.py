@@ -338,9 +338,7 @@ def positive_last(classes: Array, positive: Any) -> NDArray[np.intp]:
 # Values --------------------------------------------------------------------------------------
 
 OF_VALUES = {
-    "r2": Measure(
-        metrics.r2, intervals.interval_of_r2, (-np.inf, 1), guess=lambda n_classes: 0.0
-    ),
+    "r2": Measure(metrics.r2, intervals.interval_of_r2, (-np.inf, 1), guess=lambda n_classes: 0.0),
     "mae": Measure(metrics.mae, intervals.interval_of_loss, (0, np.inf), loss=True),
     "rmse": Measure(metrics.rmse, intervals.interval_of_loss, (0, np.inf), loss=True),
 }
@@ -618,7 +616,9 @@ class ValueMaps(Maps):
         """Raise a TypeError unless an estimator gives maps of values."""
         super().check(label, estimator)
         if not is_regressor(estimator):
-            raise TypeError(f"estimators[{label!r}] must be a regressor of maps, got {estimator!r}.")
+            raise TypeError(
+                f"estimators[{label!r}] must be a regressor of maps, got {estimator!r}."
+            )
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return numbers, means and sums of each sample.
@@ -723,7 +723,8 @@ def in_places(number: int, truth: Any, said: Any) -> tuple[Array, Array]:
     if truth.shape != said.shape and truth.ndim == said.ndim:
         truth = np.moveaxis(truth, -1, 0)  # predictions have their channels first
     if truth.size != said.size or (
-        truth.shape != said.shape and [*filter(one_not, truth.shape)] != [*filter(one_not, said.shape)]
+        truth.shape != said.shape
+        and [*filter(one_not, truth.shape)] != [*filter(one_not, said.shape)]
     ):
         raise ValueError(
             f"The map of sample {number} must have the shape of y, {truth.shape}, got {said.shape}."
