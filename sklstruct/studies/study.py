@@ -227,7 +227,7 @@ class Study:
             As ``run`` does.
         """
         task = task_of(y, self.estimators, self.positive)
-        rows = np.arange(len(y))[:, np.newaxis]  # as different as samples are
+        rows = [[row] for row in range(len(y))]  # as different as samples are
         data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
         self.design.cells(data, self.random_state)
 
