@@ -483,6 +483,22 @@ def test_results_are_the_same_for_any_number_of_jobs(backend, tmp_path):
     assert keys == [(e, s, d) for e in estimators for s in (20, 60) for d in (0, 1)]
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::UserWarning")
+def test_results_are_the_same_on_a_cluster_of_which_a_worker_is_killed(diary, tmp_path):
+    from distributed import LocalCluster  # takes a second
+
+    Path(diary, "bomb").write_text("kill")
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        spread = study(diary, out=tmp_path, scheduler=cluster.scheduler_address)
+    assert Path(diary, "spent").exists()
+    n_fits = len(read_diary(diary, "fit"))
+    assert 12 + 1 <= n_fits <= 12 + 2  # the one that died, and perhaps what its worker had waiting
+    assert_same(spread, study(diary))
+    assert_same(Results.read(tmp_path), spread)
+
+
 class Picky(ClassifierMixin, BaseEstimator):
     """Takes plain arrays that it may write to, and nothing else."""
 
