@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import joblib
@@ -19,9 +20,8 @@ from sklstruct_rfnn.architecture import RFNN
 
 from sklstruct import RFNNClassifier, cli, plugins
 from sklstruct.cli.common import HELP
-from sklstruct.cli.specs import Spec, make_estimators, parse_setting, parse_specs
 from sklstruct.estimators.persistence import load_model, save_model
-from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
+from sklstruct.frames import GaussianDerivatives
 from sklstruct.inspection import learned_scales
 from sklstruct.io import load_dataset
 from sklstruct.training.net import Net
@@ -69,11 +69,20 @@ def files():
 # study --------------------------------------------------------------------------------------
 
 
-def test_a_study_leaves_one_table_and_one_picture(succeed):
+@pytest.fixture
+def blank(monkeypatch):
+    """Let reports be blank pages, which take no time, where it does not matter what they say."""
+
+    def write_report(results, folder, baseline=None):
+        Path(folder, "report.html").touch()
+        return Path(folder, "report.html")
+
+    monkeypatch.setattr("sklstruct.inspection.report.write_report", write_report)
+
+
+def test_a_study_leaves_a_table_a_report_and_what_runs_it_again(succeed):
     specs = "rfnn,twin=rfnn:frame=pixel:frame__size=3,svm"
     out = succeed(*STUDY, "--estimators", specs, "--out", "results")
-    assert files() == ["learning_curve.png", "results", "results.csv", "study.json"]
-    assert Path("results/learning_curve.png").read_bytes().startswith(PNG)
     results = pd.read_csv("results/results.csv")
     cells = results[["estimator", "size", "draw"]].itertuples(index=False, name=None)
     labels = ["rfnn", "twin", "svm"]
@@ -81,12 +90,19 @@ def test_a_study_leaves_one_table_and_one_picture(succeed):
     mean, std = 100 * results["accuracy"][-2:].mean(), 100 * results["accuracy"][-2:].std()
     assert f"{mean:.1f} ± {std:.1f}" in out
     assert "results/results.csv" in out
-    Path("results/learning_curve.png").unlink()
-    assert succeed("show", "study", "results") == out
-    assert Path("results/learning_curve.png").exists()
+    page = Path("results/report.html").read_text()
+    assert succeed("study", "--config", "results/study.toml") == out
+    for again in ("show study", "report"):
+        Path("results/report.html").unlink()
+        Path("results/results.csv").unlink()
+        assert succeed(*again.split(), "results") == out
+        assert Path("results/report.html").read_text() == page
+        assert pd.read_csv("results/results.csv").equals(results)
+    assert "\\toprule" in succeed("report", "results", "--format", "latex")
+    assert "| svm |" in succeed("report", "results", "--format", "markdown")
 
 
-def test_a_study_goes_on_where_it_stopped_and_repeats_nothing(run, succeed, monkeypatch):
+def test_a_study_goes_on_where_it_stopped_and_repeats_nothing(run, succeed, monkeypatch, blank):
     command = [*STUDY, "--estimators", "svm,rfnn", "--out", "results"]
     with monkeypatch.context() as patch:
         patch.setattr(RFNNClassifier, "fit", interrupt)
@@ -95,7 +111,7 @@ def test_a_study_goes_on_where_it_stopped_and_repeats_nothing(run, succeed, monk
     assert err.splitlines()[-1] == "sklstruct: interrupted; the same command goes on from here"
     done = pd.read_csv("results/results.csv")
     assert set(done["estimator"]) == {"svm"}
-    out = succeed(*command)
+    out = succeed("study", "--config", "results")
     results = pd.read_csv("results/results.csv")
     assert len(results) == 8
     seconds = results.set_index(["estimator", "size", "draw"])["fit_seconds"]
@@ -109,24 +125,100 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_a_study_in_the_folder_of_another_one_is_refused(run, succeed):
-    succeed(*SVM_STUDY, "--estimators", "svm", "--out", "results")
-    before = Path("results/results.csv").read_bytes()
-    for changes in (["--estimators", "svm=svm:C=3"], ["--estimators", "svm", "--seed", "1"]):
-        status, _, err = run(*SVM_STUDY, *changes, "--out", "results")
-        assert status == 1
-        assert err.startswith("sklstruct: error: results/study.json describes another study")
-    assert Path("results/results.csv").read_bytes() == before
+def test_runs_on_one_folder_add_up_to_one_study(run, succeed, monkeypatch, blank, digits, tmp_path):
+    np.savez("own.npz", X=digits.X[:200], y=digits.y[:200])
+    command = ["study", "--data", "own.npz", "--out", "results", "--budget", "6"]
+    succeed(*command, "--estimators", "svm,soft=svm:C=0.1", "--sizes", "20", "--draws", "2",
+            "--search", "soft:gamma=[0.1,'scale']")  # fmt: skip
+    succeed(*command, "--estimators", "svm:C=2", "--set", "gamma=0.5", "--sizes", "30",
+            "--draws", "1")  # fmt: skip
+    written = Path("results/study.toml").read_text()
+    assert tomllib.loads(written) == {
+        "data": str(tmp_path / "own.npz"),
+        "sizes": [20, 30],
+        "draws": 2,
+        "seed": 0,
+        "budget": 6,
+        "estimators": {"svm": "svm", "soft": "svm:C=0.1", "svm:C=2": "svm:gamma=0.5:C=2"},
+        "search": {"soft": {"gamma": [0.1, "'scale'"]}},
+    }
+    assert len(pd.read_csv("results/results.csv")) == 5
+    status, _, err = run(*command, "--estimators", "wrong=svm", "--sizes", "20", "--seed", "1")
+    assert (status, Path("results/study.toml").read_text()) == (1, written)
+    assert re.search("results holds another study: .*random_state was 0 and is 1", err)
+    monkeypatch.chdir("results")
+    succeed("study", "--config", "study.toml")
+    table = pd.read_csv("results.csv")
+    assert len(table) == 12
+    assert table.groupby(["estimator", "size"]).size().to_list() == [2] * 6
+    assert Path("study.toml").read_text() == written
 
 
-def test_a_study_takes_data_with_a_test_set(succeed, run, digits):
+def test_a_file_has_what_can_be_typed_and_what_is_typed_comes_first(succeed, run, blank, digits):
+    Path("here").mkdir()
+    np.savez("here/own.npz", X=digits.X[:90], y=digits.y[:90])
+    Path("here/mine.toml").write_text(
+        """
+        data = "own.npz"
+        estimators = ["svm", "net=rfnn:widths=(4,)"]
+        sizes = [20, 30]
+        draws = 2
+        test-size = 0.4
+        leave_out_damaged = false
+        out = "found"
+        [set]
+        max_epochs = 1
+        frame = "pixel"
+        [search.svm]
+        C = [1, 10]
+        """
+    )
+    succeed("study", "--config", "here/mine.toml", "--sizes", "20", "--set", "max_epochs=2")
+    table = pd.read_csv("here/found/results.csv")
+    assert table["size"].to_list() == [20] * 4
+    assert set(table["n_test"]) == {36}
+    asked = tomllib.loads(Path("here/found/study.toml").read_text())
+    assert asked["estimators"]["net"] == "rfnn:max_epochs=2:frame='pixel':widths=(4,)"
+    assert asked["search"] == {"svm": {"C": [1, 10]}}
+
+
+@pytest.mark.parametrize(
+    "options, keys, n_test",
+    [
+        ("--sizes 20,30 --draws 1", ["size", "draw"], 40),
+        ("", ["run"], 40),
+        ("--runs 2", ["run"], 40),
+        ("--folds 3 --repeats 2", ["repeat", "fold"], 50),
+        ("--repeats 2 --test-size 0.1", ["repeat"], 20),
+        ("--leave-site-out", ["repeat"], 75),
+        ("--leave-site-out --sites place --repeats 1", ["repeat"], 50),
+    ],
+)
+def test_options_make_the_design(options, keys, n_test, succeed, blank, digits):
     X, y = digits.X, digits.y
-    np.savez("own.npz", X_train=X[:100], y_train=y[:100], X_test=X[100:140], y_test=y[100:140])
-    command = ["study", "--dataset", "own.npz", "--sizes", "20", "--estimators", "svm"]
-    succeed(*command, "--out", "results")
-    assert set(pd.read_csv("results/results.csv")["n_test"]) == {40}
-    status, _, err = run(*command, "--out", "results", "--test-size", "0.5")
-    assert (status, "leave out --test-size" in err) == (1, True)
+    np.savez("own.npz", X_train=X[:150], y_train=y[:150], X_test=X[150:190], y_test=y[150:190],
+             sites=np.arange(150) % 2, place=np.arange(150) % 3)  # fmt: skip
+    succeed("study", "--data", "own.npz", "--estimators", "svm", *options.split(), "--out", "r")
+    table = pd.read_csv("r/results.csv")
+    assert list(table)[1 : 1 + len(keys)] == keys
+    assert set(table["n_test"]) == {n_test}
+
+
+def test_medmnist_regressors_and_groups_are_studied(succeed, blank, digits):
+    X, y = np.uint8(255 * digits.X), digits.y[:, np.newaxis]
+    np.savez("toymnist.npz", train_images=X[:60], train_labels=y[:60], val_images=X[60:80],
+             val_labels=y[60:80], test_images=X[80:99], test_labels=y[80:99])  # fmt: skip
+    study = ["study", "--estimators", "svm", "--out"]
+    succeed(*study, "all", "--data", "toymnist.npz")
+    succeed(*study, "less", "--data", "toymnist.npz", "--no-validation")
+    found = {name: pd.read_csv(f"{name}/results.csv")["n_train"][0] for name in ("all", "less")}
+    assert found == {"all": 80, "less": 60}
+    np.savez("own.npz", X=X[:60], y=y[:60, 0], ink=X[:60].mean((1, 2)), hand=np.arange(60) // 2)
+    succeed("study", "--data", "own.npz", "--target", "ink", "--groups", "hand", "--folds", "3",
+            "--estimators", "rfnn_regressor", *TINY, "--out", "values")  # fmt: skip
+    table = pd.read_csv("values/results.csv")
+    assert set(table["n_test_subjects"]) == {10}
+    assert table["r2"].notna().all()
 
 
 # fit, predict, score ------------------------------------------------------------------------
@@ -137,7 +229,7 @@ def test_a_model_goes_through_its_file_bit_by_bit(succeed, digits):
         *("fit", "--estimator", "rfnn:frame=pixel", "--dataset", "digits", "--size", "50", *TINY),
         *("--seed", "3", "--out", "model.skl"),
     )
-    assert "50 of digits, 8x8, read as HW" in out
+    assert "50 samples of digits, 8x8, read as HW" in out
     model = load_model("model.skl")
     assert (model.frame, model.random_state) == ("pixel", 3)
     out = succeed("predict", "--model", "model.skl", "--data", "digits", "--proba")
@@ -152,7 +244,7 @@ def test_a_model_goes_through_its_file_bit_by_bit(succeed, digits):
     assert Path("out.csv").read_text() == out
 
 
-def test_the_training_samples_are_those_of_the_first_draw_of_a_study(succeed):
+def test_the_training_samples_are_those_of_the_first_draw_of_a_study(succeed, blank):
     succeed("study", "--dataset", "digits", "--sizes", "30", "--draws", "1",
             "--estimators", "svm", "--seed", "5", "--out", "results")  # fmt: skip
     succeed("fit", "--estimator", "svm", "--dataset", "digits", "--size", "30", "--seed", "5",
@@ -169,7 +261,7 @@ def test_the_score_is_that_of_the_part_that_is_asked_for(succeed, model, digits)
         rows = dict(
             table_of(succeed("score", "--model", "model.skl", "--data", "own.npz", *chosen))
         )
-        assert rows["accuracy"] == f"{100 * model.score(X[samples], y[samples]):.2f} %"
+        assert rows["accuracy"] == f"{model.score(X[samples], y[samples]):.4f}"
         assert rows["data"] == f"{len(y[samples])} {part or 'test'} samples of own.npz, 8x8"
         proba = model.predict_proba(X[samples])[np.arange(len(y[samples])), y[samples]]
         assert float(rows["log loss"]) == pytest.approx(-np.log(proba).mean(), rel=1e-3)
@@ -189,7 +281,7 @@ def test_samples_that_were_trained_on_are_counted(succeed, digits, monkeypatch):
     assert said("own.npz", "--part", "train") == "50 of these 50, so that this is no test"
     np.savez("new.npz", X=X[:30], y=y[:30])
     assert said("new.npz") == "0 of these 30"
-    monkeypatch.setattr("sklstruct.cli.seen.MOST", 20)  # the file is to stay small
+    monkeypatch.setattr("sklstruct.cli.models.MOST", 20)  # the file is to stay small
     succeed(*fit)
     assert len(load_model("model.skl").trained_on_) == 20
     assert said("own.npz", "--part", "train").startswith("at least 20 of these 50")
@@ -200,7 +292,7 @@ def test_a_regressor_is_scored_as_such(succeed, digits):
     succeed(*("fit", "--estimator", "rfnn_regressor", "--dataset", "own.npz", "--size", "30"),
             *TINY, "--out", "model.skl")  # fmt: skip
     out = succeed("score", "--model", "model.skl", "--data", "own.npz")
-    assert "R2" in out
+    assert "R²" in out
     assert "accuracy" not in out
 
 
@@ -211,22 +303,22 @@ def test_maps_are_learned_and_scored_place_by_place(run, succeed, digits):
     succeed(*fit, "structured_map", "--size", "10")
     rows = dict(table_of(succeed("score", "--model", "model.skl", "--data", "maps.npz")))
     model = load_model("model.skl")
-    assert rows["accuracy"] == f"{100 * model.score(X[20:], y[20:]):.2f} %"
-    recall = model.predict(X[20:])[y[20:]].mean()
-    assert rows["sensitivity, of True"] == f"{100 * recall:.2f} %"
+    assert rows["accuracy"] == f"{model.score(X[20:], y[20:]):.4f}"
+    said, true = model.predict(X[20:]), y[20:]
+    assert rows["Dice"] == f"{2 * (said & true).sum() / (said.sum() + true.sum()):.4f}"
     succeed(*fit, "boundary_detector:strides=1", "--size", "10")
     rows = dict(table_of(succeed("score", "--model", "model.skl", "--data", "maps.npz")))
     assert rows["score"] == f"{load_model('model.skl').score(X[20:], y[20:]):.4f}"
     study = ("study", "--dataset", "maps.npz", "--sizes", "4", "--estimators", "svm", "--out", "r")
     for command, message in (
-        ((*fit, "rfnn"), "RFNNClassifier predicts one label a sample, but the data has maps"),
-        (("score", "--model", "model.skl", "--data", "digits"), "predicts maps, but the data has"),
+        ((*fit, "rfnn"), "y must have one label or value a sample .* got maps"),
+        (("score", "--model", "model.skl", "--data", "digits"), "y must have a map a sample"),
         (("predict", "--model", "model.skl", "--data", "maps.npz"), "maps, which are no rows of a"),
-        (study, "y must have one label a sample"),
+        (study, "y must have one label or value a sample"),
     ):
         status, _, err = run(*command)
         assert status == 1
-        assert message in err
+        assert re.search(message, err)
 
 
 def test_samples_without_labels_are_predicted_by_name(succeed, model, digits):
@@ -259,7 +351,7 @@ def test_pickles_are_written_and_read_only_where_that_is_allowed(run, succeed):
     score = ["score", "--model", "m.pkl", "--data", "digits"]
     status, _, err = run(*score)
     assert status == 1
-    assert "m.pkl is no sound model file (a pickle needs --allow-pickle)" in err
+    assert "m.pkl is not a sound model file (a pickle needs allow_pickle, or --allow-pickle)" in err
     assert "accuracy" in succeed(*score, "--allow-pickle")
     assert "PixelSVC(random_state=0)" in succeed("show", "model", "m.pkl", "--allow-pickle")
 
@@ -447,7 +539,8 @@ def test_every_option_is_explained_and_every_explanation_is_of_an_option():
 
 # errors -------------------------------------------------------------------------------------
 
-FIT = f"fit --dataset digits --size 20 {' '.join(TINY)} --out model.out"
+BARE = "fit --dataset digits --size 20 --out model.out"
+FIT = f"{BARE} {' '.join(TINY)}"
 PREDICT = "predict --model model.skl --data"
 
 
@@ -465,9 +558,9 @@ PREDICT = "predict --model model.skl --data"
             f"{FIT} --estimator linear:frame=pixel",
             "structured:architecture=linear, with .* as :architecture__frame=VALUE",
         ),
-        (f"{FIT} --estimator structured:architecture=rfn", "Unknown architecture 'rfn'"),
+        (f"{BARE} --estimator structured:architecture=rfn", "Unknown architecture 'rfn'"),
         (
-            f"{FIT} --estimator structured:architecture=rfnn:architecture__frame=pixl",
+            f"{BARE} --estimator structured:architecture=rfnn:architecture__frame=pixl",
             "Unknown frame 'pixl'",
         ),
         (f"{FIT} --estimator rfnn:frame=pixl", "Unknown frame 'pixl'. Did you mean 'pixel'"),
@@ -479,7 +572,7 @@ PREDICT = "predict --model model.skl --data"
         ),
         (
             "fit --estimator svm --dataset digits --out m.skl",
-            "PixelSVC cannot be stored .* allow that with --allow-pickle",
+            "PixelSVC cannot be stored .* --allow-pickle",
         ),
         (f"{FIT} --estimator rfnn --dataset digts", "Unknown dataset 'digts'. Did you mean"),
         (f"{FIT} --estimator rfnn --dataset gtsrb", "SKLSTRUCT_DATA"),
@@ -495,7 +588,7 @@ PREDICT = "predict --model model.skl --data"
         (f"{PREDICT} wide.npz", r"shape \(9, 9\), .* fitted with samples of shape \(8, 8\)"),
         (f"{PREDICT} digits --part test", "digits has no test samples"),
         (f"{PREDICT} digits --out nowhere/out.csv", "nowhere/out.csv: Cannot write"),
-        ("predict --model damaged.skl --data digits", "damaged.skl is no sound model file"),
+        ("predict --model damaged.skl --data digits", "damaged.skl is not a sound model file"),
         ("predict --model nothing.skl --data digits", "nothing.skl: No such file"),
         ("predict --model wide.npz --data digits", "wide.npz is not a sound model file"),
         ("score --model model.skl --data unknown.npz", r"labels \[10, 11\] .* the classes"),
@@ -503,10 +596,9 @@ PREDICT = "predict --model model.skl --data"
         (f"{' '.join(STUDY)} --estimators rfnn,rfnn --out r", "Two estimators have .* 'rfnn'"),
         (f"{' '.join(STUDY)} --estimators rfnn,rfn --out r", "Unknown estimator 'rfn'"),
         (f"{' '.join(STUDY)} --estimators svm --out r", "no parameter '.*' of PixelSVC"),
-        (f"{' '.join(STUDY)} --estimators rfnn_regressor --out r", "rfnn_regressor is none"),
         (f"{' '.join(STUDY)} --estimators rfnn --sizes 5 --out r", "sizes .* at least 10"),
         (f"{' '.join(STUDY)} --estimators rfnn --sizes 2000 --out r", "sizes .* got 2000"),
-        (f"{' '.join(STUDY)} --estimators rfnn --out nan.npz", "nan.npz: File exists"),
+        (f"{' '.join(STUDY)} --estimators rfnn --out nan.npz", "nan.npz.*: Not a directory"),
         ("show frame gausian", "Unknown frame 'gausian'. Did you mean 'gaussian'"),
         ("show frame gaussian --ordr 3", "Invalid parameter 'ordr'"),
         ("show frame gaussian --size 4", "size must be odd, .* got 4"),
@@ -516,8 +608,8 @@ PREDICT = "predict --model model.skl --data"
         ("show architecture rfn", "Unknown architecture 'rfn'"),
         ("show architecture rfnn --set frame=pixl", "Unknown frame 'pixl'"),
         ("show estimator RFNClassifier", "Unknown estimator 'RFNClassifier'"),
-        ("show model damaged.skl", "damaged.skl is no sound model file"),
-        ("show study nowhere", "nowhere/results.csv: No such file"),
+        ("show model damaged.skl", "damaged.skl is not a sound model file"),
+        ("show study nowhere", "nowhere holds no study"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing_behind(command, message, run, model, digits):
@@ -598,90 +690,3 @@ def test_a_warning_is_one_line(run, monkeypatch):
 
     monkeypatch.setattr(plugins, "entries", lambda kind: warnings.warn(kind, stacklevel=1) or {})
     assert run("list", "frame")[2] == "sklstruct: warning: frame\n"
-
-
-# estimators in a line -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "text, specs",
-    [
-        ("rfnn", [Spec("rfnn", "rfnn", {})]),
-        ("rfnn,svm", [Spec("rfnn", "rfnn", {}), Spec("svm", "svm", {})]),
-        (
-            "twin=rfnn:frame=pixel:frame__size=5,svm:C=3.0",
-            [
-                Spec("twin", "rfnn", {"frame": "pixel", "frame__size": 5}),
-                Spec("svm:C=3.0", "svm", {"C": 3.0}),
-            ],
-        ),
-        (
-            "a=rfnn:widths=(8, 8):class_weight={0: 1, 1: 2}:device='cuda:0',b=svm",
-            [
-                Spec(
-                    "a",
-                    "rfnn",
-                    {"widths": (8, 8), "class_weight": {0: 1, 1: 2}, "device": "cuda:0"},
-                ),
-                Spec("b", "svm", {}),
-            ],
-        ),
-    ],
-)
-def test_estimators_are_read_as_they_are_written(text, specs):
-    assert parse_specs(text) == specs
-
-
-@pytest.mark.parametrize(
-    "text, value",
-    [
-        ("a=3", 3),
-        ("a=1e-3", 1e-3),
-        ("a=8,8", (8, 8)),
-        ("a=None", None),
-        ("a=True", True),
-        ("a=one-cycle", "one-cycle"),
-        ("a='3'", "3"),
-        ("a=", ""),
-        ("a=b=c", "b=c"),
-        ("a=" + "(" * 5000, "(" * 5000),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_values_are_literals_or_else_text(text, value):
-    assert parse_setting(text) == ("a", value)
-
-
-def test_settings_reach_every_estimator_that_has_them():
-    specs = parse_specs("rfnn,RFNNClassifier:frame=pixel,own=rfnn:max_epochs=3,svm")
-    made = make_estimators(specs, {"max_epochs": 5, "C": 2.0, "frame__order": 1})
-    rfnn, twin, own, svm = made.values()
-    assert list(made) == ["rfnn", "RFNNClassifier:frame=pixel", "own", "svm"]
-    assert (rfnn.max_epochs, twin.max_epochs, own.max_epochs, svm.C) == (5, 5, 3, 2.0)
-    assert rfnn.frame == own.frame == GaussianDerivatives(order=1)
-    assert twin.frame == "pixel"
-
-
-def test_nested_settings_apply_to_the_frame_that_is_set_beside_them():
-    for settings in (["frame__slant=0.5", "frame=morlet"], ["frame=morlet", "frame__slant=0.5"]):
-        made = make_estimators(parse_specs("rfnn"), dict(map(parse_setting, settings)))
-        frame = made["rfnn"].frame
-        assert (type(frame), frame.slant) == (Morlet, 0.5)
-
-
-@pytest.mark.parametrize(
-    "spec, settings, message",
-    [
-        ("rfnn:frame__order=2", {"frame": "morlet"}, "'order' for Morlet"),
-        ("rfnn:frame=pixel", {"frame__order": 2}, "'order' for Pixels"),
-        ("rfnn,svm", {"kernel": "rbf"}, "no parameter 'kernel' of RFNNClassifier or PixelSVC"),
-    ],
-)
-def test_a_setting_that_fits_nowhere_is_never_ignored(spec, settings, message):
-    with pytest.raises(ValueError, match=message):
-        make_estimators(parse_specs(spec), settings)
-
-
-def test_own_parameters_come_before_common_ones():
-    made = make_estimators(parse_specs("rfnn:frame=pixel:frame__size=3"), {"frame__size": 5})
-    assert made.popitem()[1].frame == Pixels(size=3)

@@ -5,51 +5,59 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta, spearmanr, ttest_rel
 from sklearn import metrics as oracle
 from sklearn.preprocessing import label_binarize
+from statsmodels.stats.multitest import multipletests
 
-from sklstruct.studies.cohort_study import CohortResults
-from sklstruct.studies.cohort_text import format_cohort_summary, number, p_value
-from sklstruct.studies.curves import calibration, calibration_error, roc_curves
-from sklstruct.studies.inference import compare, exchange_test, holm, summarise_cohort
-from sklstruct.studies.metrics import MEASURES, outcomes, score_fits
+from sklstruct.studies import Results, calibration, compare, roc_curves, score_fits, summarise
+from sklstruct.studies.curves import calibration_error
+from sklstruct.studies.inference import exchange_test, holm, resampled_t_test, too_small
+from sklstruct.studies.intervals import left_out
+from sklstruct.studies.outcomes import outcomes
 from sklstruct.studies.splits import subject_splits
-from sklstruct.studies.summary import resampled_t_test
+from sklstruct.studies.tasks import Classes, ClassMaps, ValueMaps, Values
 
 TWO, THREE = ("control", "patient"), ("a", "b", "c")
+MEASURES = Classes.measures
 RNG = np.random.default_rng
 
 
-def study(scores, labels, subjects, tests, classes=TWO, decisions=(), n_train=30, left_out=()):
-    """Results of estimators that give scan i of repeat r the scores ``scores[label][r, i]``.
+def results_of(fits, predictions, task, keys=("repeat",), condition=(), overlapping=True):
+    """Results with a description of what matters here."""
+    design = {"keys": [*keys], "condition": [*condition], "overlapping": overlapping}
+    data = {"classes": task.classes.tolist()}
+    known = {"design": design, "data": data, "positive": task.positive, "target": "diagnosis"}
+    return Results(fits, predictions, task.describe() | known)
+
+
+def changed(results, fits=lambda t: t, predictions=lambda t: t):
+    return Results(fits(results.fits), predictions(results.predictions), results.description)
+
+
+def study(scores, labels, subjects, tests, classes=TWO, decisions=(), n_train=30):
+    """Results of estimators that give sample i of repeat r the scores ``scores[label][r, i]``.
 
     Scores of two classes are those of the last one: probabilities, or decision values.
     """
-    fits, predictions = [], []
+    task, fits, predictions = Classes(np.array(classes)), [], []
     for (label, values), (repeat, test) in product(scores.items(), enumerate(tests)):
         given = np.asarray(values)[repeat, test]
         if len(classes) == 2:
             given = np.stack([-given if label in decisions else 1 - given, given], axis=1)
+        columns = {
+            "label": np.searchsorted(classes, labels[test]),
+            "predicted": given.argmax(axis=1),
+            "decisions" if label in decisions else "probabilities": given,
+        }
         part = {"estimator": label, "repeat": repeat}
-        size = {"n_train": n_train, "n_test": len(test), "n_train_subjects": n_train}
-        size["n_test_subjects"] = len({*subjects[test]})
-        kind = {"held_out_site": "", "probabilities": label not in decisions}
-        cost = {"fit_seconds": 1.0, "predict_seconds": 0.1, "n_parameters": None, "seed": repeat}
-        fits.append(part | size | kind | cost)
-        tested = {"subject": subjects[test], "scan": [f"scan {i}" for i in test]}
-        tested |= {"label": labels[test], "predicted": np.array(classes)[given.argmax(axis=1)]}
-        tested |= {f"score:{name}": given[:, k] for k, name in enumerate(classes)}
-        predictions.append(pd.DataFrame(part | tested))
-    columns = ["subject", "file", "problem"]
-    return CohortResults(
-        pd.DataFrame(fits).astype({"n_parameters": "Int64"}),
-        pd.concat(predictions, ignore_index=True),
-        np.array(classes),
-        "diagnosis",
-        pd.DataFrame(list(left_out), columns=columns),
-        {},
-    )
+        size = {"n_train_subjects": n_train, "n_test_subjects": len({*subjects[test]})}
+        fits.append(part | task.score(columns) | size)
+        tested = {"subject": subjects[test], "sample": [f"scan {i}" for i in test]}
+        predictions.append(pd.DataFrame(part | tested | task.frame(columns)))
+    return results_of(pd.DataFrame(fits), pd.concat(predictions, ignore_index=True), task)
 
 
 def two_classes(seed=0, n=24, n_repeats=3, shares=(1.0, 0.5), **options):
@@ -73,6 +81,24 @@ def three_classes(decisions=()):
     scores = {"net": logits if "net" in decisions else proba}
     tests = [np.arange(20), np.arange(10, 30)]
     return study(scores, labels, np.arange(30).astype(str), tests, THREE, decisions)
+
+
+def of_values(seed=0, n=40, n_repeats=3, shift=0.0, noise=(0.5, 1.5), **design):
+    """Estimators "good" and "poor" of a number, two samples a subject, in hold-outs of half."""
+    rng, task, fits, predictions = RNG(seed), Values(), [], []
+    y = np.repeat(rng.normal(size=n // 2), 2) + 0.5 * rng.normal(size=n)
+    for repeat in range(n_repeats):
+        subjects = np.sort(rng.permutation(n // 2)[: n // 4])
+        test = np.sort(np.concatenate([2 * subjects, 2 * subjects + 1]))
+        for label, size in zip(("good", "poor"), noise, strict=True):
+            said = y[test] + size * rng.normal(size=len(test))
+            columns = {"label": y[test] + shift, "predicted": said + shift}
+            part = {"estimator": label, "repeat": repeat}
+            counts = {"n_train_subjects": n // 4, "n_test_subjects": n // 4}
+            fits.append(part | task.score(columns) | counts)
+            tested = {"subject": (test // 2).astype(str), "sample": [f"{i:03d}" for i in test]}
+            predictions.append(pd.DataFrame(part | tested | task.frame(columns)))
+    return results_of(pd.DataFrame(fits), pd.concat(predictions, ignore_index=True), task, **design)
 
 
 def by_fit(results):
@@ -126,7 +152,7 @@ def test_a_whole_weight_is_a_scan_that_comes_several_times():
     results = two_classes()
     tests = outcomes(results)
     for key, part in by_fit(results):
-        part = part.sort_values("scan")
+        part = part.sort_values("sample")
         times = RNG(3).integers(1, 4, size=len(part))
         expected = of_scikit_learn(part.loc[part.index.repeat(times)], TWO)
         for name, measure in MEASURES.items():
@@ -140,7 +166,7 @@ def test_perfect_and_constant_classifiers_have_their_values():
     scores = {"perfect": [truth] * 2, "constant": np.full((2, 20), 0.5)}
     tests = [np.arange(10), np.arange(10, 20)]
     results = study(scores, labels, np.arange(20).astype(str), tests)
-    means = summarise_cohort(results, n_bootstrap=50).pivot(index="metric", columns="estimator")
+    means = summarise(results).pivot(index="metric", columns="estimator")
     perfect, constant = means["mean"]["perfect"], means["mean"]["constant"]
     assert (perfect[["balanced_accuracy", "auc", "sensitivity", "specificity"]] == 1).all()
     assert perfect[["brier", "log_loss"]].to_numpy() == pytest.approx([0, 0], abs=1e-15)
@@ -155,9 +181,9 @@ def test_perfect_and_constant_classifiers_have_their_values():
     assert 0.6 < means["low"]["perfect"]["auc"] < 1 == means["high"]["perfect"]["auc"]
     (row,) = compare(results, "constant").to_dict("records")
     assert row["difference"] == 0.5
-    assert np.isnan([row["t"], row["p_corrected"]]).all()  # all differences are the same
+    assert np.isnan([row["t"], row["p_t"]]).all()  # all differences are the same
     # they differ in ten patients, and as much only if all or none of them are exchanged
-    assert row["p_permutation"] == pytest.approx(2**-9, abs=0.002)
+    assert row["p_exchange"] == pytest.approx(2**-9, abs=0.002)
 
 
 def test_what_a_test_part_lacks_does_not_count():
@@ -168,7 +194,7 @@ def test_what_a_test_part_lacks_does_not_count():
     first, second = score_fits(results).to_dict("records")
     assert first["balanced_accuracy"] == first["specificity"] == 1
     assert np.isnan([first["auc"], first["sensitivity"]]).all()
-    summary = summarise_cohort(results, n_bootstrap=200).set_index("metric")
+    summary = summarise(results).set_index("metric")
     once = {"auc": 1, "sensitivity": 1}
     assert summary["n_repeats"].to_dict() == dict.fromkeys(MEASURES, 2) | once
     assert summary.loc["auc", "mean"] == second["auc"]
@@ -179,15 +205,17 @@ def test_a_fit_whose_scores_are_no_numbers_has_no_metrics_of_scores():
     results = two_classes()
     lost = results.predictions["estimator"].eq("good") & results.predictions["repeat"].eq(1)
     results.predictions.loc[lost, ["score:control", "score:patient"]] = np.nan
-    summary = summarise_cohort(results, n_bootstrap=20).set_index(["estimator", "metric"])
+    assert score_fits(results)[["auc", "brier", "log_loss"]].isna().sum().tolist() == [1, 1, 1]
     of_scores = ["auc", "brier", "log_loss"]
+    results.loc[results["estimator"].eq("good") & results["repeat"].eq(1), of_scores] = np.nan
+    summary = summarise(results).set_index(["estimator", "metric"])
     assert (
         summary.loc["good", "n_repeats"] == [2 if m in of_scores else 3 for m in MEASURES]
     ).all()
     assert (summary.loc["poor", "n_repeats"] == 3).all()
     (row,) = compare(results, "poor", "auc").to_dict("records")
     assert row["n_repeats"] == 2
-    assert 0 < row["p_permutation"] <= 1
+    assert 0 < row["p_exchange"] <= 1
     used = results.predictions["estimator"].eq("good").sum() - lost.sum()
     assert calibration(results).groupby("estimator")["n"].sum()["good"] == used
     assert roc_curves(results)["true_positive_rate"].notna().all()
@@ -195,12 +223,8 @@ def test_a_fit_whose_scores_are_no_numbers_has_no_metrics_of_scores():
 
 def test_the_order_of_the_rows_does_not_matter():
     results = two_classes()
-    shuffled = CohortResults(
-        results.fits,
-        results.predictions.sample(frac=1, random_state=0),
-        *(results.classes, results.target, results.left_out, results.description),
-    )
-    for use in (score_fits, summarise_cohort, compare, calibration, roc_curves):
+    shuffled = changed(results, predictions=lambda t: t.sample(frac=1, random_state=0))
+    for use in (score_fits, summarise, compare, calibration, roc_curves):
         pd.testing.assert_frame_equal(use(results), use(shuffled))
 
 
@@ -218,7 +242,7 @@ def by_subject(n_subjects, n_scans, share=0.7):
 
 
 def width(results):
-    summary = summarise_cohort(results).set_index("metric").loc["balanced_accuracy"]
+    summary = summarise(results).set_index("metric").loc["balanced_accuracy"]
     assert summary["mean"] == pytest.approx(0.7)
     return summary["high"] - summary["low"]
 
@@ -232,10 +256,8 @@ def test_scans_of_a_subject_are_no_independent_samples():
 
 def test_repeats_of_the_same_predictions_tell_nothing_new():
     once = by_subject(60, 1)
-    again = pd.concat([once.predictions.assign(repeat=r) for r in range(5)])
-    fits = pd.concat([once.fits.assign(repeat=r) for r in range(5)])
-    rest = once.classes, once.target, once.left_out, once.description
-    assert width(CohortResults(fits, again, *rest)) == pytest.approx(width(once))
+    again = changed(once, *[lambda t: pd.concat([t.assign(repeat=r) for r in range(5)])] * 2)
+    assert width(again) == pytest.approx(width(once))
 
 
 def of_five(scores, n_repeats=1):
@@ -246,7 +268,7 @@ def of_five(scores, n_repeats=1):
 
 
 def interval_of(results, metric):
-    row = summarise_cohort(results, n_bootstrap=50).set_index("metric").loc[metric]
+    row = summarise(results).set_index("metric").loc[metric]
     return pytest.approx([row["low"], row["high"]], abs=1e-4)
 
 
@@ -258,7 +280,7 @@ def test_five_of_five_are_no_certainty():
     assert interval_of(four, "sensitivity") == [0.9119, 1]
     again = of_five(np.r_[1.0, np.zeros(4), np.ones(40)], n_repeats=20)
     for metric in MEASURES:  # subjects count once
-        low, high = (summarise_cohort(r).set_index("metric").loc[metric, ["low", "high"]]
+        low, high = (summarise(r).set_index("metric").loc[metric, ["low", "high"]]
                      for r in (four, again))  # fmt: skip
         np.testing.assert_allclose(low.astype(float), high.astype(float))
 
@@ -266,7 +288,7 @@ def test_five_of_five_are_no_certainty():
 def test_the_interval_of_an_auc_has_the_variance_of_its_limits():
     rng = RNG(0)
     results = of_five(np.r_[rng.uniform(0, 0.6, 5), rng.uniform(0.3, 1, 40)])
-    row = summarise_cohort(results, n_bootstrap=50).set_index("metric").loc["auc"]
+    row = summarise(results).set_index("metric").loc["auc"]
     for limit in (row["low"], row["high"]):
         spread = 1 + 21.5 * ((1 - limit) / (2 - limit) + limit / (1 + limit))
         deviation = np.sqrt(limit * (1 - limit) * spread / 200)
@@ -293,11 +315,9 @@ def test_small_classes_have_no_intervals_and_it_is_said():
     labels = np.repeat(TWO, [4, 20])
     scores = RNG(0).uniform(size=(1, 24))
     results = study({"net": scores}, labels, np.arange(24).astype(str), [np.arange(24)])
-    summary = summarise_cohort(results).set_index("metric")
+    summary = summarise(results).set_index("metric")
     assert summary["low"].dropna().index.tolist() == ["sensitivity", "specificity"]
-    assert "at least 5 subjects must be tested, but there were 4 of control." in (
-        format_cohort_summary(results)
-    )
+    assert too_small(results) == {"control": 4}
 
 
 def test_ties_that_are_in_the_data_count_half_whatever_rows_sum_to():
@@ -358,7 +378,7 @@ def test_comparisons_take_the_subjects_of_the_repeats():
     d = scores["good"] - scores["poor"]
     ratio = (results.fits.query("estimator == 'good'")["n_test_subjects"] / 30).mean()
     test = resampled_t_test(d.mean(), d.std(), 6, ratio)
-    expected = {"low": test.low, "high": test.high, "t": float(test.t), "p_corrected": test.p}
+    expected = {"low": test.low, "high": test.high, "t": float(test.t), "p_t": test.p}
     assert {name: row[name] for name in expected} == pytest.approx(expected)
     assert (row["estimator"], row["baseline"], row["n_repeats"]) == ("good", "poor", 6)
     (reverse,) = compare(results).to_dict("records")  # the first one is the baseline
@@ -395,7 +415,7 @@ def test_exchanges_of_few_subjects_are_enumerated(metric):
     expected = np.mean(np.array(found) >= found[0] - 1e-12)
     assert 0.05 < expected < 0.95
     (row,) = compare(results, "poor", metric).to_dict("records")
-    assert row["p_permutation"] == pytest.approx(expected)
+    assert row["p_exchange"] == pytest.approx(expected)
 
 
 def test_p_of_exchanges_is_uniform_where_methods_are_exchangeable():
@@ -403,40 +423,46 @@ def test_p_of_exchanges_is_uniform_where_methods_are_exchangeable():
     rng, p = RNG(0), []
     (outcome, *_) = outcomes(two_classes(n=2 * n)).values()
     outcome = outcome._replace(subject=np.arange(n))
-    for _ in range(n_studies):  # two methods that know nothing, without ties
+    for seed in range(n_studies):  # two methods that know nothing, without ties
         scores = rng.normal(size=(2, 2, n, 2)).argsort(axis=2).argsort(axis=2).astype(float)
         pairs = {r: tuple(outcome._replace(ranks=ranks) for ranks in scores[r]) for r in range(2)}
-        p.append(exchange_test(pairs, MEASURES["auc"], 199, rng))
+        p.append(exchange_test(pairs, MEASURES["auc"], 199, seed))
     for level in (0.1, 0.5, 0.9):
         four_deviations = 4 * np.sqrt(level * (1 - level) / n_studies)
         assert abs(np.mean(np.array(p) <= level) - level) < four_deviations
 
 
-def test_holm():
-    adjusted = holm(np.array([0.01, np.nan, 0.04, 0.03]))
-    np.testing.assert_allclose(adjusted, [0.03, np.nan, 0.06, 0.06])
-    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1, 1])
-    assert holm(np.array([])).shape == (0,)
+@given(st.lists(st.one_of(st.floats(0, 1), st.just(np.nan)), max_size=12))
+def test_holm_is_that_of_statsmodels_where_p_is_known(values):
+    p = np.array(values, dtype=float)
+    known, adjusted = ~np.isnan(p), holm(p)
+    assert np.isnan(adjusted[~known]).all()
+    if known.any():
+        _, expected, *_ = multipletests(p[known], method="holm")
+        np.testing.assert_allclose(adjusted[known], expected, rtol=1e-12, atol=0)
 
 
-def test_a_single_hold_out_has_no_t_test():
-    results = two_classes(n_repeats=1)
-    (row,) = compare(results).to_dict("records")
-    assert np.isfinite([row["difference"], row["p_permutation"]]).all()
-    assert np.isnan([row[name] for name in ("low", "high", "t", "p_corrected")]).all()
-    summary = summarise_cohort(results, n_bootstrap=20)
-    assert summary["std"].isna().all()
-    recalls = summary["metric"].isin(["sensitivity", "specificity"])
-    assert summary["mean"].notna().all()
-    # three of the twelve scans are of patients, which is too few for the others
-    assert (summary["low"].notna() == recalls).all()
+def test_a_single_hold_out_is_tested_over_its_subjects():
+    """For a mean the deviation of subjects who are left out is that of the paired t-test."""
+    labels, rng = np.tile(TWO, 12), RNG(0)
+    scores = {name: rng.uniform(size=(1, 24)) for name in "ab"}
+    results = study(scores, labels, np.arange(24).astype(str), [np.arange(24)])
+    (row,) = compare(results, metric="brier").to_dict("records")
+    truth = (labels == "patient").astype(float)
+    expected = ttest_rel(*(np.square(scores[name][0] - truth) for name in "ba"))
+    assert (row["test"], row["n_repeats"]) == ("subjects", 1)
+    assert (row["t"], row["p_t"]) == pytest.approx((expected.statistic, expected.pvalue))
+    interval = expected.confidence_interval()
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+    assert 0 < row["p_exchange"] <= 1
+    assert summarise(results)["std"].isna().all()
 
 
 def test_what_no_hold_out_has_is_compared_without_a_value():
     results = two_classes(decisions=("poor",))
     (row,) = compare(results, metric="brier").to_dict("records")
     assert row["n_repeats"] == 0
-    values = [row[name] for name in ("difference", "low", "t", "p_corrected", "p_permutation")]
+    values = [row[name] for name in ("difference", "low", "t", "p_t", "p_exchange")]
     assert np.isnan(values).all()
 
 
@@ -446,18 +472,39 @@ def test_methods_that_are_the_same_have_no_interval_of_their_difference():
     tests = [np.arange(12), np.arange(6, 18), np.arange(12, 24)]
     results = study({"a": same, "b": same}, labels, np.arange(24).astype(str), tests)
     (row,) = compare(results).to_dict("records")
-    assert (row["difference"], row["p_permutation"]) == (0, 1)
-    assert np.isnan([row[name] for name in ("low", "high", "t", "p_corrected")]).all()
+    assert (row["difference"], row["p_exchange"]) == (0, 1)
+    assert np.isnan([row[name] for name in ("low", "high", "t", "p_t")]).all()
 
 
 def test_only_shared_repeats_are_compared():
-    results = two_classes()
-    keep = ~((results.fits["estimator"] == "poor") & (results.fits["repeat"] == 1))
-    there = results.predictions.set_index(["estimator", "repeat"]).index != ("poor", 1)
-    parts = results.fits[keep], results.predictions[there]
-    rest = results.classes, results.target, results.left_out, results.description
-    (row,) = compare(CohortResults(*parts, *rest)).to_dict("records")
+    gone = [lambda t: t[~(t["estimator"].eq("poor") & t["repeat"].eq(1))]] * 2
+    (row,) = compare(changed(two_classes(), *gone)).to_dict("records")
     assert row["n_repeats"] == 2
+
+
+def test_all_pairs_and_their_adjustment_within_a_condition():
+    """Each size is a question of its own, with three pairs of three estimators."""
+    labels, rng = np.tile(TWO, 30), RNG(0)
+    scores = {name: rng.uniform(size=(4, 60)) for name in "abc"}
+    plain = study(scores, labels, np.arange(60).astype(str), [np.arange(60)] * 4)
+    sizes = [lambda t: t.assign(size=10 + t["repeat"] // 2, draw=t["repeat"] % 2)] * 2
+    names = {"keys": ["size", "draw"], "condition": ["size"], "overlapping": False}
+    results = changed(plain, *sizes)
+    results.description["design"] = names
+    table = compare(results, "b", "auc", pairs="all")
+    assert table.columns[0] == "size"
+    pairs = [("b", "a"), ("c", "a"), ("c", "b")]
+    assert [*zip(table["estimator"], table["baseline"], strict=True)] == pairs * 2
+    assert (table["test"] == "paired").all()
+    for _, part in table.groupby("size"):
+        for name in ("p_t", "p_exchange"):
+            expected = multipletests(part[name], method="holm")[1]
+            np.testing.assert_allclose(part[f"{name}_holm"], expected)
+    d = [plain["auc"].iloc[4:6].to_numpy() - plain["auc"].iloc[:2].to_numpy()]  # of size 10
+    expected = ttest_rel(d[0], np.zeros(2))
+    assert (table["t"][0], table["p_t"][0]) == pytest.approx((expected.statistic, expected.pvalue))
+    summary = summarise(results, "auc")
+    assert [*zip(summary["size"], summary["estimator"], strict=True)] == [*product([10, 11], "abc")]
 
 
 # Curves -------------------------------------------------------------------------------------
@@ -501,63 +548,174 @@ def test_roc_curves_are_means_of_those_of_scikit_learn():
     assert (curve.iloc[0], curve.iloc[-1]) == (0, 1)
 
 
-# Words and errors ---------------------------------------------------------------------------
+# Values and maps ----------------------------------------------------------------------------
 
 
-def test_the_summary_for_the_terminal():
-    results = two_classes(decisions=("poor",))
-    head, table, differences = format_cohort_summary(results, "poor").split("\n\n")
-    scans, subjects = (results.predictions[name].nunique() for name in ("scan", "subject"))
-    assert f"diagnosis: tested on {scans} scans of {subjects} subjects in 3 hold-outs." in head
-    assert "patient is positive" in head
-    names, first, *_, last = table.splitlines()
-    assert names.split() == ["good", "poor"]
-    row = summarise_cohort(results).iloc[0]
-    mean, low, high = (f"{100 * row[name]:.1f}" for name in ("mean", "low", "high"))
-    assert first.startswith("balanced accuracy")
-    assert f"{mean} [{low}, {high}]" in first
-    assert last.startswith("log loss")
-    assert last.endswith(" -")
-    assert len({len(line) for line in table.splitlines()}) == 1  # is aligned
-    assert differences.splitlines()[0].startswith("Difference in balanced accuracy from poor")
-    assert differences.splitlines()[2].startswith("good")
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 30), st.sampled_from([0.0, 1e6]))
+def test_metrics_of_values_are_those_of_scikit_learn_and_scipy(seed, n, shift):
+    rng = RNG(seed)
+    y, said = rng.normal(size=(2, n), scale=8).round() / 8  # with ties
+    y[0] += 1
+    found = Values().score({"label": y + shift, "predicted": said + shift})
+    expected = {
+        "r2": oracle.r2_score(y, said),
+        "mae": oracle.mean_absolute_error(y, said),
+        "rmse": oracle.root_mean_squared_error(y, said),
+        "rank_correlation": spearmanr(y, said).statistic if len({*said}) > 1 else 0,
+    }
+    assert found == pytest.approx(expected, abs=1e-7 if shift else 1e-10)
 
 
-def test_numbers_are_written_as_in_a_paper():
-    assert [number(x, "accuracy") for x in (0.8125, 1, np.nan)] == ["81.2", "100.0", "-"]
-    assert [number(x, "auc", signed=True) for x in (-0.0001, -0.25)] == [
-        "+0.000",
-        "\N{MINUS SIGN}0.250",
-    ]
-    shown = ["< 0.001", "0.012", "0.20", "1.0", "-"]
-    assert [p_value(p) for p in (0.0002, 0.012, 0.2, 1, np.nan)] == shown
-
-
-def changed(fits=lambda t: t, predictions=lambda t: t):
-    results = two_classes()
-    parts = fits(results.fits), predictions(results.predictions)
-    return CohortResults(
-        *parts, results.classes, results.target, results.left_out, results.description
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_metrics_of_maps_are_those_of_all_places_together(seed, n_classes):
+    rng, classes = RNG(seed), np.arange(n_classes)
+    y, said = ([rng.integers(0, n_classes, size=(3 + k, 4)) for k in range(5)] for _ in range(2))
+    task = ClassMaps(classes)
+    found = task.score(task.predict(Says(said), None, y))
+    label, predicted = (np.concatenate([one.ravel() for one in maps]) for maps in (y, said))
+    average = {"average": "binary"} if n_classes == 2 else {"average": "macro"}
+    assert found == pytest.approx(
+        {
+            "mean_iou": oracle.jaccard_score(label, predicted, average="macro"),
+            "dice": oracle.f1_score(label, predicted, **average),
+            "accuracy": oracle.accuracy_score(label, predicted),
+            "balanced_accuracy": oracle.recall_score(label, predicted, average="macro"),
+        }
     )
+    values = [one + rng.normal(size=one.shape) for one in y]
+    values[0][0, 0] = np.nan  # says nothing
+    found = ValueMaps().score(ValueMaps().predict(Says(said), None, values))
+    label = np.concatenate([one.ravel() for one in values])
+    known = np.isfinite(label)
+    pair = label[known], predicted[known]
+    names = "r2_score", "mean_absolute_error", "root_mean_squared_error"
+    assert [*found.values()] == pytest.approx([getattr(oracle, name)(*pair) for name in names])
+
+
+class Says:
+    """What predicts what it is told to."""
+
+    def __init__(self, maps):
+        self.maps = maps
+
+    def predict(self, X):
+        return self.maps
+
+
+def test_what_is_far_from_zero_has_the_same_r2_and_interval():
+    near, far = (summarise(of_values(shift=shift)).set_index(["estimator", "metric"])
+                 for shift in (0.0, 1e8))  # fmt: skip
+    names = ["mean", "low", "high"]
+    np.testing.assert_allclose(near[names], far[names], rtol=1e-6)
+
+
+def test_the_interval_of_a_mean_error_is_that_of_student_on_the_scale_of_its_logarithm():
+    """Leaving out a subject moves a mean by its own part, so that the error is s / sqrt(n)."""
+    task, rng = Values(), RNG(0)
+    error, everyone = rng.exponential(size=30), np.arange(30)
+    columns = {"label": np.zeros(30), "predicted": error}
+    measure = task.measures["mae"]
+    without = left_out(measure, [task.outcome(columns, everyone, everyone)])
+    np.testing.assert_allclose(without, (error.sum() - error) / 29)
+    results = of_values(n_repeats=1)
+    row = summarise(results, "mae").set_index("estimator").loc["good"]
+    assert np.log(row["high"] / row["mean"]) == pytest.approx(np.log(row["mean"] / row["low"]))
+
+
+def test_samples_of_a_subject_tell_no_more_than_one():
+    """Twins of every sample leave all intervals where they are."""
+    once = of_values(n_repeats=1)
+    twice = changed(once, predictions=lambda t: pd.concat([t, t.assign(sample=t["sample"] + "b")]))
+    names = ["low", "high"]
+    np.testing.assert_allclose(summarise(once)[names], summarise(twice)[names], rtol=1e-9)
+
+
+def test_a_share_of_places_that_all_subjects_have_alike_is_no_certainty():
+    task = ClassMaps(np.arange(2))
+    counts = np.tile([[60, 0], [0, 40]], (10, 1, 1))
+    everyone = np.arange(10)
+    test = task.outcome({"counts": counts}, everyone, everyone)
+    measure = task.measures["mean_iou"]
+    low, high = measure.interval(measure, [test], 1.0, 0.95)
+    assert (low, high) == pytest.approx((0.025 ** (1 / 10), 1))  # ten of ten subjects
+    # Subjects that are coins, all places of them alike, are as many trials.
+    of_coins = np.array([[[50, 0], [0, 50]]] * 7 + [[[0, 50], [50, 0]]] * 3)
+    test = task.outcome({"counts": of_coins}, everyone, everyone)
+    measure = task.measures["accuracy"]
+    low, high = measure.interval(measure, [test], 0.7, 0.95)
+    widest = beta.ppf(0.025, 7, 4), beta.ppf(0.975, 8, 3)
+    assert low < widest[0] + 0.02
+    assert high > widest[1] - 0.02
+
+
+def test_intervals_over_draws_add_both_variances():
+    """With a deviation over draws of zero there is that over subjects alone."""
+    alike, anew = (of_values(n_repeats=5, overlapping=over) for over in (True, False))
+    once, both = summarise(alike), summarise(anew)
+    t = 2.776445  # of 4 degrees of freedom
+    reach = t * once["std"] / np.sqrt(5)
+    for name in ("low", "high"):
+        side = np.hypot(once[name] - once["mean"], reach)
+        bound = {"r2": 1, "rank_correlation": 1}
+        expected = once["mean"] + (side if name == "high" else -side)
+        expected = expected.clip(upper=once["metric"].map(bound).fillna(np.inf))
+        np.testing.assert_allclose(both[name], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", [*Values.measures])
+def test_exchanges_of_values_are_enumerated(metric):
+    results = of_values(n=16, n_repeats=2, noise=(0.7, 1.2))
+    table = results.predictions
+    subjects = sorted({*table["subject"]})
+    names = {"good": "poor", "poor": "good"}
+    table["rank"] = by_fit(results)["predicted"].rank()
+    found = []
+    for case in product([False, True], repeat=len(subjects)):
+        swap = table["subject"].isin([s for s, out in zip(subjects, case, strict=True) if out])
+        owner = table["estimator"].where(~swap, table["estimator"].map(names))
+        values = {
+            key: of_value(metric, part) for key, part in table.groupby([owner, table["repeat"]])
+        }
+        means = pd.Series(values).groupby(level=0).mean()
+        found.append(abs(means["good"] - means["poor"]))
+    (row,) = compare(results, "poor", metric).to_dict("records")
+    assert row["p_exchange"] == pytest.approx(np.mean(np.array(found) >= found[0] - 1e-12))
+
+
+def of_value(metric, part):
+    if metric == "rank_correlation":
+        return spearmanr(part["label"], part["rank"]).statistic
+    name = {"r2": "r2_score", "mae": "mean_absolute_error", "rmse": "root_mean_squared_error"}
+    return getattr(oracle, name[metric])(part["label"], part["predicted"])
+
+
+def test_metrics_of_fits_are_those_of_their_predictions():
+    for results in (two_classes(), three_classes(), of_values()):
+        scores = score_fits(results)
+        pd.testing.assert_frame_equal(scores, results.fits[[*scores]])
+
+
+# Errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "results, message",
+    "changes, message",
     [
-        (changed(fits=lambda t: t.drop(columns="n_test")), r"fits lacks the columns \['n_test'\]"),
-        (changed(predictions=lambda t: t.drop(columns="score:patient")), "'score:patient'"),
-        (changed(fits=lambda t: t.iloc[:0]), "fits must have rows"),
-        (changed(fits=lambda t: pd.concat([t, t])), "fits must have .* once.*'good', repeat 0"),
-        (changed(predictions=lambda t: pd.concat([t, t[:1]])), "predictions must have .*'scan"),
-        (changed(fits=lambda t: t[1:]), "'good' in repeat 0"),
-        (changed(predictions=lambda t: t.assign(label="Patient")), "'label' .*'Patient'"),
-        (changed(predictions=lambda t: t.assign(predicted=1)), "'predicted' .*'1'"),
+        ({"predictions": lambda t: t.drop(columns="score:patient")}, "'score:patient'"),
+        ({"fits": lambda t: t.iloc[:0]}, "fits must have rows"),
+        ({"fits": lambda t: pd.concat([t, t])}, "fits must have .* once.*'good', repeat 0"),
+        ({"predictions": lambda t: pd.concat([t, t[:1]])}, "predictions must have .*sample 'scan"),
+        ({"fits": lambda t: t[1:]}, "'good', repeat 0"),
+        ({"predictions": lambda t: t.assign(label="Patient")}, "'label' .*'Patient'"),
+        ({"predictions": lambda t: t.assign(predicted=1)}, "'predicted' .*'1'"),
     ],
 )
-def test_tables_that_are_not_sound_are_refused(results, message):
-    for use in (score_fits, summarise_cohort, compare, calibration, roc_curves):
+def test_tables_that_are_not_sound_are_refused(changes, message):
+    for use in (score_fits, summarise, compare, calibration, roc_curves):
         with pytest.raises(ValueError, match=message):
-            use(results)
+            use(changed(two_classes(), **changes))
 
 
 @pytest.mark.parametrize(
@@ -567,8 +725,9 @@ def test_tables_that_are_not_sound_are_refused(results, message):
         (compare, {"metric": "f1"}, "metric must be one of balanced_accuracy, auc"),
         (compare, {"confidence": 95}, "confidence"),
         (compare, {"n_permutations": 0}, "n_permutations"),
-        (summarise_cohort, {"confidence": 1}, "confidence"),
-        (summarise_cohort, {"n_bootstrap": 0}, "n_bootstrap"),
+        (compare, {"pairs": "some"}, "'baseline' or 'all', got 'some'"),
+        (summarise, {"confidence": 1}, "confidence"),
+        (summarise, {"metric": "f1"}, "metric must be one of balanced_accuracy, auc"),
         (calibration, {"n_bins": 0}, "n_bins"),
     ],
 )
@@ -577,11 +736,17 @@ def test_parameters_out_of_range_are_refused(use, given, message):
         use(two_classes(), **given)
 
 
-def test_estimators_must_be_tested_on_the_same_scans():
-    other = changed(
-        predictions=lambda t: t.drop(
-            index=t.index[t["estimator"].eq("poor") & t["repeat"].eq(1)][0]
+def test_estimators_must_be_tested_on_the_same_samples():
+    def without_one(table):
+        return table.drop(
+            index=table.index[table["estimator"].eq("poor") & table["repeat"].eq(1)][0]
         )
-    )
-    with pytest.raises(ValueError, match="'poor' and 'good' were not in repeat 1"):
-        compare(other)
+
+    with pytest.raises(ValueError, match="'poor' and 'good' were not in 1"):
+        compare(changed(two_classes(), predictions=without_one))
+
+
+def test_curves_are_of_classes():
+    for use in (calibration, roc_curves):
+        with pytest.raises(ValueError, match="of classes, got 'values'"):
+            use(of_values())

@@ -206,11 +206,12 @@ def test_a_study_searches_with_one_budget_and_keeps_what_was_chosen():
     estimators = {
         "plain": Noted(),
         "grid": (Noted(), {"level": [3, 6]}),
-        "drawn": (Noted(), {"level": randint(0, 7)}),
+        "drawn": (Noted(), {"level": randint(3, 4)}),
     }
     study = Study(KFold(2), estimators, budget=Budget(fits=9))
     results = study.run(X_LEVELS, Y_LEVELS, progress=False)
     fits = results.groupby("estimator", sort=False)["search_fits"].agg(list)
     assert fits.to_dict() == {"plain": [0, 0], "grid": [9, 9], "drawn": [9, 9]}
     assert {*results.query("estimator == 'grid'")["chosen"]} == {'{"level": 3}'}
+    assert {*results.query("estimator == 'drawn'")["chosen"]} == {'{"level": 3}'}
     assert results.query("estimator == 'grid'")["accuracy"].tolist() == [1, 1]

@@ -1,6 +1,5 @@
 """What structure saves, counted."""
 
-import json
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from sklstruct import (
 )
 from sklstruct.inspection import structure, write_report
 from sklstruct.layers import CONV, FrameConv, Weights
-from sklstruct.studies import cohort_study, limited_data
+from sklstruct.studies import Results, limited_data
 
 STEPS = [*Weights._fields]
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
@@ -147,12 +146,10 @@ def test_what_cannot_be_described_is_told():
 def test_studies_say_what_their_networks_save(tmp_path):
     X, y = np.random.default_rng(0).normal(size=(24, 10, 10)), np.arange(24) % 2
     models = {"b": RFNNClassifier(widths=(4, 4), max_epochs=1), "a": PixelSVC()}
-    limited_data(models, X, y, sizes=[8], n_draws=2, out=tmp_path / "few")
-    written = json.loads((tmp_path / "few/study.json").read_text())["weights_by_structure"]
     expected = models["b"].describe((1, 10, 10), 2)[STEPS].sum().to_dict()
-    assert written == {"b": expected}
-    results = cohort_study(models, X, y, range(24), n_repeats=2, out=tmp_path / "cohort")
-    assert results.description["weights_by_structure"] == {"b": expected}
+    results = limited_data(models, X, y, sizes=[8], n_draws=2, out=tmp_path / "few")
+    for found in (results, Results.read(tmp_path / "few")):
+        assert found.description["weights_by_structure"] == {"b": expected}
     write_report(results, tmp_path / "report")
     page = (tmp_path / "report/report.html").read_text(encoding="utf-8")
     assert all(f"{number:,}" in page for number in expected.values())

@@ -23,7 +23,12 @@ _sklstruct_data() {{ compadd {dataset}; _files }}
     "tcsh": "",
 }
 KINDS = {"estimators": "estimator", "architectures": "architecture", "data": "dataset"}
-PLACES = {"FILE": "file", "PNG": "file", "DIR": "directory", "OUT": "directory", "COHORT": "file"}
+PLACES = {  # by what stands for a value in the help
+    **dict.fromkeys(["FILE", "PNG", "COHORT"], "file"),
+    **dict.fromkeys(["DIR", "OUT"], "directory"),
+    **{"DATA": "data", "A,B": "estimators", "ESTIMATOR": "estimators"},
+    "ARCHITECTURE": "architectures",
+}
 
 
 def add_commands(commands: Commands) -> None:
@@ -36,7 +41,7 @@ def add_commands(commands: Commands) -> None:
 def add_completion(commands: Commands, parser: argparse.ArgumentParser) -> None:
     """Add the command that lets shells complete all commands of a parser."""
     run = partial(complete, parser)
-    adder(add_command(commands, "completion", run))("shell", choices=COMPLETERS, metavar="SHELL")
+    adder(add_command(commands, "completion", run))("shell", choices=[*COMPLETERS], metavar="SHELL")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -74,10 +79,8 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     }
     ways = {**functions, "file": shtab.FILE, "directory": shtab.DIRECTORY}
     for action in actions_of(parser):
-        way = PLACES.get(str(action.metavar), f"{action.dest}s")
-        way = way if way in ways else action.dest  # names of one estimator or of several
-        if way in ways and not action.choices:
-            action.complete = ways[way]  # type: ignore[attr-defined]
+        if action.metavar in PLACES:
+            action.complete = ways[PLACES[action.metavar]]  # type: ignore[attr-defined]
     preamble = {shell: text.format(**names) for shell, text in COMPLETERS.items()}
     print(shtab.complete(parser, args.shell, preamble=preamble))
 

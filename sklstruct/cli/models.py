@@ -38,7 +38,7 @@ def add_fit(commands: Commands) -> None:
     """Add the command that trains."""
     parser = add_command(commands, "fit", fit)
     add = adder(parser)
-    add("--estimator", required=True, type=one_spec, metavar="NAME")
+    add("--estimator", required=True, type=one_spec, metavar="ESTIMATOR")
     add_set(add)
     add("--seed", type=at_least(0), default=0, metavar="N")
     add("--size", type=at_least(1), metavar="N")
@@ -192,9 +192,12 @@ def first_draw(samples: Samples, size: int, model: Any, seed: int) -> Samples:
     # With all samples to draw from, as where a study has test samples of its own.
     task = task_of(samples.y, {"model": model}).name
     data = StudyData(samples.X, samples.y, task, X_test=samples.X, y_test=samples.y)
-    design = Draws([size], n_draws=1)
-    design.cells(data, seed)
-    return samples.take(design.order(data, 0, seed).train[:size])
+    least, most = len(data.classes) or 1, len(samples)
+    if not least <= size <= most:
+        raise ValueError(
+            f"--size must be from {least}, one sample a class, to {most}, got {size}."
+        )
+    return samples.take(Draws([size], n_draws=1).order(data, 0, seed).train[:size])
 
 
 def kept_marks(samples: Samples) -> Any:

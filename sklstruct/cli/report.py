@@ -45,5 +45,12 @@ def show(folder: str, baseline: str | None, format: str = FORMATS[0]) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Print what several studies say together."""
-    raise NotImplementedError
+    """Print what several studies say together, and write a page of it."""
+    from ..inspection import write_comparison
+    from ..studies import Results, compare_studies
+
+    results = map(Results.read, args.folders)
+    comparison = compare_studies(*results, names=args.folders)
+    print(comparison.to_text(args.format))
+    if args.out:
+        print(f"written to {write_comparison(comparison, args.out)}")

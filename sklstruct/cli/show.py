@@ -121,7 +121,7 @@ def steering_errors(frame: Any) -> dict[str, Any]:
 def add_architecture(things: Commands) -> None:
     """Add the command for architectures."""
     add = adder(add_command(things, "show architecture", show_architecture))
-    add("name", metavar="NAME")
+    add("name", metavar="ARCHITECTURE")
     add("--shape", type=shape, default=(1, 28, 28), metavar="C,H,W")
     add("--outputs", type=at_least(1), default=10, metavar="N")
     add_set(add)
@@ -171,7 +171,7 @@ def show_architecture(args: argparse.Namespace) -> None:
 def add_estimator(things: Commands) -> None:
     """Add the command for estimators."""
     parser = add_command(things, "show estimator", show_estimator)
-    adder(parser)("name", type=one_spec, metavar="NAME")
+    adder(parser)("name", type=one_spec, metavar="ESTIMATOR")
 
 
 def show_estimator(args: argparse.Namespace) -> None:

@@ -70,13 +70,18 @@ def run(args: argparse.Namespace) -> None:
     check_labels("baseline", [] if args.baseline is None else [args.baseline], specs)
     check_labels("search", args.search, specs)
     volumes = volume_params(args)
+    import numpy as np
+    import pandas as pd
 
     def known(samples: Samples) -> None:
         check_for_scans(args, samples)
         study = make_study(args, specs, samples)
-        if samples.scans:
-            sites = samples.sites if args.leave_site_out else None
-            study.check(samples.y, samples.groups, sites=sites)
+        if not samples.scans:
+            return
+        if args.leave_site_out:  # of which some may be missing, as the check of the scans will say
+            samples = samples.take(np.flatnonzero(pd.notna(samples.sites)))
+        sites = samples.sites if args.leave_site_out else None
+        study.check(samples.y, samples.groups, sites=sites)
 
     samples = read(args, need_sites=bool(args.leave_site_out), known=known)
     study = make_study(args, specs, samples, volumes if samples.scans else None)
@@ -134,7 +139,7 @@ def make_study(
         random_state=args.seed,
         target=args.target or "label",
         positive=label_of(samples.y, args.positive, "positive"),
-        name=args.data,
+        name=Path(args.data).name,
     )
 
 

@@ -53,7 +53,7 @@ def added_up(configs: list[Config], labels: set[str]) -> Config:
     """Return what several runs make together: of the estimators that count, and of all sizes."""
     found: Config = {}
     for config in configs:
-        grown = {}
+        grown = {name: found[name] for name in TABLES if name in found and name not in config}
         for name, value in config.items():
             if name in TABLES:
                 value = {**found.get(name, {}), **value}
@@ -77,8 +77,8 @@ def as_toml(config: Mapping[str, Any]) -> str:
         for name, value in config.items()
         if not isinstance(value, Mapping)
     ]
-    for name, table in config.items():
-        for head, inner in tables_of([name], table):
+    for name in TABLES:
+        for head, inner in tables_of([name], config.get(name)):
             values = (f"{key_of(key)} = {value_of(value)}" for key, value in inner.items())
             lines += ["", f"[{'.'.join(map(key_of, head))}]", *values]
     return "\n".join(lines) + "\n"

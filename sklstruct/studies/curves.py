@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 from sklearn.utils import check_scalar
 
 from .metrics import Floats, auc_columns, mean_of_defined
-from .outcomes import outcomes
+from .outcomes import check_some, outcomes
 
 if TYPE_CHECKING:
     from .results import Results
@@ -180,6 +180,7 @@ def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:
 
 
 def check_classes(results: Results) -> None:
-    """Raise a ValueError unless results are of classes."""
+    """Raise a ValueError unless there are results, and of classes."""
+    check_some(results)
     if results.task != "classes":
         raise ValueError(f"results must be of classes, got {results.task!r}.")

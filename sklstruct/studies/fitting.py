@@ -84,9 +84,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         groups = None if data.groups is None else data.groups[split.train]
         _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
         X_test, y_test = data.tested(split.test)
-        columns, predict_seconds = timed(
-            lambda: work.task.predict(model, X_test, y_test)
-        )
+        columns, predict_seconds = timed(lambda: work.task.predict(model, X_test, y_test))
     search = model if isinstance(model, BaseSearchCV) else None
     fitted = model if search is None else search.best_estimator_
     last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
@@ -177,6 +175,20 @@ def noted(note: str) -> Iterator[None]:
 def in_words(names: Mapping[str, int]) -> str:
     """Return "size 50, draw 2"."""
     return ", ".join(f"{name} {value}" for name, value in names.items())
+
+
+def check_parameters(value: Any) -> None:
+    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            check_parameters(part)
+    elif hasattr(value, "get_params") and not isinstance(value, type):
+        # By what it has, as this room knows no estimators.
+        if hasattr(value, "check_params"):
+            value.check_params()
+        for name, own in value.get_params(deep=False).items():
+            # A name that stands for an object may be unknown, and what it stands for wrong.
+            check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
 
 
 def seeded(estimator: Any, seed: int) -> Any:

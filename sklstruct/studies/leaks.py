@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from ..compat import num_samples, safe_indexing
+from .data import is_ragged
 from .draws import estimator_seed
 from .fitting import fitting, group_params, seeded
 from .inference import exchange_test
@@ -35,8 +36,8 @@ def find_leaks(
     two classes each for the other, of C classes each for the next one; of values y each for
     :math:`2 \bar y - y`), so that what learns from its training part alone gives answers that are
     as wrong as those that it was taught.  What gives the right ones has them from elsewhere: from
-    names of files, from a table of labels, from former fits.  For the sake of the last, another
-    clone is fitted on the right answers of the part that is held out, and thrown away.
+    names of files, from a table of labels, from former fits.  For the sake of the last, other
+    clones are fitted on the right answers of both halves before, and thrown away.
 
     The test compares, subject by subject, whether predictions agree more with the truth than with
     what would follow from the exchange.  It does not see that a sample is there twice, nor that a
@@ -83,6 +84,7 @@ def find_leaks(
     0    honest  balanced_accuracy    0.93   0.07  1.0  False
     1   leaking  balanced_accuracy    0.00   1.00  0.0   True
     """
+    y = y if is_ragged(y) else np.asarray(y)
     task = task_of(y, estimators)
     if isinstance(task, ScoredMaps):
         raise ValueError("find_leaks needs predictions of classes, values or maps of them.")
@@ -95,10 +97,12 @@ def find_leaks(
     rows = []
     for label, estimator in estimators.items():
         pairs: dict[Any, tuple[Outcome, Outcome]] = {}
-        for number, (train, test) in enumerate(splits):
-            with fitting(f"Raised by the estimator {label!r} where it was taught wrong answers."):
+        with fitting(f"Raised by the estimator {label!r} where it was taught wrong answers."):
+            for number, (train, test) in enumerate(splits):
                 seed = estimator_seed(random_state, number)
-                fitted(estimator, X, take(y, test), test, subject, seed)
+                # Whichever answers are kept of what is taught twice, the first ones or the last.
+                for half in (train, test):
+                    fitted(estimator, X, take(y, half), half, subject, seed)
                 wrong = exchange(task, y, train)
                 model = fitted(estimator, X, take(wrong, train), train, subject, seed)
                 pairs[number, label] = tuple(  # type: ignore[assignment]

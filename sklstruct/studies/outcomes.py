@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from .tasks import check_columns, task_in
@@ -80,23 +81,22 @@ def outcomes(results: Results) -> dict[Key, Outcome]:
     ValueError
         If the tables of the results lack columns or rows, have some twice, or disagree.
     """
+    check_some(results)
     # Tables may come from a file that somebody has edited, or from another program.
     check_results(results)
     task, names, table = task_in(results), names_of(results), results.predictions
-    sample, samples = pd.factorize(table["sample"], sort=True)
+    sample, _ = pd.factorize(table["sample"], sort=True)
     order = sample.argsort(kind="stable")
     table, sample = table.iloc[order], sample[order]
     # Numbers in place of names: they are many, and are compared often.
     subject, _ = pd.factorize(table["subject"])
-    sure = results.set_index(names)["probabilities"] if "probabilities" in results else None
-    if sure is not None:
-        sure = sure.reindex(pd.MultiIndex.from_frame(table[names])).to_numpy(bool)
-    columns = dict(task.columns(table, sure))
+    columns, fits = task.columns(table), results.fits
+    kinds = fits["probabilities"] if "probabilities" in fits else [True] * len(fits)
     rows = table.groupby(names, sort=False).indices
     found = {}
-    for key in keys(results, names):
+    for key, sure in zip(keys(fits, names), kinds, strict=True):
         at = rows[key]
-        part = {name: values[at] for name, values in columns.items()}
+        part = {name: values[at] for name, values in columns.items()} | {"sure": np.array(sure)}
         found[key] = task.outcome(part, sample[at], subject[at])
     return found
 
@@ -114,6 +114,12 @@ def keys(table: pd.DataFrame, names: Sequence[str]) -> list[Key]:
 # What results must be ------------------------------------------------------------------------
 
 
+def check_some(results: Results) -> None:
+    """Raise a ValueError if no fit is finished yet."""
+    if results.empty:
+        raise ValueError("fits must have rows, got none.")
+
+
 def check_results(results: Results) -> None:
     """Raise a ValueError unless both tables are complete and belong together."""
     names = names_of(results)
@@ -128,13 +134,9 @@ def check_results(results: Results) -> None:
         )
 
 
-def check_table(
-    name: str, table: pd.DataFrame, columns: Sequence[str], key: Sequence[str]
-) -> None:
+def check_table(name: str, table: pd.DataFrame, columns: Sequence[str], key: Sequence[str]) -> None:
     """Raise a ValueError unless a table has rows, the columns, and every key once."""
     check_columns(name, table, columns)
-    if table.empty:
-        raise ValueError(f"{name} must have rows, got none.")
     twice = table.duplicated([*key])
     if twice.any():
         row = keys(table[twice], key)[0]

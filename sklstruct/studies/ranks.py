@@ -16,6 +16,7 @@ from sklearn.utils import check_scalar
 
 from .inference import check_metric
 from .metrics import Floats, ratio
+from .outcomes import check_some
 from .tasks import task_in
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 TIE = 10  # digits by which values must differ for one to be better
 
 
-def rank_table(
-    results: Results | Mapping[str, Results], metric: str | None = None
-) -> pd.DataFrame:
+def rank_table(results: Results | Mapping[str, Results], metric: str | None = None) -> pd.DataFrame:
     """Rank estimators within blocks, the best one first.
 
     Of one study a block is a repeat (of a size, where there are several); of several studies it is
@@ -225,7 +224,7 @@ def groups_of(means: pd.Series[float], difference: float) -> list[list[str]]:
 
 
 def ranks_of(values: pd.DataFrame, loss: bool) -> Floats:
-    """Return the ranks of estimators within blocks, 1 for the best one, (n_blocks, n_estimators)."""
+    """Return ranks within blocks, 1 for the best estimator, (n_blocks, n_estimators)."""
     size = values.abs().to_numpy().max()
     same = (values / size if size > 0 else values).round(TIE)  # but for rounding
     return same.rank(axis=1, ascending=loss).to_numpy(np.float64)
@@ -245,6 +244,7 @@ def blocks(
     check_metric(metric, task)
     tables = []
     for name, one in several.items():
+        check_some(one)
         by = one.condition_columns if isinstance(results, Mapping) else one.key_columns
         block = [str((name, *row)) for row in one[by].itertuples(index=False, name=None)]
         tables.append(one.fits[["estimator", metric]].assign(block=block))
@@ -252,7 +252,7 @@ def blocks(
         index="block", columns="estimator", values=metric, aggfunc="mean", sort=False
     )
     labels = dict.fromkeys(label for one in several.values() for label in one.estimators)
-    values = values[[*labels]].dropna()
+    values = values.reindex(columns=[*labels]).dropna()
     if values.empty:
         raise ValueError(f"There must be a block in which every estimator has {metric}, got none.")
     return values, metric, task.measures[metric].loss

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, ParameterGrid, ParameterSampler
 from sklearn.utils import check_random_state
 
 from ..compat import BaseSearchCV, num_samples
-from .fitting import group_params, noted
+from .fitting import check_parameters, group_params, noted
 from .splits import Indices, fifths, most_frequent
 
 Candidate = dict[str, Any]
@@ -317,11 +317,15 @@ class BudgetSearchCV(BaseSearchCV):
         own = {name: has[name] for space in spaces for name in space if name in has}
         yield own
         if any(hasattr(values, "rvs") for space in spaces for values in space.values()):
-            yield from ParameterSampler(spaces, maxsize, random_state=rng)
-        grid = ParameterGrid(spaces)
-        for number in rng.permutation(len(grid)):
-            if not same(grid[number], own):
-                yield grid[number]
+            others = iter(ParameterSampler(spaces, maxsize, random_state=rng))
+        else:
+            grid = ParameterGrid(spaces)
+            others = (grid[number] for number in rng.permutation(len(grid)))
+        for candidate in others:
+            # Numbers of Python, which can be told in JSON.
+            drawn = {n: v.item() if isinstance(v, np.generic) else v for n, v in candidate.items()}
+            if not same(drawn, own):
+                yield drawn
 
 
 def as_list(parameters: Any) -> list[Mapping[str, Any]]:
@@ -331,19 +335,15 @@ def as_list(parameters: Any) -> list[Mapping[str, Any]]:
 
 def check_value(model: Any, name: str, value: Any) -> None:
     """Raise a ValueError unless an estimator can have a value of a parameter."""
-    owner = name.rpartition("__")[0]
     try:
-        params = model.set_params(**{name: value}).get_params(deep=True)
+        model.set_params(**{name: value})
     except ValueError as error:
         known = sorted(model.get_params(deep=True))
         close = get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}."
         kind = type(model).__name__
         raise ValueError(f"{name!r} is no parameter of {kind} to search; {hint}") from error
-    # By what they have, as this room knows no estimators.
-    for part in (params.get(owner, model), params.get(name)):
-        if hasattr(part, "check_params") and not isinstance(part, type):
-            part.check_params()
+    check_parameters(model)
 
 
 def same(one: Candidate, other: Candidate) -> bool:

@@ -11,6 +11,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
@@ -28,7 +29,7 @@ from .description import (
     merged,
 )
 from .designs import Design
-from .fitting import Fit, Work, evaluate, group_params, noted
+from .fitting import Fit, Work, check_parameters, evaluate, group_params, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
 from .search import Budget, searched
@@ -226,7 +227,7 @@ class Study:
             As ``run`` does.
         """
         task = task_of(y, self.estimators, self.positive)
-        rows = np.arange(len(y))[:, np.newaxis]  # as different as samples are
+        rows = [[row] for row in range(len(y))]  # as different as samples are
         data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
         self.design.cells(data, self.random_state)
 
@@ -339,22 +340,8 @@ def check_estimators(estimators: Mapping[str, Any], budget: Budget) -> dict[str,
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
         with noted(f"Raised by the parameters of the estimator {label!r}."):
             check_parameters(plain)
-            found[label] = searched(plain, *grid, budget) if grid else plain
+            found[label] = searched(plain, grid[0], budget) if grid else plain
     return found
-
-
-def check_parameters(value: Any) -> None:
-    """Raise as a fit would for a parameter, also a nested one, that cannot be used."""
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            check_parameters(part)
-    elif hasattr(value, "get_params") and not isinstance(value, type):
-        # By what it has, as this room knows no estimators.
-        if hasattr(value, "check_params"):
-            value.check_params()
-        for name, own in value.get_params(deep=False).items():
-            # A name that stands for an object may be unknown, and what it stands for wrong.
-            check_parameters(value.resolved(name) if hasattr(value, "resolved") else own)
 
 
 def check_left_out(left_out: pd.DataFrame | None) -> pd.DataFrame:

@@ -79,15 +79,8 @@ class Task(ABC):
         """Return the same as columns of a table that people read."""
 
     @abstractmethod
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
-        """Return what such a table holds, for ``outcome``.
-
-        Parameters
-        ----------
-        table : DataFrame
-        sure : ndarray of bool, shape (n_rows,), default=None
-            Whether scores are probabilities; None is everywhere.
-        """
+    def columns(self, table: pd.DataFrame) -> Columns:
+        """Return what such a table holds, for ``outcome``."""
 
     @abstractmethod
     def outcome(self, columns: Columns, sample: Array, subject: Array) -> Outcome:
@@ -273,14 +266,13 @@ class Classes(Task):
             **dict(zip(names, scores.T, strict=True)),
         }
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
-        """Return numbers of classes, scores, and in which rows they are probabilities."""
+    def columns(self, table: pd.DataFrame) -> Columns:
+        """Return numbers of classes, and scores of whatever kind."""
         names = self._score_names()
         check_columns("predictions", table, ["label", "predicted", *names])
         return {
             **{name: self._codes(table[name]) for name in ("label", "predicted")},
             "scores": table[names].to_numpy(np.float64),
-            "sure": np.ones(len(table), bool) if sure is None else sure,
         }
 
     def _score_names(self) -> list[str]:
@@ -302,7 +294,7 @@ class Classes(Task):
         """Return what metrics are made of."""
         label, n_classes = columns["label"], len(self.classes)
         given = np.asarray(scores_in(columns, n_classes), np.float64)
-        sure = columns.get("sure", np.full(len(label), "probabilities" in columns))
+        sure = columns.get("sure", "decisions" not in columns)
         is_class = np.eye(n_classes)[label]
         # Probabilities sum to one, also those that came in float32.
         scores = given / np.where(sure, given.sum(axis=1), 1.0)[:, None]
@@ -338,9 +330,7 @@ def positive_last(classes: Array, positive: Any) -> NDArray[np.intp]:
 # Values --------------------------------------------------------------------------------------
 
 OF_VALUES = {
-    "r2": Measure(
-        metrics.r2, intervals.interval_of_r2, (-np.inf, 1), guess=lambda n_classes: 0.0
-    ),
+    "r2": Measure(metrics.r2, intervals.interval_of_r2, (-np.inf, 1), guess=lambda n_classes: 0.0),
     "mae": Measure(metrics.mae, intervals.interval_of_loss, (0, np.inf), loss=True),
     "rmse": Measure(metrics.rmse, intervals.interval_of_loss, (0, np.inf), loss=True),
 }
@@ -422,7 +412,7 @@ class Values(Task):
         """Return the same."""
         return dict(columns)
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as arrays, with one centre for the sums of all fits."""
         return centred(numbers_in(table, ["label", "predicted"]))
 
@@ -572,7 +562,7 @@ class ClassMaps(Maps):
         labels = self.classes.tolist()
         return [f"n:{label}:{predicted}" for label in labels for predicted in labels]
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the counts as an array."""
         found = numbers_in(table, self._pairs())
         n = len(self.classes)
@@ -618,7 +608,9 @@ class ValueMaps(Maps):
         """Raise a TypeError unless an estimator gives maps of values."""
         super().check(label, estimator)
         if not is_regressor(estimator):
-            raise TypeError(f"estimators[{label!r}] must be a regressor of maps, got {estimator!r}.")
+            raise TypeError(
+                f"estimators[{label!r}] must be a regressor of maps, got {estimator!r}."
+            )
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return numbers, means and sums of each sample.
@@ -656,7 +648,7 @@ class ValueMaps(Maps):
         """Return the same."""
         return dict(columns)
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as arrays, with one centre for the sums of all fits."""
         return centred(numbers_in(table, SUMS))
 
@@ -707,7 +699,7 @@ class ScoredMaps(Maps):
         """Return the same."""
         return dict(columns)
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as an array."""
         return numbers_in(table, ["score"])
 
@@ -723,7 +715,8 @@ def in_places(number: int, truth: Any, said: Any) -> tuple[Array, Array]:
     if truth.shape != said.shape and truth.ndim == said.ndim:
         truth = np.moveaxis(truth, -1, 0)  # predictions have their channels first
     if truth.size != said.size or (
-        truth.shape != said.shape and [*filter(one_not, truth.shape)] != [*filter(one_not, said.shape)]
+        truth.shape != said.shape
+        and [*filter(one_not, truth.shape)] != [*filter(one_not, said.shape)]
     ):
         raise ValueError(
             f"The map of sample {number} must have the shape of y, {truth.shape}, got {said.shape}."
@@ -901,7 +894,7 @@ def maps_of(y: Any, kind: str) -> list[Array]:
     maps = [np.asarray(one) for one in y]
     if any(one.ndim == 0 for one in maps):
         raise ValueError(
-            f"y must have a map a sample where estimators are {kind}, got {maps[0]!r} for the first."
+            f"y must have a map a sample where it is for a {kind}, got {maps[0]!r} for the first."
         )
     return maps
 
@@ -927,7 +920,7 @@ def task_from(description: Mapping[str, Any]) -> Task:
     if wanted not in TASKS:
         known = ", ".join(repr(" of ".join(filter(None, names))) for names in TASKS)
         raise ValueError(f"task must be one of {known}, got {wanted[0]!r}.")
-    kind = TASKS[wanted]
+    kind: Any = TASKS[wanted]
     if "classes" not in wanted:
         return kind()
     return kind(np.unique(description["data"]["classes"]), description.get("positive"))
