@@ -49,7 +49,7 @@ from sklstruct.studies import (
     limited_data,
     subject_splits,
 )
-from sklstruct.studies.draws import estimator_seed, stratified_order
+from sklstruct.studies.splits import estimator_seed, stratified_order
 
 TIMES = ["fit_seconds", "predict_seconds"]
 DESIGNS = [

@@ -24,7 +24,7 @@ from ..threads import one_blas_thread
 from .data import StudyData
 from .description import Cell, environment, is_random_state
 from .designs import Design, Split
-from .draws import estimator_seed
+from .splits import estimator_seed
 from .tasks import Task
 
 STEPS = "dense", "local", "shared", "frame", "attributes"  # of the structure of a network

@@ -12,10 +12,10 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from ..compat import num_samples, safe_indexing
 from .data import is_ragged
-from .draws import estimator_seed
 from .fitting import fitting, group_params, seeded
 from .inference import exchange_test
 from .metrics import Array, Outcome
+from .splits import estimator_seed
 from .tasks import Classes, ClassMaps, ScoredMaps, Task, task_of
 
 LEAKS = 0.01  # p of what happens to honest estimators once in a hundred times

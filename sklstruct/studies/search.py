@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 
 from ..compat import BaseSearchCV, num_samples
 from .fitting import check_parameters, group_params, noted
-from .splits import Indices, fifths, most_frequent
+from .splits import Indices, strata_of
 
 Candidate = dict[str, Any]
 
@@ -84,10 +84,6 @@ class Budget:
         ):
             raise ValueError(f"seconds must be a finite number above 0, got {self.seconds!r}.")
 
-    def describe(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
-        return asdict(self)
-
     def allows(self, n_candidates: int, fits: int, seconds: float) -> bool:
         """Whether it pays for one candidate more after those that took fits and seconds."""
         spent, most = (seconds, self.seconds) if self.fits is None else (fits, self.fits)
@@ -141,12 +137,9 @@ class InnerSplits(GroupKFold):
 
     def _strata(self, y: Any, subject_of: Indices) -> Indices:
         """Return the class or the fifth of each subject; maps have none."""
-        n_subjects = subject_of.max() + 1
         if not of_samples(y):
-            return np.zeros(n_subjects, np.intp)
-        if self.classes:
-            return most_frequent(np.unique(y, return_inverse=True)[1], subject_of, n_subjects)
-        return fifths(np.asarray(y, float), subject_of)
+            return np.zeros(subject_of.max() + 1, np.intp)
+        return strata_of(y, subject_of, values=not self.classes)
 
 
 def of_samples(y: Any) -> bool:
@@ -353,16 +346,3 @@ def same(one: Candidate, other: Candidate) -> bool:
         or (np.isscalar(value) and type(value) is type(other[name]) and value == other[name])
         for name, value in one.items()
     )
-
-
-def searched(estimator: Any, parameters: Any, budget: Budget) -> BudgetSearchCV:
-    """Return the search that stands for a pair of an estimator and parameters.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is nothing to search among.
-    """
-    search = BudgetSearchCV(estimator, parameters, budget)
-    search.check_params()
-    return search

@@ -7,12 +7,12 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
@@ -26,12 +26,13 @@ from .description import (
     environment,
     keys_of,
     merged,
+    plain,
 )
 from .designs import Design
-from .fitting import Fit, Work, check_parameters, evaluate, group_params, noted
+from .fitting import Work, check_parameters, evaluate, group_params, last_step, noted
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
-from .search import Budget, searched
+from .search import Budget, BudgetSearchCV
 from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 
@@ -187,26 +188,18 @@ class Study:
         """
         if n_jobs == 0:
             raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
-        groups, y = read_columns(groups, y)
-        task = task_of(y, self.estimators, self.positive)
-        data = StudyData.checked(
-            X, y, task.name, groups=groups, sites=sites, X_test=X_test, y_test=y_test
-        )
-        if data.X_test is not None and not self.design.takes_test:
-            raise ValueError(f"{type(self.design).__name__} takes no X_test and y_test.")
+        data, task = self._read(X, y, groups, sites=sites, X_test=X_test, y_test=y_test)
         problems = check_left_out(left_out)
         warn_of_searches(self.estimators, data)
         run = self._describe(data, task) | ({"config": dict(config)} if config else {})
-        cells = [Cell(label, key) for key in map(tuple, run["cells"]) for label in self.estimators]
         work = Work(data, self.design, task, self.estimators, self.random_state)
         with MemoryStore() if out is None else FolderStore(Path(out)) as store:
             join(store, run, data, problems)
             if config and out is not None:
                 write_config(store)
-            keys = keys_of(run, cells)
             where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
-                complete(store, keys, work, progress, **where)
+                complete(store, keys_of(run), work, progress, **where)
             finally:
                 if out is not None:
                     Results.read(out).export(out, predictions=predictions)
@@ -225,31 +218,36 @@ class Study:
         ValueError, TypeError
             As ``run`` does.
         """
-        task = task_of(y, self.estimators, self.positive)
         rows = [[row] for row in range(len(y))]  # as different as samples are
-        data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
+        data, _ = self._read(rows, y, groups, sites=sites)
         self.design.cells(data, self.random_state)
+
+    def _read(self, X: Any, y: Any, groups: Any, **others: Any) -> tuple[StudyData, Task]:
+        """Return the data, and what is predicted."""
+        groups, y = read_columns(groups, y)
+        task = task_of(y, self.estimators, self.positive)
+        data = StudyData.checked(X, y, task.name, groups=groups, **others)
+        if data.X_test is not None and not self.design.takes_test:
+            raise ValueError(f"{type(self.design).__name__} takes no X_test and y_test.")
+        return data, task
 
     def _describe(self, data: StudyData, task: Task) -> Description:
         """Return what this run is to compute."""
         design = self.design.describe()
         extent = {name: design.pop(name) for name in self.design.extent}
-        return {
-            "fixed": {
-                **task.describe(),
-                "target": self.target,
-                "positive": task.positive,
-                "random_state": self.random_state,
-                "budget": self.budget.describe(),
-                "data": {**data.describe(), "classes": task.classes.tolist()},
-                "design": design,
-            },
-            "name": self.name,
-            "extent": extent,
-            "cells": [list(key) for key in self.design.cells(data, self.random_state)],
-            "estimators": {label: describe_estimator(e) for label, e in self.estimators.items()},
-            "environment": environment(),
+        fixed = {
+            **task.describe(),
+            "target": self.target,
+            "positive": task.positive,
+            "random_state": self.random_state,
+            "budget": asdict(self.budget),
+            "data": {**data.describe(), "classes": task.classes},
+            "design": design,
         }
+        estimators = {label: describe_estimator(e) for label, e in self.estimators.items()}
+        cells = self.design.cells(data, self.random_state)
+        run = {"fixed": fixed, "name": self.name, "extent": extent, "cells": cells}
+        return plain({**run, "estimators": estimators, "environment": environment()})
 
 
 def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **where: Any) -> None:
@@ -287,18 +285,15 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
                     store.release(key)
                     failures.append(fit)
                     continue
-                store.put(key, header_of(fit), fit.columns)
+                header = fit._asdict()
+                columns = header.pop("columns")
+                store.put(key, header, columns)
                 made += 1
                 bar.update()
             if failures:
                 raise failures[0].error
             if not made:  # what is missing is being made by others
                 time.sleep(SECONDS_TO_WAIT)
-
-
-def header_of(fit: Fit) -> dict[str, Any]:
-    """Return what a store holds of a fit beside its predictions."""
-    return {"row": fit.row, "costs": fit.costs, "structure": fit.structure}
 
 
 def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) -> None:
@@ -334,12 +329,12 @@ def check_estimators(estimators: Mapping[str, Any], budget: Budget) -> dict[str,
     for label, estimator in estimators.items():
         if not isinstance(label, str) or not label.strip():
             raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
-        plain, *grid = estimator if isinstance(estimator, tuple) else (estimator,)
-        if isinstance(plain, type) or not hasattr(plain, "get_params") or len(grid) > 1:
+        model, *grid = estimator if isinstance(estimator, tuple) else (estimator,)
+        if isinstance(model, type) or not hasattr(model, "get_params") or len(grid) > 1:
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
         with noted(f"Raised by the parameters of the estimator {label!r}."):
-            check_parameters(plain)
-            found[label] = searched(plain, grid[0], budget) if grid else plain
+            found[label] = BudgetSearchCV(model, grid[0], budget) if grid else model
+            check_parameters(found[label])
     return found
 
 
@@ -358,7 +353,7 @@ def warn_of_searches(estimators: Mapping[str, Any], data: StudyData) -> None:
     if data.n_subjects == len(data):
         return
     for label, estimator in estimators.items():
-        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        last = last_step(estimator)
         # Subjects reach the last step and nothing inside of it, as an estimator that is searched.
         parts = [part for part in estimator.get_params().values() if part is not last]
         parts += [] if group_params(estimator, data.groups) else [last]
