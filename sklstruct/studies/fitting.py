@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,16 +53,7 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """All that the fits of a study have in common.
-
-    Parameters
-    ----------
-    data : StudyData
-    design : Design
-    task : Task
-    estimators : dict
-    random_state : int
-    """
+    """All that the fits of a study have in common."""
 
     data: StudyData
     design: Design
@@ -77,14 +68,22 @@ def evaluate(work: Work, cell: Cell) -> Fit:
     names = dict(zip(work.design.keys, key, strict=True))
     data, seed = work.data, estimator_seed(work.random_state, *key)
     split = work.design.split(data, key, work.random_state)
-    started, process = datetime.now(UTC), Process()
-    with fitting(f"Raised by the estimator {label!r}, {in_words(names)}."):
+    where = ", ".join(f"{name} {value}" for name, value in names.items())
+    started = datetime.now(UTC)
+    with suppress(OSError):  # where the kernel can forget the peak of earlier fits
+        Path("/proc/self/clear_refs").write_text("5")
+    # Sums over several threads round differently, and jobs would fight for the cores.
+    with noted(f"Raised by the estimator {label!r}, {where}."), one_blas_thread():
         model = seeded(clone(work.estimators[label]), seed)
         X, y = data.training(split.train)
         groups = None if data.groups is None else data.groups[split.train]
-        _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
-        X_test, y_test = data.tested(split.test)
-        columns, predict_seconds = timed(lambda: work.task.predict(model, X_test, y_test))
+        start = perf_counter()
+        model.fit(X, y, **group_params(model, groups))
+        fit_seconds = perf_counter() - start
+        X, y = data.tested(split.test)
+        start = perf_counter()
+        columns = work.task.predict(model, X, y)
+        predict_seconds = perf_counter() - start
     last = last_step(model)
     search = last if isinstance(last, BaseSearchCV) else None
     if search is not None:
@@ -105,7 +104,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         "started": started.isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "process": os.getpid(),
-        "peak_memory_mb": process.peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
         **environment(),
     }
     return Fit(row, {"test": split.test, **columns}, costs, weights_by_structure(last))
@@ -129,36 +128,25 @@ def spent(search: Any, fit_seconds: float) -> dict[str, Any]:
 
 def counts(data: StudyData, split: Split) -> dict[str, Any]:
     """Return how many samples and subjects are on each side, and the site that is left out."""
-    n_train_subjects = len(np.unique(data.subjects[split.train]))
-    inside = data.X_test is None
-    sites = None if data.sites is None else np.unique(data.sites[split.test]).astype(str)
+    inside = data.X_test is None  # else who is tested has no subject and no site
+    tested = np.unique(data.subjects[split.test]) if inside else split.test
+    of = None if data.sites is None or not inside else data.sites[split.test]
+    sites = [] if of is None else np.unique(of).tolist()
     return {
         "n_train": len(split.train),
         "n_test": len(split.test),
-        "n_train_subjects": n_train_subjects,
-        "n_test_subjects": len(np.unique(data.subjects[split.test])) if inside else len(split.test),
-        "held_out_site": "" if sites is None or len(sites) > 1 else str(sites[0]),
+        "n_train_subjects": len(np.unique(data.subjects[split.train])),
+        "n_test_subjects": len(tested),
+        "held_out_site": str(sites[0]) if len(sites) == 1 else "",
     }
 
 
-class Process:
-    """The memory of this process from now on."""
-
-    def __init__(self) -> None:
-        # Where the kernel can forget the peak of earlier fits.
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-
-    def peak_memory_mb(self) -> float | None:
-        """Return the largest memory since then; of the whole process where that is not known."""
-        with suppress(OSError, ValueError, IndexError):
-            status = Path("/proc/self/status").read_text()
-            return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
-        try:
-            import resource
-        except ImportError:
-            return None
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+def peak_memory_mb() -> float | None:
+    """Return the largest memory of this process since it was last forgotten, None if not known."""
+    with suppress(OSError, IndexError):
+        status = Path("/proc/self/status").read_text()
+        return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
+    return None
 
 
 def weights_by_structure(last: Any) -> dict[str, int] | None:
@@ -171,14 +159,6 @@ def weights_by_structure(last: Any) -> dict[str, int] | None:
 
 
 @contextmanager
-def fitting(note: str) -> Iterator[None]:
-    """Give one thread to BLAS, and add to an error which fit it comes from."""
-    # Sums over several threads round differently, and jobs would fight for the cores.
-    with noted(note), one_blas_thread():
-        yield
-
-
-@contextmanager
 def noted(note: str) -> Iterator[None]:
     """Add to an error what it comes from."""
     try:
@@ -186,11 +166,6 @@ def noted(note: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(note)
         raise
-
-
-def in_words(names: Mapping[str, int]) -> str:
-    """Return "size 50, draw 2"."""
-    return ", ".join(f"{name} {value}" for name, value in names.items())
 
 
 def check_parameters(value: Any) -> None:
@@ -212,13 +187,6 @@ def seeded(estimator: Any, seed: int) -> Any:
     # The same seed for all of them: steps of a pipeline draw different things anyway.
     names = filter(is_random_state, estimator.get_params(deep=True))
     return estimator.set_params(**dict.fromkeys(names, seed))
-
-
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what a function returns, and the seconds that it took."""
-    start = perf_counter()
-    result = function()
-    return result, perf_counter() - start
 
 
 def group_params(model: Any, groups: NDArray[Any] | None) -> dict[str, NDArray[Any]]:

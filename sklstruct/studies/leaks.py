@@ -11,8 +11,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from ..compat import num_samples, safe_indexing
+from ..threads import one_blas_thread
 from .data import is_ragged
-from .fitting import fitting, group_params, seeded
+from .fitting import group_params, noted, seeded
 from .inference import exchange_test
 from .metrics import Array, Outcome
 from .splits import estimator_seed
@@ -97,7 +98,8 @@ def find_leaks(
     rows = []
     for label, estimator in estimators.items():
         pairs: dict[Any, tuple[Outcome, Outcome]] = {}
-        with fitting(f"Raised by the estimator {label!r} where it was taught wrong answers."):
+        note = f"Raised by the estimator {label!r} where it was taught wrong answers."
+        with noted(note), one_blas_thread():
             for number, (train, test) in enumerate(splits):
                 seed = estimator_seed(random_state, number)
                 # Whichever answers are kept of what is taught twice, the first ones or the last.
