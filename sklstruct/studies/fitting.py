@@ -130,8 +130,7 @@ def counts(data: StudyData, split: Split) -> dict[str, Any]:
     """Return how many samples and subjects are on each side, and the site that is left out."""
     inside = data.X_test is None  # else who is tested has no subject and no site
     tested = np.unique(data.subjects[split.test]) if inside else split.test
-    of = None if data.sites is None or not inside else data.sites[split.test]
-    sites = [] if of is None else np.unique(of).tolist()
+    sites = [] if data.sites is None or not inside else np.unique(data.sites[split.test]).tolist()
     return {
         "n_train": len(split.train),
         "n_test": len(split.test),
