@@ -12,12 +12,12 @@ from typing import Any
 
 from ..io.atomic import atomic_write
 from ..io.reading import read_bytes
-from .description import merged
+from .description import Description, merged
 
 CONFIG = "study.toml"
 MOST = 2**20  # bytes
 TABLES = "estimators", "search", "set"  # by label or by parameter
-GROWING = "draws", "repeats", "runs"
+GROWING = "sizes", "draws", "repeats", "runs"  # whatever one run has asked for
 BARE = re.compile(r"[A-Za-z0-9_-]+")  # keys that need no quotation marks
 
 Config = dict[str, Any]
@@ -32,41 +32,27 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 
 def write_config(store: Any) -> None:
-    """Write what all runs in the folder of a store have asked for, added up.
-
-    Parameters
-    ----------
-    store : FolderStore
-        Runs of which nothing is known how they were asked for are left out.
-    """
+    """Write what all runs in a folder have asked for, added up, as far as that is known."""
     seen: set[str] | None = None
     # Again where another process has begun meanwhile: whoever is last has seen all.
     while seen != {*(runs := store.runs())}:
         seen = {*runs}
         description, _ = merged([*runs.values()], store.keys())
-        configs = [run["config"] for run in runs.values() if run.get("config")]
+        configs = [run["config"] for run in runs.values() if "config" in run]
         with atomic_write(Path(store.folder, CONFIG)) as stream:
-            stream.write(as_toml(added_up(configs, {*description["estimators"]})))
+            stream.write(as_toml(added_up(configs, description)))
 
 
-def added_up(configs: list[Config], labels: set[str]) -> Config:
-    """Return what several runs make together: of the estimators that count, and of all sizes."""
-    found: Config = {}
-    for config in configs:
-        grown = {name: found[name] for name in TABLES if name in found and name not in config}
-        for name, value in config.items():
-            if name in TABLES:
-                value = {**found.get(name, {}), **value}
-            elif name == "sizes":
-                value = sorted({*found.get(name, ()), *value})
-            elif name in GROWING and found:
-                if name not in found:  # all that there are
-                    continue
-                value = max(found[name], value)
-            grown[name] = value
-        found = grown
-    for name in {"estimators", "search"} & {*found}:
-        found[name] = {label: what for label, what in found[name].items() if label in labels}
+def added_up(configs: list[Config], study: Description) -> Config:
+    """Return what several runs make together: the estimators that count, and all sizes."""
+    added = (*TABLES, *GROWING)
+    found = {name: value for name, value in configs[-1].items() if name not in added}
+    grown = {name.removeprefix("n_"): number for name, number in study["design"].items()}
+    found |= {name: grown[name] for name in GROWING if grown.get(name) is not None}
+    for name in TABLES:
+        table = {key: what for one in configs for key, what in one.get(name, {}).items()}
+        counts = table if name == "set" else study["estimators"]
+        found[name] = {key: what for key, what in table.items() if key in counts}
     return found
 
 
