@@ -25,6 +25,7 @@ from hypothesis.extra.numpy import (
 from joblib.parallel import MultiprocessingBackend
 
 from sklstruct.studies import Failure, execute
+from sklstruct.studies.leases import this_process
 from sklstruct.studies.workers import load, save
 
 ITEMS = list(range(8))
@@ -124,6 +125,19 @@ def test_who_breaks_the_pool_is_found_and_takes_nobody_with_it(diary):
     assert sorted(outcomes) == [item for item in ITEMS if item != 5]
     assert len(started(diary, 5)) == 2
     assert all(len(started(diary, item)) <= 2 for item in outcomes)
+
+
+def test_what_killed_processes_have_left_is_removed_by_the_next_one(diary):
+    machine, pid, since = this_process().split("-")
+    killed = diary.folder / f"sklstruct-{machine}-{pid}-1-x"  # by another one of this number
+    others = [diary.folder / f"sklstruct-{name}" for name in (f"0-{pid}-1-x", "x", f"{pid}-x")]
+    running = diary.folder / f"sklstruct-{machine}-{pid}-{since}-x"
+    for folder in (killed, running, *others):
+        folder.mkdir()
+    list(execute(square, diary, ITEMS, n_jobs=2, backend="multiprocessing"))
+    assert not killed.exists()
+    for folder in (running, *others):
+        folder.rmdir()
 
 
 @with_signals

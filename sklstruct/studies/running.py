@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,6 @@ from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from joblib import Parallel, cpu_count, effective_n_jobs, parallel_config
-from joblib.externals.loky.backend import resource_tracker
 from joblib.parallel import (
     BatchedCalls,
     LokyBackend,
@@ -24,12 +24,13 @@ from joblib.parallel import (
     get_active_backend,
 )
 
+from .leases import is_gone, this_process
 from .workers import Failure, Function, attempt, pack, save, visible_gpus, work_from, work_on
 
 Item = TypeVar("Item")
 
 LOCAL_PROCESSES = LokyBackend, MultiprocessingBackend
-
+FOLDER = re.compile(r"sklstruct-([0-9a-f]+-[0-9]+-[0-9]*)-\w+")  # of a process
 SECONDS_BETWEEN_LOOKS = 1.0  # for workers that have come
 
 
@@ -230,14 +231,13 @@ def joblib_pool(
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give a folder that is removed at the end, also of a process that is killed."""
-    folder = tempfile.mkdtemp(prefix="sklstruct-")
-    resource_tracker.register(folder, "folder")
-    try:
+    """Give a folder that is removed at the end, or by the next one if all processes are killed."""
+    for left in Path(tempfile.gettempdir()).iterdir():
+        if (name := FOLDER.fullmatch(left.name)) and is_gone(name[1]):
+            shutil.rmtree(left, ignore_errors=True)
+    prefix = f"sklstruct-{this_process()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        resource_tracker.unregister(folder, "folder")
 
 
 class JoblibPool:

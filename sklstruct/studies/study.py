@@ -166,7 +166,7 @@ class Study:
             Whether to write ``predictions.csv`` beside ``results.csv`` when the study ends.
         config : dict, default=None
             How the study was asked for, in options of ``sklstruct study`` by name.  What all runs
-            have asked for is kept as ``study.toml`` in the folder, from which they can be run again.
+            have asked for is kept as ``study.toml`` in the folder, to be run again.
         progress : bool, default=True
             Whether to show a progress bar on standard error.
 
@@ -226,7 +226,7 @@ class Study:
             As ``run`` does.
         """
         task = task_of(y, self.estimators, self.positive)
-        rows = np.arange(len(y))[:, np.newaxis]  # as different as samples are
+        rows = [[row] for row in range(len(y))]  # as different as samples are
         data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
         self.design.cells(data, self.random_state)
 
@@ -339,7 +339,7 @@ def check_estimators(estimators: Mapping[str, Any], budget: Budget) -> dict[str,
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
         with noted(f"Raised by the parameters of the estimator {label!r}."):
             check_parameters(plain)
-            found[label] = searched(plain, *grid, budget) if grid else plain
+            found[label] = searched(plain, grid[0], budget) if grid else plain
     return found
 
 

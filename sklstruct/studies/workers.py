@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import threading
 import traceback
@@ -147,7 +148,10 @@ def watch(parent: int) -> None:
         for folder in [*OPENED]:
             if not os.path.isdir(folder):
                 OPENED.pop(folder)
-    os._exit(1)  # a parent that was killed could not end it
+    # A parent that was killed could do neither.
+    for folder in OPENED:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def taken(path: Path) -> bool:
