@@ -442,7 +442,8 @@ def difference_with_p(row: Any, metric: str) -> str:
     """Return "+1.2 [+0.4, +2.0], 0.012" from a row of a comparison, if there is one."""
     if row is None:
         return ABSENT
-    return f"{with_interval(row, 'difference', metric)}, {p_value(row['p_t_holm'])}"
+    shown, p = with_interval(row, "difference", metric), p_value(row["p_t_holm"])
+    return shown if p == ABSENT else f"{shown}, {p}"
 
 
 def p_value(p: float) -> str:
