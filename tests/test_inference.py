@@ -724,7 +724,7 @@ def test_tables_that_are_not_sound_are_refused(changes, message):
         (compare, {"baseline": "svm"}, "'good', 'poor', got 'svm'"),
         (compare, {"metric": "f1"}, "metric must be one of balanced_accuracy, auc"),
         (compare, {"confidence": 95}, "confidence"),
-        (compare, {"n_permutations": 0}, "n_permutations"),
+        (compare, {"n_permutations": -1}, "n_permutations"),
         (compare, {"pairs": "some"}, "'baseline' or 'all', got 'some'"),
         (summarise, {"confidence": 1}, "confidence"),
         (summarise, {"metric": "f1"}, "metric must be one of balanced_accuracy, auc"),

@@ -326,7 +326,10 @@ def comparison_section(found: Findings) -> Html:
         *beyond(results, last),
         *(TEXT["tests"][name] for name in last["test"].unique()),
         TEXT["exchanges"].format(
-            in_words(f"{n:,} for {name_of(name)}" for name, n in found.exchanges.items())
+            in_words(
+                f"{f'{n:,}' if n else 'none'} for {name_of(name)}"
+                for name, n in found.exchanges.items()
+            )
         ),
         TEXT["holm"],
         TEXT["baseline"],

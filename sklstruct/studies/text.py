@@ -370,9 +370,9 @@ def compared_metrics(results: Results) -> list[str]:
 
 def n_exchanges(results: Results, metric: str) -> int:
     """Return how many exchanges of predictions a test of a metric can afford, 0 for no test."""
-    fits = results.fits.groupby(["estimator", *results.condition_columns])["n_test"].sum()
+    tested = results.fits.groupby("estimator")["n_test"].sum()
     areas = max(1, len(results.classes)) if MEASURES[metric].ranks else 1
-    cost = int(fits.max()) * areas * (RANKING if MEASURES[metric].ranks else 1)
+    cost = int(tested.max()) * areas * (RANKING if MEASURES[metric].ranks else 1)
     affordable = min(EXCHANGES, AFFORDABLE // cost)
     return affordable if affordable >= FEWEST else 0
 
