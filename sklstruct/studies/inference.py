@@ -138,7 +138,7 @@ def limits(
         return NONE
     measure = task.measures[metric]
     low, high = measure.interval(measure, tests, mean, confidence)
-    if not anew or n == 1:
+    if not anew or n == 1 or np.isnan(low):
         return low, high
     # Training sets and subjects are drawn independently: their variances add up.
     reach = student.ppf((1 + confidence) / 2, n - 1) * values.std() / np.sqrt(n)
@@ -453,10 +453,11 @@ def sums_exchanged(
     totals = [outcome.sums.sum(axis=0) for outcome in (mine, other)]
     gain = np.zeros((n_parts, len(totals[0])))
     np.add.at(gain, part, other.sums - mine.sums)
-    some = gain.any(axis=0)  # what the samples are stays the same whoever predicts them
+    # What the samples are stays the same whoever predicts them.
+    some = np.flatnonzero(gain.any(axis=0))
 
     def values(swaps: Floats) -> Floats:
-        moved = np.zeros((len(swaps), len(some)))
+        moved = np.zeros((len(swaps), gain.shape[1]))
         moved[:, some] = swaps @ gain[:, some]
         return np.stack([measure.of(totals[0] + moved), measure.of(totals[1] - moved)])
 
