@@ -11,7 +11,7 @@ PYTHONS ?= 3.11 3.12 3.13
 .PHONY: demo test test-lowest test-pythons lint format clean
 
 demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, scattering, SVM
-	$(BIN)/sklstruct study --dataset digits \
+	$(BIN)/sklstruct study --data digits \
 	  --estimators rfnn,rfnn:frame=pixel,scattering_svc,svm \
 	  --sizes 50,100,300,1000 --draws 5 --seed 0 --set max_epochs=70 --n-jobs 2 --out $(OUT)
 

@@ -1,11 +1,11 @@
 """Measure how often the intervals of a study hold what they are to hold.
 
 "classes": subjects have logits that are higher for their class, plus normal noise; every hold-out
-adds noise of its own, as another model would.  "values": a number, of which predictions know a part;
-"3 each" has three samples a subject, alike by half.  "maps": places of two classes, recognised with
-probabilities that differ from subject to subject; or numbers at places, shifted by subject.  "once"
-tests all subjects in one hold-out, "hold-outs" tests a quarter of them in 20.  The truth is the
-mean over many such studies, or for classes that of 300 000 subjects.
+adds noise of its own, as another model would.  "values": a number, a part of which predictions
+know; "3 each" has three samples a subject, alike by half.  "maps": places of two classes,
+recognised with probabilities that differ from subject to subject; or numbers at places, shifted by
+subject.  "once" tests all subjects in one hold-out, "hold-outs" tests a quarter of them in 20.  The
+truth is the mean over many such studies, or for classes that of 300 000 subjects.
 
 "draws": nearest-mean rules or ridge regressions on training sets that are drawn anew, tested on one
 given test set; the truth is that of other training sets and other test samples.  "difference":
@@ -41,22 +41,22 @@ class OfClasses:
     """Logits of subjects, higher for their class by a separation."""
 
     task = Classes(np.arange(2))
-    designs = [
-        (sizes, separation)
-        for sizes in ((5, 5), (5, 40), (10, 10), (20, 20), (100, 100), (8, 8, 8))
-        for separation in (0.0, 1.0, 2.5)
-    ]
+    designs = (
+        *product(((5, 5), (5, 40), (10, 10), (20, 20), (100, 100), (8, 8, 8)), (0.0, 1.0, 2.5)),
+    )
 
     def __init__(self, sizes, separation):
         self.sizes, self.separation = np.array(sizes), separation
         self.name = {"subjects": "+".join(map(str, sizes)), "setting": separation}
 
     def subjects(self, rng, sizes=None):
+        """Return labels and logits."""
         labels = np.repeat(range(len(self.sizes)), self.sizes if sizes is None else sizes)
         noise = rng.normal(size=(len(labels), len(self.sizes)))
         return labels, self.separation * np.eye(len(self.sizes))[labels] + noise
 
     def hold_out(self, subjects, share, rng):
+        """Return what a new model makes of a share of the subjects."""
         labels, logits = subjects
         counts = np.maximum(1, np.rint(share * self.sizes)).astype(int)
         members = [np.flatnonzero(labels == label) for label in range(len(counts))]
@@ -64,6 +64,7 @@ class OfClasses:
         return self.outcome(labels[at], logits[at], at, rng)
 
     def outcome(self, labels, logits, at, rng):
+        """Return what a new model makes of some subjects."""
         logits = logits + MODEL_NOISE * rng.normal(size=logits.shape)
         n_classes, log_p = logits.shape[1], log_softmax(logits, axis=1)
         is_class = np.eye(n_classes)[labels]
@@ -74,7 +75,7 @@ class OfClasses:
         return Outcome(at, at, sums, is_class, np.exp(log_p), ranks)
 
     def truths(self, kind):
-        """The metrics of many subjects in the proportions of the design."""
+        """Return the metrics of many subjects in the proportions of the design."""
         rng = RNG(0)
         subjects = self.subjects(rng, self.sizes * 300_000 // self.sizes.sum())
         everybody = self.outcome(*subjects, np.arange(len(subjects[0])), rng)
@@ -85,12 +86,13 @@ class Simulated:
     """What other tasks have in common: subjects alike, and the truth by simulation."""
 
     def hold_out(self, subjects, share, rng):
+        """Return what a new model makes of a share of the subjects."""
         n = max(3, round(share * self.n))
         return self.outcome(subjects, np.sort(rng.permutation(self.n)[:n]), rng)
 
     def truths(self, kind):
-        n_hold_outs, share = HOLD_OUTS[kind]
-        rng = RNG(0)
+        """Return the mean metrics of many studies."""
+        (_, share), rng = HOLD_OUTS[kind], RNG(0)
         tests = [self.hold_out(self.subjects(rng), share, rng) for _ in range(MANY)]
         return {
             name: mean_of_defined(np.array([of(test)[0] for test in tests]), axis=0)
@@ -102,17 +104,15 @@ class OfValues(Simulated):
     """Numbers, of which predictions know a part; each subject has one sample or three."""
 
     task = Values()
-    designs = [
-        (n, each, signal)
-        for n, each in ((8, 1), (12, 1), (20, 1), (20, 3), (60, 1), (300, 1))
-        for signal in (0.0, 1.0, 3.0)
-    ]
+    designs = (*product(((8, 1), (12, 1), (20, 1), (20, 3), (60, 1), (300, 1)), (0.0, 1.0, 3.0)),)
 
-    def __init__(self, n, each, signal):
+    def __init__(self, counts, signal):
+        n, each = counts
         self.n, self.each, self.signal = n, each, signal
         self.name = {"subjects": f"{n}, {each} each" if each > 1 else str(n), "setting": signal}
 
     def subjects(self, rng):
+        """Return what there is to know and what models see."""
         own = rng.normal(size=(4, self.n, 1)) * (1 if self.each == 1 else np.sqrt(0.5))
         rest = rng.normal(size=(4, self.n, self.each)) * (0 if self.each == 1 else np.sqrt(0.5))
         known, unknown, *errors = own + rest
@@ -122,6 +122,7 @@ class OfValues(Simulated):
         return y, share * (self.signal * known + MODEL_NOISE * errors[0])
 
     def outcome(self, subjects, at, rng):
+        """Return what a new model makes of some subjects."""
         y, said = (values[at].ravel() for values in subjects)
         said = said + 0.1 * rng.normal(size=said.shape)
         subject = np.repeat(at, self.each)
@@ -133,7 +134,7 @@ class OfClassMaps(Simulated):
     """Places of two classes, recognised with probabilities that differ between subjects."""
 
     task = ClassMaps(np.arange(2))
-    designs = [(n, quality) for n in (6, 10, 20, 60) for quality in (0.0, 1.5, 4.0)]
+    designs = (*product((6, 10, 20, 60), (0.0, 1.5, 4.0)),)
     n_places = 1000
 
     def __init__(self, n, quality):
@@ -141,11 +142,13 @@ class OfClassMaps(Simulated):
         self.name = {"subjects": str(n), "setting": quality}
 
     def subjects(self, rng):
+        """Return what there is to know and what models see."""
         n_last = rng.binomial(self.n_places, rng.beta(2, 8, size=self.n))
         of_each = np.stack([self.n_places - n_last, n_last], axis=1)
         return of_each, self.quality + 0.8 * rng.normal(size=(self.n, 2))
 
     def outcome(self, subjects, at, rng):
+        """Return what a new model makes of some subjects."""
         of_each, logit = (values[at] for values in subjects)
         right = rng.binomial(of_each, expit(logit + 0.2 * rng.normal(size=logit.shape)))
         wrong = of_each - right
@@ -157,18 +160,20 @@ class OfValueMaps(Simulated):
     """Numbers at 100 places, whose errors are alike within subjects."""
 
     task = ValueMaps()
-    designs = [(n, signal) for n in (6, 10, 20, 60) for signal in (1.0, 3.0)]
+    designs = (*product((6, 10, 20, 60), (1.0, 3.0)),)
 
     def __init__(self, n, signal):
         self.n, self.signal = n, signal
         self.name = {"subjects": str(n), "setting": signal}
 
     def subjects(self, rng):
+        """Return what there is to know and what models see."""
         y = self.signal * (rng.normal(size=(self.n, 1)) + rng.normal(size=(self.n, 100)))
         scale = np.exp(0.4 * rng.normal(size=(self.n, 1)))
         return y, scale * (rng.normal(size=(self.n, 1)) + rng.normal(size=(self.n, 100)))
 
     def outcome(self, subjects, at, rng):
+        """Return what a new model makes of some subjects."""
         y, error = (values[at] for values in subjects)
         error = error + 0.2 * rng.normal(size=error.shape)
         mean = y.mean(axis=1)

@@ -1,5 +1,7 @@
 """Estimators that know the answers are told from those that learn them."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -21,7 +23,7 @@ RNG = np.random.default_rng
 class Remembers(ClassifierMixin, BaseEstimator):
     """A nearest neighbour that keeps the first or the last answers from one fit to the next."""
 
-    seen = {}
+    seen: ClassVar[dict] = {}
 
     def __init__(self, keeps="first"):
         self.keeps = keeps
@@ -148,7 +150,7 @@ class Painted(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         X, y = np.stack(list(X)), np.stack(list(y))
-        self.labels_ = {value: np.bincount(y[X == value]).argmax() for value in np.unique(X)}
+        self.labels_ = {value: np.bincount(y[value == X]).argmax() for value in np.unique(X)}
         return self
 
     def predict(self, X):

@@ -46,6 +46,7 @@ RNG = np.random.default_rng
 
 MAPS = [np.eye(4, dtype=int), np.ones((3, 5), int)]
 DENSE = StructuredMapClassifier(max_epochs=1)
+IGNORING = StructuredMapClassifier(ignored_label=9)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +78,10 @@ def test_y_and_estimators_say_which_task_it_is(y, estimators, kind, classes):
         (MAPS, {"a": DENSE, "b": GaussianNB()}, TypeError,
          "'a' is a classifier of maps and 'b' a classifier"),
         ([0, 1], {"a": PCA()}, TypeError, r"estimators\['a'\] must be a classifier, a regressor"),
-        ([0, 1], {"a": VotingClassifier([("b", GaussianNB())])}, TypeError,
-         r"estimators\['a'\] must have predict_proba or decision_function"),
         (MAPS, {"a": GaussianNB()}, ValueError, "one label or value a sample .*by an attribute"),
         (np.zeros((3, 2)), {"a": LinearRegression()}, ValueError, r"of shape \(3, 2\)"),
         ([0, 1], {"a": DENSE}, ValueError, "must have a map a sample"),
-        (MAPS, {"a": DENSE, "b": DENSE.__class__(ignored_label=9)}, ValueError, "one ignored_label"),
+        (MAPS, {"a": DENSE, "b": IGNORING}, ValueError, "one ignored_label"),
     ],
 )  # fmt: skip
 def test_mixtures_and_what_does_not_fit_are_refused(y, estimators, error, message):
@@ -126,13 +125,13 @@ def test_tables_hold_what_arrays_do():
     rng = RNG(0)
     label = rng.integers(0, 3, size=9).astype(np.int16)
     proba = rng.dirichlet(np.ones(3), size=9)
-    maps = rng.integers(0, 2, size=(2, 5, 3, 4))
+    maps, two = rng.integers(0, 2, size=(2, 5, 3, 4)), ClassMaps(np.array([0, 1]))
     tasks = {
         Classes(np.array(["x", "y", "z"])): {
             "label": label, "predicted": proba.argmax(axis=1), "probabilities": proba
         },
         Values(): {"label": rng.normal(size=9), "predicted": rng.normal(size=9)},
-        ClassMaps(np.array([0, 1])): ClassMaps(np.array([0, 1])).predict(Says(maps[0]), None, maps[1]),
+        two: two.predict(Says(maps[0]), None, maps[1]),
         ValueMaps(): ValueMaps().predict(Says(maps[0]), None, maps[1].astype(float)),
         ScoredMaps(): {"score": np.full(4, 0.5)},
     }  # fmt: skip
@@ -168,7 +167,7 @@ def test_classes_that_were_not_learned_are_improbable():
 
 def test_places_of_the_ignored_label_do_not_count():
     y = [np.array([[0, 1, 9]]), np.array([[9, 1]])]
-    task = task_of(y, {"a": DENSE.__class__(ignored_label=9)})
+    task = task_of(y, {"a": IGNORING})
     assert task.classes.tolist() == [0, 1]
     columns = task.predict(Says([np.array([[0, 0, 0]]), np.array([[1, 1]])]), None, y)
     assert columns["counts"].tolist() == [[[1, 0], [1, 0]], [[0, 0], [0, 1]]]
@@ -281,12 +280,12 @@ def test_labels_and_probabilities_of_maps_at_once():
     images = [np.eye(6), np.eye(5, 8)]
     model = StructuredMapClassifier(max_epochs=1, random_state=0)
     model.fit(images, [image > 0 for image in images])
-    for given in (images, np.stack([images[0]] * 2)):
-        labels, probabilities = model.predict_with_proba(given)
-        for one, other in zip(labels, model.predict(given), strict=True):
-            np.testing.assert_array_equal(one, other)
-        for one, other in zip(probabilities, model.predict_proba(given), strict=True):
-            np.testing.assert_array_equal(one, other)
+    for X in (images, np.stack([images[0]] * 2)):
+        one_by_one = model.predict(X), model.predict_proba(X)
+        for found, expected in zip(model.predict_with_proba(X), one_by_one, strict=True):
+            assert type(found) is type(expected)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_a_stream_of_volumes_is_read_once(tmp_path, monkeypatch):
@@ -305,6 +304,15 @@ def test_a_stream_of_volumes_is_read_once(tmp_path, monkeypatch):
     columns = Classes(np.arange(2)).predict(model, cohort.X, y)
     assert sorted(read) == sorted(map(str, cohort.X))
     np.testing.assert_array_equal(columns["predicted"], model.predict(cohort.X))
+
+
+def test_what_has_no_scores_has_no_metrics_of_them():
+    X, y = RNG(0).normal(size=(20, 2)), np.arange(20) % 2
+    task, voters = Classes(np.arange(2)), [("bayes", GaussianNB())]
+    columns = task.predict(VotingClassifier(voters).fit(X, y), X, y)
+    found, expected = (task.score(c) for c in (columns, task.predict(GaussianNB().fit(X, y), X, y)))
+    lost = {"auc": np.nan, "brier": np.nan, "log_loss": np.nan, "probabilities": False}
+    assert found == pytest.approx(expected | lost, nan_ok=True)
 
 
 class OwnScore(ClassifierMixin, BaseEstimator):

@@ -131,6 +131,6 @@ def picture(display: Display, alt: str, caption: str) -> Html:
     content = BytesIO()
     # As SVG: sharp in print at any size, and its text can be searched.
     with rc_context({"svg.hashsalt": alt}):  # the same names in every run
-        drawn.figure.savefig(content, format="svg", metadata={"Date": None})
+        drawn.figure.savefig(content, format="svg", dpi=200, metadata={"Date": None})
     source = f"data:image/svg+xml;base64,{b64encode(content.getvalue()).decode()}"
     return element("figure", element("img", src=source, alt=alt), element("figcaption", caption))

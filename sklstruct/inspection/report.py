@@ -537,7 +537,7 @@ def sites_section(found: Findings) -> Html:
             shown = [number(v, metric) for metric in found.compared for v in mine[metric].iloc[:1]]
             row.append(stacked(*(shown or [ABSENT, ""])))  # it may not have been tested there
         rows.append(row)
-    below = "".join(f", and below it {with_unit(metric)}" for metric in found.compared[1:])
+    below = "".join(f" and {with_unit(metric)}" for metric in found.compared[1:])
     return section(
         "Sites that were left out",
         table(["site", "subjects tested", "subjects trained on", *found.estimators], rows),

@@ -21,7 +21,7 @@ LEFT, TOP, SQUARE, FOOT, RIGHT = 0.65, 0.15, 3.6, 0.6, 0.2  # inches
 LEAST, MOST = 8, 160  # areas of markers that stand for numbers of predictions
 PANEL, GAP, HEAD = 1.75, 0.5, 0.3  # inches
 MARGIN = 0.1  # of the range of true values, beyond which predictions lie on the edge
-MANY = 2000  # dots
+MANY = 300  # dots
 AREA, ERROR = "(mean area under the curve)", "(calibration error)"
 
 

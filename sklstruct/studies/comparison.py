@@ -62,7 +62,7 @@ class Comparison:
     >>> found = compare_studies(before, after, names=["before", "after"])
     >>> found.differences[["study", "estimator", "first", "difference"]].round(3)
        study estimator   first  difference
-    0  after     bayes  before       0.005
+    0  after     bayes  before      -0.007
     """
 
     studies: dict[str, Results]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import sklearn.model_selection as sk
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
 from ..io.leakage import check_subjects
@@ -400,7 +400,7 @@ class FixedSplit(Design):
     [0.97, 0.98]
     """
 
-    test: ArrayLike | None = None
+    test: Any = None
     n_runs: int = 1
 
     keys = ("run",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from sklearn.utils import check_scalar
 
 from .intervals import LEAST, NONE, jackknife_error, left_out
-from .metrics import Floats, Limits, Measure, Outcome, mean_of_defined
+from .metrics import Array, Floats, Limits, Measure, Outcome, mean_of_defined
 from .outcomes import Key, check_some, keys, names_of, outcomes
 from .tasks import Task, task_in
 
@@ -28,6 +28,7 @@ COMPARISON = [
 TIE = 1e-12  # relative; differences that rounding may have made
 ROUNDING = 1e-12  # relative; what is less is no deviation
 AT_ONCE = 1 << 22  # weights of exchanges
+MOST_EXCHANGED = 500  # parts of the subjects; with more subjects, several go together
 
 
 # Means ---------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ def limits(
         return NONE
     measure = task.measures[metric]
     low, high = measure.interval(measure, tests, mean, confidence)
-    if not anew or n == 1:
+    if not anew or n == 1 or np.isnan(low):
         return low, high
     # Training sets and subjects are drawn independently: their variances add up.
     reach = student.ppf((1 + confidence) / 2, n - 1) * values.std() / np.sqrt(n)
@@ -188,7 +189,8 @@ def compare(
     difference: for each subject the predictions of the two methods change their owners or not,
     in all repeats together (scores as ranks within a repeat, which methods of any kind have in
     common).  It asks whether these fitted models differ on such subjects.  Where there are no
-    more than ``n_permutations`` exchanges, all of them are taken and p is exact.
+    more than ``n_permutations`` exchanges, all of them are taken and p is exact; where there are
+    more than 500 subjects, several of them are exchanged together.
 
     Parameters
     ----------
@@ -257,7 +259,9 @@ def compare(
         found = [
             {
                 **condition,
-                "estimator": one, "baseline": other, "metric": metric,
+                "estimator": one,
+                "baseline": other,
+                "metric": metric,
                 **t_test(part, shared, metric, confidence),
                 # The same exchanges in every comparison.
                 "p_exchange": exchange_test(
@@ -419,43 +423,74 @@ def exchange_test(
     subjects, places = np.unique(
         np.concatenate([mine.subject for mine, _ in tests]), return_inverse=True
     )
-    ends = np.cumsum([len(mine.subject) for mine, _ in tests])[:-1]
-    at, rng = np.split(places, ends), np.random.default_rng(random_state)
-    sizes, size = [], max(1, AT_ONCE // len(places))
     # A subject is exchanged in all repeats or in none: its predictions belong together.
-    for swaps in exchanges(len(subjects), n_permutations, size, rng):
-        values = np.stack([exchanged(measure, *t, swaps[:, at]) for t, at in zip(tests, at)])  # fmt: skip
-        differences = mean_of_defined(values[:, 0] - values[:, 1], axis=0)
-        sizes.append(differences if greater else np.abs(differences))
-        if len(sizes) == 1:
-            tie = TIE * np.nanmax(np.abs(values[..., 0]), initial=0)
-    found = np.concatenate(sizes)
-    return float(np.mean(found >= found[0] - tie)) if np.isfinite(found[0]) else np.nan
-
-
-def exchanged(measure: Measure, mine: Outcome, other: Outcome, swaps: Floats) -> Floats:
-    """Return the metric of both methods after exchanges, (2, n_exchanges)."""
-    if not measure.ranks:
-        moved = swaps @ (other.sums - mine.sums)
-        return np.stack(
-            [measure.of(mine.sums.sum(axis=0) + moved), measure.of(other.sums.sum(axis=0) - moved)]
+    ends = np.cumsum([len(mine.subject) for mine, _ in tests])[:-1]
+    n_parts = min(len(subjects), MOST_EXCHANGED)
+    ways = [
+        (ranks_exchanged if measure.ranks else sums_exchanged)(
+            measure, *pair, at % n_parts, n_parts
         )
+        for pair, at in zip(tests, np.split(places, ends), strict=True)
+    ]
+    found, tie, rng = [], None, np.random.default_rng(random_state)
+    for swaps in exchanges(n_parts, n_permutations, max(1, AT_ONCE // len(places)), rng):
+        values = np.stack([way(swaps) for way in ways])
+        differences = mean_of_defined(values[:, 0] - values[:, 1], axis=0)
+        found.append(differences if greater else np.abs(differences))
+        if tie is None:
+            tie = TIE * np.nanmax(np.abs(values[..., 0]), initial=0)
+    size = np.concatenate(found)
+    return float(np.mean(size >= size[0] - tie)) if np.isfinite(size[0]) else np.nan
+
+
+Exchange = Callable[[Floats], Floats]  # from who is exchanged to both metrics, (2, n_exchanges)
+
+
+def sums_exchanged(
+    measure: Measure, mine: Outcome, other: Outcome, part: Array, n_parts: int
+) -> Exchange:
+    """Return how a metric of sums changes if parts of the samples change sides."""
+    totals = [outcome.sums.sum(axis=0) for outcome in (mine, other)]
+    gain = np.zeros((n_parts, len(totals[0])))
+    np.add.at(gain, part, other.sums - mine.sums)
+    # What the samples are stays the same whoever predicts them.
+    some = np.flatnonzero(gain.any(axis=0))
+
+    def values(swaps: Floats) -> Floats:
+        moved = np.zeros((len(swaps), gain.shape[1]))
+        moved[:, some] = swaps @ gain[:, some]
+        return np.stack([measure.of(totals[0] + moved), measure.of(totals[1] - moved)])
+
+    return values
+
+
+def ranks_exchanged(
+    measure: Measure, mine: Outcome, other: Outcome, part: Array, n_parts: int
+) -> Exchange:
+    """Return how a metric of ranks changes if parts of the samples change sides."""
     # Both own shares of the same 2 n predictions, so that an exchange is a weighting.
     both = Outcome(*(np.concatenate(pair) for pair in zip(mine, other, strict=True)))
-    kept = np.hstack([1 - swaps, swaps])
-    return np.stack([measure(both, kept), measure(both, 1 - kept)])
+
+    def values(swaps: Floats) -> Floats:
+        moved = swaps[:, part]
+        kept = np.hstack([1 - moved, moved])
+        return np.stack([measure(both, kept), measure(both, 1 - kept)])
+
+    return values
 
 
-def exchanges(n_subjects: int, n_permutations: int, size: int, rng: np.random.Generator) -> Any:
-    """Yield who is exchanged, (size, n_subjects) each, at first nobody; all cases if they are few."""
-    everyone = 2**n_subjects <= n_permutations
-    n = 2**n_subjects if everyone else 1 + n_permutations
+def exchanges(
+    n_parts: int, n_permutations: int, size: int, rng: np.random.Generator
+) -> Iterator[Floats]:
+    """Yield who is exchanged, (size, n_parts), at first nobody; all cases if they are few."""
+    everyone = 2**n_parts <= n_permutations
+    n = 2**n_parts if everyone else 1 + n_permutations
     for start in range(0, n, size):
         cases = np.arange(start, min(start + size, n))
         if everyone:
-            yield ((cases[:, None] >> np.arange(n_subjects)) & 1).astype(np.float64)
+            yield ((cases[:, None] >> np.arange(n_parts)) & 1).astype(np.float64)
         else:
-            swaps = rng.integers(0, 2, size=(len(cases), n_subjects)).astype(np.float64)
+            swaps = rng.integers(0, 2, size=(len(cases), n_parts)).astype(np.float64)
             swaps[cases == 0] = 0  # what was observed is one of them, so that p is never zero
             yield swaps
 

@@ -18,6 +18,7 @@ def limited_data(
     X: ArrayLike,
     y: ArrayLike,
     *,
+    groups: ArrayLike | None = None,
     X_test: ArrayLike | None = None,
     y_test: ArrayLike | None = None,
     sizes: Iterable[int],
@@ -41,6 +42,8 @@ def limited_data(
         Samples to draw training sets from.
     y : array-like, shape (n_samples,)
         Labels of any type, or values.
+    groups : array-like, shape (n_samples,), default=None
+        What samples belong together, such as frames of a track: on one side of every split.
     X_test : array-like, shape (n_test, ...), default=None
         What every fit is tested on.  If None, every draw holds out samples of X.
     y_test : array-like, shape (n_test,), default=None
@@ -95,4 +98,5 @@ def limited_data(
     """
     design = Draws([*sizes], n_draws, test_size)
     study = Study(design, estimators, random_state=random_state, name=name)
-    return study.run(X, y, X_test=X_test, y_test=y_test, out=out, n_jobs=n_jobs, progress=progress)
+    test: dict[str, Any] = {"X_test": X_test, "y_test": y_test}
+    return study.run(X, y, groups, **test, out=out, n_jobs=n_jobs, progress=progress)

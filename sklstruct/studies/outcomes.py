@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from .tasks import check_columns, task_in
@@ -84,20 +85,18 @@ def outcomes(results: Results) -> dict[Key, Outcome]:
     # Tables may come from a file that somebody has edited, or from another program.
     check_results(results)
     task, names, table = task_in(results), names_of(results), results.predictions
-    sample, samples = pd.factorize(table["sample"], sort=True)
+    sample, _ = pd.factorize(table["sample"], sort=True)
     order = sample.argsort(kind="stable")
     table, sample = table.iloc[order], sample[order]
     # Numbers in place of names: they are many, and are compared often.
     subject, _ = pd.factorize(table["subject"])
-    sure = results.set_index(names)["probabilities"] if "probabilities" in results else None
-    if sure is not None:
-        sure = sure.reindex(pd.MultiIndex.from_frame(table[names])).to_numpy(bool)
-    columns = dict(task.columns(table, sure))
+    columns, fits = task.columns(table), results.fits
+    kinds = fits["probabilities"] if "probabilities" in fits else [True] * len(fits)
     rows = table.groupby(names, sort=False).indices
     found = {}
-    for key in keys(results, names):
+    for key, sure in zip(keys(fits, names), kinds, strict=True):
         at = rows[key]
-        part = {name: values[at] for name, values in columns.items()}
+        part = {name: values[at] for name, values in columns.items()} | {"sure": np.array(sure)}
         found[key] = task.outcome(part, sample[at], subject[at])
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,9 @@ class Results(pd.DataFrame):
     True
     """
 
-    _metadata: list[str] = ["_predictions", "description", "left_out", "provenance"]
+    _metadata: list[str] = [  # noqa: RUF012
+        *("_predictions", "description", "left_out", "provenance")
+    ]
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class Results(pd.DataFrame):
         left_out: pd.DataFrame | None = None,
         provenance: pd.DataFrame | None = None,
     ) -> None:
-        super().__init__(fits)
+        super().__init__(fits)  # type: ignore[call-arg]
         self._predictions = predictions
         self.description = description
         self.left_out = pd.DataFrame(columns=PROBLEM) if left_out is None else left_out
@@ -172,7 +174,7 @@ class Results(pd.DataFrame):
                 condition,
                 Results(
                     fits.reset_index(drop=True),
-                    lambda condition=condition: self._predictions_of(condition),
+                    partial(self._predictions_of, condition),
                     self.description,
                     self.left_out,
                     self.provenance,
@@ -185,7 +187,7 @@ class Results(pd.DataFrame):
         return table[mine].reset_index(drop=True)
 
     @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> Self:
+    def read(cls, folder: str | os.PathLike[str]) -> Results:
         """Return what a study has written, all that is finished.
 
         Parameters
@@ -278,7 +280,7 @@ def check_samples(store: Any, samples: pd.DataFrame | None, n_samples: int) -> N
     if samples is not None and (len(samples) != n_samples or not columns <= {*samples}):
         raise ValueError(
             f"{store.folder / SAMPLES} is damaged: it must name sample and subject of {n_samples} "
-            f"samples, got {len(samples)} rows with the columns {', '.join(samples)}."
+            f"samples, got {len(samples)} rows with the columns {', '.join(map(str, samples))}."
         )
 
 

@@ -79,15 +79,8 @@ class Task(ABC):
         """Return the same as columns of a table that people read."""
 
     @abstractmethod
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
-        """Return what such a table holds, for ``outcome``.
-
-        Parameters
-        ----------
-        table : DataFrame
-        sure : ndarray of bool, shape (n_rows,), default=None
-            Whether scores are probabilities; None is everywhere.
-        """
+    def columns(self, table: pd.DataFrame) -> Columns:
+        """Return what such a table holds, for ``outcome``."""
 
     @abstractmethod
     def outcome(self, columns: Columns, sample: Array, subject: Array) -> Outcome:
@@ -143,7 +136,7 @@ class Classes(Task):
     >>> {name: values.shape for name, values in columns.items()}
     {'label': (470,), 'predicted': (470,), 'probabilities': (470, 2)}
     >>> round(task.score(columns)["auc"], 2)
-    0.98
+    0.99
     """
 
     classes: Array
@@ -273,14 +266,13 @@ class Classes(Task):
             **dict(zip(names, scores.T, strict=True)),
         }
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
-        """Return numbers of classes, scores, and in which rows they are probabilities."""
+    def columns(self, table: pd.DataFrame) -> Columns:
+        """Return numbers of classes, and scores of whatever kind."""
         names = self._score_names()
         check_columns("predictions", table, ["label", "predicted", *names])
         return {
             **{name: self._codes(table[name]) for name in ("label", "predicted")},
             "scores": table[names].to_numpy(np.float64),
-            "sure": np.ones(len(table), bool) if sure is None else sure,
         }
 
     def _score_names(self) -> list[str]:
@@ -302,7 +294,7 @@ class Classes(Task):
         """Return what metrics are made of."""
         label, n_classes = columns["label"], len(self.classes)
         given = np.asarray(scores_in(columns, n_classes), np.float64)
-        sure = columns.get("sure", np.full(len(label), "probabilities" in columns))
+        sure = columns.get("sure", "decisions" not in columns)
         is_class = np.eye(n_classes)[label]
         # Probabilities sum to one, also those that came in float32.
         scores = given / np.where(sure, given.sum(axis=1), 1.0)[:, None]
@@ -362,7 +354,7 @@ class Values(Task):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> columns = Values().predict(Ridge(alpha=0.1).fit(X[:300], y[:300]), X[300:], y[300:])
     >>> {name: round(value, 2) for name, value in Values().score(columns).items()}
-    {'r2': 0.52, 'mae': 42.34, 'rmse': 53.12, 'rank_correlation': 0.72}
+    {'r2': 0.51, 'mae': 41.48, 'rmse': 52.76, 'rank_correlation': 0.71}
     """
 
     classes = NO_CLASSES
@@ -420,7 +412,7 @@ class Values(Task):
         """Return the same."""
         return dict(columns)
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as arrays, with one centre for the sums of all fits."""
         return centred(numbers_in(table, ["label", "predicted"]))
 
@@ -570,7 +562,7 @@ class ClassMaps(Maps):
         labels = self.classes.tolist()
         return [f"n:{label}:{predicted}" for label in labels for predicted in labels]
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the counts as an array."""
         found = numbers_in(table, self._pairs())
         n = len(self.classes)
@@ -656,7 +648,7 @@ class ValueMaps(Maps):
         """Return the same."""
         return dict(columns)
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as arrays, with one centre for the sums of all fits."""
         return centred(numbers_in(table, SUMS))
 
@@ -707,7 +699,7 @@ class ScoredMaps(Maps):
         """Return the same."""
         return dict(columns)
 
-    def columns(self, table: pd.DataFrame, sure: Any = None) -> Columns:
+    def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as an array."""
         return numbers_in(table, ["score"])
 
@@ -902,7 +894,7 @@ def maps_of(y: Any, kind: str) -> list[Array]:
     maps = [np.asarray(one) for one in y]
     if any(one.ndim == 0 for one in maps):
         raise ValueError(
-            f"y must have a map a sample where estimators are {kind}, got {maps[0]!r} for the first."
+            f"y must have a map a sample where it is for a {kind}, got {maps[0]!r} for the first."
         )
     return maps
 
@@ -928,7 +920,7 @@ def task_from(description: Mapping[str, Any]) -> Task:
     if wanted not in TASKS:
         known = ", ".join(repr(" of ".join(filter(None, names))) for names in TASKS)
         raise ValueError(f"task must be one of {known}, got {wanted[0]!r}.")
-    kind = TASKS[wanted]
+    kind: Any = TASKS[wanted]
     if "classes" not in wanted:
         return kind()
     return kind(np.unique(description["data"]["classes"]), description.get("positive"))
