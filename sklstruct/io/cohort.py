@@ -322,7 +322,7 @@ class UnsoundCohort(ValueError):
     ...     Cohort.from_bids("study", target="diagnosis").X
     ... except UnsoundCohort as error:
     ...     print(error.cohort.report["problem"].tolist())
-    ['no image']
+    ['there is no image']
     """
 
     def __init__(self, cohort: Cohort) -> None:
