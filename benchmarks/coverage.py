@@ -8,7 +8,8 @@ subject.  "once" tests all subjects in one hold-out, "hold-outs" tests a quarter
 truth is the mean over many such studies, or for classes that of 300 000 subjects.
 
 "draws": nearest-mean rules or ridge regressions on training sets that are drawn anew, tested on one
-given test set; the truth is that of other training sets and other test samples.  "difference":
+given test set; the truth is that of other training sets and other test samples.  A rule on one
+feature may come out inverted, which few draws do not tell.  "difference":
 between two such rules on hold-outs (corrected), on draws (paired, for the given test set), or
 between two fitted models on the subjects of one test set (subjects).
 
