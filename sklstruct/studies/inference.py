@@ -54,9 +54,11 @@ def summarise(
     those of R2 91 %, of errors of values and of shares of places 90 %, each in the worst of their
     designs; losses of classes 95 % in the mean and 86 % at least; and any over draws 91 %, from 3
     draws on.  Few draws do not tell what happens seldom: of a rule that now and then comes out
-    inverted, intervals of the AUC over 3 draws covered 62 %, over 10 draws 92 %.  With fewer than 5 tested subjects (of a class) there is none but that of recalls,
-    which is as wide as it must be; nor with fewer than 10 for errors and R2, which needs as many in
-    each hold-out.
+    inverted, intervals of the AUC over 3 draws covered 62 %, over 10 draws 92 %.
+
+    With fewer than 5 tested subjects (of a class) there is none but that of recalls, which is as
+    wide as it must be; nor with fewer than 10 for errors and R2, which needs as many in each
+    hold-out.
 
     Parameters
     ----------
