@@ -208,6 +208,8 @@ class Study:
             try:
                 complete(store, keys, work, progress, **where)
             finally:
+                if config and out is not None:  # with what others have finished meanwhile
+                    write_config(store)
                 if out is not None:
                     Results.read(out).export(out, predictions=predictions)
             return of_store(store, [run], samples_of(data), problems)
