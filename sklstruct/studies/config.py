@@ -17,7 +17,7 @@ from .description import Description, merged
 CONFIG = "study.toml"
 MOST = 2**20  # bytes
 TABLES = "estimators", "search", "set"  # by label or by parameter
-GROWING = "sizes", "draws", "repeats", "runs"  # whatever one run has asked for
+GROWING = "sizes", "draws", "repeats", "runs"  # what one run may ask more of than another
 BARE = re.compile(r"[A-Za-z0-9_-]+")  # keys that need no quotation marks
 
 Config = dict[str, Any]
@@ -45,14 +45,14 @@ def write_config(store: Any) -> None:
 
 def added_up(configs: list[Config], study: Description) -> Config:
     """Return what several runs make together: the estimators that count, and all sizes."""
-    added = (*TABLES, *GROWING)
-    found = {name: value for name, value in configs[-1].items() if name not in added}
+    found = {name: value for name, value in configs[-1].items() if name not in GROWING}
     grown = {name.removeprefix("n_"): number for name, number in study["design"].items()}
     found |= {name: grown[name] for name in GROWING if grown.get(name) is not None}
-    for name in TABLES:
-        table = {key: what for one in configs for key, what in one.get(name, {}).items()}
-        counts = table if name == "set" else study["estimators"]
-        found[name] = {key: what for key, what in table.items() if key in counts}
+    counts = study["estimators"]
+    last = {label: one for one in configs for label in one["estimators"] if label in counts}
+    for name in ("estimators", "search"):
+        tables = {label: one.get(name, {}) for label, one in last.items()}
+        found[name] = {label: table[label] for label, table in tables.items() if label in table}
     return found
 
 

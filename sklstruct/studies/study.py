@@ -201,8 +201,10 @@ class Study:
             try:
                 complete(store, keys_of(run), work, progress, **where)
             finally:
-                if out is not None:
-                    Results.read(out).export(out, predictions=predictions)
+                if config and out is not None:  # with what others have finished meanwhile
+                    write_config(store)
+                if out is not None and not (everything := Results.read(out)).empty:
+                    everything.export(out, predictions=predictions)
             return of_store(store, [run], samples_of(data), problems)
 
     def check(self, y: Any, groups: Any = None, *, sites: Any = None) -> None:
