@@ -10,9 +10,9 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from ..compat import num_samples, safe_indexing
+from ..compat import num_samples
 from ..threads import one_blas_thread
-from .data import is_ragged
+from .data import is_ragged, taken
 from .fitting import group_params, noted, seeded
 from .inference import exchange_test
 from .metrics import Array, Outcome
@@ -104,12 +104,12 @@ def find_leaks(
                 seed = estimator_seed(random_state, number)
                 # Whichever answers are kept of what is taught twice, the first ones or the last.
                 for half in (train, test):
-                    fitted(estimator, X, take(y, half), half, subject, seed)
+                    fitted(estimator, X, taken(y, half), half, subject, seed)
                 wrong = exchange(task, y, train)
-                model = fitted(estimator, X, take(wrong, train), train, subject, seed)
+                model = fitted(estimator, X, taken(wrong, train), train, subject, seed)
                 pairs[number, label] = tuple(  # type: ignore[assignment]
                     task.outcome(
-                        task.predict(model, safe_indexing(X, test), take(answers, test)),
+                        task.predict(model, taken(X, test), taken(answers, test)),
                         *(test, subject[test]),
                     )
                     for answers in (y, wrong)
@@ -127,12 +127,7 @@ def find_leaks(
 def fitted(estimator: Any, X: Any, y: Any, rows: Array, subject: Array, seed: int) -> Any:
     """Return a fresh clone that has learned from some rows."""
     model = seeded(clone(estimator), seed)
-    return model.fit(safe_indexing(X, rows), y, **group_params(model, subject[rows]))
-
-
-def take(y: Any, rows: Array) -> Any:
-    """Return the answers of some rows, which may be maps of several sizes."""
-    return y[rows] if isinstance(y, np.ndarray) else [y[row] for row in rows]
+    return model.fit(taken(X, rows), y, **group_params(model, subject[rows]))
 
 
 def exchange(task: Task, y: Any, train: Array) -> Any:
