@@ -155,7 +155,8 @@ class Study:
             Samples that were left out before, with the columns subject, file and problem; kept
             with the results.
         out : path-like, default=None
-            Folder of the study; if None, results are in memory only.
+            Folder of the study; if None, results are in memory only.  It knows the data by values,
+            and scans by their voxels and grids, not by paths: data can move to another folder.
         n_jobs : int or None, default=1
             Number of fits at a time, as in joblib.  BLAS takes one thread in each fit, so that
             the results are the same for any number.
