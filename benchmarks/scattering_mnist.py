@@ -8,7 +8,6 @@ repeated replaces its row.
 
 import argparse
 
-import numpy as np
 import pandas as pd
 from common import merge_csv
 from sklstruct_scattering.linear import ScatteringLinear
@@ -16,8 +15,7 @@ from sklstruct_scattering.pca import ScatteringPCAClassifier
 from sklstruct_scattering.svc import ScatteringSVC
 
 from sklstruct.io import load_dataset
-from sklstruct.studies import format_summary, limited_data
-from sklstruct.studies.limited_data import score, timed
+from sklstruct.studies import FixedSplit, Study, format_summary, limited_data
 
 ESTIMATORS = {
     "PCA": ScatteringPCAClassifier(),
@@ -43,19 +41,10 @@ def on_draws(named, data, sizes, n_draws):
 
 def on_all(label, estimator, data):
     """Return the row of one fit on all training images."""
-    estimator.set_params(random_state=0)
-    _, fit_seconds = timed(estimator.fit, data.X, data.y)
-    predicted, predict_seconds = timed(estimator.predict, data.X_test)
-    return {
-        "estimator": label,
-        "size": len(data.y),
-        "draw": 0,
-        **score(estimator, data.X_test, data.y_test, predicted, np.unique(data.y)),
-        "fit_seconds": fit_seconds,
-        "predict_seconds": predict_seconds,
-        "n_parameters": estimator.n_parameters_,
-        "n_test": len(data.y_test),
-    }
+    study = Study(FixedSplit(), {label: estimator})
+    results = study.run(data.X, data.y, X_test=data.X_test, y_test=data.y_test)
+    (row,) = results.drop(columns=["seed", "run"]).to_dict("records")
+    return row | {"size": len(data.y), "draw": 0}
 
 
 def main():

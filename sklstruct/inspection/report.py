@@ -32,7 +32,7 @@ from ..studies.text import (
     number,
     p_value,
     span,
-    unbeaten_in,
+    unbeaten,
     unfinished,
     unit_of,
     with_interval,
@@ -169,7 +169,7 @@ class Findings:
         ]
         self.differences = pd.concat(differences, ignore_index=True)
         self.pairs = compare(results, metric=self.main, pairs="all", n_permutations=0)
-        self.winners = unbeaten_in(results, self.pairs)
+        self.winners = unbeaten(results, self.pairs)
         self.sizes = [condition["size"] for condition, _ in results.parts() if condition]
         with suppress(ValueError):
             self.ranks = critical_difference(results, self.main)

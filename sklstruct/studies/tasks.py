@@ -68,6 +68,12 @@ class Task(ABC):
 
         Every sample is read once where the model allows it: the steps of a pipeline before the
         last one transform it once, and what knows labels and probabilities together is asked once.
+
+        Parameters
+        ----------
+        model : fitted estimator
+        X : array-like, shape (n, ...), or list of images
+        y : array-like, shape (n,), or maps: array-like, shape (n, *spatial), or list of maps
         """
 
     def frame(self, columns: Columns) -> dict[str, Array]:
@@ -185,12 +191,6 @@ class Classes(Task):
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return labels and predictions as numbers of classes, and scores.
-
-        Parameters
-        ----------
-        model : fitted classifier
-        X : array-like, shape (n, ...)
-        y : array-like, shape (n,)
 
         Returns
         -------
@@ -366,12 +366,6 @@ class Values(Task):
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return values and predicted values.
 
-        Parameters
-        ----------
-        model : fitted regressor
-        X : array-like, shape (n, ...)
-        y : array-like, shape (n,)
-
         Returns
         -------
         columns : dict of ndarray
@@ -481,12 +475,6 @@ class ClassMaps(Task):
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return how many places of each label got each label.
 
-        Parameters
-        ----------
-        model : fitted classifier of maps
-        X : array-like, shape (n, ...), or list of images
-        y : array-like, shape (n, *spatial), or list of maps
-
         Returns
         -------
         columns : dict of ndarray
@@ -568,12 +556,6 @@ class ValueMaps(Task):
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return numbers, means and sums of each sample.
-
-        Parameters
-        ----------
-        model : fitted regressor of maps
-        X : array-like, shape (n, ...), or list of images
-        y : array-like, shape (n, *spatial), or list of maps
 
         Returns
         -------

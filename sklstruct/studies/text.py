@@ -142,7 +142,10 @@ def format_summary(
     check_format(format)
     metric = main_metric(results) if metric is None else metric
     # In plain text nothing is bold, and tests of all pairs take their time.
-    winners = set() if format == "text" else unbeaten(results, metric)
+    winners = set()
+    if format != "text":
+        pairs = compare(results, metric=metric, pairs="all", n_permutations=0)
+        winners = unbeaten(results, pairs)
     if results.condition_columns:
         blocks = [curve_block(results, metric, winners)]
         blocks += [] if baseline is None else curve_differences(results, baseline, metric)
@@ -236,12 +239,7 @@ def name_of_test(comparisons: pd.DataFrame) -> str:
     return TESTS[names[0]] if len(names) == 1 else "t-test"
 
 
-def unbeaten(results: Results, metric: str) -> Winners:
-    """Return whom nobody beats, though somebody is beaten; see ``unbeaten_in``."""
-    return unbeaten_in(results, compare(results, metric=metric, pairs="all", n_permutations=0))
-
-
-def unbeaten_in(results: Results, pairs: pd.DataFrame) -> Winners:
+def unbeaten(results: Results, pairs: pd.DataFrame) -> Winners:
     """Return the estimators, each with its condition, that no other one beats beyond chance.
 
     Where nobody is beaten there are none, as there is nobody to tell them from.
