@@ -22,9 +22,10 @@ from sklearn.utils.validation import has_fit_parameter
 from ..compat import BaseSearchCV
 from ..threads import one_blas_thread
 from .data import StudyData
-from .description import Cell, environment, is_random_state
+from .description import Cell, environment
 from .designs import Design, Split
 from .draws import estimator_seed
+from .parameters import is_random_state
 from .tasks import Task
 
 STEPS = "dense", "local", "shared", "frame", "attributes"  # of the structure of a network

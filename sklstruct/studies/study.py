@@ -23,13 +23,13 @@ from .description import (
     Cell,
     Description,
     changed_samples,
-    describe_estimator,
     environment,
     keys_of,
     merged,
 )
 from .designs import Design
 from .fitting import Fit, Work, check_parameters, evaluate, group_params, noted
+from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
 from .search import Budget, searched
