@@ -113,7 +113,7 @@ def studies(folder):
 
     X, y = make_textured_blobs(40, 1, shape=(24, 24), random_state=0)
     models = {
-        f"fcn:max_epochs={epochs}": StructuredMapClassifier("fcn", max_epochs=epochs)
+        f"fcn:max_epochs={epochs}": StructuredMapClassifier(max_epochs=epochs)
         for epochs in (1, 3, 9)
     }
     study = Study(FixedSplit(np.arange(20)), models, name="blobs", target="boundary")

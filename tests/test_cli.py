@@ -351,7 +351,7 @@ def test_pickles_are_written_and_read_only_where_that_is_allowed(run, succeed):
     score = ["score", "--model", "m.pkl", "--data", "digits"]
     status, _, err = run(*score)
     assert status == 1
-    assert "m.pkl is not a sound model file (a pickle needs allow_pickle, or --allow-pickle)" in err
+    assert "m.pkl is not a sound model file" in err
     assert "accuracy" in succeed(*score, "--allow-pickle")
     assert "PixelSVC(random_state=0)" in succeed("show", "model", "m.pkl", "--allow-pickle")
 

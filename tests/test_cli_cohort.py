@@ -90,7 +90,9 @@ def test_a_study_of_a_cohort_leaves_its_tables_and_a_report(succeed):
         (label, repeat) for label in ("net", "svm") for repeat in (0, 1)
     ]
     assert set(fits["n_test_subjects"]) == {2}
-    assert set(pd.read_csv("results/predictions.csv")["subject"]) <= set(Cohort.from_bids("study").groups)
+    assert set(pd.read_csv("results/predictions.csv")["subject"]) <= set(
+        Cohort.from_bids("study").groups
+    )
     assert "balanced accuracy" in out
     assert "results/report.html" in out
     page = Path("results/report.html").read_text()
@@ -315,7 +317,10 @@ def test_a_machine_on_scans_is_kept_as_a_pickle_if_that_is_allowed(run, succeed)
         ("study --target a --estimators svm --out r", "are required: --data"),
         ("{STUDY} --draws 3", "--draws: goes with --sizes"),
         ("{STUDY} --sites site", "--sites: goes with --leave-site-out"),
-        ("{STUDY} --leave-site-out --test-size 2", "--test-size: does not go with --leave-site-out"),
+        (
+            "{STUDY} --leave-site-out --test-size 2",
+            "--test-size: does not go with --leave-site-out",
+        ),
         ("{STUDY} --folds 3 --sizes 20", "--folds: does not go with --sizes"),
         ("{STUDY} --runs 2", "--runs: study has no test samples of its own"),
         ("{STUDY} --baseline svn", "--baseline: must be one of svm, .* Did you mean 'svm'"),
@@ -327,8 +332,14 @@ def test_a_machine_on_scans_is_kept_as_a_pickle_if_that_is_allowed(run, succeed)
         ("{STUDY} --spacing 3,4", "--spacing: '3,4' must be one length or three"),
         ("{STUDY} --smoothing -1", "--smoothing: '-1' must be a positive number"),
         ("{STUDY} --scaling best", "--scaling: invalid choice: 'best'"),
-        ("study --data digits --sizes 20 --estimators svm --out r --mask brain", "--mask: goes with"),
-        ("fit --data digits --estimator svm --out m --stream --allow-pickle", "--stream: goes with"),
+        (
+            "study --data digits --sizes 20 --estimators svm --out r --mask brain",
+            "--mask: goes with",
+        ),
+        (
+            "fit --data digits --estimator svm --out m --stream --allow-pickle",
+            "--stream: goes with",
+        ),
     ],
 )
 def test_wrong_usage_is_explained(command, message, run):

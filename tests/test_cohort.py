@@ -434,7 +434,7 @@ def test_links_out_of_the_folder_are_followed_and_names_are_not(bids):
 @pytest.mark.parametrize("images", ["sub-1.nii", "{subject}.nii", "{", "{}"])
 def test_a_pattern_must_name_columns(images, bids):
     with pytest.raises(
-        ValueError, match=r"images must be a column, or a pattern .* Columns: .*sex"
+        ValueError, match=r"images must be a column, a folder, or a pattern .* Columns: .*sex"
     ):
         Cohort.from_tsv(bids / "participants.tsv", images)
 

@@ -3,7 +3,6 @@
 import gzip
 import os
 import sys
-from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from hashlib import md5
@@ -17,10 +16,10 @@ from hypothesis import strategies as st
 from sklearn.svm import SVC
 
 from sklstruct import datasets, plugins
-from sklstruct.cli.models import training_samples
+from sklstruct.cli.models import first_draw
 from sklstruct.datasets import sources
 from sklstruct.datasets.sources import any_order, idx, published_order
-from sklstruct.io import load_dataset
+from sklstruct.io import load_dataset, read_data
 
 PUBLISHED = sources.SOURCES
 SHAPE = (3, 2, 4)  # channels first, as a server has them
@@ -198,8 +197,7 @@ def test_tracks_come_along_and_are_checked(file, known):
 
 def test_groups_are_those_of_the_samples_that_are_drawn(file):
     np.savez(file() / "own.npz", X=X, y=Y, groups=np.arange(8))
-    args = Namespace(data=str(file() / "own.npz"), size=4, seed=1)
-    samples = training_samples(args, SVC())
+    samples = first_draw(read_data(file() / "own.npz"), 4, SVC(), seed=1)
     np.testing.assert_array_equal(samples.X, X[samples.groups])
     assert len(samples.groups) == 4
 

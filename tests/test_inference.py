@@ -650,6 +650,14 @@ def test_a_share_of_places_that_all_subjects_have_alike_is_no_certainty():
     assert high > widest[1] - 0.02
 
 
+def test_errors_of_few_subjects_have_no_interval():
+    for n, metrics in ((16, {"rank_correlation"}), (20, {"mae", "rmse", "rank_correlation"})):
+        for overlapping in (True, False):  # hold-outs of 4 and 5 subjects, of 8 and 10
+            summary = summarise(of_values(n=n, n_repeats=20, overlapping=overlapping))
+            known = summary.dropna(subset=["low", "high"])
+            assert {*known["metric"]} == metrics
+
+
 def test_intervals_over_draws_add_both_variances():
     """With a deviation over draws of zero there is that over subjects alone."""
     alike, anew = (of_values(n_repeats=5, overlapping=over) for over in (True, False))
@@ -724,7 +732,7 @@ def test_tables_that_are_not_sound_are_refused(changes, message):
         (compare, {"baseline": "svm"}, "'good', 'poor', got 'svm'"),
         (compare, {"metric": "f1"}, "metric must be one of balanced_accuracy, auc"),
         (compare, {"confidence": 95}, "confidence"),
-        (compare, {"n_permutations": 0}, "n_permutations"),
+        (compare, {"n_permutations": -1}, "n_permutations"),
         (compare, {"pairs": "some"}, "'baseline' or 'all', got 'some'"),
         (summarise, {"confidence": 1}, "confidence"),
         (summarise, {"metric": "f1"}, "metric must be one of balanced_accuracy, auc"),

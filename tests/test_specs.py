@@ -7,7 +7,6 @@ from sklstruct.estimators.specs import Spec, parse_setting, parse_specs
 from sklstruct.frames import GaussianDerivatives, Morlet, Pixels
 
 
-
 @pytest.mark.parametrize(
     "text, specs",
     [

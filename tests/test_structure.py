@@ -1,6 +1,5 @@
 """What structure saves, counted."""
 
-
 import numpy as np
 import pytest
 import torch

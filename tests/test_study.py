@@ -188,7 +188,7 @@ def test_equal_classes_are_drawn_equally():
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: type(design).__name__)
 def test_all_estimators_see_the_same_sides_and_they_are_apart(design, grouped, diary):
-    X, y, groups = data()
+    _, y, groups = data()
     if grouped and isinstance(design, FixedSplit):
         design = FixedSplit(np.isin(groups, groups[::6]), 2)
     results = study(diary, design, grouped=grouped)
@@ -357,7 +357,7 @@ def test_a_search_that_parts_scans_of_a_subject_is_warned_of():
 class Leaking(KNeighborsClassifier):
     """Remembers what it was ever fitted on, whatever it is fitted on now."""
 
-    seen = []
+    seen = []  # noqa: RUF012
 
     def fit(self, X, y):
         self.seen.append((X, y))
@@ -617,7 +617,8 @@ def test_another_study_in_the_same_folder_is_refused(diary, tmp_path):
     X, y, groups = data()
     estimators = {"a": Witness(diary)}
 
-    def again(X=X, y=y, groups=groups, estimators=estimators, design=HoldOuts(2), seed=0):
+    def again(X=X, y=y, groups=groups, estimators=estimators, design=None, seed=0):
+        design = design or HoldOuts(2)
         return Study(design, estimators, random_state=seed).run(
             X, y, groups, out=out, progress=False
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from typing import Any
 
 from .common import Commands, add_command, add_group, adder, at_least, integers
 from .data import WHICH, add_which, listed, problems
@@ -39,7 +40,7 @@ def check(args: argparse.Namespace) -> None:
     from ..io import read_data
     from ..io.cohort import in_lines
 
-    which = {name: getattr(args, name, None) for name in WHICH}
+    which: dict[str, Any] = {name: getattr(args, name, None) for name in WHICH}
     cohort = read_data(args.data, **which, labels=False, check=False).cohort
     if cohort is None:
         raise ValueError(f"{args.data} is no cohort of scans.")

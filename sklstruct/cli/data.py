@@ -52,7 +52,7 @@ def read(
     """
     from ..io import UnsoundCohort, read_data
 
-    which = {name: getattr(args, name, None) for name in WHICH}
+    which: dict[str, Any] = {name: getattr(args, name, None) for name in WHICH}
     validation = not getattr(args, "no_validation", None)
     samples = read_data(args.data, **which, labels=labels, validation=validation, check=False)
     if len(samples):

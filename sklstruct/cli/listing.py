@@ -26,7 +26,9 @@ KINDS = {"estimators": "estimator", "architectures": "architecture", "data": "da
 PLACES = {  # by what stands for a value in the help
     **dict.fromkeys(["FILE", "PNG", "COHORT"], "file"),
     **dict.fromkeys(["DIR", "OUT"], "directory"),
-    **{"DATA": "data", "A,B": "estimators", "ESTIMATOR": "estimators"},
+    "DATA": "data",
+    "A,B": "estimators",
+    "ESTIMATOR": "estimators",
     "ARCHITECTURE": "architectures",
 }
 
@@ -82,7 +84,7 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         if action.metavar in PLACES:
             action.complete = ways[PLACES[action.metavar]]  # type: ignore[attr-defined]
     preamble = {shell: text.format(**names) for shell, text in COMPLETERS.items()}
-    print(shtab.complete(parser, args.shell, preamble=preamble))
+    print(shtab.complete(parser, args.shell, preamble=preamble))  # type: ignore[arg-type]
 
 
 def actions_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -90,6 +92,6 @@ def actions_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     found = []
     for action in parser._actions:
         found.append(action)
-        for inner in (action.choices or {}).values() if action.nargs == argparse.PARSER else ():
-            found += actions_of(inner)
+        for inner in action.choices or () if action.nargs == argparse.PARSER else ():
+            found += actions_of(action.choices[inner])  # type: ignore[index]
     return found

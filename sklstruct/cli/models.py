@@ -86,8 +86,11 @@ def fit(args: argparse.Namespace) -> None:
     """Train an estimator and write it to a file."""
     volumes = volume_params(args)
     (estimator,) = make_estimators([args.estimator], dict(args.set)).values()
+    import numpy as np
+
     from ..estimators.persistence import is_storable, save_model
     from ..estimators.volumes import last_step, on_paths
+    from ..io.leakage import sample_marks
     from ..studies.fitting import group_params, seeded
     from ..studies.study import check_parameters
     from ..studies.tasks import task_of
@@ -111,7 +114,8 @@ def fit(args: argparse.Namespace) -> None:
     # Scans of a subject, or frames of a track, stay together where a model holds samples out.
     model.fit(samples.X, samples.y, **group_params(model, samples.groups))
     step = last_step(model)
-    step.trained_on_ = kept_marks(samples)  # of all fitted attributes, files keep it
+    # Of all fitted attributes, files keep these: the smallest, whatever the order of samples was.
+    step.trained_on_ = np.unique(sample_marks(samples.X))[:MOST]
     save_model(model, args.out, allow_pickle=args.allow_pickle)
     volumes_shape = getattr(model[0] if hasattr(model, "steps") else model, "shape_", None)
     words = samples.words + ("" if volumes_shape is None else f", {by_x(volumes_shape)}")
@@ -194,19 +198,8 @@ def first_draw(samples: Samples, size: int, model: Any, seed: int) -> Samples:
     data = StudyData(samples.X, samples.y, task, X_test=samples.X, y_test=samples.y)
     least, most = len(data.classes) or 1, len(samples)
     if not least <= size <= most:
-        raise ValueError(
-            f"--size must be from {least}, one sample a class, to {most}, got {size}."
-        )
+        raise ValueError(f"--size must be from {least}, one sample a class, to {most}, got {size}.")
     return samples.take(Draws([size], n_draws=1).order(data, 0, seed).train[:size])
-
-
-def kept_marks(samples: Samples) -> Any:
-    """Return marks of training samples, the smallest of very many, whatever their order was."""
-    import numpy as np
-
-    from ..io.leakage import sample_marks
-
-    return np.unique(sample_marks(samples.X))[:MOST]
 
 
 def trained_on(model: Any, samples: Samples) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import inspect
 from contextlib import suppress
-from math import radians
 from typing import Any
 
 from .. import plugins
@@ -23,8 +22,6 @@ from .common import (
     check_writable,
 )
 from .report import add_report
-
-ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
 
 
 def add_commands(commands: Commands) -> None:
@@ -53,7 +50,7 @@ def add_frame(things: Commands) -> None:
 
 def show_frame(args: argparse.Namespace) -> None:
     """Print the numbers and the atoms of a frame."""
-    from ..inspection.frame import FrameDisplay, built
+    from ..inspection.frame import FrameDisplay, built, steering_errors
 
     if args.out:
         check_writable(args.out)
@@ -96,23 +93,6 @@ def name_and_settings(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     if len(names) != 1:
         raise ValueError(f"One frame must be named, got {names}; see sklstruct list frame.")
     return names[0], settings
-
-
-def steering_errors(frame: Any) -> dict[str, Any]:
-    """Return how far a frame is from being steered by rotations in the plane of its last axes."""
-    import numpy as np
-
-    errors = {}
-    # Angles that no grid has, and one that every grid has: there, it is zero but for rounding.
-    for angle in ANGLES if frame.ndim > 1 else ():
-        rotation = np.eye(frame.ndim)
-        c, s = np.cos(radians(angle)), np.sin(radians(angle))
-        rotation[-2:, -2:] = [[c, -s], [s, c]]
-        try:
-            errors[f"steering error, {angle} degrees"] = frame.steering(rotation).error
-        except ValueError:  # it has no values there
-            errors[f"steering error, {angle} degrees"] = "on the grid only"
-    return errors
 
 
 # Architectures ------------------------------------------------------------------------------
@@ -176,31 +156,20 @@ def add_estimator(things: Commands) -> None:
 
 def show_estimator(args: argparse.Namespace) -> None:
     """Print the parameters of an estimator, what None stands for, and what they are."""
-    (estimator,) = make_estimators([args.name], {}).values()
-    params, in_force = estimator.get_params(deep=False), dict[str, Any]()
-    described = [(type(estimator), "")]
-    if hasattr(estimator, "_plan"):  # what a preset says of the network, and of the training
-        network = estimator._architecture()
-        inner = "" if network is estimator else "architecture__"
-        if hasattr(network, "in_force"):
-            in_force |= {
-                f"{inner}{name}": value
-                for name, value in network.in_force().get_params(deep=False).items()
-            }
-            params |= {f"{inner}{n}": value for n, value in network.get_params(deep=False).items()}
-        # Last, as parameters of the training are those of the network's estimator too.
-        in_force |= vars(estimator._plan(1))
-        if inner:
-            described.append((type(network), f", as {inner}NAME"))
+    from ..estimators.in_force import in_force
+
+    (estimator,) = make_estimators([args.name]).values()
     rows = [
-        (name, repr(value), repr(found) if value is None and found is not None else "")
-        for name, value in params.items()
-        for found in [in_force.get(name)]
+        (name, repr(value), "" if found is None else repr(found))
+        for name, (value, found) in in_force(estimator).items()
     ]
+    has_presets = any(found for _, _, found in rows)
     purpose = (type(estimator).__doc__ or "undocumented").strip().splitlines()[0]
     print(f"{type(estimator).__name__}: {purpose}\n")
-    print(aligned([("PARAMETER", "VALUE", "IN FORCE" if in_force else ""), *rows]))
-    for kind, note in described:
+    print(aligned([("PARAMETER", "VALUE", "IN FORCE" if has_presets else ""), *rows]))
+    network = getattr(estimator, "_architecture", lambda: estimator)()
+    described = {type(estimator): "", type(network): ", as architecture__NAME"}
+    for kind, note in {**described, type(estimator): ""}.items():
         sections = split_sections(inspect.cleandoc(kind.__doc__ or ""))
         if "Parameters" in sections:
             print(f"\nParameters of {kind.__name__}{note}:\n\n{sections['Parameters']}")

@@ -112,26 +112,17 @@ def make_study(
     volumes: dict[str, Any] | None = None,
 ) -> Study:
     """Return the study of the arguments, of scans if it is said how volumes come from them."""
-    from ..estimators.volumes import last_step, on_paths
+    from ..estimators.volumes import common_grid, on_paths
     from ..studies import Budget, Study
 
+    pairs = {spec.label: (spec.make(), args.search.get(spec.label)) for spec in specs}
+    estimators = {label: pair if pair[1] else pair[0] for label, pair in pairs.items()}
     if volumes is not None:
-        volumes = volumes | common_grid(volumes, samples.X[0])
+        if volumes["grid"] == "first":  # of all scans, not of those of a split
+            volumes = volumes | common_grid(samples.X[0], volumes["spacing"])
         # Every fit would read and resample all its scans again.
         volumes["cache_dir"] = volumes["cache_dir"] or str(Path(args.out, "cache"))
-    estimators: dict[str, Any] = {}
-    for spec in specs:
-        estimator = plain = spec.make()
-        prefix = ""
-        if volumes is not None:
-            estimator = on_paths(plain, **volumes)
-            if last_step(estimator) is plain and estimator is not plain:
-                prefix = f"{estimator.steps[-1][0]}__"
-        grid = args.search.get(spec.label)
-        estimators[spec.label] = estimator
-        if grid is not None:
-            named = {f"{prefix}{name}": values for name, values in grid.items()}
-            estimators[spec.label] = estimator, named
+        estimators = {label: on_paths(one, **volumes) for label, one in estimators.items()}
     return Study(
         design_of(args, samples),
         estimators,
@@ -141,19 +132,6 @@ def make_study(
         positive=label_of(samples.y, args.positive, "positive"),
         name=Path(args.data).name,
     )
-
-
-def common_grid(volumes: dict[str, Any], first: str) -> dict[str, Any]:
-    """Return the grid of the first scan of all, so that all splits have the same volumes."""
-    if volumes["grid"] != "first":
-        return {}
-    from ..io.nifti import read_grid
-
-    grid = read_grid(first)
-    if volumes["spacing"] is not None:
-        grid = grid.with_spacing(volumes["spacing"])
-    # As numbers, not as a path: the study must be the same one where the cohort has moved to.
-    return {"shape": grid.shape, "affine": grid.affine.tolist(), "spacing": None}
 
 
 def design_of(args: argparse.Namespace, samples: Samples) -> Any:

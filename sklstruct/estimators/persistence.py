@@ -188,7 +188,8 @@ def load_pickle(path: str | os.PathLike[str], allow_pickle: bool) -> Any:
     """Return the estimator in a pickle, or raise a ValueError if that is not allowed."""
     if not allow_pickle:
         raise ValueError(
-            f"{path} is not a sound model file (a pickle needs allow_pickle, or --allow-pickle)."
+            f"{path} is not a sound model file: it is not a zip file (a pickle needs allow_pickle, "
+            "or --allow-pickle)."
         )
     try:
         return joblib.load(path)

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import get_tags
 
+from ..io.nifti import read_grid
 from ..io.nifti.estimator import NiftiVolumes
 
 
@@ -19,7 +20,8 @@ def on_paths(estimator: Any, **nifti_params: Any) -> Any:
     Parameters
     ----------
     estimator : estimator
-        Of volumes (n, D, H, W), or one that takes paths already.
+        Of volumes (n, D, H, W), or one that takes paths already; or, for a study, a pair of it and
+        of what is searched in it, by names of its parameters.
     **nifti_params
         Parameters of ``NiftiVolumes``.
 
@@ -27,7 +29,7 @@ def on_paths(estimator: Any, **nifti_params: Any) -> Any:
     -------
     estimator : Pipeline or estimator
         ``NiftiVolumes`` and the estimator.  If that takes paths, itself; or, if its parameter
-        ``volumes`` is None, a clone that has ``NiftiVolumes`` there.
+        ``volumes`` is None, a clone that has ``NiftiVolumes`` there.  Of a pair, a pair.
 
     See Also
     --------
@@ -43,12 +45,33 @@ def on_paths(estimator: Any, **nifti_params: Any) -> Any:
     >>> on_paths(RegionSVC(atlas="atlas.nii.gz"), spacing=8.0)
     RegionSVC(atlas='atlas.nii.gz', volumes=NiftiVolumes(spacing=8.0))
     """
+    if isinstance(estimator, tuple):
+        plain, searched = estimator
+        whole = on_paths(plain, **nifti_params)
+        step = "" if takes_paths(plain) else f"{whole.steps[-1][0]}__"
+        return whole, {f"{step}{name}": values for name, values in searched.items()}
     if not takes_paths(estimator):
         return make_pipeline(NiftiVolumes(**nifti_params), estimator)
     # What reads paths itself, as RegionSVC, is told how; but never against its own parameters.
     if estimator.get_params(deep=False).get("volumes", estimator) is None:
         return clone(estimator).set_params(volumes=NiftiVolumes(**nifti_params))
     return estimator
+
+
+def common_grid(first: Any, spacing: Any = None) -> dict[str, Any]:
+    """Return parameters of ``NiftiVolumes`` that give all splits of a study the same volumes.
+
+    Parameters
+    ----------
+    first : str or path-like
+        The scan whose grid is that of all.
+    spacing : float or tuple of float, default=None
+        Edge of a voxel in mm; None is that of the scan.
+    """
+    grid = read_grid(first)
+    grid = grid if spacing is None else grid.with_spacing(spacing)
+    # As numbers, not as a path: a study must be the same one where its scans have moved to.
+    return {"shape": grid.shape, "affine": grid.affine.tolist(), "spacing": None}
 
 
 def takes_paths(estimator: Any) -> bool:

@@ -82,7 +82,7 @@ def write_comparison(comparison: Comparison, folder: str | os.PathLike[str]) -> 
         "differences.csv": comparison.differences.to_csv(index=False, lineterminator="\n"),
         "comparison.md": comparison.to_text("markdown") + "\n",
         "comparison.tex": comparison.to_text("latex") + "\n",
-        "comparison.html": page(f"{sentence(names)} compared", *sections),
+        "comparison.html": page(f"Studies compared: {names}", *sections),
     }
     return write_files(folder, contents) / "comparison.html"
 

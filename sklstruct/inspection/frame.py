@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import accumulate
-from math import ceil, prod, sqrt
+from math import ceil, prod, radians, sqrt
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ WIDEST = {1: 10, 2: 16, 3: 6}  # atoms in a line
 CELL = {1: (1.0, 0.7), 2: (0.8, 0.8), 3: (1.8, 0.6)}  # largest picture of an atom, in inches
 GAP = {1: 0.12, 2: 0.12, 3: 0.3}
 SCALING = "every atom from minus (blue) to plus (red) its own largest magnitude"
+ANGLES = (30, 45, 90)  # degrees of the rotations that a frame is steered by
 MARGIN, CAPTION, PAGE = 0.2, 0.22, 8.0
 
 
@@ -208,3 +209,18 @@ def order_lines(groups: dict[tuple[float, int], list[int]], widest: int) -> list
         shift = (longest - len(line.atoms)) / 2
         line.columns.extend(shift + rank for rank in range(len(line.atoms)))
     return lines
+
+
+def steering_errors(frame: Frame) -> dict[str, Any]:
+    """Return how far a frame is from being steered by rotations in the plane of its last axes."""
+    errors: dict[str, Any] = {}
+    # Angles that no grid has, and one that every grid has: there, it is zero but for rounding.
+    for angle in ANGLES if frame.ndim > 1 else ():
+        rotation = np.eye(frame.ndim)
+        c, s = np.cos(radians(angle)), np.sin(radians(angle))
+        rotation[-2:, -2:] = [[c, -s], [s, c]]
+        try:
+            errors[f"steering error, {angle} degrees"] = frame.steering(rotation).error
+        except ValueError:  # it has no values there
+            errors[f"steering error, {angle} degrees"] = "on the grid only"
+    return errors

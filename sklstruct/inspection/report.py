@@ -260,14 +260,14 @@ def estimated(
 def notes_on_results(found: Findings) -> list[str]:
     """Return what readers of the numbers must know."""
     results, summary = found.results, found.at_last(found.summary)
-    unit = unit_of(results)
-    notes = [TEXT["intervals"]["anew" if drawn_anew(results) else "shared"].format(unit)]
+    unit, most = unit_of(results), int(summary["n_repeats"].max())
+    several = "anew" if drawn_anew(results) else "shared"
+    notes = [TEXT["intervals"][several if most > 1 else "single"].format(unit)]
     notes += [BOLD.format(name_of(found.main))] * bool(found.winners)
     notes += without_intervals(found.last)
     if results.task == "classes":
         notes += notes_on_classes(found)
     # A mean over other repeats than those of its neighbours is not comparable with theirs.
-    most = int(summary["n_repeats"].max())
     fewer = summary[summary["n_repeats"].between(1, most - 1)]
     for (label, count), part in fewer.groupby(["estimator", "n_repeats"], sort=False):
         metrics = in_words(map(name_of, part["metric"]))
@@ -326,7 +326,10 @@ def comparison_section(found: Findings) -> Html:
         *beyond(results, last),
         *(TEXT["tests"][name] for name in last["test"].unique()),
         TEXT["exchanges"].format(
-            in_words(f"{n:,} for {name_of(name)}" for name, n in found.exchanges.items())
+            in_words(
+                f"{f'{n:,}' if n else 'none'} for {name_of(name)}"
+                for name, n in found.exchanges.items()
+            )
         ),
         TEXT["holm"],
         TEXT["baseline"],
@@ -537,7 +540,7 @@ def sites_section(found: Findings) -> Html:
             shown = [number(v, metric) for metric in found.compared for v in mine[metric].iloc[:1]]
             row.append(stacked(*(shown or [ABSENT, ""])))  # it may not have been tested there
         rows.append(row)
-    below = "".join(f", and below it {with_unit(metric)}" for metric in found.compared[1:])
+    below = "".join(f" and {with_unit(metric)}" for metric in found.compared[1:])
     return section(
         "Sites that were left out",
         table(["site", "subjects tested", "subjects trained on", *found.estimators], rows),

@@ -87,7 +87,7 @@ def design_in_words(results: Results) -> str:
     words = {
         **design,
         "n": n_repeats(results),
-        "who": "subjects" if has_subjects(results) else f"{sample_word(results)}s",
+        "whole": " of whole subjects" * has_subjects(results),
         "sites": in_words(sorted(results["held_out_site"].unique())),
         "sizes": in_words(f"{size:,}" for size in design.get("sizes", [0])),
         "stratified": ", stratified by class" * (results.task == "classes"),

@@ -119,8 +119,7 @@ class Cohort:
             If the table is damaged or a column is missing; the message names file and line.
         """
         folder = Path(folder).expanduser()
-        own = participants_tsv is None
-        tsv = Path(folder / "participants.tsv" if own else participants_tsv).expanduser()
+        tsv = Path(participants_tsv or folder / "participants.tsv").expanduser()
         sessions = read_sessions(folder)
         by_session = any(target in cells for cells in sessions.values())
         rows = read_table(tsv, None if by_session else target)

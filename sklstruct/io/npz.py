@@ -34,7 +34,7 @@ def read_npz(
     name: str | None = None,
     *,
     target: str | None = None,
-    groups: str | None = None,
+    groups: str = "groups",
     validation: bool = True,
 ) -> Dataset:
     """Return the data set in an ``.npz`` file.
@@ -49,8 +49,8 @@ def read_npz(
         Name of the data set; that of the file if left out.
     target : str, default=None
         Key of labels in place of y, those of test samples under ``<target>_test``.
-    groups : str, default=None
-        Key of the groups that samples of X belong to; if None, "groups", if the file has it.
+    groups : str, default="groups"
+        Key of the groups that samples of X belong to, if the file has it.
     validation : bool, default=True
         Whether val_images join train_images; they are not read if not.
 
@@ -79,7 +79,7 @@ def read_npz(
     Dataset('images', 10 samples of 8x8, 2 labels)
     """
     path = Path(path)
-    parts = read_parts(path, target=target, groups=groups, validation=validation)
+    parts = read_parts(path, target=target, validation=validation, usual_groups=groups)
     parts.pop("sites", None)
     return as_dataset(path, name or path.stem, parts)
 
@@ -100,10 +100,12 @@ def read_parts(
     groups: str | None = None,
     sites: str | None = None,
     validation: bool = True,
+    usual_groups: str = "groups",
 ) -> Arrays:
     """Return X, y, X_test, y_test, groups and sites, those of them that a file has.
 
-    Without ``labels``, X alone is enough, or X_test, and nothing else is read.
+    Without ``labels``, X alone is enough, or X_test, and nothing else is read.  Keys that are
+    asked for must be there, the usual ones need not.
     """
     wanted: dict[str, str] = {}  # what each part is called in the file
 
@@ -116,9 +118,10 @@ def read_parts(
         if not validation:
             layout = {role: key for role, key in layout.items() if not role.endswith("_val")}
         wanted.update((role, key) for role, key in layout.items() if key in keys)
-        for role, key in {"groups": groups, "sites": sites}.items():
-            if key is not None or (labels and role in keys):
-                wanted[role] = key_of(path, key or role, role, keys)
+        usual = {"groups": (groups, usual_groups), "sites": (sites, "sites")}
+        for role, (key, default) in usual.items():
+            if key is not None or (labels and default in keys):
+                wanted[role] = key_of(path, key or default, role, keys)
         return {*wanted.values()}
 
     arrays = read_arrays(path, choose)

@@ -267,9 +267,9 @@ def read_data(
         return of_images(source, place, labels)
     if place is None:
         refuse(f"{source} has no columns or keys to choose from", asked)
-    data = load_dataset(source)
+    known = load_dataset(source)
     fields = "X", "y", "groups", "X_test", "y_test"
-    return Samples(source, **{name: getattr(data, name) for name in fields})
+    return Samples(source, **{name: getattr(known, name) for name in fields})
 
 
 def place_of(source: str | os.PathLike[str]) -> Path | None:

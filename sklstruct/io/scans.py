@@ -157,8 +157,8 @@ def matches(
         filled = pattern
     if filled == pattern:
         raise ValueError(
-            f"images must be a column, a folder, or a pattern such as '{{{SUBJECT}}}/anat/*_T1w.nii.gz' "
-            f"with columns in braces, got {pattern!r}. Columns: {', '.join(row)}."
+            "images must be a column, a folder, or a pattern with columns in braces such as "
+            f"'{{{SUBJECT}}}/anat/*_T1w.nii.gz', got {pattern!r}. Columns: {', '.join(row)}."
         )
     # A column that is named twice has one value: "*/*_T1w.nii" would find images of other kinds.
     known: dict[str | None, str] = {}

@@ -86,9 +86,10 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
         X_test, y_test = data.tested(split.test)
         columns, predict_seconds = timed(lambda: work.task.predict(model, X_test, y_test))
-    search = model if isinstance(model, BaseSearchCV) else None
-    fitted = model if search is None else search.best_estimator_
-    last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    last = last_step(model)
+    search = last if isinstance(last, BaseSearchCV) else None
+    if search is not None:
+        last = last_step(search.best_estimator_)
     row = {
         "estimator": label,
         **names,
@@ -97,8 +98,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         "n_parameters": getattr(last, "n_parameters_", None),
         "fit_seconds": fit_seconds,
         "predict_seconds": predict_seconds,
-        "search_fits": 0 if search is None else int(getattr(search, "search_fits_", 0)),
-        "chosen": "" if search is None else json.dumps(search.best_params_, default=str),
+        **spent(search, fit_seconds),
         "device": str(getattr(getattr(last, "net_", None), "device", "cpu")),
         "seed": seed,
     }
@@ -110,6 +110,22 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         **environment(),
     }
     return Fit(row, {"test": split.test, **columns}, costs, weights_by_structure(last))
+
+
+def last_step(model: Any) -> Any:
+    """Return what predicts in a pipeline."""
+    return model[-1] if isinstance(model, Pipeline) else model
+
+
+def spent(search: Any, fit_seconds: float) -> dict[str, Any]:
+    """Return what a search has cost and chosen, nothing if there was none."""
+    if search is None:
+        return {"search_fits": 0, "search_seconds": 0.0, "chosen": ""}
+    return {
+        "search_fits": len(search.cv_results_["params"]) * search.n_splits_,
+        "search_seconds": max(fit_seconds - search.refit_time_, 0.0),
+        "chosen": json.dumps(search.best_params_, default=str),
+    }
 
 
 def counts(data: StudyData, split: Split) -> dict[str, Any]:

@@ -49,8 +49,13 @@ def summarise(
     Intervals of recalls are exact (Clopper and Pearson); those of accuracies add them up (Zou and
     Donner); those of the AUC are Newcombe's; those of shares of places Korn and Graubard's; those
     of rank correlations Bonett and Wright's; those of losses and of R2 are Student's on a scale of
-    logarithms, with deviations from subjects that are left out.  COVERAGE.  With fewer than 5 tested
-    subjects (of a class) there is none but that of recalls, which is as wide as it must be.
+    logarithms, with deviations from subjects that are left out.  Where they say 95 %, simulations
+    found that those of recalls, accuracies, the AUC and rank correlations cover at least 92 %;
+    those of R2 92 %, of errors of values 91 %, of shares of places 90 %, each in the worst of their
+    designs; losses of classes 95 % in the mean and 86 % at least; and any over draws 91 %, from 3
+    draws on.  With fewer than 5 tested subjects (of a class) there is none but that of recalls,
+    which is as wide as it must be; nor with fewer than 10 for errors and R2, which needs as many in
+    each hold-out.
 
     Parameters
     ----------
@@ -138,7 +143,7 @@ def limits(
         return NONE
     measure = task.measures[metric]
     low, high = measure.interval(measure, tests, mean, confidence)
-    if not anew or n == 1:
+    if not anew or n == 1 or np.isnan(low):
         return low, high
     # Training sets and subjects are drawn independently: their variances add up.
     reach = student.ppf((1 + confidence) / 2, n - 1) * values.std() / np.sqrt(n)
@@ -183,7 +188,9 @@ def compare(
     - "subjects", for a single repeat: the standard error is that of subjects who are left out, one
       at a time, and the test is about these fitted models.
 
-    The first two ask whether the difference would last with other training sets of the same number.
+    The first two ask whether the difference would last with other training sets of the same number,
+    the second one on the same tested samples.  Where they say 95 %, intervals covered 89 % to 95 %
+    (corrected), 95 % to 96 % (paired) and 91 % or more (subjects) in simulations.
 
     ``p_exchange`` is the share of exchanges that give at least as large an absolute
     difference: for each subject the predictions of the two methods change their owners or not,
@@ -204,7 +211,8 @@ def compare(
     confidence : float, default=0.95
         Of the interval, between 0 and 1.
     n_permutations : int, default=5000
-        0 is no exchange test: its p is nan.
+        Number of exchanges; 0 leaves the test out.  Of the AUC, whose ranks are found anew in each
+        of them, a hundred take 2 s for 10,000 samples of 10 classes in one repeat.
     random_state : int, default=0
 
     Returns
@@ -453,10 +461,11 @@ def sums_exchanged(
     totals = [outcome.sums.sum(axis=0) for outcome in (mine, other)]
     gain = np.zeros((n_parts, len(totals[0])))
     np.add.at(gain, part, other.sums - mine.sums)
-    some = gain.any(axis=0)  # what the samples are stays the same whoever predicts them
+    # What the samples are stays the same whoever predicts them.
+    some = np.flatnonzero(gain.any(axis=0))
 
     def values(swaps: Floats) -> Floats:
-        moved = np.zeros((len(swaps), len(some)))
+        moved = np.zeros((len(swaps), gain.shape[1]))
         moved[:, some] = swaps @ gain[:, some]
         return np.stack([measure.of(totals[0] + moved), measure.of(totals[1] - moved)])
 

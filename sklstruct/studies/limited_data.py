@@ -98,5 +98,5 @@ def limited_data(
     """
     design = Draws([*sizes], n_draws, test_size)
     study = Study(design, estimators, random_state=random_state, name=name)
-    test = {"X_test": X_test, "y_test": y_test}
+    test: dict[str, Any] = {"X_test": X_test, "y_test": y_test}
     return study.run(X, y, groups, **test, out=out, n_jobs=n_jobs, progress=progress)

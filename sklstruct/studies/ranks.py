@@ -64,8 +64,8 @@ def rank_table(results: Results | Mapping[str, Results], metric: str | None = No
     >>> results = limited_data(models, X, y, sizes=[10, 40], n_draws=3)
     >>> rank_table(results, "accuracy")[["estimator", "mean_rank", "wins", "n_blocks"]].round(2)
       estimator  mean_rank  wins  n_blocks
-    0     gauss       1.00     6         6
-    1    counts       2.00     0         6
+    0     gauss       1.17     5         6
+    1    counts       1.83     1         6
     2     signs       3.00     0         6
     """
     values, metric, loss = blocks(results, metric)
@@ -102,6 +102,21 @@ class CriticalDifference:
         Those of all pairs, by estimator in the order of ``ranks``.
     groups : list of list of str
         Longest runs of estimators, of which none differs from another.
+
+    See Also
+    --------
+    critical_difference : Finds it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
+    >>> from sklstruct.studies import critical_difference, limited_data
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> models = {"gauss": GaussianNB(), "counts": MultinomialNB(), "signs": BernoulliNB()}
+    >>> found = critical_difference(limited_data(models, X, y, sizes=[20], n_draws=8), "accuracy")
+    >>> found.n_blocks, found.p < 0.001, found.ranks.round(2).to_dict()
+    (8, True, {'gauss': 1.0, 'counts': 2.0, 'signs': 3.0})
     """
 
     metric: str

@@ -74,7 +74,9 @@ class Results(pd.DataFrame):
     True
     """
 
-    _metadata: list[str] = ["_predictions", "description", "left_out", "provenance"]
+    _metadata: list[str] = [  # noqa: RUF012
+        *("_predictions", "description", "left_out", "provenance")
+    ]
 
     def __init__(
         self,

@@ -11,7 +11,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
@@ -167,7 +166,7 @@ class Study:
             Whether to write ``predictions.csv`` beside ``results.csv`` when the study ends.
         config : dict, default=None
             How the study was asked for, in options of ``sklstruct study`` by name.  What all runs
-            have asked for is kept as ``study.toml`` in the folder, from which they can be run again.
+            have asked for is kept as ``study.toml`` in the folder, to be run again.
         progress : bool, default=True
             Whether to show a progress bar on standard error.
 

@@ -370,9 +370,9 @@ def compared_metrics(results: Results) -> list[str]:
 
 def n_exchanges(results: Results, metric: str) -> int:
     """Return how many exchanges of predictions a test of a metric can afford, 0 for no test."""
-    fits = results.fits.groupby(["estimator", *results.condition_columns])["n_test"].sum()
+    tested = results.fits.groupby("estimator")["n_test"].sum()
     areas = max(1, len(results.classes)) if MEASURES[metric].ranks else 1
-    cost = int(fits.max()) * areas * (RANKING if MEASURES[metric].ranks else 1)
+    cost = int(tested.max()) * areas * (RANKING if MEASURES[metric].ranks else 1)
     affordable = min(EXCHANGES, AFFORDABLE // cost)
     return affordable if affordable >= FEWEST else 0
 
@@ -442,7 +442,8 @@ def difference_with_p(row: Any, metric: str) -> str:
     """Return "+1.2 [+0.4, +2.0], 0.012" from a row of a comparison, if there is one."""
     if row is None:
         return ABSENT
-    return f"{with_interval(row, 'difference', metric)}, {p_value(row['p_t_holm'])}"
+    shown, p = with_interval(row, "difference", metric), p_value(row["p_t_holm"])
+    return shown if p == ABSENT else f"{shown}, {p}"
 
 
 def p_value(p: float) -> str:
