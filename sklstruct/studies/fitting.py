@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from .data import StudyData
 from .description import Cell, environment
 from .designs import Design, Split
 from .draws import estimator_seed
-from .parameters import is_random_state
+from .parameters import describe_value, is_random_state
 from .tasks import Task
 
 STEPS = "dense", "local", "shared", "frame", "attributes"  # of the structure of a network
@@ -90,12 +91,13 @@ def evaluate(work: Work, cell: Cell) -> Fit:
     search = last if isinstance(last, BaseSearchCV) else None
     if search is not None:
         last = last_step(search.best_estimator_)
+    n_parameters = getattr(last, "n_parameters_", None)
     row = {
         "estimator": label,
         **names,
         **work.task.score(columns),
         **counts(data, split),
-        "n_parameters": getattr(last, "n_parameters_", None),
+        "n_parameters": None if n_parameters is None else int(n_parameters),
         "fit_seconds": fit_seconds,
         "predict_seconds": predict_seconds,
         **spent(search, fit_seconds),
@@ -124,7 +126,7 @@ def spent(search: Any, fit_seconds: float) -> dict[str, Any]:
     return {
         "search_fits": len(search.cv_results_["params"]) * search.n_splits_,
         "search_seconds": max(fit_seconds - search.refit_time_, 0.0),
-        "chosen": json.dumps(search.best_params_, default=str),
+        "chosen": json.dumps(search.best_params_, default=plain),
     }
 
 
@@ -132,13 +134,15 @@ def counts(data: StudyData, split: Split) -> dict[str, Any]:
     """Return how many samples and subjects are on each side, and the site that is left out."""
     n_train_subjects = len(np.unique(data.subjects[split.train]))
     inside = data.X_test is None
-    sites = None if data.sites is None else np.unique(data.sites[split.test]).astype(str)
+    sites = (
+        np.unique(data.sites[split.test]).astype(str) if inside and data.sites is not None else ""
+    )
     return {
         "n_train": len(split.train),
         "n_test": len(split.test),
         "n_train_subjects": n_train_subjects,
         "n_test_subjects": len(np.unique(data.subjects[split.test])) if inside else len(split.test),
-        "held_out_site": "" if sites is None or len(sites) > 1 else str(sites[0]),
+        "held_out_site": str(sites[0]) if len(sites) == 1 else "",
     }
 
 
@@ -211,8 +215,22 @@ def check_parameters(value: Any) -> None:
 def seeded(estimator: Any, seed: int) -> Any:
     """Return the estimator with all its random states set to a seed."""
     # The same seed for all of them: steps of a pipeline draw different things anyway.
-    names = filter(is_random_state, estimator.get_params(deep=True))
-    return estimator.set_params(**dict.fromkeys(names, seed))
+    known = estimator.get_params(deep=True)
+    estimator.set_params(**dict.fromkeys(filter(is_random_state, known), seed))
+    # Splits of scikit-learn, which are no parameters, would draw from the global generator.
+    drawing = {
+        name: copy(value)
+        for name, value in known.items()
+        if hasattr(value, "split") and getattr(value, "random_state", seed) is None
+    }
+    for splits in drawing.values():
+        splits.random_state = seed
+    return estimator.set_params(**drawing)
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter as JSON can hold it, the same in every process."""
+    return value.item() if isinstance(value, np.generic) else describe_value(value)
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:

@@ -93,6 +93,7 @@ def subject_splits(
             raise ValueError(f"test_size must be None where sites are left out, got {test_size!r}.")
         sites = labelled("sites", sites, groups)
         check_consistent_length(y, sites)
+        strata = np.zeros_like(strata) if are_numbers(y) else strata
         return site_splits(strata, subject_of, sites, n_repeats, random_state)
     # StratifiedGroupKFold and StratifiedShuffleSplit draw anew when a repeat is added or rows are
     # shuffled; here a repeat is a function of its own number and of the subjects' names.
@@ -106,7 +107,8 @@ def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -
     """Return one value a scan, none of them missing; an error names subjects that lack theirs."""
     if values is None:
         raise ValueError(f"{name} must have a value for each scan, got None.")
-    column = column_or_1d(np.asarray(values))
+    # NumPy would make a text of what is missing in a list of texts.
+    column = column_or_1d(np.asarray(values, None if hasattr(values, "dtype") else object))
     missing = pd.isna(column)
     if missing.any():
         # Whoever has hundreds of subjects cannot look for the one.
@@ -119,10 +121,14 @@ def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -
 
 def strata_of(y: NDArray[Any], subject_of: Indices, n_subjects: int) -> Indices:
     """Return the number of the class, or of the fifth, of each subject."""
-    classes, label = np.unique(y, return_inverse=True)
-    if len(classes) > MOST_CLASSES and y.dtype.kind in "iuf":
+    if are_numbers(y):
         return fifths(y, subject_of)
-    return most_frequent(label, subject_of, n_subjects)
+    return most_frequent(np.unique(y, return_inverse=True)[1], subject_of, n_subjects)
+
+
+def are_numbers(y: NDArray[Any]) -> bool:
+    """Whether labels are numbers, and too many to be classes."""
+    return y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES
 
 
 def fifths(values: NDArray[Any], subject_of: Indices) -> Indices:

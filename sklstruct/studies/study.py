@@ -109,6 +109,8 @@ class Study:
         check_scalar(name, "name", str)
         self.design = design
         self.budget = Budget(fits=30) if budget is None else budget
+        if not isinstance(self.budget, Budget):
+            raise TypeError(f"budget must be a Budget, got {budget!r}.")
         self.estimators = check_estimators(estimators, self.budget)
         self.random_state = int(random_state)
         self.target, self.positive, self.name = target, positive, name
@@ -185,8 +187,10 @@ class Study:
         OSError
             If ``out`` cannot be written to, or the scheduler cannot be reached.
         """
-        if n_jobs == 0:
-            raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
+        if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+            raise ValueError(
+                f"n_jobs must be a number of jobs, -1 for all cores, or None, got {n_jobs!r}."
+            )
         groups, y = read_columns(groups, y)
         task = task_of(y, self.estimators, self.positive)
         data = StudyData.checked(
