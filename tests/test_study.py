@@ -51,7 +51,9 @@ from sklstruct.studies import (
     limited_data,
     subject_splits,
 )
+from sklstruct.studies import study as studying
 from sklstruct.studies.draws import estimator_seed, stratified_order
+from sklstruct.studies.store import FolderStore
 
 TIMES = ["fit_seconds", "predict_seconds"]
 DESIGNS = [
@@ -474,10 +476,11 @@ class OfMeans(KNeighborsClassifier):
     def fit(self, X, y):
         return super().fit(np.array([[image.mean()] for image in X]), y)
 
-    def predict(self, X):
-        return super().predict(np.array([[image.mean()] for image in X]))
+    def predict_proba(self, X):
+        return super().predict_proba(np.array([[image.mean()] for image in X]))
 
-    predict_proba = None
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
 def test_images_may_be_of_several_sizes(tmp_path):
@@ -690,6 +693,41 @@ def test_several_processes_on_one_folder_make_each_fit_once(diary, tmp_path):
     results = Results.read(out)
     assert len(results) == len(pd.read_csv(out / "results.csv")) == 18
     assert results.missing.empty
+
+
+def test_nothing_travels_while_others_make_what_is_missing(diary, tmp_path, monkeypatch):
+    design, waits, travels = FixedSplit(range(0, 60, 2)), [], []
+    study(diary, design, "a", out=tmp_path / "before")
+    (cell,) = (tmp_path / "before" / "cells").iterdir()
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.release(cell.stem)
+
+    def execute(*args, **where):
+        travels.append(where)
+        return studying_execute(*args, **where)
+
+    studying_execute = studying.execute
+    monkeypatch.setattr(studying, "execute", execute)
+    monkeypatch.setattr(studying.time, "sleep", sleep)
+    with FolderStore(tmp_path / "out") as other:
+        assert other.claim(cell.stem)
+        assert len(study(diary, design, "a", out=tmp_path / "out")) == 1
+    assert len(waits) == 3
+    assert len(travels) == 1
+
+
+def test_the_table_is_never_older_than_one_that_was_there(diary, tmp_path, monkeypatch):
+    """Who writes tables while another one does so waits, and reads what there is by then."""
+    study(diary, names="a", out=tmp_path)
+    with FolderStore(tmp_path) as other:
+        assert other.claim(studying.TABLES)
+        monkeypatch.setattr(studying.time, "sleep", lambda seconds: other.release(studying.TABLES))
+        (tmp_path / "results.csv").unlink()
+        study(diary, names="b", out=tmp_path)
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 12
 
 
 def test_another_study_in_the_same_folder_is_refused(diary, tmp_path):

@@ -191,5 +191,7 @@ def of_python(value: Any) -> Any:
 
 def name_of(kind: Any) -> str:
     """Return the full name of a class or a function."""
-    names = getattr(kind, "__module__", None), getattr(kind, "__qualname__", kind.__name__)
-    return ".".join(filter(None, names))
+    module = getattr(kind, "__module__", None)
+    # What is started by multiprocessing has another name for the same script.
+    module = "__main__" if module == "__mp_main__" else module
+    return ".".join(filter(None, [module, getattr(kind, "__qualname__", kind.__name__)]))

@@ -7,6 +7,8 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 
 SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
+TABLES = "0"  # the key under which who writes tables claims that
 SECONDS_TO_WAIT = 0.2  # for fits of other processes, before looking again
 
 
@@ -211,9 +214,12 @@ class Study:
             where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
                 complete(store, keys, work, progress, **where)
-            finally:
-                if out is not None:
-                    Results.read(out).export(out, predictions=predictions)
+            except BaseException:
+                # Of several errors the first says why it stopped.
+                with suppress(OSError, ValueError):
+                    export(store, predictions, patient=False)
+                raise
+            export(store, predictions)
             return of_store(store, [run], samples_of(data), problems)
 
     def check(self, y: Any, groups: Any = None, *, sites: Any = None) -> None:
@@ -284,20 +290,36 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
             missing = [key for key in wanted if key not in finished]
             if not missing:
                 return
-            made = 0
-            for cell, fit in execute(evaluate, work, open_cells(), **where):
+            cells = open_cells()
+            if (first := next(cells, None)) is None:  # what is missing is being made by others
+                time.sleep(SECONDS_TO_WAIT)
+                continue
+            # Not before there is something to do: what is shared travels to all workers.
+            for cell, fit in execute(evaluate, work, chain([first], cells), **where):
                 key = keys[cell]
                 if isinstance(fit, Failure):
                     store.release(key)
                     failures.append(fit)
                     continue
                 store.put(key, header_of(fit), fit.columns)
-                made += 1
                 bar.update()
             if failures:
                 raise failures[0].error
-            if not made:  # what is missing is being made by others
-                time.sleep(SECONDS_TO_WAIT)
+
+
+def export(store: Any, predictions: bool, patient: bool = True) -> None:
+    """Write the tables of all that is finished, when no other process does so."""
+    if store.folder is None:
+        return
+    # Or an older table could take the place of a newer one.
+    while not store.claim(TABLES):
+        if not patient:
+            return
+        time.sleep(SECONDS_TO_WAIT)
+    try:
+        Results.read(store.folder).export(store.folder, predictions=predictions)
+    finally:
+        store.release(TABLES)
 
 
 def header_of(fit: Fit) -> dict[str, Any]:
