@@ -695,6 +695,20 @@ def test_several_processes_on_one_folder_make_each_fit_once(diary, tmp_path):
     assert results.missing.empty
 
 
+def test_runs_that_began_together_and_disagree_are_told_apart(diary, tmp_path):
+    X, y, _ = data()
+    for name in "ac":
+        Study(KFold(3), {"a": Witness(diary, name)}).run(X, y, out=tmp_path / name, progress=False)
+    for file in (tmp_path / "c").rglob("*"):
+        if file.suffix in (".cell", ".json"):
+            shutil.copy(file, tmp_path / "a" / file.parent.name)
+    with pytest.raises(ValueError, match=r"a holds results of .* 'a' was .* and is .* Move one of"):
+        Results.read(tmp_path / "a")
+    (run,) = (tmp_path / "c" / "runs").iterdir()
+    (tmp_path / "a" / "runs" / run.name).unlink()
+    assert len(Results.read(tmp_path / "a")) == 3
+
+
 def test_nothing_travels_while_others_make_what_is_missing(diary, tmp_path, monkeypatch):
     design, waits, travels = FixedSplit(range(0, 60, 2)), [], []
     study(diary, design, "a", out=tmp_path / "before")

@@ -200,6 +200,7 @@ class StudyData:
             "n_subjects": None if self.groups is None else self.n_subjects,
             "n_sites": None if self.sites is None else len(np.unique(self.sites)),
             "n_test": None if self.X_test is None else self.n_test,
+            "dtype": str(getattr(self.X, "dtype", "")),
             "sample_shape": [] if self.has_scans else list(shape),
             "scans": self.has_scans,
             "classes": self.classes.tolist(),
