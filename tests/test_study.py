@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csc_array
@@ -34,7 +35,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from sklstruct import RFNNClassifier, StructuredClassifier
+from sklstruct import RFNNClassifier, StructuredClassifier, StructuredMapClassifier
 from sklstruct.datasets import simulate_cohort
 from sklstruct.io.leakage import check_leakage
 from sklstruct.io.nifti.estimator import NiftiVolumes
@@ -468,6 +469,20 @@ def test_samples_may_be_sparse(kind):
     study = Study(KFold(3), {"svm": SVC(kernel="linear")})
     expected = study.run(X, y, progress=False)["accuracy"]
     assert study.run(kind(X), y, progress=False)["accuracy"].tolist() == expected.tolist()
+
+
+def test_maps_may_be_tensors():
+    images = np.random.default_rng(0).normal(size=(6, 8, 9)).astype(np.float32)
+    maps, of_several = (images > 0).astype(int), [8, 7] * 3
+    study = Study(KFold(2), {"maps": StructuredMapClassifier(max_epochs=1)})
+    for kind in (list, lambda parts: [part[:n] for part, n in zip(parts, of_several, strict=True)]):
+        expected = study.run(kind(images), kind(maps), progress=False)
+        X, y = kind(torch.tensor(images)), kind(torch.tensor(maps))
+        assert_same(study.run(X, y, progress=False), expected)
+    assert_same(
+        study.run(*map(torch.tensor, (images, maps)), progress=False),
+        study.run(images, maps, progress=False),
+    )
 
 
 class OfMeans(KNeighborsClassifier):

@@ -296,8 +296,8 @@ def read_columns(groups: Any, y: Any) -> tuple[Array | None, Any]:
     if y is None:
         raise ValueError("y must have a label, a value or a map for each sample, got None.")
     groups = None if groups is None else same_names(labelled("groups", groups))
-    column = not any(isinstance(value, (list, tuple, np.ndarray)) for value in y)
-    return groups, labelled("y", y, groups) if column else y
+    of_maps = any(isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) for value in y)
+    return groups, y if of_maps else labelled("y", y, groups)
 
 
 def read_labels(y: Any, task: str, name: str) -> Any:
