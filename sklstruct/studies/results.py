@@ -248,7 +248,13 @@ def of_store(
     Samples have no table where they are the numbers of the rows.
     """
     try:
-        description, stored = merged(runs, store.keys())
+        try:
+            description, stored = merged(runs, store.keys())
+        except ValueError as error:  # of runs that began at a time, before either had a result
+            raise ValueError(
+                f"{store.folder} holds results of {error}.  Move one of the files in "
+                f"{Path(store.folder, 'runs')} away to leave that run out."
+            ) from None
         check_samples(store, samples, description["data"]["n_samples"])
         headers = store.headers()
         found = {cell: headers[key] for cell, key in stored.items()}
