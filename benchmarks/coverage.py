@@ -8,7 +8,8 @@ subject.  "once" tests all subjects in one hold-out, "hold-outs" tests a quarter
 truth is the mean over many such studies, or for classes that of 300 000 subjects.
 
 "draws": nearest-mean rules or ridge regressions on training sets that are drawn anew, tested on one
-given test set; the truth is that of other training sets and other test samples.  "difference":
+given test set; the truth is that of other training sets and other test samples.  A rule on one
+feature may come out inverted, which few draws do not tell.  "difference":
 between two such rules on hold-outs (corrected), on draws (paired, for the given test set), or
 between two fitted models on the subjects of one test set (subjects).
 
@@ -257,6 +258,11 @@ def rule(size, test, rng):
     return next(outcomes(drawn(size, rng), test, FEATURES["alike"][:1]))
 
 
+def rule_of_one(size, test, rng):
+    """Return the same of a rule on one feature, which may come out inverted: one of two AUCs."""
+    return next(outcomes(drawn(size, rng), test, [slice(0, 1)]))
+
+
 def line(size, test, rng):
     """Return what ridge regression on a new training set makes of the sum of ten features."""
     (x, _), (x_test, _) = drawn(size, rng), test
@@ -268,9 +274,16 @@ def line(size, test, rng):
     return Values().outcome({"label": y_test, "predicted": said}, everyone, everyone)
 
 
+LEARNERS = (
+    ("trained on", Classes(np.arange(2)), rule),
+    ("trained on", Values(), line),
+    ("one feature, trained on", Classes(np.arange(2)), rule_of_one),
+)
+
+
 def curves(n_studies):
     """Yield rows of intervals of learning curves over draws."""
-    for task, learn in ((Classes(np.arange(2)), rule), (Values(), line)):
+    for words, task, learn in LEARNERS:
         for size, n_test in product((6, 20, 100), (40, 1000)):
             rng = RNG(0)
             tests = [learn(size, drawn(n_test, rng), rng) for _ in range(MANY)]
@@ -284,7 +297,7 @@ def curves(n_studies):
                         values = pd.Series([task.measures[name](test)[0] for test in tests])
                         found[name].append(limits(task, name, tests, values, True, CONFIDENCE))
                 for name, intervals in found.items():
-                    setting = {"subjects": n_test, "setting": f"trained on {size}"}
+                    setting = {"subjects": n_test, "setting": f"{words} {size}"}
                     design = {"task": task.name, **setting, "tested": f"{n_draws} draws"}
                     yield design | {"metric": name}, truths[name], intervals
 

@@ -221,6 +221,56 @@ def test_medmnist_regressors_and_groups_are_studied(succeed, blank, digits):
     assert table["r2"].notna().all()
 
 
+def test_studies_are_compared(run, succeed, blank):
+    for folder, seed in (("one", "0"), ("other", "1")):
+        succeed(*SVM_STUDY, "--estimators", "svm,soft=svm:C=0.1", "--seed", seed, "--out", folder)
+    said = succeed("compare", "one", "other", "--out", "both")
+    assert {"svm", "soft", "one", "other"} <= {*said.split()}
+    assert Path("both/comparison.html").exists()
+    status, _, err = run("compare", "one", "nothing")
+    assert (status, err) == (1, "sklstruct: error: nothing holds no study.\n")
+
+
+def test_what_is_damaged_or_of_old_is_named_and_left_as_it_is(run, succeed, blank):
+    command = [*SVM_STUDY, "--estimators", "svm", "--out", "results"]
+    succeed(*command)
+    cell = min(Path("results/cells").iterdir())
+    cell.write_bytes(cell.read_bytes()[:-5])
+    for again in (command, ["report", "results"]):
+        status, _, err = run(*again)
+        assert (status, f"{cell} is damaged" in err.splitlines()[-1]) == (1, True)
+    Path("old").mkdir()
+    Path("old/fits.csv").write_text("estimator,repeat\n")
+    for again in ([*command, "--out", "old"], ["report", "old"]):
+        status, _, err = run(*again)
+        assert (status, "old/fits.csv is there, of no study" in err.splitlines()[-1]) == (1, True)
+    assert [path.name for path in Path("old").iterdir()] == ["fits.csv"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("dta = 'digits'", "there is no option 'dta'. Did you mean 'data'"),
+        ("draws = 'five'", "draws: must be an integer from 1, got 'five'"),
+        ("draws = [5]", r"draws: must be a number or text, got \[5\]"),
+        ("sizes = true", "sizes: must be a number or text, got True"),
+        ("estimators = 5", "estimators: must be text, a list of texts, or a table"),
+        ("crop = 1", "crop: must be true or false, got 1"),
+        ("set = 1", "set: must be a table, got 1"),
+        ("[search.svm]\nC = 1", "search: svm: must be a table of lists"),
+        ("data = 1", "data: must be text, got 1"),
+        ("scaling = 'best'", "scaling: must be one of zscore, percentile, none, got 'best'"),
+        ("data = 1 2", r"is not a sound TOML file: .*line 1"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_it(text, message, run):
+    Path("study.toml").write_text(text)
+    status, out, err = run("study", "--config", "study.toml")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert re.search(f"error: study.toml:? {message}", err)
+    assert files() == ["study.toml"]
+
+
 # fit, predict, score ------------------------------------------------------------------------
 
 
@@ -493,6 +543,25 @@ print(*loaded & {{"torch", "skorch", "sklearn", "scipy", "pandas", "matplotlib"}
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_shells_get_commands_options_and_names(shell, succeed):
+    script = succeed("completion", shell)
+    for word in ("study", "--scaling", "markdown", "rfnn_regressor", "fashion_mnist"):
+        assert word in script
+
+
+def test_bash_completes_what_stands_behind_a_comma(succeed):
+    Path("script").write_text(
+        succeed("completion", "bash")
+        + 'try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_sklstruct;'
+        ' echo "${COMPREPLY[*]}"; }\n'
+        "try sklstruct study --estimators svm,voxel_r\n"
+        "try sklstruct predict --data fashion\n"
+    )
+    done = subprocess.run(["bash", "script"], capture_output=True, text=True)
+    assert done.stdout.split() == ["svm,voxel_ridge", "fashion_mnist"]
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():

@@ -198,7 +198,10 @@ def test_the_positive_class_can_be_named_and_sites_that_are_labels_are_remarked(
     assert "positive class is control" in Path("r/report.html").read_text()
     assert "control is positive" in succeed("show", "study", "r")
     status, _, err = run(*STUDY, "--estimators", "svm", "--positive", "ill", "--out", "q")
-    assert (status, "--positive must be one of control, patient, got 'ill'" in err) == (1, True)
+    assert (status, "--positive must be one of the classes control, patient, got 'ill'" in err) == (
+        1,
+        True,
+    )
 
 
 def test_a_subject_without_a_site_is_named_and_can_be_left_out(run):

@@ -643,7 +643,7 @@ def test_explain_writes_maps_of_a_model_in_a_file(tmp_path, capsys):
     assert not (tmp_path / "a").exists()
     status, said = run("--of", "wasp", "--method", "gradient", "--out", tmp_path / "a")
     assert status == 1
-    assert "--of must be one of the classes 0, 1 of the model, got 'wasp'" in said.err
+    assert "--of must be one of the classes 0, 1, got 'wasp'" in said.err
 
 
 def test_occlusion_hides_nothing_outside_of_a_mask():

@@ -91,7 +91,7 @@ def label_of(labels: Any, text: str | None, option: str) -> Any:
         return None
     known = {str(label): label for label in sorted({*labels.ravel().tolist()})}
     if text not in known:
-        raise ValueError(f"--{option} must be one of {', '.join(known)}, got {text!r}.")
+        raise ValueError(f"--{option} must be one of the classes {', '.join(known)}, got {text!r}.")
     return known[text]
 
 

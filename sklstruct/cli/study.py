@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +86,11 @@ def run(args: argparse.Namespace) -> None:
 
     samples = read(args, need_sites=bool(args.leave_site_out), known=known)
     study = make_study(args, specs, samples, volumes if samples.scans else None)
-    test = (
-        {} if not study.design.takes_test else {"X_test": samples.X_test, "y_test": samples.y_test}
-    )
+    test = {"X_test": samples.X_test, "y_test": samples.y_test}
+    if samples.X_test is not None and not study.design.takes_test:
+        test = {}
+        kind = type(study.design).__name__
+        print(f"sklstruct: {kind} leaves the test samples of {args.data} alone", file=sys.stderr)
     study.run(
         samples.X,
         samples.y,

@@ -307,6 +307,22 @@ class UnsoundCohort(ValueError):
     Parameters
     ----------
     cohort : Cohort
+
+    See Also
+    --------
+    Cohort : Its ``check`` leaves out what it is told to.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sklstruct.datasets import simulate_cohort
+    >>> from sklstruct.io import Cohort, UnsoundCohort
+    >>> Path(simulate_cohort("study", n_subjects=8, random_state=0).X[0]).unlink()
+    >>> try:
+    ...     Cohort.from_bids("study", target="diagnosis").X
+    ... except UnsoundCohort as error:
+    ...     print(error.cohort.report["problem"].tolist())
+    ['there is no image']
     """
 
     def __init__(self, cohort: Cohort) -> None:

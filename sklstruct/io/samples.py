@@ -251,7 +251,7 @@ def read_data(
     ValueError: digits has no columns or keys to choose from, got groups='writer'.
     """
     source, place = str(source), place_of(source)
-    asked = {"target": target, "groups": groups, "sites": sites}
+    asked: dict[str, Any] = {"target": target, "groups": groups, "sites": sites}
     bids = {"suffix": suffix, "datatype": datatype, "session": session}
     if place is not None and (place.suffix.lower() in TABLES or is_cohort(place)):
         cohort = open_cohort(place, images, target, sites, bids)

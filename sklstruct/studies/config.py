@@ -44,7 +44,7 @@ def write_config(store: Any) -> None:
     while seen != {*(runs := store.runs())}:
         seen = {*runs}
         description, _ = merged([*runs.values()], store.keys())
-        configs = [run["config"] for run in runs.values() if run.get("config")]
+        configs = [run["config"] for run in runs.values() if "config" in run]
         with atomic_write(Path(store.folder, CONFIG)) as stream:
             stream.write(as_toml(added_up(configs, {*description["estimators"]})))
 
@@ -53,19 +53,22 @@ def added_up(configs: list[Config], labels: set[str]) -> Config:
     """Return what several runs make together: of the estimators that count, and of all sizes."""
     found: Config = {}
     for config in configs:
-        grown = {name: found[name] for name in TABLES if name in found and name not in config}
-        for name, value in config.items():
-            if name in TABLES:
-                value = {**found.get(name, {}), **value}
-            elif name == "sizes":
-                value = sorted({*found.get(name, ()), *value})
-            elif name in GROWING and found:
-                if name not in found:  # all that there are
-                    continue
-                value = max(found[name], value)
-            grown[name] = value
+        grown = dict(config)
+        mine = config.get("estimators", {})
+        others = {
+            label: what for label, what in found.get("search", {}).items() if label not in mine
+        }
+        grown["estimators"] = {**found.get("estimators", {}), **mine}
+        grown["search"] = {**others, **config.get("search", {})}
+        if "sizes" in config:
+            grown["sizes"] = sorted({*found.get("sizes", ()), *config["sizes"]})
+        for name in {*GROWING} & {*config} if found else ():
+            if name in found:
+                grown[name] = max(found[name], config[name])
+            else:  # all that there are
+                del grown[name]
         found = grown
-    for name in {"estimators", "search"} & {*found}:
+    for name in ("estimators", "search"):
         found[name] = {label: what for label, what in found[name].items() if label in labels}
     return found
 

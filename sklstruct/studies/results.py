@@ -44,7 +44,7 @@ class Results(pd.DataFrame):
         What makes the study: task, design, data, seed, estimators and environments.
     left_out : DataFrame, default=None
         Samples that were left out before: subject, file and problem.
-    provenance : DataFrame, default=None
+    provenance : DataFrame, or function that returns one, default=None
         One row a fit: when, where and with what it was made, and its memory.
 
     Attributes
@@ -75,7 +75,7 @@ class Results(pd.DataFrame):
     """
 
     _metadata: list[str] = [  # noqa: RUF012
-        *("_predictions", "description", "left_out", "provenance")
+        *("_predictions", "_provenance", "description", "left_out")
     ]
 
     def __init__(
@@ -84,13 +84,13 @@ class Results(pd.DataFrame):
         predictions: pd.DataFrame | Callable[[], pd.DataFrame],
         description: Description,
         left_out: pd.DataFrame | None = None,
-        provenance: pd.DataFrame | None = None,
+        provenance: pd.DataFrame | Callable[[], pd.DataFrame] | None = None,
     ) -> None:
         super().__init__(fits)  # type: ignore[call-arg]
         self._predictions = predictions
         self.description = description
         self.left_out = pd.DataFrame(columns=PROBLEM) if left_out is None else left_out
-        self.provenance = pd.DataFrame() if provenance is None else provenance
+        self._provenance = pd.DataFrame() if provenance is None else provenance
 
     @property
     def _constructor(self) -> Any:
@@ -108,6 +108,13 @@ class Results(pd.DataFrame):
         if callable(self._predictions):
             self._predictions = self._predictions()
         return self._predictions
+
+    @property
+    def provenance(self) -> pd.DataFrame:
+        """When, where and with what each fit was made, put together when it is first asked for."""
+        if callable(self._provenance):
+            self._provenance = self._provenance()
+        return self._provenance
 
     @property
     def fits(self) -> pd.DataFrame:
@@ -174,15 +181,17 @@ class Results(pd.DataFrame):
                 condition,
                 Results(
                     fits.reset_index(drop=True),
-                    partial(self._predictions_of, condition),
+                    partial(self._part_of, "predictions", condition),
                     self.description,
                     self.left_out,
-                    self.provenance,
+                    partial(self._part_of, "provenance", condition),
                 ),
             )
 
-    def _predictions_of(self, condition: dict[str, Any]) -> pd.DataFrame:
-        table = self.predictions
+    def _part_of(self, name: str, condition: dict[str, Any]) -> pd.DataFrame:
+        table = getattr(self, name)
+        if table.empty:
+            return table
         mine = (table[[*condition]] == [*condition.values()]).all(axis=1)
         return table[mine].reset_index(drop=True)
 
@@ -268,8 +277,7 @@ def of_store(
             fits = pd.DataFrame(columns=names)
         else:
             fits["n_parameters"] = fits["n_parameters"].astype("Int64")
-        costs = pd.json_normalize([header["costs"] for header in found.values()])
-        provenance = pd.concat([fits[names], costs], axis=1)
+        costs = [header["costs"] for header in found.values()]
         weights = {cell.estimator: header["structure"] for cell, header in found.items()}
         description["weights_by_structure"] = {
             label: steps for label, steps in weights.items() if steps is not None
@@ -277,7 +285,7 @@ def of_store(
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{store.folder} is damaged: {error!r}.") from error
     load = partial(predictions_of, store, stored, description, samples)
-    return Results(fits, load, description, left_out, provenance)
+    return Results(fits, load, description, left_out, partial(provenance_of, fits[names], costs))
 
 
 def check_samples(store: Any, samples: pd.DataFrame | None, n_samples: int) -> None:
@@ -288,6 +296,11 @@ def check_samples(store: Any, samples: pd.DataFrame | None, n_samples: int) -> N
             f"{store.folder / SAMPLES} is damaged: it must name sample and subject of {n_samples} "
             f"samples, got {len(samples)} rows with the columns {', '.join(map(str, samples))}."
         )
+
+
+def provenance_of(cells: pd.DataFrame, costs: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return what differs from run to run as a table, versions a column each."""
+    return pd.concat([cells, pd.json_normalize(costs)], axis=1)
 
 
 def predictions_of(
