@@ -120,6 +120,24 @@ class Loud(ClassifierMixin, BaseEstimator):
         return np.tile(self.scores, (len(X), 1)).squeeze()
 
 
+class Proud(ClassifierMixin, BaseEstimator):
+    """Gives wrong probabilities, and perhaps a wrong number of labels."""
+
+    def __init__(self, probabilities, n=None):
+        self.probabilities = probabilities
+        self.n = n
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(self.n or len(X), self.classes_[0])
+
+    def predict_proba(self, X):
+        return np.repeat(self.probabilities, len(X), axis=0)
+
+
 def read_diary(folder, event):
     path = Path(folder, "diary")
     lines = map(json.loads, path.read_text().splitlines() if path.exists() else [])
@@ -415,7 +433,7 @@ def test_results_are_a_table_that_knows_more(diary, tmp_path):
     parts = {condition["size"]: part for condition, part in results.parts()}
     assert [*parts] == [6, 12, 24]
     assert len(parts[12]) == len(results) / 3
-    assert {*parts[12].predictions["size"]} == {12}
+    assert {*parts[12].predictions["size"]} == {*parts[12].provenance["size"]} == {12}
     read = pd.read_csv(tmp_path / "results.csv")
     pd.testing.assert_frame_equal(
         read[["estimator", "size", "draw", "accuracy", "seed"]],
@@ -1016,6 +1034,9 @@ def test_designs_that_cannot_be_are_refused(make, message):
         (Loud(np.nan), "finite"),
         (Loud([1.0, 2.0, 3.0, 4.0]), "shape"),
         (Loud([1.0, 2.0, 3.0], "q"), r"'q'"),
+        (Proud([[0.0, 0.0, 0.0]]), r"must sum to 1, got them from 0 to 0 with sums from 0 to 0"),
+        (Proud([[2.0, -1.0, 0.0]]), "must not be negative and must sum to 1, got them from -1 to"),
+        (Proud([[1.0, 0.0, 0.0]], 3), "a prediction of each sample, got 3 of 18"),
     ],
 )
 def test_scores_and_labels_that_mean_nothing_are_refused(estimator, message):

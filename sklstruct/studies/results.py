@@ -181,15 +181,17 @@ class Results(pd.DataFrame):
                 condition,
                 Results(
                     fits.reset_index(drop=True),
-                    partial(self._predictions_of, condition),
+                    partial(self._part_of, "predictions", condition),
                     self.description,
                     self.left_out,
-                    self._provenance,
+                    partial(self._part_of, "provenance", condition),
                 ),
             )
 
-    def _predictions_of(self, condition: dict[str, Any]) -> pd.DataFrame:
-        table = self.predictions
+    def _part_of(self, name: str, condition: dict[str, Any]) -> pd.DataFrame:
+        table = getattr(self, name)
+        if table.empty:
+            return table
         mine = (table[[*condition]] == [*condition.values()]).all(axis=1)
         return table[mine].reset_index(drop=True)
 

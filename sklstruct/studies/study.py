@@ -212,12 +212,9 @@ class Study:
             except BaseException:
                 # Of several errors the first says why it stopped.
                 with suppress(OSError, ValueError):
-                    export(store, predictions, patient=False)
+                    export(store, bool(config), predictions, patient=False)
                 raise
-            finally:
-                if config and out is not None:  # with what others have finished meanwhile
-                    write_config(store)
-            export(store, predictions)
+            export(store, bool(config), predictions)
             return of_store(store, [run], samples_of(data), problems)
 
     def check(self, y: Any, groups: Any = None, *, sites: Any = None) -> None:
@@ -314,7 +311,7 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
                 raise failures[0].error
 
 
-def export(store: Any, predictions: bool, patient: bool = True) -> None:
+def export(store: Any, config: bool, predictions: bool, patient: bool = True) -> None:
     """Write the tables of all that is finished, when no other process does so."""
     if store.folder is None:
         return
@@ -324,8 +321,10 @@ def export(store: Any, predictions: bool, patient: bool = True) -> None:
             return
         time.sleep(SECONDS_TO_WAIT)
     try:
-        if not (results := Results.read(store.folder)).empty:
-            results.export(store.folder, predictions=predictions)
+        if config:  # with what others have finished meanwhile
+            write_config(store)
+        if not (everything := Results.read(store.folder)).empty:
+            everything.export(store.folder, predictions=predictions)
     finally:
         store.release(TABLES)
 
