@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sklstruct.studies import Budget, BudgetSearchCV, KFold, Study, search
-from sklstruct.studies.description import describe_value
+from sklstruct.studies.parameters import describe_value
 from sklstruct.studies.search import InnerSplits
 
 X, Y = load_iris(return_X_y=True)

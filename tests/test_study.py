@@ -14,8 +14,10 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import coo_array, csc_array
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
@@ -25,6 +27,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     ShuffleSplit,
     StratifiedGroupKFold,
+    StratifiedKFold,
     cross_val_score,
 )
 from sklearn.neighbors import KNeighborsClassifier
@@ -32,7 +35,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from sklstruct import RFNNClassifier, StructuredClassifier
+from sklstruct import RFNNClassifier, StructuredClassifier, StructuredMapClassifier
 from sklstruct.datasets import simulate_cohort
 from sklstruct.io.leakage import check_leakage
 from sklstruct.io.nifti.estimator import NiftiVolumes
@@ -49,7 +52,9 @@ from sklstruct.studies import (
     limited_data,
     subject_splits,
 )
+from sklstruct.studies import study as studying
 from sklstruct.studies.splits import estimator_seed, stratified_order
+from sklstruct.studies.store import FolderStore
 
 TIMES = ["fit_seconds", "predict_seconds"]
 DESIGNS = [
@@ -113,6 +118,24 @@ class Loud(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X):
         return np.tile(self.scores, (len(X), 1)).squeeze()
+
+
+class Proud(ClassifierMixin, BaseEstimator):
+    """Gives wrong probabilities, and perhaps a wrong number of labels."""
+
+    def __init__(self, probabilities, n=None):
+        self.probabilities = probabilities
+        self.n = n
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(self.n or len(X), self.classes_[0])
+
+    def predict_proba(self, X):
+        return np.repeat(self.probabilities, len(X), axis=0)
 
 
 def read_diary(folder, event):
@@ -268,10 +291,33 @@ def test_sites_are_left_out_one_after_the_other(diary):
         Study(LeaveSiteOut(), {"a": SVC()}).run(*data()[:2])
 
 
+def test_sites_need_not_have_all_values():
+    X, _, _ = data()
+    sites = np.repeat(["north", "south", "west"], [44, 44, 2])
+    results = Study(LeaveSiteOut(), {"ridge": Ridge()}).run(X, X[:, 1], sites=sites, progress=False)
+    assert sorted(results["n_test"]) == [2, 44, 44]
+    splits = subject_splits(X[:, 1], np.arange(90), sites=sites, n_repeats=3)
+    assert sorted(len(test) for _, test in splits) == [2, 44, 44]
+    few = Draws([1], 2, test_size=1)
+    assert Study(few, {"ridge": Ridge()}).run(X, X[:, 1], progress=False)["n_test"].tolist() == [
+        1,
+        1,
+    ]
+
+
+def test_a_class_that_few_groups_have_is_on_the_side_to_learn_from():
+    X, _, _ = data()
+    y, groups = np.repeat([0, 1, 2], [40, 40, 10]), np.repeat(range(18), 5)
+    groups[80:] = np.repeat([0, 8], 5)  # whose other samples are of other classes
+    with pytest.raises(ValueError, match=r"The training part of draw \d+ lacks a class"):
+        Study(Draws([6], 20), {"svm": SVC()}).run(X, y, groups, progress=False)
+
+
 def test_given_test_samples_are_used_as_they_are(diary):
     X, y, _ = data()
     for design in (Draws([len(y)], 2), FixedSplit(n_runs=2)):
-        results = study(diary, design, "a", X_test=X[5:9] + 1000, y_test=y[5:9])
+        results = study(diary, design, "a", X_test=X[5:9] + 1000, y_test=y[5:9], sites=SITES)
+        assert [*results["held_out_site"]] == [""] * 2  # as the sites are those of X
         assert [*results["n_test"]] == [4] * 2
         assert results.predictions["sample"].tolist() == ["0", "1", "2", "3"] * 2
     tested = [ids for _, ids, _ in read_diary(diary, "predict")]
@@ -387,7 +433,7 @@ def test_results_are_a_table_that_knows_more(diary, tmp_path):
     parts = {condition["size"]: part for condition, part in results.parts()}
     assert [*parts] == [6, 12, 24]
     assert len(parts[12]) == len(results) / 3
-    assert {*parts[12].predictions["size"]} == {12}
+    assert {*parts[12].predictions["size"]} == {*parts[12].provenance["size"]} == {12}
     read = pd.read_csv(tmp_path / "results.csv")
     pd.testing.assert_frame_equal(
         read[["estimator", "size", "draw", "accuracy", "seed"]],
@@ -433,6 +479,76 @@ def test_samples_may_be_of_any_kind(kind):
     assert_same(
         cohort_study({"svm": SVC()}, kind(X), list(y), pd.Series(groups), **options), expected
     )
+
+
+@pytest.mark.parametrize("kind", [csc_array, coo_array])
+def test_samples_may_be_sparse(kind):
+    X, y, _ = data()
+    study = Study(KFold(3), {"svm": SVC(kernel="linear")})
+    expected = study.run(X, y, progress=False)["accuracy"]
+    assert study.run(kind(X), y, progress=False)["accuracy"].tolist() == expected.tolist()
+
+
+def test_maps_may_be_tensors():
+    images = np.random.default_rng(0).normal(size=(6, 8, 9)).astype(np.float32)
+    maps, of_several = (images > 0).astype(int), [8, 7] * 3
+    study = Study(KFold(2), {"maps": StructuredMapClassifier(max_epochs=1)})
+    for kind in (list, lambda parts: [part[:n] for part, n in zip(parts, of_several, strict=True)]):
+        expected = study.run(kind(images), kind(maps), progress=False)
+        X, y = kind(torch.tensor(images)), kind(torch.tensor(maps))
+        assert_same(study.run(X, y, progress=False), expected)
+    assert_same(
+        study.run(*map(torch.tensor, (images, maps)), progress=False),
+        study.run(images, maps, progress=False),
+    )
+
+
+class OfMeans(KNeighborsClassifier):
+    """Knows images of any sizes by their means."""
+
+    def fit(self, X, y):
+        return super().fit(np.array([[image.mean()] for image in X]), y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(np.array([[image.mean()] for image in X]))
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def test_images_may_be_of_several_sizes(tmp_path):
+    images = [np.full((2 + number % 3, 4), number % 2) + 0.01 * number for number in range(12)]
+    in_one_array = np.empty(12, object)
+    in_one_array[:] = images
+    study = Study(FixedSplit(), {"means": OfMeans(1)})
+    test = {"X_test": images[:6:3], "y_test": [0, 1]}  # which are of one size
+    for X in (images, in_one_array):
+        results = study.run(X, np.arange(12) % 2, **test, out=tmp_path / "out", progress=False)
+        assert results["accuracy"].tolist() == [1]
+    with pytest.raises(
+        ValueError, match=r"X_test must have shape \(n, \*\(3,\)\), got \(2, 2, 4\)"
+    ):
+        study.run(np.zeros((12, 3)), np.arange(12) % 2, X_test=images[:6:3], y_test=[0, 1])
+
+
+def test_names_of_columns_are_data_too(tmp_path):
+    X, y, _ = data()
+    study = Study(KFold(3), {"svm": SVC()})
+    study.run(pd.DataFrame(X, columns=list("pqrs")), y, out=tmp_path, progress=False)
+    with pytest.raises(ValueError, match="another study: data sha256"):
+        study.run(pd.DataFrame(X, columns=list("qprs")), y, out=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_splits_of_a_search_are_drawn_by_the_seed_of_the_fit(n_jobs):
+    X, y, _ = data()
+    splits = StratifiedKFold(3, shuffle=True)
+    search = GridSearchCV(KNeighborsClassifier(), {"n_neighbors": np.arange(1, 20)}, cv=splits)
+    study = Study(KFold(3, 3), {"search": search})
+    once, again = (study.run(X, y, n_jobs=n_jobs, progress=False) for _ in range(2))
+    assert_same(once, again, [*TIMES, "search_seconds"])
+    assert splits.random_state is None
+    assert all(type(json.loads(text)["n_neighbors"]) is int for text in once["chosen"])
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -612,6 +728,55 @@ def test_several_processes_on_one_folder_make_each_fit_once(diary, tmp_path):
     assert results.missing.empty
 
 
+def test_runs_that_began_together_and_disagree_are_told_apart(diary, tmp_path):
+    X, y, _ = data()
+    for name in "ac":
+        Study(KFold(3), {"a": Witness(diary, name)}).run(X, y, out=tmp_path / name, progress=False)
+    for file in (tmp_path / "c").rglob("*"):
+        if file.suffix in (".cell", ".json"):
+            shutil.copy(file, tmp_path / "a" / file.parent.name)
+    with pytest.raises(ValueError, match=r"a holds results of .* 'a' was .* and is .* Move one of"):
+        Results.read(tmp_path / "a")
+    (run,) = (tmp_path / "c" / "runs").iterdir()
+    (tmp_path / "a" / "runs" / run.name).unlink()
+    assert len(Results.read(tmp_path / "a")) == 3
+
+
+def test_nothing_travels_while_others_make_what_is_missing(diary, tmp_path, monkeypatch):
+    design, waits, travels = FixedSplit(range(0, 60, 2)), [], []
+    study(diary, design, "a", out=tmp_path / "before")
+    (cell,) = (tmp_path / "before" / "cells").iterdir()
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.release(cell.stem)
+
+    def execute(*args, **where):
+        travels.append(where)
+        return studying_execute(*args, **where)
+
+    studying_execute = studying.execute
+    monkeypatch.setattr(studying, "execute", execute)
+    monkeypatch.setattr(studying.time, "sleep", sleep)
+    with FolderStore(tmp_path / "out") as other:
+        assert other.claim(cell.stem)
+        assert len(study(diary, design, "a", out=tmp_path / "out")) == 1
+    assert len(waits) == 3
+    assert len(travels) == 1
+
+
+def test_the_table_is_never_older_than_one_that_was_there(diary, tmp_path, monkeypatch):
+    """Who writes tables while another one does so waits, and reads what there is by then."""
+    study(diary, names="a", out=tmp_path)
+    with FolderStore(tmp_path) as other:
+        assert other.claim(studying.TABLES)
+        monkeypatch.setattr(studying.time, "sleep", lambda seconds: other.release(studying.TABLES))
+        (tmp_path / "results.csv").unlink()
+        study(diary, names="b", out=tmp_path)
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 12
+
+
 def test_another_study_in_the_same_folder_is_refused(diary, tmp_path):
     out = tmp_path / "out"
     X, y, groups = data()
@@ -786,6 +951,9 @@ def test_an_image_that_cannot_be_read_is_named(cohort):
         ({"y": ["b"] + ["a"] * 89}, r"got \{'a': 89, 'b': 1\}"),
         ({"y": ["x", "y"]}, "as many samples in all of them, got X 90, y 2"),
         ({"y": [None] + ["a"] * 89}, "y must have no missing values, got 1"),
+        ({"y": [np.nan] + ["a"] * 89}, "y must have no missing values, got 1"),
+        ({"y": None}, "y must have a label, a value or a map for each sample, got None"),
+        ({"X": None}, "X must have one sample after the other, got None"),
         ({"X": np.full((90, 2), np.nan)}, "Input X contains NaN"),
         ({"X": "scans/*.nii"}, r"X must have one path a scan, got 'scans/\*\.nii' for all"),
         ({"X": ["scan.nii"] * 89 + [1]}, "X must hold paths or images, but entry 89 is 1"),
@@ -813,10 +981,16 @@ def test_an_image_that_cannot_be_read_is_named(cohort):
         ),
         ({"design": FixedSplit(data()[1] == "a")}, "The training part of the split lacks a class"),
         ({"design": FixedSplit([90])}, "test must be numbers of samples from 0 to 89"),
+        (
+            {"design": FixedSplit([True] * 9)},
+            "test must say of each of 90 samples .* got 9 of them",
+        ),
+        ({"budget": 3}, "budget must be a Budget, got 3"),
         ({"random_state": -1}, "random_state == -1"),
         ({"random_state": None}, "random_state must be an instance"),
         ({"target": None}, "target must be an instance of str"),
         ({"n_jobs": 0}, "n_jobs must be a number"),
+        ({"n_jobs": "2"}, "n_jobs must be a number"),
         ({"left_out": [1]}, "left_out must be a table with the columns"),
         ({"left_out": pd.DataFrame({"file": []})}, "left_out must be a table with the columns"),
     ],
@@ -824,7 +998,7 @@ def test_an_image_that_cannot_be_read_is_named(cohort):
 def test_what_does_not_fit_is_refused_before_anything_is_fitted(change, message, diary, tmp_path):
     X, y, _ = data()
     given = {"design": Draws([6]), "estimators": {"a": Witness(diary)}, "X": X, "y": y} | change
-    of_study = {"design", "estimators", "random_state", "target"}
+    of_study = {"design", "estimators", "random_state", "target", "budget"}
     with pytest.raises((ValueError, TypeError, OSError), match=message):
         Study(**{name: value for name, value in given.items() if name in of_study}).run(
             **{name: value for name, value in given.items() if name not in of_study},
@@ -841,6 +1015,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_fitted(change, message,
         (lambda: Draws([]), "sizes must be numbers of samples, each once"),
         (lambda: Draws([6, 6]), r"sizes must be numbers of samples, each once, got \[6, 6\]"),
         (lambda: Draws([0.5]), "sizes must be an instance of int"),
+        (lambda: Draws(6), "sizes must be a list of numbers of samples, got 6"),
+        (lambda: Draws([6], test_size="a"), "test_size must be an instance of float"),
+        (lambda: FixedSplit([0.5]), r"test must be numbers of samples, or .*, got \[0\.5\]"),
         (lambda: Draws([6], 0), "n_draws == 0, must be >= 1"),
         (lambda: HoldOuts(0), "n_repeats == 0, must be >= 1"),
         (lambda: KFold(1), "n_splits == 1, must be >= 2"),
@@ -857,6 +1034,9 @@ def test_designs_that_cannot_be_are_refused(make, message):
         (Loud(np.nan), "finite"),
         (Loud([1.0, 2.0, 3.0, 4.0]), "shape"),
         (Loud([1.0, 2.0, 3.0], "q"), r"'q'"),
+        (Proud([[0.0, 0.0, 0.0]]), r"must sum to 1, got them from 0 to 0 with sums from 0 to 0"),
+        (Proud([[2.0, -1.0, 0.0]]), "must not be negative and must sum to 1, got them from -1 to"),
+        (Proud([[1.0, 0.0, 0.0]], 3), "a prediction of each sample, got 3 of 18"),
     ],
 )
 def test_scores_and_labels_that_mean_nothing_are_refused(estimator, message):

@@ -181,17 +181,19 @@ class StudyData:
             known = digests_of(self.y_test) if self.task == "maps" else self.y_test
             tests = [np.array(digests_of(self.X_test)), np.asarray(known)]
         shape = getattr(self.X, "shape", ())[1:]
+        columns = None if not hasattr(self.X, "columns") else np.array([*map(str, self.X.columns)])
         groups = None if self.groups is None else self.groups.astype(str)
         return {
             "n_samples": len(self),
             "n_subjects": None if self.groups is None else self.n_subjects,
             "n_sites": None if self.sites is None else len(np.unique(self.sites)),
             "n_test": None if self.X_test is None else len(self.y_test),
+            "dtype": str(getattr(self.X, "dtype", "")),
             "sample_shape": [] if self.has_scans else list(shape),
             "scans": self.has_scans,
             "n_twins": self.n_twins,
             "sha256": fingerprint(
-                np.array(self._contents), np.asarray(labels), groups, self.sites, *tests
+                np.array(self._contents), np.asarray(labels), groups, self.sites, columns, *tests
             ),
         }
 
@@ -253,11 +255,17 @@ def read_samples(X: Any, name: str) -> Any:
     """Return samples that can be told apart and taken by number, or raise an error."""
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(f"{name} must have one path a scan, got {os.fspath(X)!r} for all.")
+    if not hasattr(X, "__len__") and not hasattr(X, "shape"):
+        raise TypeError(f"{name} must have one sample after the other, got {X!r}.")
+    if issparse(X):
+        return X.tocsr()  # of which rows can be taken
     if num_samples(X) and isinstance(row_of(X, 0), SCAN):
         # As they were written, so that tables name scans as their owner does.
         scans = [str(x) if isinstance(x, os.PathLike) else x for x in find_volumes(X)]
         return np.array([*scans, None], dtype=object)[:-1]  # NumPy would look into images
-    if isinstance(X, pd.DataFrame) or issparse(X) or is_ragged(X):
+    if isinstance(X, np.ndarray) and X.dtype.hasobject and X.ndim == 1 and is_ragged([*X]):
+        return [*X]
+    if isinstance(X, pd.DataFrame) or is_ragged(X):
         return X
     # Lazy volumes and the like are read when they are asked for.
     if hasattr(X, "shape") and not isinstance(X, np.ndarray) and hasattr(X, "__getitem__"):
@@ -267,9 +275,11 @@ def read_samples(X: Any, name: str) -> Any:
 
 def read_columns(groups: Any, y: Any) -> tuple[Array | None, Any]:
     """Return subjects and labels without gaps; y may be maps."""
+    if y is None:
+        raise ValueError("y must have a label, a value or a map for each sample, got None.")
     groups = None if groups is None else same_names(labelled("groups", groups))
-    column = not any(isinstance(value, (list, tuple, np.ndarray)) for value in y)
-    return groups, labelled("y", y, groups) if column else y
+    of_maps = any(isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) for value in y)
+    return groups, y if of_maps else labelled("y", y, groups)
 
 
 def read_labels(y: Any, task: str, name: str) -> Any:
@@ -301,8 +311,8 @@ def check_lengths(X: Any, columns: dict[str, Any], name: str = "X") -> None:
 
 def check_test(X: Any, y: Any, X_test: Any, y_test: Any, task: str) -> None:
     """Raise a ValueError unless a test set has samples like those to fit on."""
-    shapes = [getattr(each, "shape", ())[1:] for each in (X, X_test)]
-    if task != "maps" and shapes[0] != shapes[1]:
+    shapes = [each.shape[1:] for each in (X, X_test) if hasattr(each, "shape")]  # or of all sizes
+    if task != "maps" and len({*shapes}) > 1:
         raise ValueError(f"X_test must have shape (n, *{shapes[0]}), got {X_test.shape}.")
     if task == "classes" and (unknown := {*y_test.tolist()} - {*y.tolist()}):
         raise ValueError(f"y_test has labels that y has not: {sorted(unknown, key=str)}.")

@@ -6,18 +6,15 @@ import hashlib
 import json
 import os
 import platform
-import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import pandas as pd
-from sklearn.base import clone
 
 from ..io.leakage import named
-from .data import fingerprint
 
 # What results depend on; others are told, and do not make another fit.
 MATTER = ("sklstruct", "numpy", "scipy", "scikit-learn", "torch", "skorch")
@@ -39,59 +36,9 @@ class Cell(NamedTuple):
     key: tuple[int, ...]
 
 
-def describe_estimator(estimator: Any) -> dict[str, str]:
-    """Return the class and the parameters of an estimator that results depend on."""
-    # No result depends on these: seeds are the study's, and a cache may lie anywhere.
-    names = {
-        name
-        for name in estimator.get_params(deep=True)
-        if is_random_state(name) or name.rpartition("__")[2] == "cache_dir"
-    }
-    plain = clone(estimator).set_params(**dict.fromkeys(names))  # a step's repr has them too
-    parameters = {
-        name: describe_value(value)
-        for name, value in sorted(plain.get_params(deep=True).items())
-        if name not in names
-    }
-    kind = type(estimator)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", **parameters}
-
-
-def describe_value(value: Any) -> str:
-    """Return a parameter as text that is the same in every run, and only for equal values."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{name!r}: {describe_value(v)}' for name, v in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(describe_value, value))}]"
-    if hasattr(value, "rvs"):  # a distribution of SciPy, which prints its address only
-        return f"{value.dist.name}{value.args}{value.kwds}"
-    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses change with every run
-    arrays = [*unseen(value)]
-    return f"{text} {fingerprint(*arrays)}" if arrays else text
-
-
-def unseen(value: Any) -> Iterator[Any]:
-    """Yield the arrays that a parameter depends on and does not print."""
-    # A frame prints its name and its size only; a network, from which others start, no weights.
-    if hasattr(value, "atoms"):
-        yield value.atoms
-    if hasattr(value, "net_"):
-        weights = value.net_.module_.state_dict()
-        yield from (weights[name].numpy(force=True) for name in sorted(weights))
-    if isinstance(value, Mapping):
-        for part in value.values():
-            for one in part if isinstance(part, tuple) else (part,):
-                yield from unseen(one)
-
-
-def is_random_state(parameter: str) -> bool:
-    """Whether a parameter of an estimator, perhaps a nested one, is a seed."""
-    return parameter.rpartition("__")[2] == "random_state"
-
-
 @lru_cache(maxsize=1)
 def environment() -> Description:
-    """Return what computes here: versions, machine, and the revision of the code if it has one."""
+    """Return what computes here: versions and machine."""
     installed = {dist.name for dist in metadata.distributions()}
     return {
         "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
@@ -99,10 +46,10 @@ def environment() -> Description:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "n_cpus": os.cpu_count(),
-        "git": git_revision(),
     }
 
 
+@lru_cache(maxsize=1)
 def git_revision() -> str:
     """Return the revision of the working folder, "+" behind it where files differ; or ""."""
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,6 +21,7 @@ from .splits import Indices, estimator_seed, hold_out, site_splits, stratified_o
 Key = tuple[int, ...]
 
 HELD_OUT_SHARE = 1 / 3
+SHOWN = 60  # letters of what was given, in a message
 
 
 class Split(NamedTuple):
@@ -139,12 +141,16 @@ class Draws(Design):
     takes_test = True
 
     def __post_init__(self) -> None:
-        sizes = list(self.sizes)
+        if not isinstance(self.sizes, Iterable):
+            raise TypeError(f"sizes must be a list of numbers of samples, got {self.sizes!r}.")
+        sizes = [*self.sizes]
         if not sizes or len({*sizes}) < len(sizes):
             raise ValueError(f"sizes must be numbers of samples, each once, got {sizes}.")
         for size in sizes:
             check_scalar(size, "sizes", Integral)
         check_scalar(self.n_draws, "n_draws", Integral, min_val=1)
+        if self.test_size is not None:
+            check_scalar(self.test_size, "test_size", Real)
         object.__setattr__(self, "sizes", tuple(sorted(map(int, sizes))))
 
     def cells(self, data: StudyData, random_state: int) -> list[Key]:
@@ -152,6 +158,9 @@ class Draws(Design):
         if data.X_test is not None and self.test_size is not None:
             raise ValueError("Give X_test and y_test together and no test_size, or neither.")
         orders = [self.order(data, draw, random_state) for draw in range(self.n_draws)]
+        if data.X_test is None:
+            for draw, order in enumerate(orders):
+                check_sides(data, order, f"draw {draw}")
         available, least = min(len(order.train) for order in orders), len(data.classes) or 1
         for size in self.sizes:
             if size < least:
@@ -177,24 +186,27 @@ class Draws(Design):
             return Split(stratified_order(data.strata, rng), np.arange(len(data.y_test)))
         strata = data.subject_strata
         order = stratified_order(strata, rng)
-        n_train = len(strata) - self._n_held_out(strata)
+        n_train = len(strata) - self._n_held_out(data)
         if data.groups is None:
             return Split(order[:n_train], order[n_train:])
         test = np.isin(data.subjects, order[n_train:])
         (pool,) = np.nonzero(~test)
         return Split(pool[stratified_order(data.strata[pool], rng)], np.flatnonzero(test))
 
-    def _n_held_out(self, strata: Indices) -> int:
+    def _n_held_out(self, data: StudyData) -> int:
         """Return how many samples, or groups, to hold out."""
-        n, n_strata, n_test = len(strata), strata.max() + 1, self.test_size
+        n, n_test = data.n_subjects, self.test_size
+        least = len(data.classes) or 1
         if n_test is None:
-            n_test = max(n_strata, round(HELD_OUT_SHARE * n))  # to be stratified
-        elif isinstance(n_test, Real) and not isinstance(n_test, Integral):
-            n_test = round(float(n_test) * n)
-        if not n_strata <= n_test <= n - n_strata:
+            n_test = max(least, round(HELD_OUT_SHARE * n))  # to be stratified
+        elif not isinstance(n_test, Integral):
+            n_test = round(float(n_test) * n) if isfinite(n_test) else 0
+        if not least <= n_test <= n - least:
+            unit = "samples" if data.groups is None else "groups"
+            each = ", one a class," if data.task == "classes" else ""
             raise ValueError(
-                f"test_size must leave at least {n_strata} samples, one a class, on both "
-                f"sides, got {self.test_size!r} of {n} samples."
+                f"test_size must leave at least {least} {unit}{each} on both sides, got "
+                f"{self.test_size!r} of {n} {unit}."
             )
         return int(n_test)
 
@@ -294,7 +306,8 @@ class LeaveSiteOut(Design):
         if data.sites is None:
             raise ValueError("sites must have a value for each sample, got None.")
         n_repeats = len({*data.sites.tolist()}) if self.n_repeats is None else self.n_repeats
-        return site_splits(data.subject_strata, data.subjects, data.sites, n_repeats, random_state)
+        strata = data.subject_strata if data.task == "classes" else np.zeros(data.n_subjects, int)
+        return site_splits(strata, data.subjects, data.sites, n_repeats, random_state)
 
 
 @dataclass(frozen=True)
@@ -347,7 +360,9 @@ class KFold(Design):
                 f"n_splits must be at most {least}, so that every fold tests every class, got "
                 f"{self.n_splits}."
             )
-        self._folds(data, 0, random_state)
+        for repeat in range(self.n_repeats):
+            for fold, split in enumerate(self._folds(data, repeat, random_state)):
+                check_sides(data, Split(*split), f"repeat {repeat}, fold {fold}")
         return [*product(range(self.n_repeats), range(self.n_splits))]
 
     def split(self, data: StudyData, key: Key, random_state: int) -> Split:
@@ -398,6 +413,7 @@ class FixedSplit(Design):
 
     test: Any = None
     n_runs: int = 1
+    _n_samples: ClassVar[int | None] = None  # of which test says whether each is one
 
     keys = ("run",)
     extent = ("n_runs",)
@@ -409,17 +425,30 @@ class FixedSplit(Design):
         check_scalar(self.n_runs, "n_runs", Integral, min_val=1)
         if self.test is not None:
             test = np.asarray(self.test)
-            test = np.flatnonzero(test) if test.dtype.kind == "b" else np.unique(test)
+            if test.ndim != 1 or (test.dtype.kind not in "biu" and test.size):
+                raise TypeError(
+                    "test must be numbers of samples, or whether each is one to test on, got "
+                    f"{shortened(self.test)}."
+                )
+            n_samples = len(test) if test.dtype.kind == "b" else None
+            test = np.unique(test.astype(int)) if n_samples is None else np.flatnonzero(test)
             object.__setattr__(self, "test", tuple(test.tolist()))
+            object.__setattr__(self, "_n_samples", n_samples)
 
     def cells(self, data: StudyData, random_state: int) -> list[Key]:
         """Return the numbers of the runs."""
         if (self.test is None) == (data.X_test is None):
             raise ValueError("Give the test samples of X as test, or X_test and y_test.")
         if self.test is not None:
+            if self._n_samples not in (None, len(data)):
+                raise ValueError(
+                    f"test must say of each of {len(data)} samples whether it is one to test on, "
+                    f"got {self._n_samples} of them."
+                )
             if not self.test or not 0 <= self.test[0] <= self.test[-1] < len(data):
                 raise ValueError(
-                    f"test must be numbers of samples from 0 to {len(data) - 1}, got {self.test}."
+                    f"test must be numbers of samples from 0 to {len(data) - 1}, got "
+                    f"{shortened(self.test)}."
                 )
             if len(self.test) == len(data):
                 raise ValueError("test must leave samples to fit on, got all of them.")
@@ -446,3 +475,9 @@ def check_sides(data: StudyData, split: Split, name: str) -> None:
             f"The training part of {name} lacks a class; subjects should have one label each, as "
             "they count for the most frequent one of their samples."
         )
+
+
+def shortened(values: Any) -> str:
+    """Return what was given in a few words."""
+    text = repr(values)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

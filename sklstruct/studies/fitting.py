@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +23,9 @@ from sklearn.utils.validation import has_fit_parameter
 from ..compat import BaseSearchCV
 from ..threads import one_blas_thread
 from .data import StudyData
-from .description import Cell, environment, is_random_state
+from .description import Cell, environment
 from .designs import Design, Split
+from .parameters import describe_value, is_random_state
 from .splits import estimator_seed
 from .tasks import Task
 
@@ -88,12 +90,13 @@ def evaluate(work: Work, cell: Cell) -> Fit:
     search = last if isinstance(last, BaseSearchCV) else None
     if search is not None:
         last = last_step(search.best_estimator_)
+    n_parameters = getattr(last, "n_parameters_", None)
     row = {
         "estimator": label,
         **names,
         **work.task.score(columns),
         **counts(data, split),
-        "n_parameters": getattr(last, "n_parameters_", None),
+        "n_parameters": None if n_parameters is None else int(n_parameters),
         "fit_seconds": fit_seconds,
         "predict_seconds": predict_seconds,
         **spent(search, fit_seconds),
@@ -122,7 +125,7 @@ def spent(search: Any, fit_seconds: float) -> dict[str, Any]:
     return {
         "search_fits": len(search.cv_results_["params"]) * search.n_splits_,
         "search_seconds": max(fit_seconds - search.refit_time_, 0.0),
-        "chosen": json.dumps(search.best_params_, default=str),
+        "chosen": json.dumps(search.best_params_, default=plain),
     }
 
 
@@ -184,8 +187,22 @@ def check_parameters(value: Any) -> None:
 def seeded(estimator: Any, seed: int) -> Any:
     """Return the estimator with all its random states set to a seed."""
     # The same seed for all of them: steps of a pipeline draw different things anyway.
-    names = filter(is_random_state, estimator.get_params(deep=True))
-    return estimator.set_params(**dict.fromkeys(names, seed))
+    known = estimator.get_params(deep=True)
+    estimator.set_params(**dict.fromkeys(filter(is_random_state, known), seed))
+    # Splits of scikit-learn, which are no parameters, would draw from the global generator.
+    drawing = {
+        name: copy(value)
+        for name, value in known.items()
+        if hasattr(value, "split") and getattr(value, "random_state", seed) is None
+    }
+    for splits in drawing.values():
+        splits.random_state = seed
+    return estimator.set_params(**drawing)
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter as JSON can hold it, the same in every process."""
+    return value.item() if isinstance(value, np.generic) else describe_value(value)
 
 
 def group_params(model: Any, groups: NDArray[Any] | None) -> dict[str, NDArray[Any]]:

@@ -181,15 +181,17 @@ class Results(pd.DataFrame):
                 condition,
                 Results(
                     fits.reset_index(drop=True),
-                    partial(self._predictions_of, condition),
+                    partial(self._part_of, "predictions", condition),
                     self.description,
                     self.left_out,
-                    self._provenance,
+                    partial(self._part_of, "provenance", condition),
                 ),
             )
 
-    def _predictions_of(self, condition: dict[str, Any]) -> pd.DataFrame:
-        table = self.predictions
+    def _part_of(self, name: str, condition: dict[str, Any]) -> pd.DataFrame:
+        table = getattr(self, name)
+        if table.empty:
+            return table
         mine = (table[[*condition]] == [*condition.values()]).all(axis=1)
         return table[mine].reset_index(drop=True)
 
@@ -248,7 +250,13 @@ def of_store(
     Samples have no table where they are the numbers of the rows.
     """
     try:
-        description, stored = merged(runs, store.keys())
+        try:
+            description, stored = merged(runs, store.keys())
+        except ValueError as error:  # of runs that began at a time, before either had a result
+            raise ValueError(
+                f"{store.folder} holds results of {error}.  Move one of the files in "
+                f"{Path(store.folder, 'runs')} away to leave that run out."
+            ) from None
         check_samples(store, samples, description["data"]["n_samples"])
         headers = store.headers()
         found = {cell: headers[key] for cell, key in stored.items()}

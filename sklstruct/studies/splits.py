@@ -88,13 +88,14 @@ def subject_splits(
     check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
     check_scalar(random_state, "random_state", Integral, min_val=0)
     subject_of = np.unique(groups, return_inverse=True)[1]
-    values = y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES
+    values = y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES  # too many for classes
     strata = strata_of(y, subject_of, values=values)
     if sites is not None:
         if test_size is not None:
             raise ValueError(f"test_size must be None where sites are left out, got {test_size!r}.")
         sites = labelled("sites", sites, groups)
         check_consistent_length(y, sites)
+        strata = np.zeros_like(strata) if values else strata
         return site_splits(strata, subject_of, sites, n_repeats, random_state)
     seeds = ([random_state, repeat] for repeat in range(n_repeats))
     return [hold_out(strata, subject_of, test_size, seed) for seed in seeds]
@@ -104,7 +105,8 @@ def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -
     """Return one value a scan, none of them missing; an error names subjects that lack theirs."""
     if values is None:
         raise ValueError(f"{name} must have a value for each scan, got None.")
-    column = column_or_1d(np.asarray(values))
+    # NumPy would make a text of what is missing in a list of texts.
+    column = column_or_1d(np.asarray(values, None if hasattr(values, "dtype") else object))
     missing = pd.isna(column)
     if missing.any():
         # Whoever has hundreds of subjects cannot look for the one.

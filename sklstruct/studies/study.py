@@ -7,7 +7,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -22,14 +24,15 @@ from .description import (
     Cell,
     Description,
     changed_samples,
-    describe_estimator,
     environment,
+    git_revision,
     keys_of,
     merged,
     plain,
 )
 from .designs import Design
 from .fitting import Work, check_parameters, evaluate, group_params, last_step, noted
+from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
 from .search import Budget, BudgetSearchCV
@@ -37,6 +40,7 @@ from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 
 SECONDS_BETWEEN_LOG_LINES = 10.0  # where standard error is a file and a bar cannot move
+TABLES = "0"  # the key under which who writes tables claims that
 SECONDS_TO_WAIT = 0.2  # for fits of other processes, before looking again
 
 
@@ -110,6 +114,8 @@ class Study:
         check_scalar(name, "name", str)
         self.design = design
         self.budget = Budget(fits=30) if budget is None else budget
+        if not isinstance(self.budget, Budget):
+            raise TypeError(f"budget must be a Budget, got {budget!r}.")
         self.estimators = check_estimators(estimators, self.budget)
         self.random_state = int(random_state)
         self.target, self.positive, self.name = target, positive, name
@@ -187,8 +193,10 @@ class Study:
         OSError
             If ``out`` cannot be written to, or the scheduler cannot be reached.
         """
-        if n_jobs == 0:
-            raise ValueError("n_jobs must be a number of jobs, -1 for all cores, or None, got 0.")
+        if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+            raise ValueError(
+                f"n_jobs must be a number of jobs, -1 for all cores, or None, got {n_jobs!r}."
+            )
         data, task = self._read(X, y, groups, sites=sites, X_test=X_test, y_test=y_test)
         problems = check_left_out(left_out)
         warn_of_searches(self.estimators, data)
@@ -201,11 +209,12 @@ class Study:
             where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
                 complete(store, keys_of(run), work, progress, **where)
-            finally:
-                if config and out is not None:  # with what others have finished meanwhile
-                    write_config(store)
-                if out is not None and not (everything := Results.read(out)).empty:
-                    everything.export(out, predictions=predictions)
+            except BaseException:
+                # Of several errors the first says why it stopped.
+                with suppress(OSError, ValueError):
+                    export(store, bool(config), predictions, patient=False)
+                raise
+            export(store, bool(config), predictions)
             return of_store(store, [run], samples_of(data), problems)
 
     def check(self, y: Any, groups: Any = None, *, sites: Any = None) -> None:
@@ -249,8 +258,9 @@ class Study:
         }
         estimators = {label: describe_estimator(e) for label, e in self.estimators.items()}
         cells = self.design.cells(data, self.random_state)
+        here = {**environment(), "git": git_revision()}
         run = {"fixed": fixed, "name": self.name, "extent": extent, "cells": cells}
-        return plain({**run, "estimators": estimators, "environment": environment()})
+        return plain({**run, "estimators": estimators, "environment": here})
 
 
 def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **where: Any) -> None:
@@ -281,8 +291,12 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
             missing = [key for key in wanted if key not in finished]
             if not missing:
                 return
-            made = 0
-            for cell, fit in execute(evaluate, work, open_cells(), **where):
+            cells = open_cells()
+            if (first := next(cells, None)) is None:  # what is missing is being made by others
+                time.sleep(SECONDS_TO_WAIT)
+                continue
+            # Not before there is something to do: what is shared travels to all workers.
+            for cell, fit in execute(evaluate, work, chain([first], cells), **where):
                 key = keys[cell]
                 if isinstance(fit, Failure):
                     store.release(key)
@@ -290,13 +304,29 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
                     continue
                 header = fit._asdict()
                 columns = header.pop("columns")
+                header["costs"]["git"] = git_revision()  # of who asked, not where it was computed
                 store.put(key, header, columns)
-                made += 1
                 bar.update()
             if failures:
                 raise failures[0].error
-            if not made:  # what is missing is being made by others
-                time.sleep(SECONDS_TO_WAIT)
+
+
+def export(store: Any, config: bool, predictions: bool, patient: bool = True) -> None:
+    """Write the tables of all that is finished, when no other process does so."""
+    if store.folder is None:
+        return
+    # Or an older table could take the place of a newer one.
+    while not store.claim(TABLES):
+        if not patient:
+            return
+        time.sleep(SECONDS_TO_WAIT)
+    try:
+        if config:  # with what others have finished meanwhile
+            write_config(store)
+        if not (everything := Results.read(store.folder)).empty:
+            everything.export(store.folder, predictions=predictions)
+    finally:
+        store.release(TABLES)
 
 
 def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) -> None:

@@ -23,6 +23,7 @@ from .metrics import EPSILON, Array, Floats, Measure, Outcome
 Columns = Mapping[str, Array]
 
 NO_CLASSES: Array = np.empty(0)
+ROUNDING = 0.01  # of probabilities in half precision
 SCORE = "score:"  # before the label in the names of columns
 
 
@@ -213,6 +214,12 @@ class Classes(Task):
                 scores["probabilities"] = last.predict_proba(X)
             elif hasattr(last, "decision_function"):
                 scores["decisions"] = last.decision_function(X)
+        if len(predicted) != len(y):
+            raise ValueError(
+                f"There must be a prediction of each sample, got {len(predicted)} of {len(y)}."
+            )
+        for name in scores.keys() & {"probabilities"}:
+            check_probabilities(np.asarray(scores[name]))
         return {
             "label": self._numbers("y has", y),
             "predicted": self._numbers("It predicts", predicted),
@@ -303,6 +310,21 @@ class Classes(Task):
     def score(self, columns: Columns) -> dict[str, Any]:
         """Return the metrics of one fit, and whether scores are probabilities."""
         return super().score(columns) | {"probabilities": "probabilities" in columns}
+
+
+def check_probabilities(given: Array) -> None:
+    """Raise a ValueError if numbers are far from probabilities, as outputs of a network may be."""
+    sums = given.sum(axis=-1)
+    if (
+        given.ndim == 2
+        and np.isfinite(given).all()
+        and not (given.min() >= -ROUNDING and np.abs(sums - 1).max() <= ROUNDING)
+    ):
+        raise ValueError(
+            "Probabilities must not be negative and must sum to 1, got them from "
+            f"{given.min():.3g} to {given.max():.3g} with sums from {sums.min():.3g} to "
+            f"{sums.max():.3g}."
+        )
 
 
 def scores_in(columns: Columns, n_classes: int) -> Array:
