@@ -76,11 +76,10 @@ class Work:
 def evaluate(work: Work, cell: Cell) -> Fit:
     """Fit an estimator on one side of a split and let it predict the other."""
     label, key = cell
-    names = dict(zip(work.design.keys, key, strict=True))
     data, seed = work.data, estimator_seed(work.random_state, *key)
     split = work.design.split(data, key, work.random_state)
     started, process = datetime.now(UTC), Process()
-    with fitting(f"Raised by the estimator {label!r}, {in_words(names)}."):
+    with fitting(note_of(work, cell)):
         model = seeded(clone(work.estimators[label]), seed)
         X, y = data.training(split.train)
         groups = None if data.groups is None else data.groups[split.train]
@@ -94,7 +93,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
     n_parameters = getattr(last, "n_parameters_", None)
     row = {
         "estimator": label,
-        **names,
+        **dict(zip(work.design.keys, key, strict=True)),
         **work.task.score(columns),
         **counts(data, split),
         "n_parameters": None if n_parameters is None else int(n_parameters),
@@ -180,7 +179,10 @@ def fitting(note: str) -> Iterator[None]:
     """Give one thread to BLAS, and add to an error which fit it comes from."""
     # Sums over several threads round differently, and jobs would fight for the cores.
     with noted(note), one_blas_thread():
-        yield
+        try:
+            yield
+        except SystemExit as error:  # which would end the study without a word
+            raise RuntimeError(f"It has called sys.exit({error.code!r}).") from error
 
 
 @contextmanager
@@ -193,9 +195,11 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
-def in_words(names: Mapping[str, int]) -> str:
-    """Return "size 50, draw 2"."""
-    return ", ".join(f"{name} {value}" for name, value in names.items())
+def note_of(work: Work, cell: Cell) -> str:
+    """Return from which fit an error comes: "size 50, draw 2"."""
+    names = zip(work.design.keys, cell.key, strict=True)
+    where = ", ".join(f"{name} {value}" for name, value in names)
+    return f"Raised by the estimator {cell.estimator!r}, {where}."
 
 
 def check_parameters(value: Any) -> None:

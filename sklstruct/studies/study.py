@@ -29,7 +29,7 @@ from .description import (
     merged,
 )
 from .designs import Design
-from .fitting import Fit, Work, check_parameters, evaluate, group_params, noted
+from .fitting import Fit, Work, check_parameters, evaluate, group_params, note_of, noted
 from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
@@ -244,6 +244,10 @@ class Study:
         """Return what this run is to compute."""
         design = self.design.describe()
         extent = {name: design.pop(name) for name in self.design.extent}
+        estimators = {}
+        for label, estimator in self.estimators.items():
+            with noted(f"Raised by the parameters of the estimator {label!r}."):
+                estimators[label] = describe_estimator(estimator)
         return {
             "fixed": {
                 **task.describe(),
@@ -257,7 +261,7 @@ class Study:
             "name": self.name,
             "extent": extent,
             "cells": [list(key) for key in self.design.cells(data, self.random_state)],
-            "estimators": {label: describe_estimator(e) for label, e in self.estimators.items()},
+            "estimators": estimators,
             "environment": environment(),
         }
 
@@ -299,6 +303,9 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
                 key = keys[cell]
                 if isinstance(fit, Failure):
                     store.release(key)
+                    # A worker that has died could not say what it did.
+                    if (note := note_of(work, cell)) not in getattr(fit.error, "__notes__", []):
+                        fit.error.add_note(note)
                     failures.append(fit)
                     continue
                 store.put(key, header_of(fit), fit.columns)
