@@ -27,14 +27,9 @@ HEADER = {"estimator": "ridge", "accuracy": 0.1 + 0.2, "n_parameters": None, "si
 ARRAYS = {"test": np.arange(7, dtype="i4"), "scores": np.linspace(0, 1, 14).reshape(7, 2)}
 
 
-@pytest.fixture(params=["folder", "memory"])
-def closed(request, tmp_path):
-    return FolderStore(tmp_path / "study") if request.param == "folder" else MemoryStore()
-
-
 @pytest.fixture
-def store(closed):
-    with closed as store:
+def store(tmp_path):
+    with FolderStore(tmp_path / "study") as store:
         yield store
 
 
@@ -76,12 +71,24 @@ ANY = DTYPES.flatmap(
 def test_what_was_put_comes_back(tmp_path_factory, header, arrays, data):
     arrays = {n: a.T[::-1] if a.ndim and data.draw(st.booleans()) else a for n, a in arrays.items()}
     native = {n: a.astype(a.dtype.newbyteorder("=")) for n, a in arrays.items()}
-    for store in (FolderStore(tmp_path_factory.mktemp("study")), MemoryStore()):
-        with store:
-            store.put(KEY, header, arrays)
-        assert store.headers() == {KEY: header}
-        assert_same(store.arrays(KEY), native)
-        assert all(array.flags.writeable for array in store.arrays(KEY).values())
+    with FolderStore(tmp_path_factory.mktemp("study")) as store:
+        store.put(KEY, header, arrays)
+    assert store.headers() == {KEY: header}
+    assert_same(store.arrays(KEY), native)
+    assert all(array.flags.writeable for array in store.arrays(KEY).values())
+
+
+def test_memory_gives_back_what_a_folder_does(store):
+    with MemoryStore() as memory:
+        for one in (store, memory):
+            assert one.claim(KEY)
+            one.put(KEY, HEADER, ARRAYS)
+            assert not one.claim(KEY)
+            one.add_run({"seed": 1})
+        assert memory.keys() == store.keys()
+        assert memory.headers() == store.headers()
+        assert [*memory.runs().values()] == [*store.runs().values()]
+        assert_same(memory.arrays(KEY), store.arrays(KEY))
 
 
 def test_nan_and_infinities_come_back(store):
@@ -97,24 +104,12 @@ def test_nan_and_infinities_come_back(store):
 def test_arrays_of_anything_but_numbers_are_refused(array, store):
     with pytest.raises(TypeError, match=r"arrays\['label'\] must be of booleans or numbers, got"):
         store.put(KEY, HEADER, {"label": array})
-    assert not store.has(KEY)
-
-
-@pytest.mark.parametrize("value", [np.int64(3), {1, 2}, b"a"])
-def test_what_json_cannot_hold_is_refused(value, store):
-    with pytest.raises(TypeError, match="header must hold what JSON can hold: Object of type"):
-        store.put(KEY, {"n": value}, {})
-    with pytest.raises(TypeError, match="record must hold what JSON can hold: Object of type"):
-        store.add_run({"n": value})
     assert store.keys() == set()
-    assert store.runs() == {}
 
 
-@pytest.mark.parametrize("key", ["", "../up", "ABC", "a" * 65, "a\n"])
-def test_a_key_is_a_digest(key, store):
-    for use in (store.has, store.claim, store.arrays, lambda key: store.put(key, HEADER, ARRAYS)):
-        with pytest.raises(ValueError, match="key must be a hexadecimal digest"):
-            use(key)
+def test_numbers_of_numpy_are_stored_as_those_of_python(store):
+    store.put(KEY, {"n_parameters": np.int64(3), "score": np.float32(0.5)}, {})
+    assert str(store.headers()[KEY]) == "{'n_parameters': 3, 'score': 0.5}"
 
 
 def test_what_is_stored_is_never_replaced(store):
@@ -122,8 +117,6 @@ def test_what_is_stored_is_never_replaced(store):
     store.put(KEY, {}, {})
     assert store.headers() == {KEY: HEADER}
     assert_same(store.arrays(KEY), ARRAYS)
-    with pytest.raises(KeyError):
-        store.arrays(OTHER)
 
 
 def test_a_cell_is_claimed_once_and_not_after_it_is_finished(store):
@@ -134,24 +127,22 @@ def test_a_cell_is_claimed_once_and_not_after_it_is_finished(store):
     assert store.claim(OTHER)
     store.put(KEY, HEADER, ARRAYS)
     assert not store.claim(KEY)
-    assert store.has(KEY)
     assert store.keys() == {KEY}
     store.release(KEY)
 
 
-def test_claims_end_with_the_block(closed):
-    with pytest.raises(ZeroDivisionError), closed as store:
+def test_claims_end_with_the_block(tmp_path):
+    with pytest.raises(ZeroDivisionError), FolderStore(tmp_path) as store:
         1 / store.claim(KEY) / 0
-    with closed as store:
+    with store:
         assert store.claim(KEY)
 
 
 def test_runs_come_back_in_their_order_and_once(store):
     first, second = {"b": 1, "a": ["é"]}, {"b": 2}
     digests = [store.add_run(record) for record in (first, second, first)]
-    if isinstance(store, FolderStore):
-        for second_of_day, digest in enumerate(digests[:2]):
-            os.utime(store.folder / "runs" / f"{digest}.json", (second_of_day, second_of_day))
+    for second_of_day, digest in enumerate(digests[:2]):
+        os.utime(store.folder / "runs" / f"{digest}.json", (second_of_day, second_of_day))
     assert list(store.runs().items()) == [(digests[0], first), (digests[1], second)]
     assert list(store.runs()[digests[0]]) == ["b", "a"]  # as the order of estimators matters
 
@@ -531,7 +522,6 @@ def test_a_place_that_is_no_folder_is_named(tmp_path):
 
 def test_a_folder_that_is_not_there_is_empty_and_is_not_made(tmp_path):
     store = FolderStore(tmp_path / "study")
-    assert not store.has(KEY)
     assert (store.keys(), store.headers(), store.runs()) == (set(), {}, {})
     assert names(tmp_path) == []
 

@@ -54,7 +54,7 @@ from sklstruct.studies import (
     subject_splits,
 )
 from sklstruct.studies import study as studying
-from sklstruct.studies.draws import estimator_seed, stratified_order
+from sklstruct.studies.splits import estimator_seed, stratified_order
 from sklstruct.studies.store import FolderStore
 
 TIMES = ["fit_seconds", "predict_seconds"]

@@ -17,7 +17,6 @@ PATHS = "data", "images", "grid", "mask", "cache"
 PLACES = "n_jobs", "backend", "scheduler", "out", "baseline"  # which decide on no result
 LISTS = "sizes", "spacing"
 TABLES = "set", "search"
-GROWING = "draws", "repeats", "runs"
 
 
 def fill(args: argparse.Namespace) -> None:
@@ -138,7 +137,7 @@ def literal(value: Any) -> Any:
 # To a file -----------------------------------------------------------------------------------
 
 
-def recorded(args: argparse.Namespace, specs: list[Spec], design: Any) -> dict[str, Any]:
+def recorded(args: argparse.Namespace, specs: list[Spec]) -> dict[str, Any]:
     """Return the options that make a study, as TOML can hold them."""
     found: dict[str, Any] = {}
     for action in args.options.values():
@@ -150,9 +149,6 @@ def recorded(args: argparse.Namespace, specs: list[Spec], design: Any) -> dict[s
         if name == "budget":
             value = f"{value['seconds']}s" if "seconds" in value else value["fits"]
         found[name.replace("_", "-")] = list(value) if isinstance(value, tuple) else value
-    # Those of the design in any case, so that several runs add up.
-    numbers = {name: getattr(design, f"n_{name}", None) for name in GROWING}
-    found |= {name: number for name, number in numbers.items() if number is not None}
     # Each with all of its parameters: another run may set others.
     found["estimators"] = {spec.label: spec.text for spec in specs}
     if args.search:

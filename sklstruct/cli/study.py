@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
         backend=args.backend,
         scheduler=args.scheduler,
         predictions=samples.scans,
-        config=recorded(args, specs, study.design),
+        config=recorded(args, specs),
     )
     show(args.out, args.baseline)
 

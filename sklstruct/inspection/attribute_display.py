@@ -72,19 +72,7 @@ class AttributeOrderDisplay(Display):
     ) -> Self:
         """Walk along the attributes of a fitted estimator, and draw the numbers.
 
-        Parameters
-        ----------
-        estimator, X, y
-            As ``AttributeWalk.from_estimator`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``AttributeWalk.from_estimator``.
-
-        Raises
-        ------
-        ValueError
-            If ``AttributeWalk.from_estimator`` refuses something.
+        Parameters are those of ``AttributeWalk.from_estimator``, and ``ax`` as ``plot`` takes it.
         """
         return cls(AttributeWalk.from_estimator(estimator, X, y, **options)).plot(ax)
 

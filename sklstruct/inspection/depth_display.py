@@ -87,19 +87,7 @@ class DepthDisplay(TableDisplay):
     ) -> Self:
         """Measure and draw how well classes can be told apart after every block.
 
-        Parameters
-        ----------
-        estimator, X, y, X_test, y_test
-            As ``accuracy_by_depth`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``accuracy_by_depth``.
-
-        Raises
-        ------
-        ValueError
-            If ``accuracy_by_depth`` refuses something.
+        Parameters are those of ``accuracy_by_depth``, and ``ax`` as ``plot`` takes it.
         """
         return cls(accuracy_by_depth(estimator, X, y, X_test, y_test, **options)).plot(ax)
 
@@ -109,19 +97,7 @@ class DepthDisplay(TableDisplay):
     ) -> Self:
         """Measure and draw distances within and between classes after every block.
 
-        Parameters
-        ----------
-        estimator, X, y
-            As ``contraction_by_depth`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``contraction_by_depth``.
-
-        Raises
-        ------
-        ValueError
-            If ``contraction_by_depth`` refuses something.
+        Parameters are those of ``contraction_by_depth``, and ``ax`` as ``plot`` takes it.
         """
         return cls(contraction_by_depth(estimator, X, y, **options)).plot(ax)
 
@@ -200,19 +176,7 @@ class ComponentsDisplay(TableDisplay):
     ) -> Self:
         """Measure and draw in how many dimensions classes can be told apart.
 
-        Parameters
-        ----------
-        estimator, X, y, X_test, y_test
-            As ``accuracy_by_components`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``accuracy_by_components``.
-
-        Raises
-        ------
-        ValueError
-            If ``accuracy_by_components`` refuses something.
+        Parameters are those of ``accuracy_by_components``, and ``ax`` as ``plot`` takes it.
         """
         return cls(accuracy_by_components(estimator, X, y, X_test, y_test, **options)).plot(ax)
 

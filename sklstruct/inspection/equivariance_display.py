@@ -71,20 +71,8 @@ class EquivarianceDisplay(Display):
     ) -> Self:
         """Measure and draw how far outputs are from moving along with samples.
 
-        Parameters
-        ----------
-        estimator : fitted estimator or callable, or dict from str to these
-        X, group
-            As ``equivariance`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``equivariance``.
-
-        Raises
-        ------
-        ValueError
-            If ``equivariance`` refuses something.
+        Parameters are those of ``equivariance``, with several estimators by their names in a
+        dict, and ``ax`` as ``plot`` takes it.
         """
         tables = {
             name: equivariance(one, X, group, **options) for name, one in named(estimator).items()
@@ -172,20 +160,8 @@ class LabelRadiusDisplay(Display):
     ) -> Self:
         """Measure and draw how far samples can be moved before their label changes.
 
-        Parameters
-        ----------
-        estimator : fitted classifier, or dict from str to these
-        X, y, group
-            As ``label_radius`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``label_radius``.
-
-        Raises
-        ------
-        ValueError
-            If ``label_radius`` refuses something.
+        Parameters are those of ``label_radius``, with several estimators by their names in a
+        dict, and ``ax`` as ``plot`` takes it.
         """
         tables = {
             name: label_radius(one, X, y, group, **options)

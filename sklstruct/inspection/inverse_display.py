@@ -209,19 +209,7 @@ class InterpolationDisplay(Display):
     ) -> Self:
         """Compute and draw the samples between those of pairs.
 
-        Parameters
-        ----------
-        estimator, first, second, n_steps
-            As ``interpolate`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-
-        Raises
-        ------
-        TypeError
-            If the estimator has no inverse.
-        ValueError
-            If ``interpolate`` refuses something.
+        Parameters are those of ``interpolate``, and ``ax`` as ``plot`` takes it.
         """
         return cls(
             interpolate(estimator, first, second, n_steps),

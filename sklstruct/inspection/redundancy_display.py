@@ -65,19 +65,7 @@ class RedundancyDisplay(TableDisplay):
     ) -> Self:
         """Measure and draw what levels have in common.
 
-        Parameters
-        ----------
-        estimator, X, y
-            As ``redundancy`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``redundancy``.
-
-        Raises
-        ------
-        ValueError
-            If ``redundancy`` refuses something.
+        Parameters are those of ``redundancy``, and ``ax`` as ``plot`` takes it.
         """
         return cls(redundancy(estimator, X, y, **options)).plot(ax)
 

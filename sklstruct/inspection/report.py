@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -213,47 +213,34 @@ def results_section(found: Findings) -> Html:
 
 def by_size(found: Findings, metric: str) -> Html:
     """Return a table of one metric with a column for each size."""
-    of_metric = found.summary[found.summary["metric"] == metric].to_dict("records")
-    rows = {(row["estimator"], row["size"]): row for row in of_metric}
-    cells = [
-        [
-            label,
-            *(
-                estimated(found, rows.get((label, size)), "mean", metric, (label, size))
-                for size in found.sizes
-            ),
-        ]
-        for label in found.estimators
-    ]
-    return table(["", *(f"{size:,}" for size in found.sizes)], cells)
+    of_metric = found.summary[found.summary["metric"] == metric]
+    head = ["", *(f"{size:,}" for size in found.sizes)]
+    return table(head, means(found, of_metric, "size", found.sizes))
 
 
 def all_metrics(found: Findings) -> Html:
     """Return a table with a column for each metric that has values."""
-    last = found.at_last(found.summary).to_dict("records")
-    rows = {(row["estimator"], row["metric"]): row for row in last}
-    condition = tuple(found.last[found.results.condition_columns].iloc[0])
-    cells = [
-        [
-            label,
-            *(
-                estimated(found, rows.get((label, metric)), "mean", metric, (label, *condition))
-                for metric in found.metrics
-            ),
-        ]
-        for label in found.estimators
+    head = ["", *map(with_unit, found.metrics)]
+    return table(head, means(found, found.at_last(found.summary), "metric", found.metrics))
+
+
+def means(
+    found: Findings, summary: pd.DataFrame, column: str, values: Iterable[Any]
+) -> list[list[Any]]:
+    """Return a row for each estimator, with a cell for each value of a column of a summary."""
+    rows = {(row["estimator"], row[column]): row for row in summary.to_dict("records")}
+    return [
+        [label, *(mean(found, rows.get((label, v))) for v in values)] for label in found.estimators
     ]
-    return table(["", *map(with_unit, found.metrics)], cells)
 
 
-def estimated(
-    found: Findings, row: Any, name: str, metric: str, winner: tuple[Any, ...] = ()
-) -> Html:
-    """Return a number with its interval below, in bold if nobody beats it."""
+def mean(found: Findings, row: Any) -> Html:
+    """Return a mean with its interval below, in bold if nobody beats it."""
     if row is None:
         return Html(ABSENT)
-    middle, _, interval = with_interval(row, name, metric).partition(" ")
-    best = metric == found.main and winner in found.winners
+    middle, _, interval = with_interval(row, "mean", row["metric"]).partition(" ")
+    winner = (row["estimator"], *(row[name] for name in found.results.condition_columns))
+    best = row["metric"] == found.main and winner in found.winners
     return stacked(element("span", middle, class_="best") if best else middle, interval)
 
 

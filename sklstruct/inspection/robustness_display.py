@@ -61,19 +61,7 @@ class RobustnessDisplay(TableDisplay):
     ) -> Self:
         """Measure and draw the score of networks whose kernels have noisy coefficients.
 
-        Parameters
-        ----------
-        estimators, X, y
-            As ``coefficient_robustness`` takes them.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``coefficient_robustness``.
-
-        Raises
-        ------
-        ValueError
-            If ``coefficient_robustness`` refuses something.
+        Parameters are those of ``coefficient_robustness``, and ``ax`` as ``plot`` takes it.
         """
         return cls(coefficient_robustness(estimators, X, y, **options)).plot(ax)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..studies.inference import summarise
 from ..studies.results import Results
+from ..studies.tasks import check_columns
 from ..studies.text import CONDITIONS, main_metric, scale_of, with_unit
 from .display import Axes, Display, Place
 from .drawing import INK, MEDIUM, Sheet, one_axes
@@ -85,8 +86,8 @@ class StudyDisplay(Display):
         metric: str = "accuracy",
         name: str = "",
     ) -> None:
-        check_columns("fits", fits, "estimator", "size", metric)
-        check_columns("summary", summary, "estimator", "size", "mean", "low", "high")
+        check_columns("fits", fits, ["estimator", "size", metric])
+        check_columns("summary", summary, ["estimator", "size", "mean", "low", "high"])
         self.fits = fits.dropna(subset=["size", metric], ignore_index=True)
         self.summary = summary.dropna(subset="mean", ignore_index=True)
         self.metric, self.name = metric, name
@@ -218,7 +219,7 @@ class CostDisplay(Display):
     """
 
     def __init__(self, costs: pd.DataFrame, *, metric: str) -> None:
-        check_columns("costs", costs, "estimator", *COSTS, "mean", "low", "high")
+        check_columns("costs", costs, ["estimator", *COSTS, "mean", "low", "high"])
         self.costs, self.metric = costs.dropna(subset="mean", ignore_index=True), metric
         if self.costs.empty:
             raise ValueError(f"costs must have a value of {metric!r}, got none.")
@@ -283,13 +284,6 @@ def last_part(results: Results) -> Results:
     # Of a study that is not finished, the largest one that most estimators have.
     most = max(len(part.estimators) for part in parts)
     return [part for part in parts if len(part.estimators) == most][-1]
-
-
-def check_columns(name: str, table: pd.DataFrame, *columns: str) -> None:
-    """Raise ValueError unless a table has the columns."""
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise ValueError(f"{name} must have the columns {missing}; it has {list(table)}.")
 
 
 def markers(names: list[str]) -> dict[str, dict[str, Any]]:

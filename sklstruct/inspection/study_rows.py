@@ -12,11 +12,12 @@ from ..studies.inference import compare
 from ..studies.outcomes import score_fits
 from ..studies.ranks import CriticalDifference, critical_difference
 from ..studies.results import Results
+from ..studies.tasks import check_columns
 from ..studies.text import chance, main_metric, name_of, points, scale_of, with_unit
 from .display import Axes, Display, Place
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, NEGATIVE, one_axes
 from .lines import quieten
-from .study import Source, check_columns, last_part, results_of
+from .study import Source, last_part, results_of
 
 WIDTH, ROW, TOP, FOOT, LEFT, RIGHT = 4.1, 0.55, 0.1, 0.55, 0.15, 0.2  # inches
 NAME, BAR = 0.36, 0.3  # of a row: how far above its middle its name stands; distance of bars
@@ -76,7 +77,7 @@ class ScoresDisplay(Display):
         repeats: tuple[str, ...] = ("repeat",),
         chance: float | None = None,
     ) -> None:
-        check_columns("scores", scores, "estimator", *repeats, metric)
+        check_columns("scores", scores, ["estimator", *repeats, metric])
         values = scores.pivot(index=[*repeats], columns="estimator", values=metric)
         self.values = values[scores["estimator"].unique()].astype(float)  # in their order
         self.metric, self.chance = metric, chance

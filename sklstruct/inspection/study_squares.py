@@ -11,11 +11,12 @@ import pandas as pd
 
 from ..studies.curves import calibration, calibration_error, roc_curves
 from ..studies.outcomes import score_fits
+from ..studies.tasks import check_columns
 from ..studies.text import number
 from .display import Axes, Display, Place
 from .drawing import INK, LEADING, LETTER, MEDIUM, Sheet, one_axes
 from .lines import legend_size, name_below, quieten, styles
-from .study import Source, check_columns, last_part, results_of
+from .study import Source, last_part, results_of
 
 LEFT, TOP, SQUARE, FOOT, RIGHT = 0.65, 0.15, 3.6, 0.6, 0.2  # inches
 LEAST, MOST = 8, 160  # areas of markers that stand for numbers of predictions
@@ -193,7 +194,7 @@ class PredictedDisplay(Display):
     """
 
     def __init__(self, predictions: pd.DataFrame, *, target: str = "label") -> None:
-        check_columns("predictions", predictions, "estimator", "label", "predicted")
+        check_columns("predictions", predictions, ["estimator", "label", "predicted"])
         if predictions.empty:
             raise ValueError("predictions must have rows, got none.")
         self.predictions, self.target = predictions, target

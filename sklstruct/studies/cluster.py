@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -22,11 +22,6 @@ class Shipment(WorkerPlugin):
 
     Scattered data would be lost with the last worker that has them, and copies are dropped
     where no item needs them at the moment.
-
-    Parameters
-    ----------
-    name : str
-    parcel : bytes
     """
 
     def __init__(self, name: str, parcel: bytes) -> None:
@@ -54,10 +49,7 @@ def fit(name: str, item: Any) -> Any:
 def cluster_pool(scheduler: Any, function: Function, shared: Any) -> Iterator[ClusterPool]:
     """Give the workers of a scheduler, by its address, a client or a cluster."""
     shipment = Shipment(f"sklstruct-{uuid4().hex}", pack(function, shared))
-    with ExitStack() as stack:
-        client = scheduler
-        if not isinstance(scheduler, Client):
-            client = stack.enter_context(connected(scheduler))
+    with connected(scheduler) as client:
         try:
             client.register_plugin(shipment)
         except ImportError as error:
@@ -78,8 +70,10 @@ def cluster_pool(scheduler: Any, function: Function, shared: Any) -> Iterator[Cl
                 client.unregister_worker_plugin(shipment.name)
 
 
-def connected(scheduler: Any) -> Client:
-    """Return a client of a scheduler, or raise if it cannot be reached."""
+def connected(scheduler: Any) -> AbstractContextManager[Client]:
+    """Give a client of a scheduler, or raise if it cannot be reached."""
+    if isinstance(scheduler, Client):
+        return nullcontext(scheduler)
     try:
         return Client(scheduler, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, TimeoutError) as error:
@@ -87,14 +81,7 @@ def connected(scheduler: Any) -> Client:
 
 
 class ClusterPool:
-    """The workers of a scheduler.
-
-    Parameters
-    ----------
-    client : Client
-    name : str
-        Of what is shared.
-    """
+    """The workers of a scheduler, which compute with what is shared under a name."""
 
     def __init__(self, client: Client, name: str) -> None:
         self.client, self.name = client, name

@@ -39,37 +39,16 @@ def cohort_study(
 
     Parameters
     ----------
-    estimators : dict
-        Estimators by label, as for ``Study``.
-    X : array-like of path, shape (n_scans,), or array-like, shape (n_scans, ...)
-        Scans, as the estimators take them.
-    y : array-like, shape (n_scans,)
-        Labels: text, truth values or numbers; for regressors, values.
-    groups : array-like, shape (n_scans,)
-        Subjects.
+    estimators, random_state, target, positive
+        As ``Study`` takes them.
+    X, y, groups, left_out, n_jobs, out, progress
+        As ``Study.run`` takes them.
     sites : array-like, shape (n_scans,), default=None
         If given, every repeat leaves out one site, and there must not be more repeats than
         sites.
     n_repeats : int, default=20
     test_size : float, int or None, default=None
         Share or number of the subjects to test on; None is a quarter.
-    random_state : int, default=0
-    n_jobs : int or None, default=1
-        Number of fits at a time, as in joblib.
-    out : path-like, default=None
-        Folder of the study, which goes on from what is there.  It identifies the data by the voxels
-        and grids of the images, or the values of the rows, with labels, subjects and sites, in
-        their order; not by paths, so that data can move to another folder.
-    left_out : DataFrame, default=None
-        Scans that were left out before, with the columns subject, file and problem, as in the
-        report of a cohort; kept with the results.
-    target : str, default="label"
-        What the labels say, for the report.
-    positive : label, default=None
-        The class of two that sensitivity, AUC and calibration are about; None is the last one in
-        sorted order, as everywhere in scikit-learn.
-    progress : bool, default=True
-        Whether to show a progress bar on standard error.
 
     Returns
     -------

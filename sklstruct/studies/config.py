@@ -12,12 +12,12 @@ from typing import Any
 
 from ..io.atomic import atomic_write
 from ..io.reading import read_bytes
-from .description import merged
+from .description import Description, merged
 
 CONFIG = "study.toml"
 MOST = 2**20  # bytes
 TABLES = "estimators", "search", "set"  # by label or by parameter
-GROWING = "draws", "repeats", "runs"
+GROWING = "sizes", "draws", "repeats", "runs"  # what one run may ask more of than another
 BARE = re.compile(r"[A-Za-z0-9_-]+")  # keys that need no quotation marks
 
 Config = dict[str, Any]
@@ -32,13 +32,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 
 
 def write_config(store: Any) -> None:
-    """Write what all runs in the folder of a store have asked for, added up.
-
-    Parameters
-    ----------
-    store : FolderStore
-        Runs of which nothing is known how they were asked for are left out.
-    """
+    """Write what all runs in a folder have asked for, added up, as far as that is known."""
     seen: set[str] | None = None
     # Again where another process has begun meanwhile: whoever is last has seen all.
     while seen != {*(runs := store.runs())}:
@@ -46,30 +40,19 @@ def write_config(store: Any) -> None:
         description, _ = merged([*runs.values()], store.keys())
         configs = [run["config"] for run in runs.values() if "config" in run]
         with atomic_write(Path(store.folder, CONFIG)) as stream:
-            stream.write(as_toml(added_up(configs, {*description["estimators"]})))
+            stream.write(as_toml(added_up(configs, description)))
 
 
-def added_up(configs: list[Config], labels: set[str]) -> Config:
-    """Return what several runs make together: of the estimators that count, and of all sizes."""
-    found: Config = {}
-    for config in configs:
-        grown = dict(config)
-        mine = config.get("estimators", {})
-        others = {
-            label: what for label, what in found.get("search", {}).items() if label not in mine
-        }
-        grown["estimators"] = {**found.get("estimators", {}), **mine}
-        grown["search"] = {**others, **config.get("search", {})}
-        if "sizes" in config:
-            grown["sizes"] = sorted({*found.get("sizes", ()), *config["sizes"]})
-        for name in {*GROWING} & {*config} if found else ():
-            if name in found:
-                grown[name] = max(found[name], config[name])
-            else:  # all that there are
-                del grown[name]
-        found = grown
+def added_up(configs: list[Config], study: Description) -> Config:
+    """Return what several runs make together: the estimators that count, and all sizes."""
+    found = {name: value for name, value in configs[-1].items() if name not in GROWING}
+    grown = {name.removeprefix("n_"): number for name, number in study["design"].items()}
+    found |= {name: grown[name] for name in GROWING if grown.get(name) is not None}
+    counts = study["estimators"]
+    last = {label: one for one in configs for label in one["estimators"] if label in counts}
     for name in ("estimators", "search"):
-        found[name] = {label: what for label, what in found[name].items() if label in labels}
+        tables = {label: one.get(name, {}) for label, one in last.items()}
+        found[name] = {label: table[label] for label, table in tables.items() if label in table}
     return found
 
 

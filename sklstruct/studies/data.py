@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -21,10 +20,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from ..compat import num_samples, safe_indexing
 from ..io.leakage import named, same_names, voxel_digest
 from ..io.nifti import find_volumes, read_grid
-from .splits import MOST_CLASSES, fifths, labelled, most_frequent
+from .splits import MOST_CLASSES, Indices, labelled, strata_of
 
 Array = NDArray[Any]
-Indices = NDArray[np.intp]
 
 MARK = 12  # letters of a fingerprint that tells one scan from another
 SCAN = str, os.PathLike, SpatialImage
@@ -87,20 +85,10 @@ class StudyData:
 
     # What splits are made by ---------------------------------------------------------------------
 
-    @property
-    def n_test(self) -> int:
-        """Number of samples of the test set that is given."""
-        return len(self.y_test)
-
     @cached_property
     def classes(self) -> Array:
         """The labels, sorted; none where there are values or maps."""
         return np.unique(self.y) if self.task == "classes" else np.array([])
-
-    @property
-    def stratified(self) -> bool:
-        """Whether every part of a split is to have every class."""
-        return self.task == "classes"
 
     @cached_property
     def strata(self) -> Indices:
@@ -108,7 +96,7 @@ class StudyData:
         if self.task == "classes":
             return np.searchsorted(self.classes, self.y)
         if self.task == "values":
-            return fifths(self.y, np.arange(len(self)))
+            return strata_of(self.y, np.arange(len(self)), values=True)
         return np.zeros(len(self), int)
 
     @cached_property
@@ -131,8 +119,8 @@ class StudyData:
     def subject_strata(self) -> Indices:
         """The most frequent class of each subject, or the fifth that its mean is in."""
         if self.task == "values":
-            return fifths(self.y, self.subjects)
-        return most_frequent(self.strata, self.subjects, self.n_subjects)
+            return strata_of(self.y, self.subjects, values=True)
+        return strata_of(self.strata, self.subjects, values=False)
 
     # What is handed out --------------------------------------------------------------------------
 
@@ -199,11 +187,10 @@ class StudyData:
             "n_samples": len(self),
             "n_subjects": None if self.groups is None else self.n_subjects,
             "n_sites": None if self.sites is None else len(np.unique(self.sites)),
-            "n_test": None if self.X_test is None else self.n_test,
+            "n_test": None if self.X_test is None else len(self.y_test),
             "dtype": str(getattr(self.X, "dtype", "")),
             "sample_shape": [] if self.has_scans else list(shape),
             "scans": self.has_scans,
-            "classes": self.classes.tolist(),
             "n_twins": self.n_twins,
             "sha256": fingerprint(
                 np.array(self._contents), np.asarray(labels), groups, self.sites, columns, *tests
@@ -272,7 +259,7 @@ def read_samples(X: Any, name: str) -> Any:
         raise TypeError(f"{name} must have one sample after the other, got {X!r}.")
     if issparse(X):
         return X.tocsr()  # of which rows can be taken
-    if num_samples(X) and isinstance(first_of(X), SCAN):
+    if num_samples(X) and isinstance(row_of(X, 0), SCAN):
         # As they were written, so that tables name scans as their owner does.
         scans = [str(x) if isinstance(x, os.PathLike) else x for x in find_volumes(X)]
         return np.array([*scans, None], dtype=object)[:-1]  # NumPy would look into images
@@ -284,11 +271,6 @@ def read_samples(X: Any, name: str) -> Any:
     if hasattr(X, "shape") and not isinstance(X, np.ndarray) and hasattr(X, "__getitem__"):
         return X
     return check_array(X, allow_nd=True, input_name=name)
-
-
-def first_of(X: Any) -> Any:
-    """Return the first sample."""
-    return X[0] if isinstance(X, (list, tuple, np.ndarray)) else safe_indexing(X, 0)
 
 
 def read_columns(groups: Any, y: Any) -> tuple[Array | None, Any]:
@@ -348,15 +330,13 @@ def digests_of(X: Any) -> list[str]:
     """Return fingerprints of samples, of scans those of their voxels."""
     if is_scans(X):
         return [voxel_digest(path) for path in X]
-    rows: Sequence[Any] | Any = X if isinstance(X, (np.ndarray, list, tuple)) else None
-    if rows is None:
-        rows = (safe_indexing(X, row) for row in range(num_samples(X)))
-    return [fingerprint(plain(row)) for row in rows]
+    rows = (row_of(X, row) for row in range(num_samples(X)))
+    return [fingerprint(row.toarray() if issparse(row) else np.asarray(row)) for row in rows]
 
 
-def plain(row: Any) -> Array:
-    """Return a sample as an array."""
-    return row.toarray() if issparse(row) else np.asarray(row)
+def row_of(X: Any, row: int) -> Any:
+    """Return a sample."""
+    return X[row] if isinstance(X, (np.ndarray, list, tuple)) else safe_indexing(X, row)
 
 
 def fingerprint(*arrays: Array | None) -> str:

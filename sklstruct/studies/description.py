@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class Cell(NamedTuple):
 
 @lru_cache(maxsize=1)
 def environment() -> Description:
-    """Return what computes here: versions, machine, and the revision of the code if it has one."""
+    """Return what computes here: versions and machine."""
     installed = {dist.name for dist in metadata.distributions()}
     return {
         "versions": {name: metadata.version(name) for name in LIBRARIES if name in installed},
@@ -46,10 +46,10 @@ def environment() -> Description:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "n_cpus": os.cpu_count(),
-        "git": git_revision(),
     }
 
 
+@lru_cache(maxsize=1)
 def git_revision() -> str:
     """Return the revision of the working folder, "+" behind it where files differ; or ""."""
     try:
@@ -67,13 +67,21 @@ def git_revision() -> str:
 # Keys of what is stored ----------------------------------------------------------------------
 
 
+def plain(description: Description) -> Description:
+    """Return a description as it comes back from a file, to be equal to one that does."""
+    return json.loads(json.dumps(description, default=lambda value: value.tolist()))
+
+
 def digest_of(value: Any) -> str:
     """Return a hash of what JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def keys_of(run: Description, cells: Iterable[Cell]) -> dict[Cell, str]:
-    """Return the key under which each fit of a run is stored: a hash of what determines it."""
+def keys_of(run: Description) -> dict[Cell, str]:
+    """Return the key under which each fit of a run is stored: a hash of what determines it.
+
+    They are in the order to compute them: one that stops early has compared all on some splits.
+    """
     versions = run["environment"]["versions"]
     common = digest_of([run["fixed"], {name: versions.get(name) for name in MATTER}])
     by_label = {
@@ -81,14 +89,10 @@ def keys_of(run: Description, cells: Iterable[Cell]) -> dict[Cell, str]:
         for label, parameters in run["estimators"].items()
     }
     return {
-        cell: hashlib.sha256(f"{by_label[cell.estimator]} {cell.key}".encode()).hexdigest()
-        for cell in cells
+        Cell(label, tuple(key)): digest_of([digest, key])
+        for key in run["cells"]
+        for label, digest in by_label.items()
     }
-
-
-def cells_of(run: Description) -> list[Cell]:
-    """Return all fits of a run in the order to compute them: one that stops compares all."""
-    return [Cell(label, tuple(key)) for key in run["cells"] for label in run["estimators"]]
 
 
 # Runs that add up to a study -----------------------------------------------------------------
@@ -115,25 +119,19 @@ def merged(runs: list[Description], done: set[str]) -> tuple[Description, dict[C
     ValueError
         If the runs are of several studies.
     """
-    kept: list[tuple[Description, dict[Cell, str]]] = []
-    for run in runs:
-        keys = keys_of(run, cells_of(run))
-        finished = {cell: key for cell, key in keys.items() if key in done}
-        kept.append((run, finished))
     last = runs[-1]
     estimators: dict[str, dict[str, str]] = {}
     stored: dict[Cell, str] = {}
     extent = {**last["extent"]}
-    for run, finished in kept:
+    for run in runs:
         agree(run["fixed"], last["fixed"])
+        finished = {cell: key for cell, key in keys_of(run).items() if key in done}
         there = {cell.estimator for cell in finished}
         for label, parameters in run["estimators"].items():
             # An estimator without results binds nobody: whoever erred may name another one so.
-            if run is not last and label not in there:
-                continue
-            if label in estimators:
-                agree_on(label, estimators[label], parameters)
-            estimators[label] = parameters
+            if run is last or label in there:
+                known = estimators.setdefault(label, parameters)
+                agree(known, parameters, f" of estimator {label!r}")
         extent = {name: GROWING[name](extent[name], run["extent"][name]) for name in extent}
         stored |= finished  # of several versions, those of the last run
     order = {label: place for place, label in enumerate(ordered(runs, {*estimators}))}
@@ -162,25 +160,13 @@ def ordered(runs: list[Description], labels: set[str]) -> list[str]:
     ]
 
 
-def agree(old: Description, new: Description) -> None:
-    """Raise a ValueError unless two runs are of one study."""
+def agree(old: Description, new: Description, of: str = "") -> None:
+    """Raise a ValueError unless two runs say the same of their study, or of one estimator."""
     before, now = flat(old), flat(new)
     wrong = [
-        f"{name} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
+        f"{name}{of} was {before.get(name, 'absent')} and is {now.get(name, 'absent')}"
         for name in {**before, **now}
         if before.get(name) != now.get(name)
-    ]
-    if wrong:
-        raise ValueError(f"another study: {'; '.join(wrong)}")
-
-
-def agree_on(label: str, old: dict[str, str], new: dict[str, str]) -> None:
-    """Raise a ValueError unless a label means the same estimator in two runs."""
-    wrong = [
-        f"{name} of estimator {label!r} was {old.get(name, 'absent')} and is "
-        f"{new.get(name, 'absent')}"
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
     ]
     if wrong:
         raise ValueError(f"another study: {'; '.join(wrong)}")

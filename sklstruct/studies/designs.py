@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import product
 from math import isfinite
 from numbers import Integral, Real
@@ -12,15 +12,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import sklearn.model_selection as sk
-from numpy.typing import NDArray
 from sklearn.utils import check_scalar
 
 from ..io.leakage import check_subjects
 from .data import StudyData
-from .draws import estimator_seed, stratified_order
-from .splits import draw, held_out, site_splits
+from .splits import Indices, estimator_seed, hold_out, site_splits, stratified_order
 
-Indices = NDArray[np.intp]
 Key = tuple[int, ...]
 
 HELD_OUT_SHARE = 1 / 3
@@ -89,14 +86,14 @@ class Design(ABC):
         """Return one split."""
 
     def describe(self) -> dict[str, Any]:
-        """Return all that the design is, as JSON can hold it."""
+        """Return all that the design is."""
         return {
             "kind": type(self).__name__,
-            "keys": list(self.keys),
-            "condition": list(self.condition),
+            "keys": self.keys,
+            "condition": self.condition,
             "unit": self.unit,
             "overlapping": self.overlapping,
-            **{field.name: plain(getattr(self, field.name)) for field in fields(self)},
+            **asdict(self),
         }
 
 
@@ -186,7 +183,7 @@ class Draws(Design):
         # Of the draw alone: whoever adds a size or an estimator gets the same samples.
         rng = np.random.default_rng([random_state, draw])
         if data.X_test is not None:
-            return Split(stratified_order(data.strata, rng), np.arange(data.n_test))
+            return Split(stratified_order(data.strata, rng), np.arange(len(data.y_test)))
         strata = data.subject_strata
         order = stratified_order(strata, rng)
         n_train = len(strata) - self._n_held_out(data)
@@ -206,7 +203,7 @@ class Draws(Design):
             n_test = round(float(n_test) * n) if isfinite(n_test) else 0
         if not least <= n_test <= n - least:
             unit = "samples" if data.groups is None else "groups"
-            each = ", one a class," if data.stratified else ""
+            each = ", one a class," if data.task == "classes" else ""
             raise ValueError(
                 f"test_size must leave at least {least} {unit}{each} on both sides, got "
                 f"{self.test_size!r} of {n} {unit}."
@@ -257,11 +254,8 @@ class HoldOuts(Design):
 
     def split(self, data: StudyData, key: Key, random_state: int) -> Split:
         """Return one hold-out."""
-        counts = held_out(self.test_size, data.subject_strata)
-        # A function of its own number and of the subjects: repeats can be added.
-        rng = np.random.default_rng([random_state, *key])
-        test = np.isin(data.subjects, draw(data.subject_strata, counts, rng))
-        return Split(np.flatnonzero(~test), np.flatnonzero(test))
+        seed = [random_state, *key]
+        return Split(*hold_out(data.subject_strata, data.subjects, self.test_size, seed))
 
 
 @dataclass(frozen=True)
@@ -312,7 +306,7 @@ class LeaveSiteOut(Design):
         if data.sites is None:
             raise ValueError("sites must have a value for each sample, got None.")
         n_repeats = len({*data.sites.tolist()}) if self.n_repeats is None else self.n_repeats
-        strata = data.subject_strata if data.stratified else np.zeros(data.n_subjects, int)
+        strata = data.subject_strata if data.task == "classes" else np.zeros(data.n_subjects, int)
         return site_splits(strata, data.subjects, data.sites, n_repeats, random_state)
 
 
@@ -359,7 +353,8 @@ class KFold(Design):
 
     def cells(self, data: StudyData, random_state: int) -> list[Key]:
         """Return repeat and fold."""
-        least = np.bincount(data.subject_strata).min() if data.stratified else data.n_subjects
+        strata = data.subject_strata
+        least = np.bincount(strata).min() if data.task == "classes" else len(strata)
         if self.n_splits > least:
             raise ValueError(
                 f"n_splits must be at most {least}, so that every fold tests every class, got "
@@ -376,6 +371,7 @@ class KFold(Design):
         return Split(*self._folds(data, repeat, random_state)[fold])
 
     def _folds(self, data: StudyData, repeat: int, random_state: int) -> list[Any]:
+        stratified, grouped = data.task == "classes", data.groups is not None
         kinds = {
             (True, True): sk.StratifiedGroupKFold,
             (True, False): sk.StratifiedKFold,
@@ -383,10 +379,8 @@ class KFold(Design):
             (False, False): sk.KFold,
         }
         seed = estimator_seed(random_state, repeat)
-        folds = kinds[data.stratified, data.groups is not None](
-            self.n_splits, shuffle=True, random_state=seed
-        )
-        groups = None if data.groups is None else data.subjects
+        folds = kinds[stratified, grouped](self.n_splits, shuffle=True, random_state=seed)
+        groups = data.subjects if grouped else None
         return [*folds.split(np.zeros(len(data)), data.strata, groups)]
 
 
@@ -464,7 +458,7 @@ class FixedSplit(Design):
     def split(self, data: StudyData, key: Key, random_state: int) -> Split:
         """Return the split."""
         if data.X_test is not None:
-            return Split(np.arange(len(data)), np.arange(data.n_test))
+            return Split(np.arange(len(data)), np.arange(len(data.y_test)))
         test = np.array(self.test)
         return Split(np.setdiff1d(np.arange(len(data)), test), test)
 
@@ -487,10 +481,3 @@ def shortened(values: Any) -> str:
     """Return what was given in a few words."""
     text = repr(values)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def plain(value: Any) -> Any:
-    """Return a field as JSON gives it back."""
-    if isinstance(value, tuple):
-        return list(value)
-    return value.item() if isinstance(value, np.generic) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from ..threads import one_blas_thread
 from .data import StudyData
 from .description import Cell, environment
 from .designs import Design, Split
-from .draws import estimator_seed
 from .parameters import describe_value, is_random_state
+from .splits import estimator_seed
 from .tasks import Task
 
 STEPS = "dense", "local", "shared", "frame", "attributes"  # of the structure of a network
@@ -55,16 +55,7 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """All that the fits of a study have in common.
-
-    Parameters
-    ----------
-    data : StudyData
-    design : Design
-    task : Task
-    estimators : dict
-    random_state : int
-    """
+    """All that the fits of a study have in common."""
 
     data: StudyData
     design: Design
@@ -78,14 +69,21 @@ def evaluate(work: Work, cell: Cell) -> Fit:
     label, key = cell
     data, seed = work.data, estimator_seed(work.random_state, *key)
     split = work.design.split(data, key, work.random_state)
-    started, process = datetime.now(UTC), Process()
-    with fitting(note_of(work, cell)):
+    started = datetime.now(UTC)
+    with suppress(OSError):  # where the kernel can forget the peak of earlier fits
+        Path("/proc/self/clear_refs").write_text("5")
+    # Sums over several threads round differently, and jobs would fight for the cores.
+    with noted(note_of(work, cell)), one_blas_thread():
         model = seeded(clone(work.estimators[label]), seed)
         X, y = data.training(split.train)
         groups = None if data.groups is None else data.groups[split.train]
-        _, fit_seconds = timed(lambda: model.fit(X, y, **group_params(model, groups)))
-        X_test, y_test = data.tested(split.test)
-        columns, predict_seconds = timed(lambda: work.task.predict(model, X_test, y_test))
+        start = perf_counter()
+        model.fit(X, y, **group_params(model, groups))
+        fit_seconds = perf_counter() - start
+        X, y = data.tested(split.test)
+        start = perf_counter()
+        columns = work.task.predict(model, X, y)
+        predict_seconds = perf_counter() - start
     last = last_step(model)
     search = last if isinstance(last, BaseSearchCV) else None
     if search is not None:
@@ -107,7 +105,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
         "started": started.isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "process": os.getpid(),
-        "peak_memory_mb": process.peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
         **environment(),
     }
     return Fit(row, {"test": split.test, **columns}, costs, weights_by_structure(last))
@@ -131,38 +129,24 @@ def spent(search: Any, fit_seconds: float) -> dict[str, Any]:
 
 def counts(data: StudyData, split: Split) -> dict[str, Any]:
     """Return how many samples and subjects are on each side, and the site that is left out."""
-    n_train_subjects = len(np.unique(data.subjects[split.train]))
-    inside = data.X_test is None
-    sites = (
-        np.unique(data.sites[split.test]).astype(str) if inside and data.sites is not None else ""
-    )
+    inside = data.X_test is None  # else who is tested has no subject and no site
+    tested = np.unique(data.subjects[split.test]) if inside else split.test
+    sites = [] if data.sites is None or not inside else np.unique(data.sites[split.test]).tolist()
     return {
         "n_train": len(split.train),
         "n_test": len(split.test),
-        "n_train_subjects": n_train_subjects,
-        "n_test_subjects": len(np.unique(data.subjects[split.test])) if inside else len(split.test),
+        "n_train_subjects": len(np.unique(data.subjects[split.train])),
+        "n_test_subjects": len(tested),
         "held_out_site": str(sites[0]) if len(sites) == 1 else "",
     }
 
 
-class Process:
-    """The memory of this process from now on."""
-
-    def __init__(self) -> None:
-        # Where the kernel can forget the peak of earlier fits.
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-
-    def peak_memory_mb(self) -> float | None:
-        """Return the largest memory since then; of the whole process where that is not known."""
-        with suppress(OSError, ValueError, IndexError):
-            status = Path("/proc/self/status").read_text()
-            return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
-        try:
-            import resource
-        except ImportError:
-            return None
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+def peak_memory_mb() -> float | None:
+    """Return the largest memory of this process since it was last forgotten, None if not known."""
+    with suppress(OSError, IndexError):
+        status = Path("/proc/self/status").read_text()
+        return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
+    return None
 
 
 def weights_by_structure(last: Any) -> dict[str, int] | None:
@@ -175,21 +159,14 @@ def weights_by_structure(last: Any) -> dict[str, int] | None:
 
 
 @contextmanager
-def fitting(note: str) -> Iterator[None]:
-    """Give one thread to BLAS, and add to an error which fit it comes from."""
-    # Sums over several threads round differently, and jobs would fight for the cores.
-    with noted(note), one_blas_thread():
-        try:
-            yield
-        except SystemExit as error:  # which would end the study without a word
-            raise RuntimeError(f"It has called sys.exit({error.code!r}).") from error
-
-
-@contextmanager
 def noted(note: str) -> Iterator[None]:
     """Add to an error what it comes from."""
     try:
         yield
+    except SystemExit as end:  # which would end the study without a word
+        error = RuntimeError(f"It has called sys.exit({end.code!r}).")
+        error.add_note(note)
+        raise error from end
     except Exception as error:
         error.add_note(note)
         raise
@@ -235,13 +212,6 @@ def seeded(estimator: Any, seed: int) -> Any:
 def plain(value: Any) -> Any:
     """Return a parameter as JSON can hold it, the same in every process."""
     return value.item() if isinstance(value, np.generic) else describe_value(value)
-
-
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what a function returns, and the seconds that it took."""
-    start = perf_counter()
-    result = function()
-    return result, perf_counter() - start
 
 
 def group_params(model: Any, groups: NDArray[Any] | None) -> dict[str, NDArray[Any]]:

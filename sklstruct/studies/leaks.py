@@ -10,12 +10,13 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from ..compat import num_samples, safe_indexing
-from .data import is_ragged
-from .draws import estimator_seed
-from .fitting import fitting, group_params, seeded
+from ..compat import num_samples
+from ..threads import one_blas_thread
+from .data import is_ragged, taken
+from .fitting import group_params, noted, seeded
 from .inference import exchange_test
 from .metrics import Array, Outcome
+from .splits import estimator_seed
 from .tasks import Classes, ClassMaps, ScoredMaps, Task, task_of
 
 LEAKS = 0.01  # p of what happens to honest estimators once in a hundred times
@@ -97,17 +98,18 @@ def find_leaks(
     rows = []
     for label, estimator in estimators.items():
         pairs: dict[Any, tuple[Outcome, Outcome]] = {}
-        with fitting(f"Raised by the estimator {label!r} where it was taught wrong answers."):
+        note = f"Raised by the estimator {label!r} where it was taught wrong answers."
+        with noted(note), one_blas_thread():
             for number, (train, test) in enumerate(splits):
                 seed = estimator_seed(random_state, number)
                 # Whichever answers are kept of what is taught twice, the first ones or the last.
                 for half in (train, test):
-                    fitted(estimator, X, take(y, half), half, subject, seed)
+                    fitted(estimator, X, taken(y, half), half, subject, seed)
                 wrong = exchange(task, y, train)
-                model = fitted(estimator, X, take(wrong, train), train, subject, seed)
+                model = fitted(estimator, X, taken(wrong, train), train, subject, seed)
                 pairs[number, label] = tuple(  # type: ignore[assignment]
                     task.outcome(
-                        task.predict(model, safe_indexing(X, test), take(answers, test)),
+                        task.predict(model, taken(X, test), taken(answers, test)),
                         *(test, subject[test]),
                     )
                     for answers in (y, wrong)
@@ -125,12 +127,7 @@ def find_leaks(
 def fitted(estimator: Any, X: Any, y: Any, rows: Array, subject: Array, seed: int) -> Any:
     """Return a fresh clone that has learned from some rows."""
     model = seeded(clone(estimator), seed)
-    return model.fit(safe_indexing(X, rows), y, **group_params(model, subject[rows]))
-
-
-def take(y: Any, rows: Array) -> Any:
-    """Return the answers of some rows, which may be maps of several sizes."""
-    return y[rows] if isinstance(y, np.ndarray) else [y[row] for row in rows]
+    return model.fit(taken(X, rows), y, **group_params(model, subject[rows]))
 
 
 def exchange(task: Task, y: Any, train: Array) -> Any:

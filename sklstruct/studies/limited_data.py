@@ -36,33 +36,12 @@ def limited_data(
 
     Parameters
     ----------
-    estimators : dict
-        Estimators by label, as for ``Study``.
-    X : array-like, shape (n_samples, ...)
-        Samples to draw training sets from.
-    y : array-like, shape (n_samples,)
-        Labels of any type, or values.
-    groups : array-like, shape (n_samples,), default=None
-        What samples belong together, such as frames of a track: on one side of every split.
-    X_test : array-like, shape (n_test, ...), default=None
-        What every fit is tested on.  If None, every draw holds out samples of X.
-    y_test : array-like, shape (n_test,), default=None
-    sizes : iterable of int
-        Numbers of training samples.
-    n_draws : int, default=5
-        Number of training sets of each size.
-    test_size : int, float or None, default=None
-        Number or share of the samples to hold out, stratified, where no test samples are given;
-        None is a third.
-    random_state : int, default=0
-    n_jobs : int or None, default=1
-        Number of fits at a time, as in joblib.
-    out : path-like, default=None
-        Folder of the study, which goes on from what is there.
-    name : str, default=""
-        What the data are called, for pictures.
-    progress : bool, default=True
-        Whether to show a progress bar on standard error.
+    estimators, random_state, name
+        As ``Study`` takes them.
+    X, y, groups, X_test, y_test, n_jobs, out, progress
+        As ``Study.run`` takes them.
+    sizes, n_draws, test_size
+        As ``Draws`` takes them.
 
     Returns
     -------

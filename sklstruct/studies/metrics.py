@@ -19,7 +19,6 @@ Limits = tuple[float, float]
 
 EPSILON = np.finfo(np.float64).eps  # what a probability of zero counts for in the log loss
 N_LOSSES = 2  # of classes: Brier score and log loss
-N_MOMENTS = 5  # of values: numbers, labels, their squares, squared and absolute errors
 
 
 class Outcome(NamedTuple):

@@ -245,20 +245,9 @@ def of_store(
     samples: pd.DataFrame | None,
     left_out: pd.DataFrame | None = None,
 ) -> Results:
-    """Return what is finished of the study that some runs add up to.
+    """Return what is finished of the study that some runs add up to, if they make one.
 
-    Parameters
-    ----------
-    store : FolderStore or MemoryStore
-    runs : list of dict
-    samples : DataFrame or None
-        Names and subjects of the samples; None where they are the numbers of the rows.
-    left_out : DataFrame or None
-
-    Raises
-    ------
-    ValueError
-        If what is stored does not make a study.
+    Samples have no table where they are the numbers of the rows.
     """
     try:
         try:
@@ -278,9 +267,10 @@ def of_store(
         else:
             fits["n_parameters"] = fits["n_parameters"].astype("Int64")
         costs = [header["costs"] for header in found.values()]
-        weights = {cell.estimator: header["structure"] for cell, header in found.items()}
         description["weights_by_structure"] = {
-            label: steps for label, steps in weights.items() if steps is not None
+            cell.estimator: header["structure"]
+            for cell, header in found.items()
+            if header["structure"] is not None
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{store.folder} is damaged: {error!r}.") from error
@@ -312,22 +302,12 @@ def predictions_of(
     for cell, key in stored.items():
         columns = store.arrays(key)
         test = columns.pop("test")
-        numbers = test.astype(str)
         if samples is None or description["data"]["n_test"] is not None:
-            known = {"subject": numbers, "sample": numbers}
+            known = dict.fromkeys(("subject", "sample"), test.astype(str))
         else:
             known = {name: samples[name].to_numpy()[test] for name in ("subject", "sample")}
-        key_columns = dict(zip(names, cell.key, strict=True))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "estimator": cell.estimator,
-                    **key_columns,
-                    **known,
-                    **task.frame(columns),
-                }
-            )
-        )
+        fit = {"estimator": cell.estimator, **dict(zip(names, cell.key, strict=True))}
+        parts.append(pd.DataFrame({**fit, **known, **task.frame(columns)}))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 

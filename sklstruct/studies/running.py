@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import sleep
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from joblib import Parallel, cpu_count, effective_n_jobs, parallel_config
@@ -27,24 +27,14 @@ from joblib.parallel import (
 from .leases import is_gone, this_process
 from .workers import Failure, Function, attempt, pack, save, visible_gpus, work_from, work_on
 
+if TYPE_CHECKING:
+    from .cluster import ClusterPool
+
 Item = TypeVar("Item")
 
 LOCAL_PROCESSES = LokyBackend, MultiprocessingBackend
 FOLDER = re.compile(r"sklstruct-([0-9a-f]+-[0-9]+-[0-9]*)-\w+")  # of a process
 SECONDS_BETWEEN_LOOKS = 1.0  # for workers that have come
-
-
-class Pool(Protocol):
-    """Workers that take one item at a time."""
-
-    def capacity(self) -> int:
-        """Return how many items they can compute now."""
-
-    def submit(self, item: Any) -> Future[Any]:
-        """Give an item to a worker that is free."""
-
-    def restart(self) -> None:
-        """Replace all workers, after one of them has broken the pool."""
 
 
 def execute(
@@ -116,7 +106,14 @@ def execute(
                 f"backend must be None where there is a scheduler, got {backend!r} beside "
                 f"{scheduler!r}."
             )
-        with cluster_of(scheduler, function, shared) as pool:
+        try:
+            from .cluster import cluster_pool
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "A scheduler needs Dask distributed, which is not installed: "
+                'pip install "sklstruct[dask]".'
+            ) from error
+        with cluster_pool(scheduler, function, shared) as pool:
             yield from computed(pool, items)
         return
     with nullcontext() if backend is None else parallel_config(backend=backend):
@@ -129,19 +126,7 @@ def execute(
         yield from computed(pool, items)
 
 
-def cluster_of(scheduler: Any, function: Function, shared: Any) -> Any:
-    """Give the workers of Dask distributed, which is an optional extra."""
-    try:
-        from .cluster import cluster_pool
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "A scheduler needs Dask distributed, which is not installed: "
-            'pip install "sklstruct[dask]".'
-        ) from error
-    return cluster_pool(scheduler, function, shared)
-
-
-def computed(pool: Pool, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def computed(pool: JoblibPool | ClusterPool, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     """Yield items with their results; each is taken when a worker is free."""
     source = iter(items)
     running: dict[Future[Any], Any] = {}
@@ -278,7 +263,7 @@ class JoblibPool:
         future.set_result(result)
 
     def restart(self) -> None:
-        """Replace all workers."""
+        """Replace all workers, after one of them has broken the pool."""
         self.backend.abort_everything(ensure_ready=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 
 from ..compat import BaseSearchCV, num_samples
 from .fitting import check_parameters, group_params, noted
-from .splits import Indices, fifths, most_frequent
+from .splits import Indices, strata_of
 
 Candidate = dict[str, Any]
 
@@ -72,27 +72,22 @@ class Budget:
             )
         if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
-        if self.fits is not None and not (
+        if self.seconds is None and not (
             isinstance(self.fits, Integral) and self.fits >= self.n_splits
         ):
             raise ValueError(
                 f"fits must be an integer of at least n_splits={self.n_splits}, which one "
                 f"candidate costs, got {self.fits!r}."
             )
-        if self.seconds is not None and not (
+        if self.fits is None and not (
             isinstance(self.seconds, Real) and isfinite(self.seconds) and self.seconds > 0
         ):
             raise ValueError(f"seconds must be a finite number above 0, got {self.seconds!r}.")
 
-    def describe(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
-        return asdict(self)
-
     def allows(self, n_candidates: int, fits: int, seconds: float) -> bool:
         """Whether it pays for one candidate more after those that took fits and seconds."""
-        spent, most = (seconds, self.seconds) if self.fits is None else (fits, self.fits)
-        assert most is not None
-        return spent * (n_candidates + 1) <= most * n_candidates
+        spent, most = (fits, self.fits) if self.seconds is None else (seconds, self.seconds)
+        return spent * (n_candidates + 1) <= (most or 0) * n_candidates
 
 
 class InnerSplits(GroupKFold):
@@ -121,12 +116,10 @@ class InnerSplits(GroupKFold):
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:
         """Yield the training and the test samples of each fold."""
-        of = (
-            np.arange(num_samples(X))
-            if groups is None
-            else np.unique(groups, return_inverse=True)[1]
-        )
-        strata = self._strata(y, of)
+        groups = np.arange(num_samples(X)) if groups is None else groups
+        of = np.unique(groups, return_inverse=True)[1]
+        one_each = of_samples(y)  # maps have neither classes nor fifths
+        strata = strata_of(y if one_each else of * 0, of, values=one_each and not self.classes)
         if np.bincount(strata).max() < 2:
             raise ValueError(
                 "A search must have two subjects of a class at least, to fit on one and test on "
@@ -138,15 +131,6 @@ class InnerSplits(GroupKFold):
         for number in range(fold.max() + 1):
             test = fold[of] == number
             yield np.flatnonzero(~test), np.flatnonzero(test)
-
-    def _strata(self, y: Any, subject_of: Indices) -> Indices:
-        """Return the class or the fifth of each subject; maps have none."""
-        n_subjects = subject_of.max() + 1
-        if not of_samples(y):
-            return np.zeros(n_subjects, np.intp)
-        if self.classes:
-            return most_frequent(np.unique(y, return_inverse=True)[1], subject_of, n_subjects)
-        return fifths(np.asarray(y, float), subject_of)
 
 
 def of_samples(y: Any) -> bool:
@@ -193,12 +177,8 @@ class BudgetSearchCV(BaseSearchCV):
     ----------
     best_params_, best_score_, best_estimator_, cv_results_
         As those of ``GridSearchCV``.
-    search_fits_ : int
-        Number of fits on inner splits.
-    search_seconds_ : float
-        Their time, with that of the predictions.
-    refit_time_ : float
-        Seconds of the last fit, on all samples.
+    n_splits_, refit_time_
+        As those, too: each of ``cv_results_["params"]`` took as many fits as there are splits.
 
     See Also
     --------
@@ -211,9 +191,7 @@ class BudgetSearchCV(BaseSearchCV):
     >>> from sklstruct.studies import Budget, BudgetSearchCV
     >>> X, y = load_iris(return_X_y=True)
     >>> search = BudgetSearchCV(SVC(), {"C": [0.01, 0.1, 1, 10]}, Budget(fits=9), random_state=0)
-    >>> search.fit(X, y).search_fits_
-    9
-    >>> [candidate["C"] for candidate in search.cv_results_["params"]]
+    >>> [candidate["C"] for candidate in search.fit(X, y).cv_results_["params"]]
     [1.0, 0.1, 10]
     """
 
@@ -304,9 +282,7 @@ class BudgetSearchCV(BaseSearchCV):
             with noted(f"Raised by the candidate {candidate}."):
                 tried = evaluate_candidates([candidate])
             n_splits = sum(name.startswith("split") for name in tried)  # a column each
-            self.search_fits_ = number * n_splits
-            self.search_seconds_ = perf_counter() - start
-            if not self.budget.allows(number, self.search_fits_, self.search_seconds_):
+            if not self.budget.allows(number, number * n_splits, perf_counter() - start):
                 break
 
     def _candidates(self) -> Iterator[Candidate]:
@@ -353,16 +329,3 @@ def same(one: Candidate, other: Candidate) -> bool:
         or (np.isscalar(value) and type(value) is type(other[name]) and value == other[name])
         for name, value in one.items()
     )
-
-
-def searched(estimator: Any, parameters: Any, budget: Budget) -> BudgetSearchCV:
-    """Return the search that stands for a pair of an estimator and parameters.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is nothing to search among.
-    """
-    search = BudgetSearchCV(estimator, parameters, budget)
-    search.check_params()
-    return search

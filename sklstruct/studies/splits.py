@@ -1,7 +1,8 @@
-"""Hold-outs of a cohort that keep all scans of a subject on one side."""
+"""How samples are drawn, and subjects held out with all that there is of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -86,21 +87,18 @@ def subject_splits(
     check_consistent_length(y, groups)
     check_scalar(n_repeats, "n_repeats", Integral, min_val=1)
     check_scalar(random_state, "random_state", Integral, min_val=0)
-    subjects, subject_of = np.unique(groups, return_inverse=True)
-    strata = strata_of(y, subject_of, len(subjects))
+    subject_of = np.unique(groups, return_inverse=True)[1]
+    values = y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES  # too many for classes
+    strata = strata_of(y, subject_of, values=values)
     if sites is not None:
         if test_size is not None:
             raise ValueError(f"test_size must be None where sites are left out, got {test_size!r}.")
         sites = labelled("sites", sites, groups)
         check_consistent_length(y, sites)
-        strata = np.zeros_like(strata) if are_numbers(y) else strata
+        strata = np.zeros_like(strata) if values else strata
         return site_splits(strata, subject_of, sites, n_repeats, random_state)
-    # StratifiedGroupKFold and StratifiedShuffleSplit draw anew when a repeat is added or rows are
-    # shuffled; here a repeat is a function of its own number and of the subjects' names.
-    counts = held_out(test_size, strata)
     seeds = ([random_state, repeat] for repeat in range(n_repeats))
-    tests = [np.isin(subject_of, draw(strata, counts, np.random.default_rng(s))) for s in seeds]
-    return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
+    return [hold_out(strata, subject_of, test_size, seed) for seed in seeds]
 
 
 def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -119,28 +117,17 @@ def labelled(name: str, values: ArrayLike, groups: NDArray[Any] | None = None) -
     return np.array(column.tolist())
 
 
-def strata_of(y: NDArray[Any], subject_of: Indices, n_subjects: int) -> Indices:
-    """Return the number of the class, or of the fifth, of each subject."""
-    if are_numbers(y):
-        return fifths(y, subject_of)
-    return most_frequent(np.unique(y, return_inverse=True)[1], subject_of, n_subjects)
+def strata_of(y: ArrayLike, subject_of: Indices, *, values: bool) -> Indices:
+    """Return the most frequent class of each subject, or the fifth that its mean value is in.
 
-
-def are_numbers(y: NDArray[Any]) -> bool:
-    """Whether labels are numbers, and too many to be classes."""
-    return y.dtype.kind in "iuf" and len(np.unique(y)) > MOST_CLASSES
-
-
-def fifths(values: NDArray[Any], subject_of: Indices) -> Indices:
-    """Return the fifth of all subjects that the mean of each subject is in."""
-    means = np.bincount(subject_of, values) / np.bincount(subject_of)
-    rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
-    return rank * min(STRATA, len(means) // 2) // len(means)
-
-
-def most_frequent(label: Indices, subject_of: Indices, n_subjects: int) -> Indices:
-    """Return the most frequent label of each subject, the first one of several."""
-    counts = np.zeros((n_subjects, label.max() + 1), int)
+    Of several classes it is the first one in order.
+    """
+    if values:
+        means = np.bincount(subject_of, np.asarray(y, float)) / np.bincount(subject_of)
+        rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+        return rank * min(STRATA, len(means) // 2) // len(means)
+    label = np.unique(y, return_inverse=True)[1]
+    counts = np.zeros((subject_of.max() + 1, label.max() + 1), int)
     np.add.at(counts, (subject_of, label), 1)
     return counts.argmax(axis=1)
 
@@ -166,11 +153,19 @@ def held_out(test_size: float | int | None, strata: Indices) -> Indices:
     return np.clip(np.rint(share * sizes).astype(int), 1, sizes - 1)
 
 
-def draw(strata: Indices, counts: Indices, rng: np.random.Generator) -> Indices:
-    """Return so many random subjects of every class."""
-    members = (np.flatnonzero(strata == stratum) for stratum in range(len(counts)))
-    chosen = [rng.permutation(m)[:count] for m, count in zip(members, counts, strict=True)]
-    return np.concatenate(chosen)
+def hold_out(
+    strata: Indices, subject_of: Indices, test_size: float | int | None, seed: Sequence[int]
+) -> tuple[Indices, Indices]:
+    """Return the samples to fit on and to test on in one hold-out."""
+    # StratifiedGroupKFold and StratifiedShuffleSplit draw anew when a repeat is added or rows are
+    # shuffled; here a repeat is a function of its own number and of the subjects' names.
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.permutation(np.flatnonzero(strata == stratum))[:count]
+        for stratum, count in enumerate(held_out(test_size, strata))
+    ]
+    test = np.isin(subject_of, np.concatenate(chosen))
+    return np.flatnonzero(~test), np.flatnonzero(test)
 
 
 def site_splits(
@@ -197,3 +192,39 @@ def site_splits(
                 )
         splits.append((np.flatnonzero(in_train), np.flatnonzero(in_test)))
     return splits
+
+
+def stratified_order(classes: Indices, rng: np.random.Generator) -> Indices:
+    r"""Return all samples in a random order of which every head and tail is stratified.
+
+    The j-th of the :math:`n_c` samples of a class comes at the place
+    :math:`(j + 1/2) / n_c`, as in the apportionment of Webster and Sainte-Lague; but the first
+    ones of all classes come first, and the last ones last.  So a head or tail holds every class
+    as soon as it is as long as there are classes, and holds them in proportion from then on.
+
+    Parameters
+    ----------
+    classes : ndarray of int, shape (n_samples,)
+        Numbers of the classes, from 0.
+    rng : Generator
+
+    Returns
+    -------
+    order : ndarray of int, shape (n_samples,)
+    """
+    counts = np.bincount(classes)
+    # train_test_split draws every size anew: larger training sets would not hold smaller ones.
+    shuffled = rng.permutation(len(classes))
+    by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
+    size = np.repeat(counts, counts)
+    rank = np.arange(len(classes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = (rank + 0.5) / size
+    place[rank == size - 1] = 1
+    place[rank == 0] = 0
+    return by_class[np.lexsort((rng.random(len(place)), place))]
+
+
+def estimator_seed(random_state: int, *numbers: int) -> int:
+    """Return the seed of every estimator that is fitted on one training set, by its numbers."""
+    # Not random_state + draw: seeds of neighbouring draws and studies would coincide.
+    return int(np.random.SeedSequence([random_state, *numbers]).generate_state(1)[0])

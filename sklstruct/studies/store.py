@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import IO, Any, Self
@@ -27,178 +25,18 @@ KEY = re.compile(r"[0-9a-f]{1,64}")
 CELL, RUN = re.compile(rf"({KEY.pattern})\.cell"), re.compile(rf"({KEY.pattern})\.json")
 PART = re.compile(rf"(\.{KEY.pattern}\.cell\..*\.part)")  # as `atomic_write` names it
 OLD = "results.csv", "fits.csv"  # tables of studies that had no cells
-DTYPES = {np.dtype(code).newbyteorder("<") for code in "?bBhHiIqQefdFD"}
 
 Header = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 
 
-class Store(ABC):
-    """Finished cells of a study by key, and descriptions of the runs that made them.
+class FolderStore:
+    """Finished cells of a study by key, and descriptions of the runs that made them, in a folder.
 
     A cell is a header, which is what JSON can hold, and arrays of numbers by name.  Nothing that
     is stored is ever written again.  A key is the hexadecimal digest of what determines the cell.
-    Cells are claimed and put within a with-block, at the end of which all claims are given back.
-    """
-
-    @abstractmethod
-    def __enter__(self) -> Self: ...
-
-    @abstractmethod
-    def __exit__(self, *exception: object) -> None: ...
-
-    @abstractmethod
-    def has(self, key: str) -> bool:
-        """Whether a cell is finished."""
-
-    @abstractmethod
-    def keys(self) -> set[str]:
-        """Return the keys of the finished cells."""
-
-    @abstractmethod
-    def claim(self, key: str) -> bool:
-        """Take a cell that is to be computed.
-
-        Returns
-        -------
-        claimed : bool
-            False if it is finished, or if a living process works on it.
-        """
-
-    @abstractmethod
-    def release(self, key: str) -> None:
-        """Give back a claim, if it is ours."""
-
-    def put(self, key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> None:
-        """Store a finished cell and end the claim on it; what is stored already stays.
-
-        Parameters
-        ----------
-        key : str
-        header : dict
-        arrays : dict
-            Arrays of booleans or numbers by name, of any shapes.
-
-        Raises
-        ------
-        TypeError
-            If JSON cannot hold the header, or if an array holds anything else.
-        OSError
-            If the place cannot be written to; nothing is stored then.
-        """
-        self._write(key, pack(checked(key), header, arrays))
-        self.release(key)
-
-    def headers(self) -> dict[str, Header]:
-        """Return the headers of all finished cells, in the order of their keys.
-
-        Raises
-        ------
-        ValueError
-            If a cell is damaged; the message names the file.
-        """
-        headers = {}
-        for key in sorted(self.keys()):
-            with self._open(key) as stream:
-                headers[key] = read_first_line(stream, key)["header"]
-        return headers
-
-    def arrays(self, key: str) -> Arrays:
-        """Return the arrays of a finished cell.
-
-        Raises
-        ------
-        KeyError
-            If it is not finished.
-        ValueError
-            If it is damaged; the message names the file.
-        """
-        if not self.has(key):
-            raise KeyError(key)
-        with self._open(key) as stream:
-            return read_arrays(stream, read_first_line(stream, key))
-
-    def add_run(self, record: dict[str, Any]) -> str:
-        """Store the description of a run, unless there is an equal one, and return its digest."""
-        text = as_json(record, "record", indent=2) + "\n"
-        if len(text) > MOST_IN_RUN:
-            raise ValueError(
-                f"The description of a run may have {MOST_IN_RUN} bytes, got {len(text)}: "
-                "it names too many samples."
-            )
-        self._write_run(digest := digest_of_run(text.encode()), text)
-        return digest
-
-    @abstractmethod
-    def runs(self) -> dict[str, dict[str, Any]]:
-        """Return the descriptions of runs by digest, in the order in which they were stored."""
-
-    @abstractmethod
-    def _write(self, key: str, content: bytes) -> None: ...
-
-    @abstractmethod
-    def _write_run(self, digest: str, text: str) -> None: ...
-
-    @abstractmethod
-    def _open(self, key: str) -> Any:
-        """Give the stream of a cell in a with-block, which says of what an error comes."""
-
-
-class MemoryStore(Store):
-    """A store that ends with the process.
-
-    See Also
-    --------
-    FolderStore : One that stays.
-    """
-
-    folder = None
-
-    def __init__(self) -> None:
-        self._cells: dict[str, bytes] = {}
-        self._runs: dict[str, str] = {}
-        self._claims: dict[str, object] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._claims.clear()
-
-    def has(self, key: str) -> bool:
-        """Whether a cell is finished."""
-        return checked(key) in self._cells
-
-    def keys(self) -> set[str]:
-        """Return the keys of the finished cells."""
-        return {*self._cells}
-
-    def claim(self, key: str) -> bool:
-        """Take a cell that is neither finished nor taken."""
-        mine = object()
-        return not self.has(key) and self._claims.setdefault(key, mine) is mine
-
-    def release(self, key: str) -> None:
-        """Give back a claim."""
-        self._claims.pop(key, None)
-
-    def runs(self) -> dict[str, dict[str, Any]]:
-        """Return the descriptions of runs by digest."""
-        return {digest: json.loads(text) for digest, text in self._runs.items()}
-
-    def _write(self, key: str, content: bytes) -> None:
-        self._cells.setdefault(key, content)
-
-    def _write_run(self, digest: str, text: str) -> None:
-        self._runs.setdefault(digest, text)
-
-    @contextmanager
-    def _open(self, key: str) -> Iterator[IO[bytes]]:
-        yield BytesIO(self._cells[key])
-
-
-class FolderStore(Store):
-    """A store in a folder, which any number of processes on any number of machines may share.
+    Any number of processes on any number of machines may share the folder.  Cells are claimed and
+    put within a with-block, at the end of which all claims are given back.
 
     Every cell is a file ``cells/<key>.cell`` that gets its name when all of it is on disk: a line
     with the SHA-256 of the rest of the line and the header as JSON, then the bytes of the arrays.
@@ -261,22 +99,19 @@ class FolderStore(Store):
             self._remove_parts()
         self._leases.__exit__()
 
-    def has(self, key: str) -> bool:
-        """Whether there is a file of a cell."""
-        return os.path.exists(self._path(key))
-
     def keys(self) -> set[str]:
         """Return the keys of the finished cells, by one look into the folder."""
         return {*files(self._cells, CELL)}
 
     def claim(self, key: str) -> bool:
-        """Take a cell that is not finished and that no living process works on."""
-        if self.has(key) or not self._leases.claim(key):
+        """Take a cell to compute it, unless it is finished or a living process works on it."""
+        path = self._path(key)
+        if os.path.exists(path) or not self._leases.claim(key):
             return False
         # Another process may have finished it just before.  Once a folder is opened, a network
         # file system does not answer from what it has seen there earlier.
         with os.scandir(self._cells):
-            finished = self.has(key)
+            finished = os.path.exists(path)
         if finished:
             self.release(key)
         return not finished
@@ -284,6 +119,55 @@ class FolderStore(Store):
     def release(self, key: str) -> None:
         """Give back a claim, if it is still ours."""
         self._leases.release(key)
+
+    def put(self, key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> None:
+        """Store a finished cell and end the claim on it; what is stored already stays.
+
+        Raises
+        ------
+        TypeError
+            If JSON cannot hold the header, or an array holds anything but numbers.
+        OSError
+            If the place cannot be written to; nothing is stored then.
+        """
+        self._write(self._path(key), pack(key, header, arrays))
+        self.release(key)
+
+    def headers(self) -> dict[str, Header]:
+        """Return the headers of all finished cells.
+
+        Raises
+        ------
+        ValueError
+            If a cell is damaged; the message names the file.
+        """
+        headers = {}
+        for key in self.keys():
+            with self._open(key) as stream:
+                headers[key] = read_first_line(stream, key)["header"]
+        return headers
+
+    def arrays(self, key: str) -> Arrays:
+        """Return the arrays of a finished cell.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged; the message names the file.
+        """
+        with self._open(key) as stream:
+            return read_arrays(stream, read_first_line(stream, key))
+
+    def add_run(self, record: dict[str, Any]) -> str:
+        """Store the description of a run, unless there is an equal one, and return its digest."""
+        text = (json.dumps(record, indent=2) + "\n").encode()
+        if len(text) > MOST_IN_RUN:
+            raise ValueError(
+                f"The description of a run may have {MOST_IN_RUN} bytes, got {len(text)}: "
+                "it names too many samples."
+            )
+        self._write(self._runs / f"{digest_of_run(text)}.json", text)
+        return digest_of_run(text)
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """Return the descriptions of runs by digest, in the order of the times of their files."""
@@ -298,22 +182,12 @@ class FolderStore(Store):
         return records
 
     def _path(self, key: str) -> str:
-        return os.path.join(self._cells, f"{checked(key)}.cell")  # a Path costs as much as reading
+        return os.path.join(self._cells, f"{key}.cell")  # a Path costs as much as reading
 
-    def _write(self, key: str, content: bytes) -> None:
-        with (
-            suppress(FileExistsError),
-            atomic_write(self._path(key), "wb", replace=False) as stream,
-        ):
+    def _write(self, path: str | Path, content: bytes) -> None:
+        """Write a file, unless it is there."""
+        with suppress(FileExistsError), atomic_write(path, "wb", replace=False) as stream:
             stream.write(content)
-
-    def _write_run(self, digest: str, text: str) -> None:
-        self._runs.mkdir(parents=True, exist_ok=True)
-        with (
-            suppress(FileExistsError),
-            atomic_write(self._runs / f"{digest}.json", replace=False) as stream,
-        ):
-            stream.write(text)
 
     @contextmanager
     def _open(self, key: str) -> Iterator[IO[bytes]]:
@@ -330,11 +204,52 @@ class FolderStore(Store):
                 self.release(key)
 
 
-def checked(key: str) -> str:
-    """Return a key, or raise a ValueError if it is none."""
-    if not KEY.fullmatch(key):
-        raise ValueError(f"key must be a hexadecimal digest in lower case, got {key!r}.")
-    return key
+class MemoryStore:
+    """The same for one process, with which it ends."""
+
+    folder = None
+
+    def __init__(self) -> None:
+        self._cells: dict[str, tuple[Header, Arrays]] = {}
+        self._runs: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def keys(self) -> set[str]:
+        """Return the keys of the finished cells."""
+        return {*self._cells}
+
+    def claim(self, key: str) -> bool:
+        """Whether a cell is to be computed: nobody else works on it."""
+        return key not in self._cells
+
+    def release(self, key: str) -> None:
+        """Do nothing: nobody waits for it."""
+
+    def put(self, key: str, header: Header, arrays: Arrays) -> None:
+        """Store a finished cell."""
+        self._cells[key] = header, arrays
+
+    def headers(self) -> dict[str, Header]:
+        """Return the headers of all finished cells."""
+        return {key: header for key, (header, _) in self._cells.items()}
+
+    def arrays(self, key: str) -> Arrays:
+        """Return the arrays of a finished cell."""
+        return {**self._cells[key][1]}
+
+    def add_run(self, record: dict[str, Any]) -> str:
+        """Store the description of a run."""
+        self._runs[key := str(len(self._runs))] = record
+        return key
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Return the descriptions of runs."""
+        return {**self._runs}
 
 
 def files(folder: Path, pattern: re.Pattern[str]) -> dict[str, str]:
@@ -355,18 +270,10 @@ def damaged(path: str, end: str) -> Iterator[None]:
     """Name the file that turns out to be damaged, and say to what end it can be moved away."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path} is damaged, and is left as it is: {error}.  Move it away to {end}."
         ) from error
-
-
-def as_json(value: Any, name: str, **options: Any) -> str:
-    """Return a value as JSON, or raise a TypeError that says where it was to go."""
-    try:
-        return json.dumps(value, **options)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must hold what JSON can hold: {error}.") from error
 
 
 def pack(key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> bytes:
@@ -381,7 +288,7 @@ def pack(key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> bytes:
         "bytes": len(content),
         "sha256": sha256(content).hexdigest(),
     }
-    line = as_json(about, "header").encode()
+    line = json.dumps(about, default=np.generic.item).encode()
     if len(line) > MOST_IN_HEADER:
         raise ValueError(f"header may have {MOST_IN_HEADER} bytes, got {len(line)}.")
     return b"%s %s\n%s" % (sha256(line).hexdigest().encode(), line, content)
@@ -390,10 +297,9 @@ def pack(key: str, header: Header, arrays: Mapping[str, ArrayLike]) -> bytes:
 def plain(name: str, array: ArrayLike) -> NDArray[Any]:
     """Return an array whose numbers have the same bytes on every machine."""
     array = np.asarray(array)
-    dtype = array.dtype.newbyteorder("<")
-    if dtype not in DTYPES:
+    if array.dtype.kind not in "biufc":
         raise TypeError(f"arrays[{name!r}] must be of booleans or numbers, got {array.dtype}.")
-    return array.astype(dtype, copy=False)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
 def read_first_line(stream: IO[bytes], key: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
@@ -25,15 +25,17 @@ from .description import (
     Description,
     changed_samples,
     environment,
+    git_revision,
     keys_of,
     merged,
+    plain,
 )
 from .designs import Design
-from .fitting import Fit, Work, check_parameters, evaluate, group_params, note_of, noted
+from .fitting import Work, check_parameters, evaluate, group_params, last_step, note_of, noted
 from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
-from .search import Budget, searched
+from .search import Budget, BudgetSearchCV
 from .store import FolderStore, MemoryStore
 from .tasks import Task, task_of
 
@@ -159,7 +161,8 @@ class Study:
             Samples that were left out before, with the columns subject, file and problem; kept
             with the results.
         out : path-like, default=None
-            Folder of the study; if None, results are in memory only.
+            Folder of the study; if None, results are in memory only.  It knows the data by values,
+            and scans by their voxels and grids, not by paths: data can move to another folder.
         n_jobs : int or None, default=1
             Number of fits at a time, as in joblib.  BLAS takes one thread in each fit, so that
             the results are the same for any number.
@@ -194,26 +197,18 @@ class Study:
             raise ValueError(
                 f"n_jobs must be a number of jobs, -1 for all cores, or None, got {n_jobs!r}."
             )
-        groups, y = read_columns(groups, y)
-        task = task_of(y, self.estimators, self.positive)
-        data = StudyData.checked(
-            X, y, task.name, groups=groups, sites=sites, X_test=X_test, y_test=y_test
-        )
-        if data.X_test is not None and not self.design.takes_test:
-            raise ValueError(f"{type(self.design).__name__} takes no X_test and y_test.")
+        data, task = self._read(X, y, groups, sites=sites, X_test=X_test, y_test=y_test)
         problems = check_left_out(left_out)
         warn_of_searches(self.estimators, data)
         run = self._describe(data, task) | ({"config": dict(config)} if config else {})
-        cells = [Cell(label, key) for key in map(tuple, run["cells"]) for label in self.estimators]
         work = Work(data, self.design, task, self.estimators, self.random_state)
         with MemoryStore() if out is None else FolderStore(Path(out)) as store:
             join(store, run, data, problems)
             if config and out is not None:
                 write_config(store)
-            keys = keys_of(run, cells)
             where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
-                complete(store, keys, work, progress, **where)
+                complete(store, keys_of(run), work, progress, **where)
             except BaseException:
                 # Of several errors the first says why it stopped.
                 with suppress(OSError, ValueError):
@@ -235,35 +230,40 @@ class Study:
         ValueError, TypeError
             As ``run`` does.
         """
-        task = task_of(y, self.estimators, self.positive)
         rows = [[row] for row in range(len(y))]  # as different as samples are
-        data = StudyData.checked(rows, y, task.name, groups=groups, sites=sites)
+        data, _ = self._read(rows, y, groups, sites=sites)
         self.design.cells(data, self.random_state)
+
+    def _read(self, X: Any, y: Any, groups: Any, **others: Any) -> tuple[StudyData, Task]:
+        """Return the data, and what is predicted."""
+        groups, y = read_columns(groups, y)
+        task = task_of(y, self.estimators, self.positive)
+        data = StudyData.checked(X, y, task.name, groups=groups, **others)
+        if data.X_test is not None and not self.design.takes_test:
+            raise ValueError(f"{type(self.design).__name__} takes no X_test and y_test.")
+        return data, task
 
     def _describe(self, data: StudyData, task: Task) -> Description:
         """Return what this run is to compute."""
         design = self.design.describe()
         extent = {name: design.pop(name) for name in self.design.extent}
+        fixed = {
+            **task.describe(),
+            "target": self.target,
+            "positive": task.positive,
+            "random_state": self.random_state,
+            "budget": asdict(self.budget),
+            "data": {**data.describe(), "classes": task.classes},
+            "design": design,
+        }
         estimators = {}
         for label, estimator in self.estimators.items():
             with noted(f"Raised by the parameters of the estimator {label!r}."):
                 estimators[label] = describe_estimator(estimator)
-        return {
-            "fixed": {
-                **task.describe(),
-                "target": self.target,
-                "positive": task.positive,
-                "random_state": self.random_state,
-                "budget": self.budget.describe(),
-                "data": {**data.describe(), "classes": task.classes.tolist()},
-                "design": design,
-            },
-            "name": self.name,
-            "extent": extent,
-            "cells": [list(key) for key in self.design.cells(data, self.random_state)],
-            "estimators": estimators,
-            "environment": environment(),
-        }
+        cells = self.design.cells(data, self.random_state)
+        here = {**environment(), "git": git_revision()}
+        run = {"fixed": fixed, "name": self.name, "extent": extent, "cells": cells}
+        return plain({**run, "estimators": estimators, "environment": here})
 
 
 def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **where: Any) -> None:
@@ -308,7 +308,10 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
                         fit.error.add_note(note)
                     failures.append(fit)
                     continue
-                store.put(key, header_of(fit), fit.columns)
+                header = fit._asdict()
+                columns = header.pop("columns")
+                header["costs"]["git"] = git_revision()  # of who asked, not where it was computed
+                store.put(key, header, columns)
                 bar.update()
             if failures:
                 raise failures[0].error
@@ -330,11 +333,6 @@ def export(store: Any, config: bool, predictions: bool, patient: bool = True) ->
             everything.export(store.folder, predictions=predictions)
     finally:
         store.release(TABLES)
-
-
-def header_of(fit: Fit) -> dict[str, Any]:
-    """Return what a store holds of a fit beside its predictions."""
-    return {"row": fit.row, "costs": fit.costs, "structure": fit.structure}
 
 
 def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) -> None:
@@ -370,12 +368,12 @@ def check_estimators(estimators: Mapping[str, Any], budget: Budget) -> dict[str,
     for label, estimator in estimators.items():
         if not isinstance(label, str) or not label.strip():
             raise ValueError(f"The labels of estimators must be strings, got {label!r}.")
-        plain, *grid = estimator if isinstance(estimator, tuple) else (estimator,)
-        if isinstance(plain, type) or not hasattr(plain, "get_params") or len(grid) > 1:
+        model, *grid = estimator if isinstance(estimator, tuple) else (estimator,)
+        if isinstance(model, type) or not hasattr(model, "get_params") or len(grid) > 1:
             raise TypeError(f"estimators[{label!r}] must be an estimator, got {estimator!r}.")
         with noted(f"Raised by the parameters of the estimator {label!r}."):
-            check_parameters(plain)
-            found[label] = searched(plain, grid[0], budget) if grid else plain
+            found[label] = BudgetSearchCV(model, grid[0], budget) if grid else model
+            check_parameters(found[label])
     return found
 
 
@@ -394,7 +392,7 @@ def warn_of_searches(estimators: Mapping[str, Any], data: StudyData) -> None:
     if data.n_subjects == len(data):
         return
     for label, estimator in estimators.items():
-        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        last = last_step(estimator)
         # Subjects reach the last step and nothing inside of it, as an estimator that is searched.
         parts = [part for part in estimator.get_params().values() if part is not last]
         parts += [] if group_params(estimator, data.groups) else [last]

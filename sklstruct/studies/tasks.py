@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -64,10 +64,6 @@ class Task(ABC):
         return {"task": self.name, "places": self.places}
 
     @abstractmethod
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator can predict what is wanted."""
-
-    @abstractmethod
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return what a fitted model says of samples beside what they are, a row a sample.
 
@@ -75,9 +71,9 @@ class Task(ABC):
         last one transform it once, and what knows labels and probabilities together is asked once.
         """
 
-    @abstractmethod
     def frame(self, columns: Columns) -> dict[str, Array]:
         """Return the same as columns of a table that people read."""
+        return dict(columns)
 
     @abstractmethod
     def columns(self, table: pd.DataFrame) -> Columns:
@@ -187,11 +183,6 @@ class Classes(Task):
             loss=True,
         ),
     }
-
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator is a classifier."""
-        if not is_classifier(estimator):
-            raise TypeError(f"estimators[{label!r}] must be a classifier, got {estimator!r}.")
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return labels and predictions as numbers of classes, and scores.
@@ -394,11 +385,6 @@ class Values(Task):
         ),
     }
 
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator is a regressor."""
-        if not is_regressor(estimator):
-            raise TypeError(f"estimators[{label!r}] must be a regressor, got {estimator!r}.")
-
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return values and predicted values.
 
@@ -430,10 +416,6 @@ class Values(Task):
             )
         return {"label": label, "predicted": predicted.ravel()}
 
-    def frame(self, columns: Columns) -> dict[str, Array]:
-        """Return the same."""
-        return dict(columns)
-
     def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as arrays, with one centre for the sums of all fits."""
         return centred(numbers_in(table, ["label", "predicted"]))
@@ -452,20 +434,6 @@ class Values(Task):
 # Maps ----------------------------------------------------------------------------------------
 
 
-class Maps(Task):
-    """What tasks of maps have in common: estimators that say that they are dense."""
-
-    name: ClassVar[str] = "maps"
-
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator gives maps."""
-        if not is_dense(estimator):
-            raise TypeError(
-                f"estimators[{label!r}] must give maps, which it says by an attribute dense, got "
-                f"{estimator!r}."
-            )
-
-
 def outcome_of_sums(sums: Floats, sample: Array, subject: Array) -> Outcome:
     """Return what metrics of sums alone are made of."""
     empty = np.empty((len(sums), 0))
@@ -473,7 +441,7 @@ def outcome_of_sums(sums: Floats, sample: Array, subject: Array) -> Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassMaps(Maps):
+class ClassMaps(Task):
     """A label at every place of a sample.
 
     All places of the tested samples count alike.  Metrics are the mean over classes of
@@ -514,6 +482,7 @@ class ClassMaps(Maps):
     positive: Any = None
     ignored: Any = None
 
+    name: ClassVar[str] = "maps"
     places: ClassVar[str] = "classes"
     main: ClassVar[str] = "mean_iou"
     measures: ClassVar[dict[str, Measure]] = {
@@ -530,14 +499,6 @@ class ClassMaps(Maps):
             guess=lambda n_classes: 1 / n_classes,
         ),
     }
-
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator gives maps of labels."""
-        super().check(label, estimator)
-        if not is_classifier(estimator):
-            raise TypeError(
-                f"estimators[{label!r}] must be a classifier of maps, got {estimator!r}."
-            )
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return how many places of each label got each label.
@@ -597,7 +558,7 @@ class ClassMaps(Maps):
         return outcome_of_sums(counts.reshape(len(counts), -1), sample, subject)
 
 
-class ValueMaps(Maps):
+class ValueMaps(Task):
     """A number, or several, at every place of a sample.
 
     All numbers of the tested samples that are finite count alike.  Metrics are the coefficient of
@@ -622,17 +583,10 @@ class ValueMaps(Maps):
 
     classes = NO_CLASSES
 
+    name: ClassVar[str] = "maps"
     places: ClassVar[str] = "values"
     main: ClassVar[str] = "r2"
     measures: ClassVar[dict[str, Measure]] = OF_VALUES
-
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator gives maps of values."""
-        super().check(label, estimator)
-        if not is_regressor(estimator):
-            raise TypeError(
-                f"estimators[{label!r}] must be a regressor of maps, got {estimator!r}."
-            )
 
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return numbers, means and sums of each sample.
@@ -666,10 +620,6 @@ class ValueMaps(Maps):
             rows.append([len(truth), mean, *sums])
         return dict(zip(SUMS, np.array(rows, np.float64).T, strict=True))
 
-    def frame(self, columns: Columns) -> dict[str, Array]:
-        """Return the same."""
-        return dict(columns)
-
     def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as arrays, with one centre for the sums of all fits."""
         return centred(numbers_in(table, SUMS))
@@ -684,7 +634,7 @@ class ValueMaps(Maps):
 SUMS = ["n", "label", "spread", "squared_error", "absolute_error"]
 
 
-class ScoredMaps(Maps):
+class ScoredMaps(Task):
     """Maps that only the estimator itself can judge, by its ``score``.
 
     What it gives for all tested samples stands at each of them.
@@ -696,6 +646,7 @@ class ScoredMaps(Maps):
 
     classes = NO_CLASSES
 
+    name: ClassVar[str] = "maps"
     places: ClassVar[str] = "score"
     main: ClassVar[str] = "score"
     measures: ClassVar[dict[str, Measure]] = {
@@ -707,19 +658,9 @@ class ScoredMaps(Maps):
         )
     }
 
-    def check(self, label: str, estimator: Any) -> None:
-        """Raise a TypeError unless an estimator gives maps and knows how good they are."""
-        super().check(label, estimator)
-        if not hasattr(estimator, "score"):
-            raise TypeError(f"estimators[{label!r}] must have score, got {estimator!r}.")
-
     def predict(self, model: Any, X: Any, y: Any) -> Columns:
         """Return the score of all samples, once for each of them."""
         return {"score": np.full(len(y), float(model.score(X, y)))}
-
-    def frame(self, columns: Columns) -> dict[str, Array]:
-        """Return the same."""
-        return dict(columns)
 
     def columns(self, table: pd.DataFrame) -> Columns:
         """Return the same as an array."""
@@ -751,13 +692,13 @@ def one_not(extent: int) -> bool:
     return extent != 1
 
 
-def check_columns(what: str, table: pd.DataFrame, names: Sequence[str]) -> None:
+def check_columns(what: str, table: pd.DataFrame, names: Iterable[str]) -> None:
     """Raise a ValueError unless a table has all columns."""
     if absent := [name for name in names if name not in table]:
-        raise ValueError(f"{what} lacks the columns {absent}; it has {list(table)}.")
+        raise ValueError(f"{what} must have the columns {absent}; it has {list(table)}.")
 
 
-def numbers_in(table: pd.DataFrame, names: Sequence[str]) -> dict[str, Floats]:
+def numbers_in(table: pd.DataFrame, names: Iterable[str]) -> dict[str, Floats]:
     """Return columns of a table as numbers."""
     check_columns("predictions", table, names)
     return {name: table[name].to_numpy(np.float64) for name in names}
@@ -830,32 +771,26 @@ def task_of(y: Any, estimators: Mapping[str, Any], positive: Any = None) -> Task
                 f"estimators must be of one kind, but {first!r} is a {kind} and {label!r} a "
                 f"{other}."
             )
-    task: Task
+    scored = all(hasattr(estimator, "score") for estimator in estimators.values())
+    if kind == "estimator" or (kind == "estimator of maps" and not scored):
+        raise TypeError(
+            f"estimators[{first!r}] must be a classifier, a regressor or an estimator of maps with "
+            f"score, got {estimators[first]!r}."
+        )
     if kind == "classifier":
         classes = np.unique(one_each(y, kind))
-        task = Classes(classes, check_positive(positive, classes))
-    elif kind == "classifier of maps":
+        return Classes(classes, check_positive(positive, classes))
+    if kind == "classifier of maps":
         ignored = ignored_by(estimators)
         classes = np.unique(np.concatenate([np.unique(one) for one in maps_of(y, kind)]))
         classes = classes[classes != ignored]
-        task = ClassMaps(classes, check_positive(positive, classes), ignored)
-    elif kind == "estimator":
-        raise TypeError(
-            f"estimators[{first!r}] must be a classifier, a regressor or an estimator of maps, got "
-            f"{estimators[first]!r}."
-        )
-    else:
-        check_positive(positive, NO_CLASSES)
-        read, of = {
-            "regressor": (one_each, Values),
-            "regressor of maps": (maps_of, ValueMaps),
-            "estimator of maps": (maps_of, ScoredMaps),
-        }[kind]
-        read(y, kind)
-        task = of()
-    for label, estimator in estimators.items():
-        task.check(label, estimator)
-    return task
+        return ClassMaps(classes, check_positive(positive, classes), ignored)
+    check_positive(positive, NO_CLASSES)
+    if kind == "regressor":
+        one_each(y, kind)
+        return Values()
+    maps_of(y, kind)
+    return ValueMaps() if kind == "regressor of maps" else ScoredMaps()
 
 
 def kind_of(estimator: Any) -> str:
