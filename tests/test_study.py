@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -526,7 +527,7 @@ def test_images_may_be_of_several_sizes(tmp_path):
         results = study.run(X, np.arange(12) % 2, **test, out=tmp_path / "out", progress=False)
         assert results["accuracy"].tolist() == [1]
     with pytest.raises(
-        ValueError, match=r"X_test must have shape \(n, \*\(3,\)\), got \(2, 2, 4\)"
+        ValueError, match=r"X_test must have shape \(n, 3\), as X has, got \(2, 2, 4\)"
     ):
         study.run(np.zeros((12, 3)), np.arange(12) % 2, X_test=images[:6:3], y_test=[0, 1])
 
@@ -693,6 +694,29 @@ def test_an_error_says_which_fit_it_comes_from(n_jobs, diary, tmp_path):
     study(diary, out=tmp_path / "out")
     assert len(read_diary(diary, "fit")) == n_begun + 12 - n_kept
     assert n_begun == n_kept + 1  # whatever else was being fitted was kept
+
+
+class Leaving(LogisticRegression):
+    """Ends its process in place of a fit."""
+
+    def __init__(self, leave=None):
+        super().__init__()
+        self.leave = leave
+
+    def fit(self, X, y):
+        self.leave(3)
+
+
+@pytest.mark.parametrize(
+    "leave, n_jobs, message",
+    [(sys.exit, 1, r"sys\.exit\(3\)"), (sys.exit, 2, r"sys\.exit\(3\)"), (os._exit, 2, "EXIT")],
+)
+def test_an_estimator_that_ends_its_process_is_named(leave, n_jobs, message):
+    X, y, _ = data()
+    study = Study(KFold(2), {"good": KNeighborsClassifier(), "left": Leaving(leave)})
+    with pytest.raises(RuntimeError, match=message) as caught:
+        study.run(X, y, n_jobs=n_jobs, progress=False)
+    assert caught.value.__notes__[-1].startswith("Raised by the estimator 'left', repeat 0, fold")
 
 
 def test_sizes_draws_and_estimators_can_be_added(diary, tmp_path):

@@ -313,7 +313,8 @@ def check_test(X: Any, y: Any, X_test: Any, y_test: Any, task: str) -> None:
     """Raise a ValueError unless a test set has samples like those to fit on."""
     shapes = [each.shape[1:] for each in (X, X_test) if hasattr(each, "shape")]  # or of all sizes
     if task != "maps" and len({*shapes}) > 1:
-        raise ValueError(f"X_test must have shape (n, *{shapes[0]}), got {X_test.shape}.")
+        wanted = ", ".join(map(str, ("n", *shapes[0])))
+        raise ValueError(f"X_test must have shape ({wanted}), as X has, got {X_test.shape}.")
     if task == "classes" and (unknown := {*y_test.tolist()} - {*y.tolist()}):
         raise ValueError(f"y_test has labels that y has not: {sorted(unknown, key=str)}.")
 

@@ -67,15 +67,13 @@ class Work:
 def evaluate(work: Work, cell: Cell) -> Fit:
     """Fit an estimator on one side of a split and let it predict the other."""
     label, key = cell
-    names = dict(zip(work.design.keys, key, strict=True))
     data, seed = work.data, estimator_seed(work.random_state, *key)
     split = work.design.split(data, key, work.random_state)
-    where = ", ".join(f"{name} {value}" for name, value in names.items())
     started = datetime.now(UTC)
     with suppress(OSError):  # where the kernel can forget the peak of earlier fits
         Path("/proc/self/clear_refs").write_text("5")
     # Sums over several threads round differently, and jobs would fight for the cores.
-    with noted(f"Raised by the estimator {label!r}, {where}."), one_blas_thread():
+    with noted(note_of(work, cell)), one_blas_thread():
         model = seeded(clone(work.estimators[label]), seed)
         X, y = data.training(split.train)
         groups = None if data.groups is None else data.groups[split.train]
@@ -93,7 +91,7 @@ def evaluate(work: Work, cell: Cell) -> Fit:
     n_parameters = getattr(last, "n_parameters_", None)
     row = {
         "estimator": label,
-        **names,
+        **dict(zip(work.design.keys, key, strict=True)),
         **work.task.score(columns),
         **counts(data, split),
         "n_parameters": None if n_parameters is None else int(n_parameters),
@@ -165,9 +163,20 @@ def noted(note: str) -> Iterator[None]:
     """Add to an error what it comes from."""
     try:
         yield
+    except SystemExit as end:  # which would end the study without a word
+        error = RuntimeError(f"It has called sys.exit({end.code!r}).")
+        error.add_note(note)
+        raise error from end
     except Exception as error:
         error.add_note(note)
         raise
+
+
+def note_of(work: Work, cell: Cell) -> str:
+    """Return from which fit an error comes: "size 50, draw 2"."""
+    names = zip(work.design.keys, cell.key, strict=True)
+    where = ", ".join(f"{name} {value}" for name, value in names)
+    return f"Raised by the estimator {cell.estimator!r}, {where}."
 
 
 def check_parameters(value: Any) -> None:

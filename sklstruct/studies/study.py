@@ -31,7 +31,7 @@ from .description import (
     plain,
 )
 from .designs import Design
-from .fitting import Work, check_parameters, evaluate, group_params, last_step, noted
+from .fitting import Work, check_parameters, evaluate, group_params, last_step, note_of, noted
 from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
@@ -256,7 +256,10 @@ class Study:
             "data": {**data.describe(), "classes": task.classes},
             "design": design,
         }
-        estimators = {label: describe_estimator(e) for label, e in self.estimators.items()}
+        estimators = {}
+        for label, estimator in self.estimators.items():
+            with noted(f"Raised by the parameters of the estimator {label!r}."):
+                estimators[label] = describe_estimator(estimator)
         cells = self.design.cells(data, self.random_state)
         here = {**environment(), "git": git_revision()}
         run = {"fixed": fixed, "name": self.name, "extent": extent, "cells": cells}
@@ -300,6 +303,9 @@ def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **wh
                 key = keys[cell]
                 if isinstance(fit, Failure):
                     store.release(key)
+                    # A worker that has died could not say what it did.
+                    if (note := note_of(work, cell)) not in getattr(fit.error, "__notes__", []):
+                        fit.error.add_note(note)
                     failures.append(fit)
                     continue
                 header = fit._asdict()
