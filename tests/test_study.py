@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import runpy
 import shutil
 import signal
 import sys
@@ -1092,3 +1093,11 @@ def test_progress_is_on_standard_error_and_can_be_off(diary, capsys):
     assert out == ""
     assert "12/12" in err
     assert err.count("/12") == 2  # the beginning and the end: a file is not flooded
+
+
+def test_the_example_goes_on_and_reports(capsys):
+    example = runpy.run_path(Path(__file__).parents[1] / "examples/a_study_from_end_to_end.py")
+    example["main"](sizes=(20,), n_draws=2, max_epochs=1)
+    out = capsys.readouterr().out
+    assert "4 fits\n6 fits, of which 0 are missing" in out
+    assert out.endswith("report: report.html\n")
