@@ -712,7 +712,7 @@ def test_metrics_of_fits_are_those_of_their_predictions():
     "changes, message",
     [
         ({"predictions": lambda t: t.drop(columns="score:patient")}, "'score:patient'"),
-        ({"fits": lambda t: t.iloc[:0]}, "fits must have rows"),
+        ({"fits": lambda t: t.iloc[:0]}, "results must have a finished fit"),
         ({"fits": lambda t: pd.concat([t, t])}, "fits must have .* once.*'good', repeat 0"),
         ({"predictions": lambda t: pd.concat([t, t[:1]])}, "predictions must have .*sample 'scan"),
         ({"fits": lambda t: t[1:]}, "'good', repeat 0"),

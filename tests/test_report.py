@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import StackingClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Lasso, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -690,3 +690,18 @@ def test_sizes_that_are_too_close_have_ticks_without_labels():
     assert legible(np.array([50, 100, 300, 1000])) == ["50", "100", "300", "1000"]
     assert legible(np.array([100, 105, 1000])) == ["100", "", "1000"]
     assert legible(np.array([300])) == ["300"]
+
+
+def test_what_is_defined_nowhere_is_left_out(tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    results = Study(KFold(4), {"ridge": Ridge(), "lasso": Lasso()}).run(
+        X, np.ones(40), progress=False
+    )
+    assert "R²" not in format_summary(results)
+    assert "MAE" in write_report(results, tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("use", [summarise, compare, format_summary, score_fits, calibration])
+def test_a_table_that_knows_no_predictions_is_refused(use, results):
+    with pytest.raises(TypeError, match=r"results must be what a study returns, .* got DataFrame"):
+        use(results.fits)

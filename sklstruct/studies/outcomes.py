@@ -115,9 +115,14 @@ def keys(table: pd.DataFrame, names: Sequence[str]) -> list[Key]:
 
 
 def check_some(results: Results) -> None:
-    """Raise a ValueError if no fit is finished yet."""
+    """Raise an error unless these are results of a study with a finished fit."""
+    if not hasattr(results, "description"):
+        raise TypeError(
+            "results must be what a study returns, or Results.read of its folder, got "
+            f"{type(results).__name__}, which does not know its predictions."
+        )
     if results.empty:
-        raise ValueError("fits must have rows, got none.")
+        raise ValueError("results must have a finished fit, got none.")
 
 
 def check_results(results: Results) -> None:

@@ -13,6 +13,7 @@ from ..io.cohort import counted
 from ..io.scans import in_words
 from .inference import compare, summarise, too_small
 from .intervals import LEAST
+from .outcomes import check_some
 from .results import Results
 from .tasks import TASKS, task_in
 
@@ -140,6 +141,7 @@ def format_summary(
     counts  83.3 ± 7.4  89.6 ± 1.1
     """
     check_format(format)
+    check_some(results)
     metric = main_metric(results) if metric is None else metric
     # In plain text nothing is bold, and tests of all pairs take their time.
     winners = set()
@@ -355,9 +357,12 @@ def unfinished(results: Results) -> list[str]:
 def main_metric(results: Results) -> str:
     """Return the metric that a study is about."""
     # Of stratified draws, whose classes are balanced by the data, accuracy is what is reported.
-    if results.task == "classes" and results.condition_columns:
+    task = task_in(results)
+    if task.name == "classes" and results.condition_columns:
         return "accuracy"
-    return task_in(results).main
+    # R2 of a constant, and the like, is nowhere defined.
+    known = (name for name in task.measures if results[name].notna().any())
+    return task.main if results[task.main].notna().any() else next(known, task.main)
 
 
 def compared_metrics(results: Results) -> list[str]:
