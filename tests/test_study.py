@@ -1085,6 +1085,20 @@ def test_a_place_that_cannot_be_written_to_is_named(diary, tmp_path, monkeypatch
     assert caught.value.errno == errno.ENOSPC
 
 
+@pytest.mark.parametrize(
+    "where, message",
+    [
+        ({"backend": "nowhere", "n_jobs": 2}, "nowhere"),
+        ({"scheduler": "tcp://127.0.0.1:9"}, "'tcp://127.0.0.1:9' cannot be reached"),
+    ],
+)
+def test_where_nothing_can_run_nothing_is_written(where, message, diary, tmp_path, monkeypatch):
+    monkeypatch.setattr("sklstruct.studies.cluster.SECONDS_TO_CONNECT", 0.2)
+    with pytest.raises((ValueError, OSError), match=message):
+        study(diary, out=tmp_path / "out", **where)
+    assert not (tmp_path / "out").exists()
+
+
 def test_progress_is_on_standard_error_and_can_be_off(diary, capsys):
     study(diary)
     assert capsys.readouterr() == ("", "")

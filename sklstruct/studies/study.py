@@ -202,11 +202,14 @@ class Study:
         warn_of_searches(self.estimators, data)
         run = self._describe(data, task) | ({"config": dict(config)} if config else {})
         work = Work(data, self.design, task, self.estimators, self.random_state)
+        where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
+        if scheduler is not None or backend is not None:
+            # Without items, so that what cannot be reached is known before anything is written.
+            list(execute(evaluate, None, (), **where))
         with MemoryStore() if out is None else FolderStore(Path(out)) as store:
             join(store, run, data, problems)
             if config and out is not None:
                 write_config(store)
-            where = {"n_jobs": n_jobs, "backend": backend, "scheduler": scheduler}
             try:
                 complete(store, keys_of(run), work, progress, **where)
             except BaseException:
