@@ -146,6 +146,11 @@ class StudyData:
         """Fingerprints of the samples, of scans those of their voxels."""
         return digests_of(self.X)
 
+    @cached_property
+    def test_digests(self) -> list[str]:
+        """Fingerprints of the test samples that are given."""
+        return [] if self.X_test is None else digests_of(self.X_test)
+
     @property
     def names(self) -> list[str]:
         """What the samples are called: paths, or the numbers of the rows."""
@@ -153,8 +158,11 @@ class StudyData:
         scans = self.X if self.has_scans else numbers
         return [x if isinstance(x, str) else n for x, n in zip(scans, numbers, strict=True)]
 
-    def table(self) -> pd.DataFrame:
-        """Return the samples as a table: sample, subject, site and a mark of all that is known."""
+    @cached_property
+    def table(self) -> pd.DataFrame | None:
+        """Sample, subject, site and a mark of all that is known; None where numbers name them."""
+        if not self.has_scans and self.groups is None:
+            return None
         subjects = self.names if self.groups is None else self.groups.astype(str)
         sites = np.full(len(self), "") if self.sites is None else self.sites.astype(str)
         labels = self.y if self.task != "maps" else [""] * len(self)
@@ -179,7 +187,7 @@ class StudyData:
         tests: list[Any] = [None, None]
         if self.X_test is not None:
             known = digests_of(self.y_test) if self.task == "maps" else self.y_test
-            tests = [np.array(digests_of(self.X_test)), np.asarray(known)]
+            tests = [np.array(self.test_digests), np.asarray(known)]
         shape = getattr(self.X, "shape", ())[1:]
         columns = None if not hasattr(self.X, "columns") else np.array([*map(str, self.X.columns)])
         groups = None if self.groups is None else self.groups.astype(str)
@@ -202,7 +210,7 @@ class StudyData:
         """Number of samples of which an equal one may be on the other side of a split."""
         own = Counter(self.digests)
         if self.X_test is not None:
-            return sum(digest in own for digest in digests_of(self.X_test))
+            return sum(digest in own for digest in self.test_digests)
         return sum(times for times in own.values() if times > 1) if self.groups is None else 0
 
     # What they must be ---------------------------------------------------------------------------

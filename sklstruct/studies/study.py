@@ -218,7 +218,7 @@ class Study:
                     export(store, bool(config), predictions, patient=False)
                 raise
             export(store, bool(config), predictions)
-            return of_store(store, [run], samples_of(data), problems)
+            return of_store(store, [run], data.table, problems)
 
     def check(self, y: Any, groups: Any = None, *, sites: Any = None) -> None:
         """Raise as ``run`` does where labels cannot be studied so, before samples are read.
@@ -340,7 +340,7 @@ def export(store: Any, config: bool, predictions: bool, patient: bool = True) ->
 
 def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) -> None:
     """Add a run to what the store has, or raise a ValueError if that is another study."""
-    folder, table = store.folder, samples_of(data)
+    folder, table = store.folder, data.table
     try:
         merged([*store.runs().values(), run], store.keys())
     except ValueError as error:
@@ -349,15 +349,9 @@ def join(store: Any, run: Description, data: StudyData, left_out: pd.DataFrame) 
         raise ValueError(f"{folder} holds {error}.{changed}") from None
     store.add_run(run)
     # By their content: whoever works in the same folder writes the same.
-    if folder is not None and table is not None:
-        write_table(Path(folder, SAMPLES), table)
-    if folder is not None:
-        write_table(Path(folder, LEFT_OUT), left_out)
-
-
-def samples_of(data: StudyData) -> pd.DataFrame | None:
-    """Return the names of the samples, None where they are the numbers of the rows."""
-    return data.table() if data.has_scans or data.groups is not None else None
+    for name, content in () if folder is None else ((SAMPLES, table), (LEFT_OUT, left_out)):
+        if content is not None:
+            write_table(Path(folder, name), content)
 
 
 # What is known before anything is fitted -----------------------------------------------------
