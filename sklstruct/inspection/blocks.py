@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from ..estimators.base import NetworkEstimator, watched
+from .opened import Opened, streams
 
 Array = NDArray[np.float64]
 
@@ -33,15 +34,17 @@ def block_names(estimator: Any, layers: Sequence[str] | None) -> list[str]:
 
     Raises
     ------
+    NotFittedError, TypeError
+        If the estimator is not fitted, or does not end in a network.
     ValueError
         If layers are no sequence of different names, or the network has no stages.
     """
+    network = Opened(estimator).network
     if layers is not None:
         names = [] if isinstance(layers, str) else list(layers)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"layers must be a sequence of different names, got {layers!r}.")
         return names
-    network = estimator.net_.module_
     stages = getattr(network, "stages", None)
     children = dict(stages.named_children()) if isinstance(stages, nn.Module) else {}
     learned = [name for name, child in children.items() if list(child.parameters())]
@@ -72,14 +75,15 @@ def block_features(
     """
     widths: list[int] = []
     reduce = mean_over_places if places == "mean" else flat
-    with watched(estimator.net_.module_, names, reduce, "layers") as outputs:
+    opened = Opened(estimator)
+    with watched(opened.network, names, reduce, "layers") as outputs:
 
         def side_by_side(x: Tensor) -> Tensor:
             parts = outputs(x)
             widths[:] = [part.shape[1] for part in parts]
             return torch.cat(parts, dim=1)
 
-        found = estimator._run(estimator._read(X, reset=False), side_by_side)
+        found = opened.run(opened.read(X), side_by_side)
     return np.split(found.astype(np.float64), np.cumsum(widths)[:-1], axis=1)
 
 
@@ -95,8 +99,3 @@ def mean_over_places(output: Any) -> Tensor:
 def flat(output: Any) -> Tensor:
     """Return an output (n, ...) as rows, shape (n, n_features)."""
     return torch.cat([part.flatten(1) for part in streams(output)], dim=1)
-
-
-def streams(output: Any) -> Sequence[Tensor]:
-    """Return the tensors that a layer gives; those of some networks give several."""
-    return [output] if isinstance(output, Tensor) else output

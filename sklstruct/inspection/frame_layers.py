@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ..frames import Frame
+from .opened import unfolded
 
 
 def frame_layers(estimator: Any) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def frame_layers(estimator: Any) -> dict[str, Any]:
     ValueError
         If it has no frame layers.
     """
+    estimator = unfolded(estimator)[-1]
     check_is_fitted(estimator)
     module = getattr(getattr(estimator, "net_", None), "module_", None)
     layers = {

@@ -21,8 +21,9 @@ from ..estimators.base import watched
 from ..layers import Pyramid
 from ..params import ODD, SEED, check, integer
 from ..threads import one_blas_thread
-from .blocks import Array, block_names, check_network, streams
+from .blocks import Array, block_names, check_network
 from .depth import labels_of
+from .opened import streams
 
 RIDGES = 10.0 ** np.arange(-10, 6, 2)  # of the mean variance of predictors
 PENALTIES = 10.0 ** np.arange(-3, 6)  # where every feature has unit variance

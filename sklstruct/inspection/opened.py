@@ -1,0 +1,266 @@
+"""A fitted estimator opened up: the network in it, how samples reach it, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ..estimators.base import NetworkEstimator
+from ..estimators.samples import like_samples
+from ..io.nifti.estimator import NiftiVolumes
+from ..layers import find_layer
+from ..training.objectives import main_output
+from ..training.rows import Unread
+from .occlusion import target_column
+
+Array = NDArray[Any]
+
+
+class Opened:
+    r"""The network in a fitted estimator, what samples pass before it, and the way back.
+
+    .. math::
+        X \xrightarrow{\text{steps}} \cdot \xrightarrow{\text{read}} (n, C, *S)
+        \xrightarrow{\text{standardise}} x \xrightarrow{\text{network}} (n, O)
+        \xrightarrow{\text{target}} f
+
+    Everything that looks into a network goes this way, so that it takes whatever ends in one.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A network estimator, or a pipeline or a search that ends in one.
+
+    Attributes
+    ----------
+    steps : list of estimator
+        What samples pass first.
+    estimator : NetworkEstimator
+    network : nn.Module
+        Ready to be evaluated.
+    in_shape : tuple of int
+        Shape of a sample for the network, (channels, \*spatial).
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it does not end in a network estimator.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        *self.steps, last = unfolded(estimator)
+        if not isinstance(last, NetworkEstimator):
+            raise TypeError(
+                "estimator must be a network estimator, or a pipeline or a search that ends in "
+                f"one, got {type(last).__name__}; of a stack, give network_."
+            )
+        check_is_fitted(last)
+        self.estimator = last
+        self.network: Any = last.net_.module_.eval()
+        self.in_shape: tuple[int, ...] = last.in_shape_
+
+    # There ----------------------------------------------------------------------------------
+
+    def read(self, X: Any) -> Array | Unread:
+        """Return samples as the network has them before they are standardised, (n, C, *spatial).
+
+        Scans stay in their files until a piece of them is run.
+        """
+        for step in self.steps:
+            X = step.lazy(X) if isinstance(step, NiftiVolumes) else step.transform(X)
+        samples = self.estimator._read(X, reset=False)
+        return np.asarray(samples) if isinstance(samples, list) else samples  # images, for maps
+
+    def run(self, samples: Array | Unread, function: Callable[[Tensor], Tensor]) -> Array:
+        """Apply a function of standardised samples to what was read, a few at a time."""
+        return self.estimator._run(samples, function)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return what the network says of standardised samples, (n, n_outputs).
+
+        Where it says something at every place, that is the mean over places.
+        """
+        outputs = main_output(self.network(x))
+        return outputs.flatten(2).mean(2) if outputs.ndim > 2 else outputs
+
+    def weigh(self, target: Any) -> Callable[[Tensor], Tensor]:
+        """Return what maps outputs to the weights, (n, n_outputs), with which they add up to f.
+
+        f is the one number of a sample that is explained: of two classes the difference of the
+        logits, else the logit of a class, or a value in the units of y.
+
+        Parameters
+        ----------
+        target : label, int or None
+            A class; None is the second of two classes, and of more the one that is predicted for
+            the sample.  For a regressor of several values, the number of the value.
+
+        Raises
+        ------
+        ValueError
+            If there is no such class or value.
+        """
+        codec = self.estimator.target_
+        n_outputs: int = codec.n_outputs
+        column = target_column(self.estimator, target, n_outputs)
+
+        def weights(outputs: Tensor) -> Tensor:
+            chosen = outputs.argmax(1) if column is None else torch.full((len(outputs),), column)
+            each = one_hot(chosen.to(outputs.device), n_outputs).to(outputs)
+            if not is_classifier(self.estimator):
+                return each * torch.from_numpy(codec.scale).to(outputs)
+            # Of two classes, only the difference of the logits means anything.
+            return 2 * each - 1 if n_outputs == 2 else each
+
+        return weights
+
+    # Inside ---------------------------------------------------------------------------------
+
+    def layers(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes that layers give for one sample, in the order they run.
+
+        They are (channels, *places), or (features,) where there are no places, as of ``at``.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def note(name: str, output: Any) -> None:
+            if all(isinstance(part, Tensor) and part.ndim > 1 for part in streams(output)):
+                shapes[name] = tuple(self.as_maps(output).shape[1:])
+
+        handles = [
+            layer.register_forward_hook(lambda _layer, _args, output, name=name: note(name, output))
+            for name, layer in self.network.named_modules()
+            if name
+        ]
+        try:
+            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), self.outputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return shapes
+
+    @contextmanager
+    def at(self, layer: str) -> Iterator[Callable[[Tensor], tuple[Any, Tensor]]]:
+        """Give the function from standardised samples to what a layer gives, and the outputs.
+
+        What it gives is as it is, for gradients by it: ``as_maps`` brings it into one form.
+
+        Raises
+        ------
+        ValueError
+            If the network has no such layer, or does not run it.
+        """
+        here = get_ident()
+        seen: list[Any] = []
+
+        def keep(_layer: Any, _args: Any, output: Any) -> None:
+            if get_ident() == here:  # others may run the same network
+                seen[:] = [output]
+
+        def both(x: Tensor) -> tuple[Any, Tensor]:
+            outputs = self.outputs(x)
+            if not seen:
+                raise ValueError(f"layer={layer!r} is a layer that the network does not run.")
+            return seen.pop(), outputs
+
+        handle = find_layer(self.network, layer, "layer").register_forward_hook(keep)
+        # What is not stored has no gradient.
+        chains = [
+            m for m in self.network.modules() if getattr(m, "store_activations", True) is False
+        ]
+        for chain in chains:
+            chain.store_activations = True
+        try:
+            yield both
+        finally:
+            handle.remove()
+            for chain in chains:
+                chain.store_activations = False
+
+    def as_maps(self, passing: Any) -> Tensor:
+        """Return what a layer gives as (n, channels, *places), or (n, features) without places.
+
+        Several tensors, as reversible blocks give, stand one after another; several axes of
+        channels, as ordered attributes, count as one.
+        """
+        ndim = len(self.in_shape) - 1
+        parts = [
+            part.flatten(1, part.ndim - 1 - ndim) if part.ndim > ndim + 1 else part.flatten(1)
+            for part in streams(passing)
+        ]
+        return torch.cat(parts, dim=1)
+
+    # Back -----------------------------------------------------------------------------------
+
+    def unstandardised(self, x: Array) -> Array:
+        """Return standardised samples (n, C, *spatial) in the units of what was read."""
+        ones = -1, *(1,) * (x.ndim - 2)
+        return x * self.estimator.scale_.reshape(ones) + self.estimator.mean_.reshape(ones)
+
+    def to_samples(self, x: Array) -> Array:
+        """Return standardised samples in the units, the layout and the shape of X.
+
+        Steps before the network are undone where they can be; else samples are as the network
+        reads them, in its units.
+        """
+        samples = self.unstandardised(x).astype(x.dtype)
+        if hasattr(self.estimator, "sample_shape_"):
+            shape = self.estimator.sample_shape_
+            samples = like_samples(samples, self.estimator.layout_, shape)
+        for step in reversed(self.steps):
+            if not hasattr(step, "inverse_transform"):
+                break
+            samples = step.inverse_transform(samples)
+        return samples
+
+    @property
+    def volumes(self) -> NiftiVolumes | None:
+        """What reads scans, if samples are scans."""
+        first = self.steps[0] if self.steps else None
+        return first if isinstance(first, NiftiVolumes) else None
+
+
+def streams(output: Any) -> Sequence[Tensor]:
+    """Return the tensors that a layer gives; those of some networks give several."""
+    return [output] if isinstance(output, Tensor) else output
+
+
+def unfolded(estimator: Any) -> list[Any]:
+    """Return the steps of whatever holds estimators, the one that predicts last."""
+    if isinstance(estimator, FrozenEstimator):
+        return unfolded(estimator.estimator)
+    if hasattr(estimator, "best_estimator_"):
+        return unfolded(estimator.best_estimator_)
+    if isinstance(estimator, Pipeline):
+        *steps, last = (step for _, step in estimator.steps)
+        return [*(step for step in steps if step not in (None, "passthrough")), *unfolded(last)]
+    return [estimator]
+
+
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Let gradients be taken in what is run in pieces; tensors from outside must be cloned."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def slope(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the derivatives of what a function gives, one number a sample, by the samples."""
+    # Of the input alone: gradients of the weights would stay in the network.
+    with with_gradients():
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(function(x).sum(), x)[0]
