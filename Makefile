@@ -8,7 +8,7 @@ LOWEST = .venv-lowest
 LOWEST_TORCH ?= torch==2.4.1
 PYTHONS ?= 3.11 3.12 3.13
 
-.PHONY: demo test test-lowest test-pythons lint format clean
+.PHONY: demo test docs test-lowest test-pythons lint format clean
 
 demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unstructured, scattering, SVM
 	$(BIN)/sklstruct study --data digits \
@@ -17,6 +17,10 @@ demo: $(VENV)/.installed  ## limited-data study on real digits: structured, unst
 
 test: $(VENV)/.installed-test  ## all tests
 	$(BIN)/python -m pytest -n 2
+
+docs: $(VENV)/.installed-docs  ## the site, in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 # Installed, not linked: both leave the build of the kernel in this folder alone.
 test-lowest:  ## all tests with the oldest versions, LOWEST_TORCH="torch==2.4.1 --index-url ..." for its CPU build
@@ -57,6 +61,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
