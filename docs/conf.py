@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(HERE)]
 
 from generate import own_methods, write_pages  # noqa: E402
+from home import draw_pictures  # noqa: E402
 
 from sklstruct import __version__  # noqa: E402
 
@@ -37,7 +38,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "numpydoc",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build", "_*.md"]
 templates_path = ["_templates"]
 
 # Markdown
@@ -104,3 +105,4 @@ def setup(app: Any) -> None:
 
 
 write_pages(HERE)  # the reference and the command line, before Sphinx looks for pages
+draw_pictures(HERE / "home")
