@@ -83,10 +83,11 @@ html_theme_options: dict[str, Any] = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "pygments_light_style": "tango",
 }
-html_sidebars = {"index": [], "install": [], "first_model": [], "choosing": []}
+SINGLE = "index install first_model choosing command_line plugins benchmarks data changes citing"
+html_sidebars = {page: [] for page in [*SINGLE.split(), "contributing"]}
 
 suppress_warnings = ["config.cache"]  # a function in the configuration is no fault
 
