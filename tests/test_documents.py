@@ -7,12 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [
+    path.relative_to(ROOT).as_posix()
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+    if "_build" not in path.parts and SNIPPET.search(path.read_text(encoding="utf-8"))
+]
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *PAGES])
 def test_every_snippet_runs_after_those_before_it(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text, names = (ROOT / document).read_text(), {"__name__": "snippet"}
+    text, names = (ROOT / document).read_text(encoding="utf-8"), {"__name__": "snippet"}
     snippets = list(SNIPPET.finditer(text))
     assert snippets
     for snippet in snippets:
