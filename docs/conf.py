@@ -29,6 +29,7 @@ project, author, version, release = (
 )
 copyright = f"2026, {author}"
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -52,6 +53,14 @@ autodoc_typehints = "none"
 autosummary_context = {"own_methods": own_methods}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+# Pictures beside their code in the guide
+plot_formats = [("png", 160)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_include_source = True
+plot_rcparams = {"font.size": 8, "savefig.bbox": "tight"}
+plot_apply_rcparams = True
 
 # The gallery
 sphinx_gallery_conf = {
