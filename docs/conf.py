@@ -53,11 +53,17 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 # The gallery
+SECTIONS = ["first_steps", "frames", "scattering", "maps", "scans"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py",
+    "subsection_order": [f"../examples/gallery/{name}" for name in SECTIONS],
     "within_subsection_order": "FileNameSortKey",
+    "nested_sections": False,
+    "image_scrapers": ("pictures.scrape",),
+    "ignore_repr_types": "Display",
+    "reset_modules": ("matplotlib", "pictures.start"),
     "backreferences_dir": "api/backreferences",
     "doc_module": ("sklstruct",),
     "reference_url": {"sklstruct": None},
