@@ -62,7 +62,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "nested_sections": False,
     "image_scrapers": ("pictures.scrape",),
-    "ignore_repr_types": "Display|matplotlib",
+    "capture_repr": ("_repr_html_",),
     "reset_modules": ("matplotlib", "pictures.start"),
     "backreferences_dir": "api/backreferences",
     "doc_module": ("sklstruct",),

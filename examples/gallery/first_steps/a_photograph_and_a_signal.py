@@ -40,12 +40,14 @@ print(np.array_equal(last.predict_proba(X), first.predict_proba(X.transpose(0, 3
 
 # %%
 # Gaussian derivatives do not mind how many axes there are.  ``pool=None`` keeps every place, so
-# that the responses are a signal and a photograph again: here the magnitude of the gradient of
-# the photograph, and the magnitude of the second derivative of the signal.
+# that the responses are a photograph and a signal again.  A row of 400 values might be an image of
+# 20x20, and is warned of: ``layout="L"`` says that it is a signal.
 gradient = DifferentialInvariants(scale=1.5, pool=None).set_output(transform="pandas")
 grey = photograph.mean(axis=2)[None]
 edges = gradient.fit_transform(grey).filter(regex="gradient_magnitude").to_numpy().reshape(256, 256)
-second = FrameTransformer(GaussianDerivatives(order=2, scales=(2.0,)), pool=None)
+second = FrameTransformer(
+    frame=GaussianDerivatives(order=2, scales=(2.0,)), nonlinearity="none", pool=None, layout="L"
+)
 bends = second.set_output(transform="pandas").fit_transform(signal[None]).filter(regex="g_xx")
 
 # sphinx_gallery_alt = "Above, a photograph of a temple and the magnitude of its gradient, in which"

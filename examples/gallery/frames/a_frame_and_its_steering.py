@@ -25,7 +25,7 @@ FrameDisplay(frame)
 # %%
 # The bounds :math:`A` and :math:`B` say how much larger a kernel is than its coefficients,
 # :math:`A \|c\|^2 \le \|\sum_k c_k \psi_k\|^2 \le B \|c\|^2`: where they are far apart, some
-# directions are learned faster than others.  Their ratio is the square of the condition number.
+# directions are learned faster than others.  Their ratio is the condition number.
 # The redundancy is the number of atoms over the dimension of their span.
 lower, upper = frame.bounds
 print(f"bounds {lower:.4f} and {upper:.4f}, condition number {frame.condition_number:.1f}")
@@ -43,13 +43,14 @@ def rotation(degrees):
 
 
 coefficients = np.array([0, 1, 1, 1.5, 0, 0])  # of some kernel
+limit = np.abs(np.tensordot(coefficients, frame.atoms, 1)).max()
 # sphinx_gallery_alt = "One kernel in six positions, turned by 0 to 150 degrees in steps of 30:"
 # sphinx_gallery_alt = "its shape is the same in all of them."
-figure, axes = plt.subplots(1, 6, figsize=(8, 1.7), layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(7, 1.5), layout="constrained")
 for ax, degrees in zip(axes, range(0, 180, 30), strict=True):
     turned = coefficients @ frame.steering(rotation(degrees)).matrix
     kernel = np.tensordot(turned, frame.atoms, 1)
-    ax.imshow(kernel, cmap="RdBu_r", vmin=-0.3, vmax=0.3)
+    ax.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set(title=f"{degrees}°", xticks=[], yticks=[])
 
 # %%

@@ -5,11 +5,10 @@ A cohort study, to its report
 Which of three classifiers should tell patients from controls?  A study fits all of them on the same
 hold-outs of whole subjects, and keeps what it has found, so that it can be stopped and gone on with.
 
-What is learned: with forty scans, differences of several points are no differences.
+What is learned: with sixty scans, differences of several points are no differences.
 """
 
 # %%
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from sklstruct.estimators import on_paths
 from sklstruct.inspection import ScoresDisplay, write_report
 from sklstruct.studies import cohort_study, compare
 
-folder = Path(tempfile.mkdtemp())
-cohort = simulate_cohort(
-    folder / "scans", n_subjects=40, effect_size=0.6, jitter=10.0, random_state=1
-)
+folder = tempfile.TemporaryDirectory()
+place = Path(folder.name)
+head = {"shape": (20, 20, 20), "spacing": 10.0, "effect_size": 1.0, "jitter": 10.0}
+cohort = simulate_cohort(place / "scans", n_subjects=60, random_state=1, **head)
 print(cohort)
 
 # %%
@@ -33,12 +32,9 @@ models = {
     "PCA + SVM": PCASVC(),
     "RFNiN": RFNiNClassifier(max_epochs=15),
 }
-models = {
-    name: on_paths(model, spacing=8.0, cache_dir=folder / "cache")
-    for name, model in models.items()
-}
+models = {name: on_paths(model, cache_dir=place / "cache") for name, model in models.items()}
 results = cohort_study(
-    models, cohort.X, cohort.y, cohort.groups, n_repeats=6, out=folder / "study", progress=False
+    models, cohort.X, cohort.y, cohort.groups, n_repeats=5, out=place / "study", progress=False
 )
 results.groupby("estimator")["balanced_accuracy"].agg(["mean", "std"]).round(3)
 
@@ -48,14 +44,16 @@ results.groupby("estimator")["balanced_accuracy"].agg(["mean", "std"]).round(3)
 compare(results, "voxel SVM")[["estimator", "difference", "low", "high"]].round(2)
 
 # %%
-# sphinx_gallery_alt = "Balanced accuracy of three classifiers over six hold-outs, with lines that"
+# Each point is a hold-out.
+
+# sphinx_gallery_alt = "Balanced accuracy of three classifiers over five hold-outs, with lines that"
 # sphinx_gallery_alt = "join the same hold-out, and their means."
 ScoresDisplay.from_results(results)
 
 # %%
 # The report is one page that stands alone, with tables for a paper beside it: who was left out, what
-# was compared with what, and how.  A hundred hold-outs in place of six are for figures to believe.
-report = write_report(results, folder / "study", baseline="voxel SVM")
+# was compared with what, and how.  A hundred hold-outs in place of five are for figures to believe.
+report = write_report(results, place / "study", baseline="voxel SVM")
 print(sorted(file.name for file in report.parent.iterdir()))
 print(f"{report.name}: {report.stat().st_size // 1000} kB")
-shutil.rmtree(folder)
+folder.cleanup()

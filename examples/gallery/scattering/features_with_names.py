@@ -53,11 +53,11 @@ model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
 accuracy = cross_val_score(model, features, labels, cv=5)
 print(f"accuracy {100 * accuracy.mean():.0f} % over five folds of patches of the same photographs")
 weights = pd.Series(-model.fit(features, labels)[-1].coef_[0], features.columns)
-weights.sort_values().iloc[[0, 1, 2, -3, -2, -1]].round(2)
+weights.nlargest(4).round(2).to_frame("weight for the temple")
 
 # %%
-# All weights at a glance, by scale and direction: what speaks for the temple is fine and upright
-# or level, as beams and roofs are.
+# All weights at a glance: what is fine speaks for the temple, in every direction, and what is coarse
+# for the flower, which lies before leaves that are out of focus.
 first = transformer.meta_["order"] == 1
 table = weights[first.to_numpy()].to_numpy().reshape(5, 4)
 # sphinx_gallery_alt = "Weights of the linear model by scale and direction of the wavelet in red"
@@ -68,12 +68,14 @@ picture = ax.imshow(table, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto"
 ax.set(xticks=range(4), xticklabels=[f"{45 * k}°" for k in range(4)])
 ax.set(yticks=range(5), yticklabels=[2**j for j in range(5)])
 ax.set(xlabel="direction of the wave", ylabel="scale in pixels")
-figure.colorbar(picture, label="flower         temple")
+figure.colorbar(picture, label="weight: flower < 0 < temple")
 
 # %%
 # Second order says more: how the modulus of one wavelet varies at a larger scale.  The disks show
-# both orders of one patch, fine scales outside.
-second = ScatteringTransformer(J=3, L=8).fit(patches)
-# sphinx_gallery_alt = "A patch of the temple, and its scattering coefficients of first and second"
+# both orders for a piece of the photograph, fine scales outside: the beams of the temple are upright
+# and level.
+temple = load_sample_image("china.jpg")[130:258, 240:368].mean(axis=2)[None] / 255
+transformer = ScatteringTransformer(J=4, L=8).fit(temple)
+# sphinx_gallery_alt = "A piece of the temple, and its scattering coefficients of first and second"
 # sphinx_gallery_alt = "order as disks of frequencies."
-ScatteringDisplay.from_transformer(second, patches[3:4])
+ScatteringDisplay.from_transformer(transformer, temple)
