@@ -63,11 +63,17 @@ plot_rcparams = {"font.size": 8, "savefig.bbox": "tight"}
 plot_apply_rcparams = True
 
 # The gallery
+SECTIONS = ["first_steps", "frames", "scattering", "maps", "scans"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py",
+    "subsection_order": [f"../examples/gallery/{name}" for name in SECTIONS],
     "within_subsection_order": "FileNameSortKey",
+    "nested_sections": False,
+    "image_scrapers": ("pictures.scrape",),
+    "capture_repr": ("_repr_html_",),
+    "reset_modules": ("matplotlib", "pictures.start"),
     "backreferences_dir": "api/backreferences",
     "doc_module": ("sklstruct",),
     "reference_url": {"sklstruct": None},
