@@ -1,9 +1,14 @@
 from ..estimators.structure import structure as structure
+from .agreement_display import AgreementDisplay as AgreementDisplay
+from .alignment import cka as cka
 from .attribute_display import AttributeOrderDisplay as AttributeOrderDisplay
 from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
+from .certainty import calibration_errors as calibration_errors
+from .certainty import reliability as reliability
+from .cka_display import CKADisplay as CKADisplay
 from .coefficient import CoefficientDisplay as CoefficientDisplay
 from .comparison_report import write_comparison as write_comparison
 from .depth import accuracy_by_components as accuracy_by_components
@@ -56,6 +61,9 @@ from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scale import ScaleDisplay as ScaleDisplay
 from .scale import learned_scales as learned_scales
 from .scattering import ScatteringDisplay as ScatteringDisplay
+from .seeds import agreement as agreement
+from .seeds import fitted_seeds as fitted_seeds
+from .selectivity_display import SelectivityDisplay as SelectivityDisplay
 from .stability_display import StabilityDisplay as StabilityDisplay
 from .study import CostDisplay as CostDisplay
 from .study import StudyDisplay as StudyDisplay
@@ -65,3 +73,5 @@ from .study_rows import ScoresDisplay as ScoresDisplay
 from .study_squares import CalibrationDisplay as CalibrationDisplay
 from .study_squares import PredictedDisplay as PredictedDisplay
 from .study_squares import RocDisplay as RocDisplay
+from .tuning import selectivity as selectivity
+from .tuning import selectivity_by_layer as selectivity_by_layer

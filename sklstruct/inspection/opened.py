@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import get_ident
@@ -72,6 +73,14 @@ class Opened:
         self.estimator = last
         self.network: Any = last.net_.module_.eval()
         self.in_shape: tuple[int, ...] = last.in_shape_
+
+    def untrained(self, seed: int) -> Opened:
+        """Return the same with a network of other weights, from which a training would start."""
+        other = copy.copy(self)
+        other.estimator = copy.copy(self.estimator)
+        other.estimator._begin(seed, 2)  # of how many samples matters to a training alone
+        other.network = other.estimator.net_.module_.eval()
+        return other
 
     # There ----------------------------------------------------------------------------------
 
