@@ -45,6 +45,7 @@ from .map_display import MapDisplay as MapDisplay
 from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
+from .maximisation import maximise as maximise
 from .nterm import NTermApproximation as NTermApproximation
 from .nterm import nterm_approximation as nterm_approximation
 from .nterm_display import NTermDisplay as NTermDisplay
@@ -75,3 +76,4 @@ from .study_squares import PredictedDisplay as PredictedDisplay
 from .study_squares import RocDisplay as RocDisplay
 from .tuning import selectivity as selectivity
 from .tuning import selectivity_by_layer as selectivity_by_layer
+from .units import responses as responses

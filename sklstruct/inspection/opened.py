@@ -22,6 +22,7 @@ from ..estimators.base import NetworkEstimator
 from ..estimators.samples import like_samples
 from ..io.nifti.estimator import NiftiVolumes
 from ..layers import find_layer
+from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
 from .occlusion import target_column
@@ -98,6 +99,17 @@ class Opened:
         """Apply a function of standardised samples to what was read, a few at a time."""
         return self.estimator._run(samples, function)
 
+    @contextmanager
+    def alone(self) -> Iterator[Tensor]:
+        """Let the network be run without pieces, but otherwise as in them.
+
+        Gives one of its parameters, whose type and device samples must have.
+        """
+        parameter = next(self.network.parameters())
+        whole = torch.autocast(parameter.device.type, enabled=False)
+        with limited_threads(self.estimator.n_threads), whole:
+            yield parameter
+
     def outputs(self, x: Tensor) -> Tensor:
         """Return what the network says of standardised samples, (n, n_outputs).
 
@@ -145,10 +157,19 @@ class Opened:
         They are (channels, *places), or (features,) where there are no places, as of ``at``.
         """
         shapes: dict[str, tuple[int, ...]] = {}
+        n_samples = 0
 
         def note(name: str, output: Any) -> None:
-            if all(isinstance(part, Tensor) and part.ndim > 1 for part in streams(output)):
+            parts = streams(output)
+            if all(isinstance(part, Tensor) and part.ndim > 1 for part in parts) and all(
+                len(part) == n_samples for part in parts
+            ):
                 shapes[name] = tuple(self.as_maps(output).shape[1:])
+
+        def outputs(x: Tensor) -> Tensor:
+            nonlocal n_samples
+            n_samples = len(x)
+            return self.outputs(x)
 
         handles = [
             layer.register_forward_hook(lambda _layer, _args, output, name=name: note(name, output))
@@ -156,7 +177,7 @@ class Opened:
             if name
         ]
         try:
-            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), self.outputs)
+            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), outputs)
         finally:
             for handle in handles:
                 handle.remove()
@@ -184,7 +205,10 @@ class Opened:
             outputs = self.outputs(x)
             if not seen:
                 raise ValueError(f"layer={layer!r} is a layer that the network does not run.")
-            return seen.pop(), outputs
+            passing = seen.pop()
+            if any(len(part) != len(x) for part in streams(passing)):
+                raise ValueError(f"layer={layer!r} does not give one thing a sample.")
+            return passing, outputs
 
         handle = find_layer(self.network, layer, "layer").register_forward_hook(keep)
         # What is not stored has no gradient.
