@@ -4,6 +4,7 @@ from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
+from .captum_attribution import captum_map as captum_map
 from .coefficient import CoefficientDisplay as CoefficientDisplay
 from .comparison_report import write_comparison as write_comparison
 from .depth import accuracy_by_components as accuracy_by_components
@@ -16,6 +17,8 @@ from .equivariance_display import LabelRadiusDisplay as LabelRadiusDisplay
 from .equivariant import equivariance as equivariance
 from .explanation import explain as explain
 from .frame import FrameDisplay as FrameDisplay
+from .grad_cam import grad_cam_map as grad_cam_map
+from .integrated import integrated_gradients as integrated_gradients
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
 from .inverse_display import InterpolationDisplay as InterpolationDisplay
