@@ -6,6 +6,7 @@ from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
+from .captum_attribution import captum_map as captum_map
 from .certainty import calibration_errors as calibration_errors
 from .certainty import reliability as reliability
 from .cka_display import CKADisplay as CKADisplay
@@ -29,6 +30,8 @@ from .filter_table import filter_table as filter_table
 from .frame import FrameDisplay as FrameDisplay
 from .frame_similarity import FrameSimilarityDisplay as FrameSimilarityDisplay
 from .frame_similarity import similarity_to_frame as similarity_to_frame
+from .grad_cam import grad_cam_map as grad_cam_map
+from .integrated import integrated_gradients as integrated_gradients
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
 from .inverse_display import InterpolationDisplay as InterpolationDisplay
