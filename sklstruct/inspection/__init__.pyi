@@ -1,9 +1,15 @@
 from ..estimators.structure import structure as structure
+from .agreement_display import AgreementDisplay as AgreementDisplay
+from .alignment import cka as cka
 from .attribute_display import AttributeOrderDisplay as AttributeOrderDisplay
 from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
+from .captum_attribution import captum_map as captum_map
+from .certainty import calibration_errors as calibration_errors
+from .certainty import reliability as reliability
+from .cka_display import CKADisplay as CKADisplay
 from .coefficient import CoefficientDisplay as CoefficientDisplay
 from .comparison_report import write_comparison as write_comparison
 from .depth import accuracy_by_components as accuracy_by_components
@@ -24,6 +30,8 @@ from .filter_properties import filter_table as filter_table
 from .frame import FrameDisplay as FrameDisplay
 from .frame_similarity import FrameSimilarityDisplay as FrameSimilarityDisplay
 from .frame_similarity import similarity_to_frame as similarity_to_frame
+from .grad_cam import grad_cam_map as grad_cam_map
+from .integrated import integrated_gradients as integrated_gradients
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
 from .inverse_display import InterpolationDisplay as InterpolationDisplay
@@ -40,6 +48,7 @@ from .map_display import MapDisplay as MapDisplay
 from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
+from .maximisation import maximise as maximise
 from .nterm import NTermApproximation as NTermApproximation
 from .nterm import nterm_approximation as nterm_approximation
 from .nterm_display import NTermDisplay as NTermDisplay
@@ -56,6 +65,9 @@ from .robustness_display import RobustnessDisplay as RobustnessDisplay
 from .scale import ScaleDisplay as ScaleDisplay
 from .scale import learned_scales as learned_scales
 from .scattering import ScatteringDisplay as ScatteringDisplay
+from .seeds import agreement as agreement
+from .seeds import fitted_seeds as fitted_seeds
+from .selectivity_display import SelectivityDisplay as SelectivityDisplay
 from .stability_display import StabilityDisplay as StabilityDisplay
 from .study import CostDisplay as CostDisplay
 from .study import StudyDisplay as StudyDisplay
@@ -65,3 +77,6 @@ from .study_rows import ScoresDisplay as ScoresDisplay
 from .study_squares import CalibrationDisplay as CalibrationDisplay
 from .study_squares import PredictedDisplay as PredictedDisplay
 from .study_squares import RocDisplay as RocDisplay
+from .tuning import selectivity as selectivity
+from .tuning import selectivity_by_layer as selectivity_by_layer
+from .units import responses as responses
