@@ -287,9 +287,7 @@ def gap(place: NDArray[np.intp], probability: Floats, true: NDArray[Any]) -> flo
     return float(np.abs(np.bincount(place, true - probability)).sum() / len(place))
 
 
-def interval(
-    true: Floats, group: NDArray[np.intp], confidence: float
-) -> tuple[float, float]:
+def interval(true: Floats, group: NDArray[np.intp], confidence: float) -> tuple[float, float]:
     """Return the interval of a frequency, with as many trials as groups of samples are worth."""
     frequency, n = true.mean(), float(len(true))
     groups, place = np.unique(group, return_inverse=True)
