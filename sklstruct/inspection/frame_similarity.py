@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..frames import Frame, build_frame
-from ..frames.checks import check_integer
 from ..params import SEQUENCE, Rule, check, integer
 from ..plugins import make_frame
 from .display import Axes, Place, TableDisplay
