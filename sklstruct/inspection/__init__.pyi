@@ -6,6 +6,7 @@ from .attribute_walk import AttributeWalk as AttributeWalk
 from .attributes import attribute_invariance as attribute_invariance
 from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
+from .captum_attribution import captum_map as captum_map
 from .certainty import calibration_errors as calibration_errors
 from .certainty import reliability as reliability
 from .cka_display import CKADisplay as CKADisplay
@@ -20,13 +21,25 @@ from .equivariance_display import EquivarianceDisplay as EquivarianceDisplay
 from .equivariance_display import LabelRadiusDisplay as LabelRadiusDisplay
 from .equivariant import equivariance as equivariance
 from .explanation import explain as explain
+from .filter_display import FilterDisplay as FilterDisplay
+from .filter_display import SpectrumDisplay as SpectrumDisplay
+from .filter_match import FilterMatch as FilterMatch
+from .filter_match import FilterMatchDisplay as FilterMatchDisplay
+from .filter_match import match_filters as match_filters
+from .filter_table import filter_table as filter_table
 from .frame import FrameDisplay as FrameDisplay
+from .frame_similarity import FrameSimilarityDisplay as FrameSimilarityDisplay
+from .frame_similarity import similarity_to_frame as similarity_to_frame
+from .grad_cam import grad_cam_map as grad_cam_map
+from .integrated import integrated_gradients as integrated_gradients
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
 from .inverse_display import InterpolationDisplay as InterpolationDisplay
 from .inverse_display import SingularValuesDisplay as SingularValuesDisplay
 from .jacobian import singular_values as singular_values
 from .kernel import KernelDisplay as KernelDisplay
+from .kernels import convolutions as convolutions
+from .kernels import filters as filters
 from .levels import redundancy as redundancy
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability
@@ -35,6 +48,7 @@ from .map_display import MapDisplay as MapDisplay
 from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
+from .maximisation import maximise as maximise
 from .nterm import NTermApproximation as NTermApproximation
 from .nterm import nterm_approximation as nterm_approximation
 from .nterm_display import NTermDisplay as NTermDisplay
@@ -65,3 +79,4 @@ from .study_squares import PredictedDisplay as PredictedDisplay
 from .study_squares import RocDisplay as RocDisplay
 from .tuning import selectivity as selectivity
 from .tuning import selectivity_by_layer as selectivity_by_layer
+from .units import responses as responses
