@@ -6,6 +6,7 @@ from .attribution import class_activation_map as class_activation_map
 from .attribution import gradient_map as gradient_map
 from .coefficient import CoefficientDisplay as CoefficientDisplay
 from .comparison_report import write_comparison as write_comparison
+from .deletion_display import DeletionDisplay as DeletionDisplay
 from .depth import accuracy_by_components as accuracy_by_components
 from .depth import accuracy_by_depth as accuracy_by_depth
 from .depth import contraction_by_depth as contraction_by_depth
@@ -16,6 +17,8 @@ from .equivariance_display import LabelRadiusDisplay as LabelRadiusDisplay
 from .equivariant import equivariance as equivariance
 from .explanation import explain as explain
 from .frame import FrameDisplay as FrameDisplay
+from .hiding import DeletionCurves as DeletionCurves
+from .hiding import deletion as deletion
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
 from .inverse_display import InterpolationDisplay as InterpolationDisplay
@@ -43,6 +46,8 @@ from .redundancy_display import RedundancyDisplay as RedundancyDisplay
 from .report import write_report as write_report
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
+from .sanity import sanity_check as sanity_check
+from .sanity_display import SanityDisplay as SanityDisplay
 from .scale import ScaleDisplay as ScaleDisplay
 from .scale import learned_scales as learned_scales
 from .scattering import ScatteringDisplay as ScatteringDisplay
