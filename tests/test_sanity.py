@@ -139,7 +139,7 @@ def test_layers_can_be_chosen(model):
     assert table["layer"].tolist() == ["", "", "stages", "stages", "head", "head"]
     with pytest.raises(ValueError, match="layers='body' is no layer of the network"):
         sanity_check("gradient", estimator, X, layers=["body"])
-    with pytest.raises(ValueError, match=r"layers must have parameters, but 'stages\.0\.2' has none"):
+    with pytest.raises(ValueError, match=r"layers must have parameters, but 'stages\.0\.2' has"):
         sanity_check("gradient", estimator, X, layers=["stages.0.2"])
 
 

@@ -16,14 +16,13 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..estimators.base import NetworkEstimator
-from ..estimators.volumes import takes_paths
+from ..io.nifti.estimator import NiftiVolumes
 from ..params import SEED, check, integer, one_of
 from ..studies.data import taken
-from .maps import parts_of
 from .means import Mean, mean_over_samples
 from .methods import map_method
-from .occlusion import VALUES_AT_ONCE, decisions, target_column
-from .opened import Opened, one_by_one, unfolded
+from .occlusion import VALUES_AT_ONCE, decisions
+from .opened import Opened, listed, parts_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -179,7 +178,7 @@ def deletion(
     check("n_random", n_random, integer(1))
     rng = check_random_state(check("random_state", random_state, SEED))
     read, decide, n_axes = decision_of(estimator, target)
-    samples, X = read(X), one_by_one(estimator, X)
+    samples, X = read(X), listed(estimator, X)
     n, places = len(samples), samples.shape[1 + n_axes :]
     counts = np.ones(places, bool) if mask is None else np.asarray(mask, bool)
     if counts.shape != places or not counts.any():
@@ -196,9 +195,10 @@ def deletion(
     ends = np.round(np.linspace(0, counts.sum(), n_steps + 1))
     seeds, scores = rng.randint(2**31, size=n), []
     for numbers in np.array_split(np.arange(n), -(-n * counts.size // VALUES_AT_ONCE)):
-        values = (
-            given[numbers] if explain is None else explain(estimator, taken(X, numbers), target)
-        )
+        if explain is None:
+            values = given[numbers]
+        else:
+            values = explain(estimator, taken(X, numbers), target)
         for number, value in zip(numbers, values, strict=True):
             sample = np.asarray(samples[number : number + 1])[0]
             sample = sample.astype(np.result_type(sample, np.float32), copy=False)
@@ -229,8 +229,11 @@ def decision_of(estimator: Any, target: Any) -> tuple[Any, Callable[[Array], Dec
             return lambda copies: opened.run(copies, f)
 
         return opened.read, by_network, 1
-    scans = takes_paths(estimator)
-    volumes, step = parts_of(estimator) if scans else (None, estimator)
+    read: Callable[[Any], Any] = np.asarray
+    step = estimator
+    if isinstance(unfolded(estimator)[0], NiftiVolumes):
+        volumes, step = parts_of(estimator)
+        read = volumes.lazy
 
     def by_columns(sample: Array) -> Decision:
         whole = decisions(step, sample[np.newaxis])[0]
@@ -238,7 +241,7 @@ def decision_of(estimator: Any, target: Any) -> tuple[Any, Callable[[Array], Dec
         chosen = int(whole.argmax()) if column is None else column
         return lambda copies: decisions(step, copies)[:, chosen]
 
-    return (volumes.lazy if volumes else np.asarray), by_columns, 0
+    return read, by_columns, 0
 
 
 def filling(sample: Array, fill: Any, n_axes: int) -> Array:

@@ -22,7 +22,7 @@ from ..params import SEED, check, integer, one_of, real
 from ..studies.data import taken
 from .means import mean_over_samples
 from .methods import map_method
-from .opened import Opened, one_by_one
+from .opened import Opened, listed
 
 Array = NDArray[Any]
 
@@ -148,7 +148,7 @@ def sanity_check(
     rng = check_random_state(check("random_state", random_state, SEED))
     opened = Opened(estimator)
     groups = parameters_by_layer(opened, layers)
-    X = one_by_one(estimator, X)
+    X = listed(estimator, X)
     n = num_samples(X)
     if n < 2:
         raise ValueError(f"X must have at least two samples to compare with one another, got {n}.")
