@@ -12,6 +12,7 @@ from .certainty import reliability as reliability
 from .cka_display import CKADisplay as CKADisplay
 from .coefficient import CoefficientDisplay as CoefficientDisplay
 from .comparison_report import write_comparison as write_comparison
+from .deletion_display import DeletionDisplay as DeletionDisplay
 from .depth import accuracy_by_components as accuracy_by_components
 from .depth import accuracy_by_depth as accuracy_by_depth
 from .depth import contraction_by_depth as contraction_by_depth
@@ -31,6 +32,8 @@ from .frame import FrameDisplay as FrameDisplay
 from .frame_similarity import FrameSimilarityDisplay as FrameSimilarityDisplay
 from .frame_similarity import similarity_to_frame as similarity_to_frame
 from .grad_cam import grad_cam_map as grad_cam_map
+from .hiding import DeletionCurves as DeletionCurves
+from .hiding import deletion as deletion
 from .integrated import integrated_gradients as integrated_gradients
 from .interpolation import Interpolation as Interpolation
 from .interpolation import interpolate as interpolate
@@ -62,6 +65,8 @@ from .redundancy_display import RedundancyDisplay as RedundancyDisplay
 from .report import write_report as write_report
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
+from .sanity import sanity_check as sanity_check
+from .sanity_display import SanityDisplay as SanityDisplay
 from .scale import ScaleDisplay as ScaleDisplay
 from .scale import learned_scales as learned_scales
 from .scattering import ScatteringDisplay as ScatteringDisplay

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from .seeds import agreement
 from .display import Axes, Place, TableDisplay
 from .drawing import COLOURS, INK, MEDIUM, Sheet, heading_size
 from .lines import quieten
 from .matrices import MARGIN, draw_matrix, matrix_size
 from .panels import check_results
+from .seeds import agreement
 
 WIDTH, PANEL, GAP, LEFT, FOOT = 2.4, 1.2, 0.25, 0.6, 0.5  # inches
 BINS = 20  # of spreads

@@ -345,6 +345,12 @@ def unfolded(estimator: Any) -> list[Any]:
     return [estimator]
 
 
+def listed(estimator: Any, X: Any) -> Any:
+    """Return samples as they can be taken one by one: of a folder of scans, their paths."""
+    first = unfolded(estimator)[0]
+    return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
+
+
 @contextmanager
 def with_gradients() -> Iterator[None]:
     """Let gradients be taken in what is run in pieces; tensors from outside must be cloned."""
