@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,12 +86,25 @@ def watched_unit(opened: Opened, unit: Any, layer: str | None, over: str) -> Ite
     The features, (n, n_features), are what the layer of the unit gives, or the samples.
     """
     check("over", over, OVER)
+    with watched_places(opened, unit, layer) as at_places:
+
+        def said(x: Tensor) -> tuple[Tensor, Tensor]:
+            values, features = at_places(x)
+            values = values.flatten(1)
+            return values.amax(1) if over == "max" else values.mean(1), features
+
+        yield said
+
+
+@contextmanager
+def watched_places(opened: Opened, unit: Any, layer: str | None) -> Iterator[Said]:
+    """Give what ``watched_unit`` does, but all places of a channel, (n, 1, *places)."""
     if layer is None:
         weigh = opened.weigh(unit)
 
         def of_output(x: Tensor) -> tuple[Tensor, Tensor]:
             outputs = opened.outputs(x)
-            return (outputs * weigh(outputs.detach())).sum(1), x.flatten(1)
+            return (outputs * weigh(outputs.detach())).sum(1, keepdim=True), x.flatten(1)
 
         yield of_output
         return
@@ -107,10 +119,9 @@ def watched_unit(opened: Opened, unit: Any, layer: str | None, over: str) -> Ite
                 for number, extent in zip(numbers, shape, strict=False)
             ):
                 raise ValueError(
-                    f"unit must be the number of a channel, or (channel, *place), within {shape} of "
-                    f"layer={layer!r}, got {unit!r}."
+                    "unit must be the number of a channel, or (channel, *place), within "
+                    f"{shape} of layer={layer!r}, got {unit!r}."
                 )
-            values = maps[:, *numbers].reshape(len(x), -1)
-            return values.amax(1) if over == "max" else values.mean(1), maps.flatten(1)
+            return maps[:, *numbers].unsqueeze(1), maps.flatten(1)
 
         yield of_layer
