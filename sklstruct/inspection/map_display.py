@@ -1,4 +1,4 @@
-"""A map over a brain: three planes through one place."""
+"""Maps of samples beside these, and over a brain: three planes through one place."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from ..io.nifti.grid import resample, to_canonical
 from ..io.nifti.mask import HEAD, foreground
 from .display import Axes, Display, Place
 from .drawing import (
+    COLOURS,
     DIVERGING,
     FAINT,
     INK,
     LETTER,
     SMALL,
     Sheet,
-    draw_filter,
+    draw_planes,
     faint_ticks,
     heading_size,
 )
+from .methods import MapMethod, map_method, values_of
+from .opened import parts_of
+from .pictured import pictures, predictions
 
 Array = NDArray[Any]
 
@@ -172,6 +176,50 @@ class MapDisplay(Display):
                 )
         return cls(map_, affine=grid.affine, **others, **params).plot(ax)
 
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        method: str | MapMethod = "gradient",
+        target: Any = None,
+        *,
+        at: tuple[float, float, float] | None = None,
+        ax: Place = None,
+        **params: Any,
+    ) -> Self:
+        """Draw where a model looks in one scan, over this scan on the common grid.
+
+        Parameters
+        ----------
+        estimator : fitted pipeline that begins with NiftiVolumes
+            Or a search of one.
+        X : str, path-like or image
+            The scan.
+        method : str or callable, default="gradient"
+            As of ``SampleMapsDisplay.from_estimator``.
+        target : label or int, default=None
+            As the method takes it.
+        at : tuple of 3 float, default=None
+            As for the display.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+        **params
+            Of the method.
+
+        Raises
+        ------
+        NotFittedError, OSError, TypeError, ValueError
+            As the method and ``NiftiVolumes`` do.
+        """
+        volumes, last = parts_of(estimator)
+        volume = volumes.lazy([X])[0]
+        map_ = map_method(method)(last, volume[np.newaxis], target, **params)[0]
+        said = predictions(last, volume[np.newaxis])[0]
+        words: dict[str, Any] = {"title": "" if said is None else f"predicted {said}"}
+        words["label"] = values_of(method, last, target)
+        return cls(map_, volume, affine=volumes.affine_, at=at, **words).plot(ax)
+
     def _best_voxel(self) -> tuple[int, ...]:
         """Return where there is most to see."""
         head = None if self.background is None else head_in(self.background)
@@ -239,29 +287,24 @@ class MapDisplay(Display):
 
     def _draw_bar(self, ax: Axes) -> None:
         """Draw what the colours stand for, over grey as they are in the planes."""
-        from matplotlib.ticker import MaxNLocator
-
         ramp = np.linspace(-self.limit, self.limit, 256)[:, np.newaxis]
         style: dict[str, Any] = {"aspect": "auto", "origin": "lower"}
         style["extent"] = (0, 1, -self.limit, self.limit)
         ax.imshow(np.full_like(ramp, 0.5), "gray", vmin=0, vmax=1, **style)
         ax.imshow(coloured(ramp, self.limit), **style)
-        ax.set_xticks([])
-        ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
-        ax.yaxis.tick_right()
-        ax.yaxis.get_offset_text().set(fontsize=SMALL, color=INK)
-        ax.yaxis.set_label_position("right")
-        ax.set_ylabel(self.label, fontsize=SMALL, color=INK)
-        faint_ticks(ax)
-        ax.spines[:].set(color=FAINT, linewidth=0.5)
+        finish_bar(ax, self.label)
 
 
 class SampleMapsDisplay(Display):
-    """Samples in grey, and below each its map, all in the same colours with white at zero.
+    """Samples, and below each its map, all in the same colours with white at zero.
+
+    Of volumes there are three planes through the place where the map has its largest magnitude.
+    Axes are in samples.
 
     Parameters
     ----------
-    samples, maps : ndarray, shape (n, *spatial)
+    samples : ndarray, shape (n, *spatial), or (n, height, width, 3) in colour
+    maps : ndarray, shape (n, *spatial)
         With one to three axes in space.
     titles : sequence of str
         What stands over the samples.
@@ -283,44 +326,133 @@ class SampleMapsDisplay(Display):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
     >>> from sklstruct.inspection import SampleMapsDisplay
-    >>> X = load_digits().images[:3]
-    >>> display = SampleMapsDisplay(X, X - 8, titles=["a", "b", "c"]).plot()
-    >>> len(display.axes_)
-    6
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> display = SampleMapsDisplay.from_estimator(model, X[:3], "integrated_gradients", target=7)
+    >>> display.maps.shape, len(display.axes_)
+    ((3, 8, 8), 6)
     """
 
     def __init__(self, samples: Array, maps: Array, titles: Sequence[str], label: str = "") -> None:
         self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
 
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        method: str | MapMethod = "gradient",
+        target: Any = None,
+        *,
+        ax: Place = None,
+        **params: Any,
+    ) -> Self:
+        """Draw where a model looks in samples.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            As the method takes it.
+        X : array-like, shape (n, ...)
+        method : str or callable, default="gradient"
+            "activation", "grad_cam", "gradient", "input_x_gradient", "integrated_gradients",
+            "occlusion" or "smooth_gradient"; "captum:NAME" for a class of captum; or a function of
+            (estimator, X, target) that returns maps (n, *spatial).
+        target : label or int, default=None
+            As the method takes it.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+        **params
+            Of the method.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As the method does.
+        """
+        maps = map_method(method)(estimator, X, target, **params)
+        said = predictions(estimator, X)
+        titles = ["" if each is None else f"predicted {each}" for each in said]
+        label = values_of(method, estimator, target)
+        return cls(pictures(estimator, X, maps.shape[1:]), maps, titles, label).plot(ax)
+
     def _draw(self, on: Place) -> list[Axes]:
         # One limit for all: a weak map must not look like a strong one.
         limit = float(np.abs(self.maps).max() or 1)
-        volumes = self.maps.ndim == 4
-        wide, high, per_row = (2.4, 0.8, 3) if volumes else (0.9, 0.9, 8)
-        columns, step = min(len(self.maps), per_row), wide + GAP / 2
+        wide, high, per_row = (2.4, 0.75, 3) if self.maps.ndim == 4 else (0.9, 0.9, 8)
+        columns, step = min(len(self.maps), per_row), wide + GAP / 4
         n_rows = -(-len(self.maps) // columns)
-        ends = f"from \N{MINUS SIGN}{limit:.2g} (blue) to {limit:.2g} (red)"
-        heading = [self.label, f"name: prediction;  colours {ends}"]
-        text, head = heading_size(heading)
         row = NAME + 2 * high + GAP
-        width = max(text, columns * step) + 2 * MARGIN
-        sheet = Sheet(width, head + n_rows * row + MARGIN, on)
-        sheet.heading(MARGIN, heading)
+        width = GAP + columns * step + BAR + BAR_LABEL
+        sheet = Sheet(width, n_rows * row + MARGIN / 2, on)
         axes: list[list[Axes]] = [[], []]
         for place, (sample, values) in enumerate(zip(self.samples, self.maps, strict=True)):
-            left = MARGIN + place % columns * step
-            top = head + place // columns * row + NAME
-            for part, shown, style in (
-                (0, sample - sample.min(), {"colours": "gray", "lowest": 0.0}),
-                (1, values, {"limit": limit}),
+            left, top = GAP + place % columns * step, NAME + place // columns * row
+            peak = np.unravel_index(np.abs(values).argmax(), values.shape)
+            scaled = sample - sample.min()
+            for part, (shown, ends, colours) in enumerate(
+                (
+                    (scaled, (0.0, float(scaled.max() or 1)), "gray"),
+                    (values, (-limit, limit), DIVERGING),
+                )
             ):
                 ax = sheet.axes(left, top + part * (high + GAP / 4), wide, high)
-                draw_filter(ax, shown, **style)
+                draw_sample(ax, shown, peak, ends, colours)
+                name_extents(ax, values.shape, left == GAP and part == 1)
                 axes[part].append(ax)
             fits = int(wide / LETTER)
             axes[0][-1].set_title(self.titles[place][-fits:], fontsize=SMALL, color=INK, pad=3)
+        high = 2 * high + GAP / 4
+        draw_bar(sheet.axes(GAP + columns * step, NAME, BAR, high), limit, self.label)
         return axes[0] + axes[1]
+
+
+def draw_sample(
+    ax: Axes, values: Array, peak: Sequence[Any], ends: tuple[float, float], colours: str
+) -> None:
+    """Draw a curve, an image, or the planes of a volume through a place."""
+    if values.ndim == 1:
+        ax.axhline(0, color=FAINT, linewidth=0.6)
+        ax.plot(values, color=COLOURS[0], linewidth=1)
+        ax.set(xlim=(0, len(values) - 1), ylim=(1.1 * ends[0], 1.1 * ends[1]))
+        ax.spines[:].set(color=FAINT, linewidth=0.5)
+    else:
+        z, y, x = (*peak, 0, 0)[:3]
+        planes = [values[z], values[:, y], values[:, :, x]] if len(peak) == 3 else [values]
+        draw_planes(ax, planes, ends, colours)
+        ax.spines[:].set_visible(False)
+
+
+def name_extents(ax: Axes, shape: tuple[int, ...], named: bool) -> None:
+    """Say how many samples there are along the axes of a curve or an image, if they are named."""
+    ax.set(xticks=[], yticks=[])
+    if named and len(shape) < 3:
+        ax.set_xticks([0, shape[-1] - (len(shape) == 1)], ["0", str(shape[-1])])
+        ax.set_xlabel("samples", fontsize=SMALL, color=INK, labelpad=-5)
+        faint_ticks(ax)
+
+
+def draw_bar(ax: Axes, limit: float, label: str) -> None:
+    """Draw what the colours of maps stand for."""
+    ramp = np.linspace(-limit, limit, 256)[:, np.newaxis]
+    ax.imshow(ramp, DIVERGING, extent=(0, 1, -limit, limit), aspect="auto", origin="lower")
+    finish_bar(ax, label)
+
+
+def finish_bar(ax: Axes, label: str) -> None:
+    """Put the numbers and what they are to the right of colours."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xticks([])
+    ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+    ax.yaxis.tick_right()
+    ax.yaxis.get_offset_text().set(fontsize=SMALL, color=INK)
+    ax.yaxis.set_label_position("right")
+    ax.set_ylabel(label, fontsize=SMALL, color=INK)
+    faint_ticks(ax)
+    ax.spines[:].set(color=FAINT, linewidth=0.5)
 
 
 def head_in(volume: Array, mask: Array | None = None) -> Array | None:

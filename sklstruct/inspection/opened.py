@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from sys import maxsize
 from threading import get_ident
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -24,7 +26,6 @@ from ..layers import find_layer
 from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
-from .occlusion import target_column
 
 Array = NDArray[Any]
 
@@ -74,6 +75,14 @@ class Opened:
         self.network: Any = last.net_.module_.eval()
         self.in_shape: tuple[int, ...] = last.in_shape_
 
+    def untrained(self, seed: int) -> Opened:
+        """Return the same with a network of other weights, from which a training would start."""
+        other = copy.copy(self)
+        other.estimator = copy.copy(self.estimator)
+        other.estimator._begin(seed, 2)  # of how many samples matters to a training alone
+        other.network = other.estimator.net_.module_.eval()
+        return other
+
     # There ----------------------------------------------------------------------------------
 
     def read(self, X: Any) -> Array | Unread:
@@ -86,9 +95,16 @@ class Opened:
         samples = self.estimator._read(X, reset=False)
         return np.asarray(samples) if isinstance(samples, list) else samples  # images, for maps
 
-    def run(self, samples: Array | Unread, function: Callable[[Tensor], Tensor]) -> Array:
-        """Apply a function of standardised samples to what was read, a few at a time."""
-        return self.estimator._run(samples, function)
+    def run(
+        self,
+        samples: Array | Unread,
+        function: Callable[[Tensor], Tensor],
+        *,
+        one_by_one: bool = False,
+    ) -> Array:
+        """Apply a function of standardised samples to what was read, a few or one at a time."""
+        most = (maxsize,) if one_by_one else None  # as if a sample had so many values
+        return self.estimator._run(samples, function, in_shape=most)
 
     @contextmanager
     def alone(self) -> Iterator[Tensor]:
@@ -202,16 +218,23 @@ class Opened:
             return passing, outputs
 
         handle = find_layer(self.network, layer, "layer").register_forward_hook(keep)
-        # What is not stored has no gradient.
+        try:
+            with self.storing():
+                yield both
+        finally:
+            handle.remove()
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Let chains keep their activations, as what is not stored has no gradient."""
         chains = [
             m for m in self.network.modules() if getattr(m, "store_activations", True) is False
         ]
         for chain in chains:
             chain.store_activations = True
         try:
-            yield both
+            yield
         finally:
-            handle.remove()
             for chain in chains:
                 chain.store_activations = False
 
@@ -275,6 +298,53 @@ class Opened:
         return first if isinstance(first, NiftiVolumes) else None
 
 
+def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
+    """Return what reads scans and what takes volumes."""
+    first, *later = unfolded(model)
+    if not isinstance(first, NiftiVolumes):
+        name = type(first).__name__
+        raise TypeError(f"model must be a pipeline that begins with NiftiVolumes, got {name}.")
+    check_is_fitted(model)
+    return first, later[0] if len(later) == 1 else make_pipeline(*later)
+
+
+def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:
+    """Return the column of outputs that a target means; None is the largest one of a sample.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    target : label or int or None
+        A class or the number of a value; None is the only value, the second of two classes, and
+        of more the one that is predicted.
+    n_columns : int
+        Number of outputs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class or value, or not one output a class.
+    """
+    if not is_classifier(estimator):
+        target = 0 if target is None and n_columns == 1 else target
+        if target not in range(n_columns):
+            raise ValueError(
+                f"target must be the number of a value, from 0 to {n_columns - 1}, got {target!r}."
+            )
+        return int(target)
+    classes = estimator.classes_.tolist()
+    if n_columns != len(classes):
+        raise ValueError(
+            f"{type(estimator).__name__} must give one decision value a class, {len(classes)}, "
+            f"got {n_columns}."
+        )
+    if target is None:
+        return 1 if n_columns == 2 else None
+    if target not in classes:
+        raise ValueError(f"target must be one of the classes {classes}, got {target!r}.")
+    return int(classes.index(target))
+
+
 def streams(output: Any) -> Sequence[Tensor]:
     """Return the tensors that a layer gives; those of some networks give several."""
     return [output] if isinstance(output, Tensor) else output
@@ -290,6 +360,12 @@ def unfolded(estimator: Any) -> list[Any]:
         *steps, last = (step for _, step in estimator.steps)
         return [*(step for step in steps if step not in (None, "passthrough")), *unfolded(last)]
     return [estimator]
+
+
+def listed(estimator: Any, X: Any) -> Any:
+    """Return samples as they can be taken one by one: of a folder of scans, their paths."""
+    first = unfolded(estimator)[0]
+    return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
 
 
 @contextmanager
