@@ -1,14 +1,14 @@
 """What units want: of a linear network it is known, of any other it is compared."""
 
-from types import SimpleNamespace
+from itertools import starmap
 
 import numpy as np
 import pytest
 import torch
 from fitted import MAKERS, digits, fitted
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from test_inspection import assert_legible
 from torch import nn
 
 from sklstruct import (
@@ -20,8 +20,9 @@ from sklstruct import (
 from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators import on_paths
 from sklstruct.frames import GaussianDerivatives
-from sklstruct.inspection import best_patches, maximise, responses
+from sklstruct.inspection import MaximisedDisplay, best_patches, maximise, responses
 from sklstruct.inspection.maximisation import Span
+from sklstruct.inspection.maximised_display import Driving
 from sklstruct.inspection.opened import Opened
 
 RNG = np.random.default_rng(0)
@@ -168,7 +169,7 @@ def test_steps_in_a_frame_are_symmetric_and_never_downhill(prior, ndim):
 
 
 def test_variation_and_diversity_do_what_they_say():
-    model, X, _ = fitted("rfnn")
+    model, _, _ = fitted("rfnn")
     plain, smooth = maximise(model, 1), maximise(model, 1, total_variation=0.5)
     apart = maximise(model, 1, diversity=1.0)
 
@@ -182,8 +183,7 @@ def test_variation_and_diversity_do_what_they_say():
 
     assert variation(smooth) < variation(plain)
     assert alike(apart) < alike(plain)
-    blurred = maximise(model, 1, blur=1.0)
-    assert blurred.shape == plain.shape and not np.array_equal(blurred, plain)
+    assert not np.array_equal(maximise(model, 1, blur=1.0), plain)
 
 
 # Any model ----------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_variation_and_diversity_do_what_they_say():
 
 def units_of(name):
     """Return an output, and a channel of a layer in the middle."""
-    model, X, y = fitted(name)
+    model, _, y = fitted(name)
     layers = [key for key, shape in Opened(model).layers().items() if len(shape) > 1]
     return (None if len(set(y)) == 2 else 1, None), (0, layers[len(layers) // 2])
 
@@ -216,16 +216,17 @@ def test_no_sample_drives_a_unit_as_much_and_nothing_is_left_behind(name):
         found, values = maximise(
             model, unit, layer, X=X, steps=8, n_starts=2, return_responses=True
         )
-        assert found.shape == (2, *X.shape[1:]) and np.isfinite(found).all()
+        assert found.shape == (2, *X.shape[1:])
+        assert np.isfinite(found).all()
         best = responses(model, X, unit, layer).max()
         assert values[0] >= best - 1e-5 * abs(best)
         np.testing.assert_allclose(
             responses(model, found, unit, layer), values, rtol=1e-3, atol=1e-4 * abs(values).max()
         )
         smooth = maximise(model, unit, layer, prior="gaussian", steps=2, n_starts=1)
-        assert smooth.shape[1:] == X.shape[1:] and np.isfinite(smooth).all()
+        assert np.isfinite(smooth).all()
     after = state_of(opened.network)
-    assert all(map(torch.equal, before, after)) and len(before) == len(after)
+    assert all(starmap(torch.equal, zip(before, after, strict=True)))
 
 
 @NOISY
@@ -259,10 +260,10 @@ def test_maps_scans_and_flat_rows_come_back_as_they_went(tmp_path):
     X, _ = digits()
     maps = StructuredMapRegressor(max_epochs=1, random_state=0).fit(X, X)
     assert maximise(maps, n_starts=1).shape == (1, 8, 8)
-    cohort = simulate_cohort(tmp_path, n_subjects=8, shape=(10, 9, 8), spacing=20.0)
+    cohort = simulate_cohort(tmp_path, n_subjects=8, shape=(10, 10, 8), spacing=20.0)
     network = StructuredClassifier(architecture=Convolving, max_epochs=1, random_state=0)
     scans = on_paths(network).fit(cohort.X, cohort.y)
-    assert maximise(scans, X=cohort.X, n_starts=2, steps=4).shape == (2, 10, 9, 8)
+    assert maximise(scans, X=cohort.X, n_starts=2, steps=4).shape == (2, 10, 10, 8)
     patches, table = best_patches(scans, cohort.X, 1, "conv", n_patches=3)
     assert patches.shape == (3, 5, 5, 5)
     centre = table[["place_0", "place_1", "place_2"]].to_numpy()
@@ -324,11 +325,41 @@ def test_flat_rows_give_patches_of_images_in_their_units():
 @NOISY
 @pytest.mark.parametrize("name", MAKERS)
 def test_patches_of_any_model_drive_it_as_the_table_says(name):
-    model, X, y = fitted(name)
+    model, X, _ = fitted(name)
     for unit, layer in units_of(name):
         table = best_patches(model, X, unit, layer, n_patches=3).table
         values = responses(model, X, unit, layer, over="max")
         np.testing.assert_allclose(table["response"], np.sort(values)[:-4:-1], rtol=1e-4, atol=1e-5)
+
+
+# Pictures -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rfnn", "resnet_20", "rfnin_3d", "pipeline"])
+def test_a_picture_shows_what_the_numbers_say_in_a_column_of_a_paper(name):
+    model, X, _ = fitted(name)
+    layer = units_of(name)[1][1]
+    display = MaximisedDisplay.from_estimator(model, [0, 1], layer, X=X, steps=4).plot()
+    table = display.to_frame()
+    assert len(table) == len(display.axes_) == 12
+    best = responses(model, X, 1, layer, over="max").max()
+    rows = table[(table["unit"] == 1) & (table["rank"] == 0)].set_index("kind")["response"]
+    np.testing.assert_allclose(rows["patch"], best, rtol=1e-4)
+    assert rows["maximised"] >= rows["patch"] * (1 - 1e-5)
+    assert display.figure_.get_figwidth() < 4
+    assert_legible(display.figure_)
+
+
+def test_a_picture_of_all_outputs_needs_no_samples():
+    model, _, _ = fitted("rfnn")
+    display = MaximisedDisplay.from_estimator(model, n_starts=2, steps=2)
+    assert display.units == [0, 1, 2]
+    assert len(display.axes_) == 6
+    scan = Driving(RNG.normal(size=(1, 1, 1, 5, 6, 7)), np.ones((1, 1)))
+    drawn = MaximisedDisplay(["a"], scan, spacing=(2.0, 2.0, 3.0)).plot().figure_
+    assert "10 \N{MULTIPLICATION SIGN} 12 \N{MULTIPLICATION SIGN} 21 mm" in [
+        text.get_text() for text in drawn.texts
+    ]
 
 
 # What is refused ----------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .maximisation import maximise as maximise
+from .maximised_display import MaximisedDisplay as MaximisedDisplay
 from .nterm import NTermApproximation as NTermApproximation
 from .nterm import nterm_approximation as nterm_approximation
 from .nterm_display import NTermDisplay as NTermDisplay

@@ -143,6 +143,7 @@ class Opened:
             If there is no such class or value.
         """
         codec = self.estimator.target_
+        codec = getattr(codec, "places", codec)  # of maps: what is at a place
         n_outputs: int = codec.n_outputs
         column = target_column(self.estimator, target, n_outputs)
 
@@ -281,6 +282,10 @@ class Opened:
         samples = self.to_samples(x)
         if samples.size != x.size:
             return self.unstandardised(x).astype(x.dtype)
+        return self.as_images(samples)
+
+    def as_images(self, samples: Array) -> Array:
+        """Return what ``to_samples`` gives as images, (n, C, *spatial)."""
         shape = image_shape_of(samples.shape[1:], self.estimator.image_shape)
         return channels_first(samples.reshape(-1, *shape), self.estimator.layout_)
 

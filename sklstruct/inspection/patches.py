@@ -120,8 +120,8 @@ def best_patches(
     >>> X, y = load_digits().images[:50], load_digits().target[:50]
     >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
     >>> found = best_patches(model, X, 2, "stages.0.0", n_patches=3)
-    >>> found.table.columns[:5].tolist()
-    ['sample', 'response', 'place_0', 'start_0', 'stop_0']
+    >>> found.table.columns[:4].tolist()
+    ['sample', 'response', 'place_0', 'place_1']
     >>> best_patches(model, X, unit=7).patches.shape
     (9, 8, 8)
     """

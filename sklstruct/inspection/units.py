@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from torch import Tensor
 
+from ..layers import find_layer
 from ..params import check, integer, one_of
 from .opened import Opened
 
@@ -125,3 +127,13 @@ def watched_places(opened: Opened, unit: Any, layer: str | None) -> Iterator[Sai
             return maps[:, *numbers].unsqueeze(1), maps.flatten(1)
 
         yield of_layer
+
+
+def units_of(opened: Opened, layer: str | None) -> list[Any]:
+    """Return what units there are: channels of a layer, or classes or numbers of values."""
+    if layer is not None:
+        find_layer(opened.network, layer, "layer")
+        return list(range(opened.layers()[layer][0]))
+    if is_classifier(opened.estimator):
+        return opened.estimator.classes_.tolist()
+    return list(range(opened.estimator.target_.n_outputs))
