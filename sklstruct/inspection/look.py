@@ -132,9 +132,7 @@ class Look:
         What there is nothing to see of, and why.
     """
 
-    def __init__(
-        self, estimator: Any, X: Any, y: Any, groups: Any, n_maps: int, seed: int
-    ) -> None:
+    def __init__(self, estimator: Any, X: Any, y: Any, groups: Any, n_maps: int, seed: int) -> None:
         self.estimator, self.seed = estimator, seed
         scans = takes_paths(estimator)
         self.X = find_volumes(X, unfolded(estimator)[0].pattern) if scans else X
@@ -159,7 +157,9 @@ class Look:
             score = self.estimator.score(self.X, self.y)
             kind = "accuracy" if is_classifier(self.estimator) else "R\N{SUPERSCRIPT TWO}"
             said.append(f"{kind} {score:.3f} on {counted(len(self.X), 'sample')}")
-        return joined([element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))])
+        return joined(
+            [element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))]
+        )
 
     def figure(
         self, title: str, draw: Callable[[], Display], caption: str, results: Any = None
