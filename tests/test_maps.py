@@ -31,8 +31,6 @@ from sklstruct.inspection import (
     occlusion_map,
     write_maps,
 )
-from sklstruct.inspection.opened import Opened
-from sklstruct.inspection.places import Places
 from sklstruct.inspection.maps import mean_volume
 from sklstruct.io.nifti import read_volume
 from sklstruct.layers import FrameConv, InjectivePad, SpaceToChannels

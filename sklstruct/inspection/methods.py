@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from .integrated import integrated_gradients
 from .occlusion import occlusion_map
 
 MapMethod = Callable[..., NDArray[np.float32]]
+Methods = Mapping[str, Any] | Sequence[str]
 
 MAP_METHODS: dict[str, MapMethod] = {
     "activation": class_activation_map,
@@ -61,6 +62,11 @@ def map_method(method: str | MapMethod) -> MapMethod:
         known = ", ".join(map(repr, MAP_METHODS))
         raise ValueError(f"method must be one of {known}, or 'captum:NAME', got {method!r}.")
     return MAP_METHODS[method]
+
+
+def named_methods(methods: Methods) -> dict[str, Any]:
+    """Return methods by their names, which may be all that is given of them."""
+    return dict(methods) if isinstance(methods, Mapping) else {name: name for name in methods}
 
 
 def values_of(method: str | MapMethod, estimator: Any, target: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from sys import maxsize
@@ -22,6 +23,7 @@ from ..estimators.base import NetworkEstimator
 from ..estimators.samples import like_samples
 from ..io.nifti.estimator import NiftiVolumes
 from ..layers import find_layer
+from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
 
@@ -73,6 +75,14 @@ class Opened:
         self.network: Any = last.net_.module_.eval()
         self.in_shape: tuple[int, ...] = last.in_shape_
 
+    def untrained(self, seed: int) -> Opened:
+        """Return the same with a network of other weights, from which a training would start."""
+        other = copy.copy(self)
+        other.estimator = copy.copy(self.estimator)
+        other.estimator._begin(seed, 2)  # of how many samples matters to a training alone
+        other.network = other.estimator.net_.module_.eval()
+        return other
+
     # There ----------------------------------------------------------------------------------
 
     def read(self, X: Any) -> Array | Unread:
@@ -95,6 +105,17 @@ class Opened:
         """Apply a function of standardised samples to what was read, a few or one at a time."""
         most = (maxsize,) if one_by_one else None  # as if a sample had so many values
         return self.estimator._run(samples, function, in_shape=most)
+
+    @contextmanager
+    def alone(self) -> Iterator[Tensor]:
+        """Let the network be run without pieces, but otherwise as in them.
+
+        Gives one of its parameters, whose type and device samples must have.
+        """
+        parameter = next(self.network.parameters())
+        whole = torch.autocast(parameter.device.type, enabled=False)
+        with limited_threads(self.estimator.n_threads), whole:
+            yield parameter
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return what the network says of standardised samples, (n, n_outputs).
@@ -143,10 +164,19 @@ class Opened:
         They are (channels, *places), or (features,) where there are no places, as of ``at``.
         """
         shapes: dict[str, tuple[int, ...]] = {}
+        n_samples = 0
 
         def note(name: str, output: Any) -> None:
-            if all(isinstance(part, Tensor) and part.ndim > 1 for part in streams(output)):
+            parts = streams(output)
+            if all(isinstance(part, Tensor) and part.ndim > 1 for part in parts) and all(
+                len(part) == n_samples for part in parts
+            ):
                 shapes[name] = tuple(self.as_maps(output).shape[1:])
+
+        def outputs(x: Tensor) -> Tensor:
+            nonlocal n_samples
+            n_samples = len(x)
+            return self.outputs(x)
 
         handles = [
             layer.register_forward_hook(lambda _layer, _args, output, name=name: note(name, output))
@@ -154,7 +184,7 @@ class Opened:
             if name
         ]
         try:
-            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), self.outputs)
+            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), outputs)
         finally:
             for handle in handles:
                 handle.remove()
@@ -182,7 +212,10 @@ class Opened:
             outputs = self.outputs(x)
             if not seen:
                 raise ValueError(f"layer={layer!r} is a layer that the network does not run.")
-            return seen.pop(), outputs
+            passing = seen.pop()
+            if any(len(part) != len(x) for part in streams(passing)):
+                raise ValueError(f"layer={layer!r} does not give one thing a sample.")
+            return passing, outputs
 
         handle = find_layer(self.network, layer, "layer").register_forward_hook(keep)
         try:
@@ -310,6 +343,12 @@ def unfolded(estimator: Any) -> list[Any]:
         *steps, last = (step for _, step in estimator.steps)
         return [*(step for step in steps if step not in (None, "passthrough")), *unfolded(last)]
     return [estimator]
+
+
+def listed(estimator: Any, X: Any) -> Any:
+    """Return samples as they can be taken one by one: of a folder of scans, their paths."""
+    first = unfolded(estimator)[0]
+    return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
 
 
 @contextmanager
