@@ -27,7 +27,7 @@ from .filter_display import SpectrumDisplay as SpectrumDisplay
 from .filter_match import FilterMatch as FilterMatch
 from .filter_match import FilterMatchDisplay as FilterMatchDisplay
 from .filter_match import match_filters as match_filters
-from .filter_table import filter_table as filter_table
+from .filter_properties import filter_table as filter_table
 from .frame import FrameDisplay as FrameDisplay
 from .frame_similarity import FrameSimilarityDisplay as FrameSimilarityDisplay
 from .frame_similarity import similarity_to_frame as similarity_to_frame

@@ -106,7 +106,7 @@ def reliability(
     check("n_bins", n_bins, integer(1))
     check("confidence", confidence, real(above=0, below=1))
     tables = []
-    for name, test in tested(estimators, X, y, groups).items():
+    for name, test in outcomes_of(estimators, X, y, groups).items():
         said = forecasts(test.outcome)
         bins = binned(said.assign(estimator=name), ["estimator"], n_bins).sort_values("low")
         place = bin_of(said["probability"].to_numpy(), n_bins)
@@ -139,7 +139,7 @@ def calibration_errors(
 
     This is positive for perfect probabilities too, the more so the fewer samples there are.  So
     labels are drawn from the probabilities themselves, many times: the mean error of these is what
-    is to be expected of a perfect model, and of an imperfect one only what is beyond tells anything.
+    is to be expected of a perfect model, and only what is beyond says that a model is not.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def calibration_errors(
     check("random_state", random_state, SEED)
     rng = check_random_state(random_state)
     rows = []
-    for name, (outcome, _) in tested(estimators, X, y).items():
+    for name, (outcome, _) in outcomes_of(estimators, X, y, None).items():
         said = forecasts(outcome)
         probability, true = said["probability"].to_numpy(), said["outcome"].to_numpy()
         place = bin_of(probability, n_bins)
@@ -229,7 +229,7 @@ class Tested(NamedTuple):
     group: NDArray[np.intp]
 
 
-def tested(estimators: Any, X: Any, y: Any, groups: Any = None) -> dict[str, Tested]:
+def outcomes_of(estimators: Any, X: Any, y: Any, groups: Any) -> dict[str, Tested]:
     """Return what classifiers make of samples, by their names."""
     named = estimators if isinstance(estimators, Mapping) else {type_name(estimators): estimators}
     return {str(name): outcome_of(estimator, X, y, groups) for name, estimator in named.items()}
@@ -255,7 +255,7 @@ def outcome_of(estimator: Any, X: Any, y: Any, groups: Any) -> Tested:
     if getattr(unfolded(estimator)[-1], "_dense", False):
         columns, sample = columns_of_places(estimator, classes, X, y)
     else:
-        columns = Classes(classes).predict(estimator, X, as_array(y))
+        columns = {**Classes(classes).predict(estimator, X, as_array(y))}
         sample = np.arange(len(columns["label"]))
     outcome = Classes(classes).outcome(columns, sample, sample)
     return Tested(outcome, sample if group is None else group[sample])
@@ -287,9 +287,7 @@ def gap(place: NDArray[np.intp], probability: Floats, true: NDArray[Any]) -> flo
     return float(np.abs(np.bincount(place, true - probability)).sum() / len(place))
 
 
-def interval(
-    true: Floats, group: NDArray[np.intp], confidence: float
-) -> tuple[float, float]:
+def interval(true: Floats, group: NDArray[np.intp], confidence: float) -> tuple[float, float]:
     """Return the interval of a frequency, with as many trials as groups of samples are worth."""
     frequency, n = true.mean(), float(len(true))
     groups, place = np.unique(group, return_inverse=True)

@@ -14,10 +14,10 @@ from ..frames import Frame, build_frame
 from ..params import SEQUENCE, Rule, check, integer
 from ..plugins import make_frame
 from .display import Axes, Place, TableDisplay
-from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
-from .filter_table import middle_grid
+from .drawing import COLOURS, INK, LETTER, SMALL, Sheet, heading_size
+from .filter_properties import middle_grid
 from .kernels import kernel_layers, kernels_of
-from .lines import label_ends, quieten
+from .lines import quieten
 from .opened import Opened
 from .panels import check_results
 
@@ -33,8 +33,9 @@ NUMBERS = Rule(
     lambda v: SEQUENCE.holds(v) and len(v) > 0 and all(map(integer(1).holds, v)),
 )
 COLUMNS = "layer", "n_atoms", "learned", "low", "high", "random", "permuted", "excess"
-PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 1.9, 1.5, 0.5, 0.3, 0.25, 0.5  # inches
-PER_ROW = 3
+COLOUR_OF = dict(zip(("learned", "permuted", "random"), COLOURS, strict=False))
+PANEL, HEIGHT, LEFT, GAP, NAME, FOOT, KEY = 1.3, 1.0, 0.4, 0.15, 0.2, 0.4, 0.8  # inches
+PER_ROW = 2
 
 
 def similarity_to_frame(
@@ -112,7 +113,7 @@ def similarity_to_frame(
     >>> table = similarity_to_frame(model, "own", n_atoms=(1,))
     >>> table[["layer", "n_atoms", "learned"]].round(3)
             layer  n_atoms  learned
-    0  stages.0.0        1    0.417
+    0  stages.0.0        1    0.416
     1  stages.0.0       10    1.000
     """
     check("n_atoms", n_atoms, NUMBERS | None)
@@ -206,7 +207,10 @@ def cut(frame: Frame, support: tuple[int, ...]) -> Array:
             f"kernels of {support}: give a frame of an odd support for odd ones."
         )
     around = [(0, 0), *((max(0, n) // 2,) * 2 for n in missing)]
-    inside = (slice(max(0, -n) // 2, extent - max(0, -n) // 2) for n, extent in zip(missing, frame.support, strict=True))
+    inside = (
+        slice(max(0, -n) // 2, extent - max(0, -n) // 2)
+        for n, extent in zip(missing, frame.support, strict=True)
+    )
     return np.pad(frame.atoms[(slice(None), *inside)], around)
 
 
@@ -327,32 +331,30 @@ class FrameSimilarityDisplay(TableDisplay):
         layers = dict(list(self.results.groupby("layer", sort=False)))
         heading = [
             "Energy that k atoms explain",
-            f"frame {self.frame};  mean over kernels, band: 95 %" if self.frame else "mean, 95 %",
+            *[f"frame {self.frame}"] * bool(self.frame),
+            "mean share over kernels, band: 95 %",
         ]
-        names = dict(zip(("learned", "permuted", "random"), COLOURS, strict=False))
-        columns, width = min(PER_ROW, len(layers)), PANEL + GAP
-        text, head = heading_size(heading)
-        row = NAME + HEIGHT + FOOT
-        room = LETTER * max(map(len, names)) + GAP
-        size = max(LEFT + columns * width + room, LEFT + text), head + -(-len(layers) // columns) * row
-        sheet = Sheet(*size, on)
+        columns, text = min(PER_ROW, len(layers)), heading_size(heading)
+        head, row = text[1] + NAME, NAME + HEIGHT + FOOT
+        width = LEFT + max(PER_ROW * (PANEL + GAP), text[0])
+        sheet = Sheet(width, head + -(-len(layers) // columns) * row, on)
         sheet.heading(LEFT, heading)
+        for place, (kind, colour) in enumerate(COLOUR_OF.items()):
+            sheet.text(LEFT + KEY * place, head - NAME, kind, color=colour, weight="bold")
         axes = []
         for place, (name, part) in enumerate(layers.items()):
-            left, top = LEFT + place % columns * width, head + place // columns * row + NAME
+            left = LEFT + place % columns * (PANEL + GAP)
+            top = head + place // columns * row + NAME
             ax = sheet.axes(left, top, PANEL, HEIGHT)
             axes.append(ax)
-            sheet.text(left, top - NAME / 2, str(name)[-int(PANEL / LETTER) :])
-            ax.fill_between(part.n_atoms, part.low, part.high, color=COLOURS[0], alpha=0.25, lw=0)
-            lines = {
-                kind: ax.plot(part.n_atoms, part[kind], color=colour, lw=1.3, marker=".", ms=4)[0]
-                for kind, colour in names.items()
-            }
+            sheet.text(left, top - NAME / 2, str(name)[-int(PANEL / LETTER) :], fontsize=SMALL)
+            style: dict[str, Any] = {"color": COLOUR_OF["learned"], "alpha": 0.25, "linewidth": 0}
+            ax.fill_between(part.n_atoms, part.low, part.high, **style)
+            for kind, colour in COLOUR_OF.items():
+                ax.plot(part.n_atoms, part[kind], ".-", color=colour, linewidth=1.3, markersize=4)
             ax.set(ylim=(0, 1.03))
             ax.locator_params(axis="x", nbins=5, integer=True)
             quieten(ax)
-            ax.tick_params(labelleft=place % columns == 0)
-            ax.set_xlabel("atoms k", fontsize=MEDIUM, color=INK)
-            if place % columns == columns - 1 or place == len(layers) - 1:
-                label_ends(ax, lines)
+            ax.tick_params(labelsize=SMALL, labelleft=place % columns == 0)
+            ax.set_xlabel("atoms k", fontsize=SMALL, color=INK, labelpad=1)
         return axes

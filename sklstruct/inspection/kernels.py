@@ -20,7 +20,9 @@ from .opened import Opened
 Array = NDArray[np.float64]
 Shape = tuple[int, ...]
 
-MEAN_POOLS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+MEAN_POOLS: dict[Any, Any] = {
+    MAX_POOL[ndim]: mean for ndim, mean in enumerate((F.avg_pool1d, F.avg_pool2d, F.avg_pool3d), 1)
+}
 LARGEST = 2**20  # samples in which the kernel of a chain of layers has to fit
 ROUNDING = 1e-6  # relative, of what is linear
 
@@ -57,7 +59,7 @@ def convolutions(estimator: Any) -> dict[str, tuple[int, ...]]:
     >>> X, y = load_digits().images[:50], load_digits().target[:50]
     >>> model = RFNNClassifier(widths=(4, 8), max_epochs=1, random_state=0).fit(X, y)
     >>> convolutions(model)
-    {'stages.0.0': (4, 1, 7, 7), 'stages.1.0': (8, 4, 7, 7), 'head': (10, 8, 2, 2)}
+    {'stages.0.0': (4, 1, 7, 7), 'stages.1.0': (8, 4, 7, 7), 'head': (10, 8, 4, 4)}
     """
     return {name: shape for name, (_, shape) in kernel_layers(Opened(estimator)).items()}
 
@@ -210,7 +212,8 @@ def kernels_of(layer: Any) -> Tensor:
         weight = by_group.flip([*range(2, weight.ndim)])
     extents = support_of(layer)
     spread = weight.new_zeros(*weight.shape[:2], *extents)
-    spread[(..., *(slice(None, None, step) for step in layer.dilation))] = weight
+    taps: Any = (..., *(slice(None, None, step) for step in layer.dilation))
+    spread[taps] = weight
     return spread
 
 
@@ -256,7 +259,6 @@ class Reached(Exception):
 def linear_kernels(opened: Opened, name: str) -> Array:
     """Return the filters of the input that a layer applies if all before it is linear."""
     function = linear_part(opened, name)
-    ndim = len(opened.in_shape) - 1
     sample = torch.zeros(1, *opened.in_shape, dtype=torch.float64)
     if not is_affine(function, sample):
         raise TypeError(
@@ -264,15 +266,20 @@ def linear_kernels(opened: Opened, name: str) -> Array:
             "samples, even with rectifiers left out: only a chain of linear maps has kernels of "
             "the input."
         )
-    places = function(sample).ndim - 2
+    has_places = function(sample).ndim > 2
     extents = [*opened.in_shape[1:]]
     while prod(extents) <= LARGEST:
         slopes = slopes_in_the_middle(function, sample.new_zeros(1, opened.in_shape[0], *extents))
-        seen = [slopes.any(axis=(0, 1, *others(axis, ndim))) for axis in range(ndim)]
-        cut = [bool(along[0] or along[-1]) for along in seen]
-        if not places or not any(cut):
-            return slopes if not places else slopes[(..., *map(reach, seen))]
-        extents = [2 * extent if c else extent for extent, c in zip(extents, cut, strict=True)]
+        if not has_places:
+            return slopes
+        seen = np.argwhere(slopes.any(axis=(0, 1)))
+        first, last = seen.min(axis=0, initial=max(extents)), seen.max(axis=0, initial=0)
+        cut = (first == 0) | (last == np.subtract(extents, 1))
+        if not cut.any():
+            inside: Any = map(slice, first, last + 1)
+            return slopes[(..., *inside)]
+        # Beyond the ends there is padding: only in a larger sample is all of the kernel seen.
+        extents = [extent * (2 if c else 1) for extent, c in zip(extents, cut, strict=True)]
     raise TypeError(
         f"layer={name!r} of {type(opened.network).__name__} sees more than "
         f"{LARGEST} samples at once: it has no kernel of a size to be shown."
@@ -282,6 +289,7 @@ def linear_kernels(opened: Opened, name: str) -> Array:
 def linear_part(opened: Opened, name: str) -> Callable[[Tensor], Tensor]:
     """Return the function from samples to what a layer gives, with all before it made linear."""
     network = to_dense(opened.network).double().cpu()  # a copy: nobody else runs its hooks
+    module: Any
     for module in network.modules():
         if getattr(module, "store_activations", True) is False:
             module.store_activations = True  # what is not stored has no gradient
@@ -309,10 +317,10 @@ def straighten(layer: Any, args: tuple[Any, ...], output: Any) -> Tensor | None:
     if not one or any(True for _ in layer.parameters()):
         return None
     (x,) = args
-    if isinstance(layer, (*MAX_POOL.values(),)):
-        pool: Any = MEAN_POOLS[x.ndim - 2]
-        options = {"ceil_mode": layer.ceil_mode, "count_include_pad": False}
-        return pool(x, layer.kernel_size, layer.stride, layer.padding, **options)
+    if type(layer) in MEAN_POOLS:
+        names = "kernel_size", "stride", "padding", "ceil_mode"
+        options = {name: getattr(layer, name) for name in names}
+        return MEAN_POOLS[type(layer)](x, **options, count_include_pad=False)
     return x if output.shape == x.shape and not is_affine(layer.forward, x) else None
 
 
@@ -330,17 +338,6 @@ def slopes_in_the_middle(function: Callable[[Tensor], Tensor], x: Tensor) -> Arr
     """Return the derivatives of what is given at the middle place, (n_out, channels, *spatial)."""
     with torch.inference_mode(False), torch.enable_grad():
         outputs = function(x.requires_grad_())[0]
-        middle = outputs[(slice(None), *(extent // 2 for extent in outputs.shape[1:]))]
-        rows = [torch.autograd.grad(value, x, retain_graph=True)[0] for value in middle]
+        middle: Any = (slice(None), *(extent // 2 for extent in outputs.shape[1:]))
+        rows = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in outputs[middle]]
     return torch.cat(rows).numpy()
-
-
-def others(axis: int, ndim: int) -> list[int]:
-    """Return the axes of kernels in space but for one."""
-    return [2 + other for other in range(ndim) if other != axis]
-
-
-def reach(seen: NDArray[np.bool_]) -> slice:
-    """Return the range from the first to the last place that counts, or all of them if none do."""
-    where = np.flatnonzero(seen)
-    return slice(where[0], where[-1] + 1) if len(where) else slice(None)

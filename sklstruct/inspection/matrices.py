@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -46,10 +48,10 @@ def draw_matrix(
     faint_ticks(ax)
     ax.spines[:].set_visible(False)
     if max(table.shape) <= MANY:
+        style: dict[str, Any] = {"fontsize": SMALL, "ha": "center", "va": "center"}
         for (row, column), value in np.ndenumerate(table.to_numpy()):
             if not np.isnan(value):
                 colour = "white" if value < DARK else INK
-                style = {"fontsize": SMALL, "ha": "center", "va": "center"}
                 ax.text(column, row, f"{value:.2f}", color=colour, **style)
     ax.figure.colorbar(image, cax=bar, ticks=[0, 0.5, 1]).outline.set_visible(False)
     faint_ticks(bar)

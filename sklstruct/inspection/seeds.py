@@ -140,9 +140,7 @@ def pair_of_classifiers(
     return row | errors
 
 
-def pair_of_regressors(
-    one: Floats, two: Floats, truth: NDArray[Any] | None
-) -> dict[str, float]:
+def pair_of_regressors(one: Floats, two: Floats, truth: NDArray[Any] | None) -> dict[str, float]:
     """Return how far two regressors agree."""
     difference = float(np.sqrt(np.square(one - two).mean()))
     row = {"correlation": correlation(one, two), "difference": difference}

@@ -170,11 +170,10 @@ class CalibrationDisplay(Display):
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a curve for each estimator that gives probabilities."""
         errors = calibration_error(self.bins)
-        beside = {name: number(error, "") for name, error in errors.items()}
-        heading = ERROR
+        beside, heading = errors.map(lambda error: number(error, "")), ERROR
         if self.errors is not None:
             chance = self.errors.set_index("estimator")["expected"]
-            beside = {n: f"{text}; {number(chance[n], '')}" for n, text in beside.items()}
+            beside += "; " + chance.map(lambda error: number(error, ""))
             heading = ERROR_AND_CHANCE
         looks = {name: look for name, look in styles(self.estimators).items() if name in errors}
         shown = {f"{name} ({beside[name]})": look for name, look in looks.items()}

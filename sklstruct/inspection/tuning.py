@@ -73,7 +73,8 @@ def selectivity(
     From X, with the response b at the place of the sample where it is largest, and g at the same
     place of the grey version of the sample, over the samples that a channel responds to most,
     :math:`\mathrm{colour} = 1 - \sum \max(g, 0) / \sum b`: 0 for what sees grey values alone, 1
-    for what sees colours alone.
+    for what sees colours alone.  The grey version differs from the mean of the samples by the same
+    in all channels, the mean of what the sample differs by.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def preferred(responses: Array, frequencies: Array, directions: Array) -> dict[s
         colour = np.hypot(*opponent) / np.maximum(np.hypot(*opponent) + grey, TINY)
     preferences = {
         "orientation": orientation,
-        "direction": np.degrees(np.arctan2(axis[:, 1], axis[:, 2])) % 180,
+        "direction": np.degrees(np.arctan2(axis[:, 1], axis[:, 2])) % (180 if ndim == 2 else 360),
         "elevation": np.degrees(np.arcsin(np.minimum(axis[:, 0], 1))),
         "frequency": frequencies[best % len(frequencies)],
         "grating_colour": colour,
@@ -245,12 +246,8 @@ def coloured(opened: Opened, names: Sequence[str], samples: Any) -> dict[str, Ar
     """Return which share of the strongest responses of channels is owed to colour."""
 
     def strongest(changes: Changes, x: Tensor) -> list[Tensor]:
-        ones = -1, *(1,) * (x.ndim - 2)
-        scale, mean = (
-            torch.from_numpy(values).to(x).reshape(ones)
-            for values in (opened.estimator.scale_, opened.estimator.mean_)
-        )
-        grey = ((x * scale + mean).mean(1, keepdim=True) - mean) / scale
+        scale = torch.from_numpy(opened.estimator.scale_).to(x).reshape(-1, *(1,) * (x.ndim - 2))
+        grey = (x * scale).mean(1, keepdim=True) / scale  # of what differs from the mean colour
         pairs = []
         for change, other in zip(changes(x), changes(grey), strict=True):
             top, place = change.max(dim=2, keepdim=True)

@@ -97,7 +97,10 @@ def filter_table(
     >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
     >>> filter_table(model)[["layer", "filter", "order", "scale"]].round(1)
             layer  filter  order  scale
-    0  stages.0.0       0    3.0    1.0
+    0  stages.0.0       0    3.0    1.2
+    1  stages.0.0       1    3.0    1.0
+    2  stages.0.0       2    3.0    1.1
+    3  stages.0.0       3    3.0    1.5
     """
     check("by_channel", by_channel, FLAG)
     kernels, name = named_filters(estimator, layer, of)
