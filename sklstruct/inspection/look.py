@@ -28,7 +28,7 @@ from .filter_display import FilterDisplay, SpectrumDisplay
 from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .map_display import SampleMapsDisplay
-#from .maximised_display import MaximisedDisplay
+from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
 from .opened import Opened, unfolded
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
@@ -313,7 +313,7 @@ def certainty_section(seen: Look) -> Html | None:
     return section("How sure it is", *parts) if parts else None
 
 
-SECTIONS = filters_section, maps_section, structure_section, certainty_section
+SECTIONS = filters_section, units_section, maps_section, structure_section, certainty_section
 
 
 def download(title: str, rows: pd.DataFrame) -> Html:
