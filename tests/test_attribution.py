@@ -282,7 +282,9 @@ def test_boxes_of_occlusion_hold_all_channels():
     np.testing.assert_allclose(boxes, np.repeat(one[:, None], 3, axis=1), atol=1e-6)
     last = StructuredClassifier(architecture="linear", layout="HWC", **FAST)
     last.fit(np.moveaxis(X, 1, -1), np.arange(len(X)) % 2)
-    first = StructuredClassifier(architecture="linear", layout="CHW", **FAST).fit(X, np.arange(len(X)) % 2)
+    first = StructuredClassifier(architecture="linear", layout="CHW", **FAST).fit(
+        X, np.arange(len(X)) % 2
+    )
     explain = partial(occlusion_map, size=(5, 4))
     np.testing.assert_allclose(
         explain(last, np.moveaxis(X[:2], 1, -1)), explain(first, X[:2]), rtol=1e-4, atol=1e-6
@@ -301,7 +303,8 @@ def blob(shape, place, width):
     """Return a Gaussian about a place, in samples."""
     return np.exp(
         -sum(
-            (np.reshape(np.arange(n), [-1 if axis == k else 1 for k in range(len(shape))]) - at) ** 2
+            (np.reshape(np.arange(n), [-1 if axis == k else 1 for k in range(len(shape))]) - at)
+            ** 2
             for axis, (n, at) in enumerate(zip(shape, place, strict=True))
         )
         / (2 * width**2)

@@ -234,7 +234,9 @@ def test_a_blob_comes_back_where_it_is(extent, averaged, at):
         group.norm.reset_parameters()
         group.conv.weight.zero_()[0, 0, 0] = 1  # a Gaussian
         network.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
-    along, *_ = Places(Opened(model), (1, extent, 8, 9), network).of("stages.average" if averaged > 1 else "stages")[1]
+    along, *_ = Places(Opened(model), (1, extent, 8, 9), network).of(
+        "stages.average" if averaged > 1 else "stages"
+    )[1]
     assert np.diff(along)[0] == averaged
     place, width = at * extent, extent / 18
     blob = np.exp(-((np.arange(extent) - place) ** 2) / 2 / width**2).reshape(-1, 1, 1)
@@ -284,7 +286,9 @@ def test_places_of_windows_that_reach_past_the_border_lie_in_what_is_inside(exte
 
 
 def test_places_of_margins_and_of_blocks_that_become_channels():
-    network = nn.Sequential(SpaceToChannels(), InjectivePad(places=[(1, 0)]), nn.AdaptiveAvgPool1d(3))
+    network = nn.Sequential(
+        SpaceToChannels(), InjectivePad(places=[(1, 0)]), nn.AdaptiveAvgPool1d(3)
+    )
     found = places_of(network, 10)
     np.testing.assert_array_equal(found.of_layer["0"][0], [0.5, 2.5, 4.5, 6.5, 8.5])
     np.testing.assert_array_equal(found.of_layer["1"][0], [-1.5, 0.5, 2.5, 4.5, 6.5, 8.5])
