@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,9 @@ from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
 from .study_squares import CalibrationDisplay
 
-FEW, UNITS = 200, 4  # samples for what takes long, and units that are maximised
-COLOURS = 3  # channels
-SCANS = 12  # for what takes long, where samples are scans
+FEW, SCANS = 200, 12  # samples, or scans, for what takes long
+FEWER = 12  # for what takes longest
+UNITS, COLOURS = 4, 3  # units that are maximised; channels of colours
 METHODS = ("gradient", "integrated_gradients", "grad_cam", "occlusion")
 TRUSTED = METHODS[:3]  # whose trust is measured: occlusion would take hours in volumes
 
@@ -127,8 +127,8 @@ class Look:
     ----------
     estimator, X, y, groups, seed
         As given, or found.
-    shown, few : array-like
-        Samples for maps, and for what takes long.
+    shown, few, fewer : array-like
+        Samples for maps, for what takes long, and for what takes longest.
     left_out : list of str
         What there is nothing to see of, and why.
     """
@@ -141,7 +141,9 @@ class Look:
         self.groups = groups
         order = check_random_state(seed).permutation(len(self.X))
         self.few = safe_indexing(self.X, order[: SCANS if scans else FEW])
-        self.shown = safe_indexing(self.X, self.one_of_each(order)[:n_maps])
+        in_turn = self.one_of_each(order)
+        self.shown = safe_indexing(self.X, in_turn[:n_maps])
+        self.fewer = safe_indexing(self.X, in_turn[: n_maps if scans else FEWER])
         self.left_out: list[str] = []
 
     def one_of_each(self, order: Any) -> Any:
@@ -260,12 +262,12 @@ def maps_section(seen: Look) -> Html | None:
     options: dict[str, Any] = {"random_state": seen.seed}
     parts += seen.figure(
         "Do the maps depend on what was learned?",
-        lambda: SanityDisplay.from_estimator(model, seen.shown, TRUSTED, **options),
+        lambda: SanityDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
         TEXT["look"]["sanity"],
     )
     parts += seen.figure(
         "Do the places matter?",
-        lambda: DeletionDisplay.from_estimator(model, seen.shown, TRUSTED, **options),
+        lambda: DeletionDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
         TEXT["look"]["deletion"],
         lambda display: pd.concat(
             [curves.table.assign(method=name) for name, curves in display.results.items()]
