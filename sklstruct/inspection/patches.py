@@ -184,12 +184,12 @@ class Field(NamedTuple):
         grid = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"), dim=-1)
         grid = grid.view(-1, len(shape)).to(maps.device)
         # A box that is apart along one axis does not overlap.
-        apart = torch.from_numpy(self.size / np.maximum(self.stride, 1e-9)).to(maps.device)
+        apart = torch.tensor((self.size / np.maximum(self.stride, 1e-9)).tolist()).to(maps.device)
         flat, found = maps.flatten(1), []
         for _ in range(n):
             values, best = flat.max(dim=1)
             places = grid[best]
-            found.append(torch.cat([values[:, None], places], dim=1).double())
+            found.append(torch.cat([values[:, None], places], dim=1).cpu().double())
             near = ((grid - places[:, None]).abs() < apart).all(dim=2)
             flat = flat.masked_fill(near, -torch.inf)
         return torch.stack(found, dim=1)
