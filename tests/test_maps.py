@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -32,7 +33,7 @@ from sklstruct.inspection import (
 )
 from sklstruct.inspection.maps import mean_volume
 from sklstruct.io.nifti import read_volume
-from sklstruct.layers import FrameConv
+from sklstruct.layers import FrameConv, InjectivePad, SpaceToChannels
 from sklstruct.plugins import entries, lookup
 
 FAST = {"max_epochs": 1, "batch_size": 4, "random_state": 0, "device": "cpu"}
@@ -233,7 +234,8 @@ def test_a_blob_comes_back_where_it_is(extent, averaged, at):
         group.norm.reset_parameters()
         group.conv.weight.zero_()[0, 0, 0] = 1  # a Gaussian
         network.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
-    assert lattice(network)[0] == averaged
+    along, *_ = Places(Opened(model), (1, extent, 8, 9), network).of("stages.average" if averaged > 1 else "stages")[1]
+    assert np.diff(along)[0] == averaged
     place, width = at * extent, extent / 18
     blob = np.exp(-((np.arange(extent) - place) ** 2) / 2 / width**2).reshape(-1, 1, 1)
     profile = class_activation_map(model, np.broadcast_to(blob, (1, extent, 8, 9)))[0, :, 4, 4]
@@ -260,14 +262,40 @@ def test_places_lie_in_the_middle_of_what_they_see(layers, stride, first):
     if not any(isinstance(layer, nn.MaxPool1d) for layer in layers):
         centres = [(of.min() + of.max()).item() / 2 for of in seen]
         assert centres == [first + stride * 2, first + stride * 3]
-    assert lattice(network) == (stride, first)
+    (along,) = places_of(network, 48).of(None)[1]
+    np.testing.assert_array_equal(along[:4], first + stride * np.arange(4))
+
+
+def places_of(network, *extents):
+    """Return where the places of layers lie, for a network of single precision or double."""
+    opened = SimpleNamespace(
+        network=network,
+        estimator=SimpleNamespace(dtype="float64"),
+        run=lambda X, function: function(torch.from_numpy(X)),
+    )
+    return Places(opened, (1, *extents), network)
+
+
+@pytest.mark.parametrize("extent", [45, 46, 47, 48])
+def test_places_of_windows_that_reach_past_the_border_lie_in_what_is_inside(extent):
+    pool = nn.AvgPool1d(4, ceil_mode=True)
+    means = pool(torch.arange(extent).double()[None, None])[0, 0]
+    np.testing.assert_array_equal(places_of(nn.Sequential(pool), extent).of("0")[1][0], means)
+
+
+def test_places_of_margins_and_of_blocks_that_become_channels():
+    network = nn.Sequential(SpaceToChannels(), InjectivePad(places=[(1, 0)]), nn.AdaptiveAvgPool1d(3))
+    found = places_of(network, 10)
+    np.testing.assert_array_equal(found.of_layer["0"][0], [0.5, 2.5, 4.5, 6.5, 8.5])
+    np.testing.assert_array_equal(found.of_layer["1"][0], [-1.5, 0.5, 2.5, 4.5, 6.5, 8.5])
+    np.testing.assert_array_equal(found.of_layer["2"][0], [-0.5, 3.5, 7.5])
 
 
 def test_what_cannot_be_explained_is_said():
     model, X = fitted()
     with pytest.raises(TypeError, match=r"no class activations.*gradient_map"):
         class_activation_map(model, X)
-    with pytest.raises(TypeError, match=r"network estimator .*, got GaussianNB"):
+    with pytest.raises(TypeError, match=r"must be a network estimator.*, got GaussianNB"):
         gradient_map(GaussianNB(), X)
     with pytest.raises(ValueError, match=r"target must be one of .*'ant', 'bee'.*got 'wasp'"):
         gradient_map(model, X, "wasp")
@@ -275,8 +303,6 @@ def test_what_cannot_be_explained_is_said():
         gradient_map(model, X, kind="slope")
     with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
         gradient_map(model, X, n_samples=0)
-    with pytest.raises(TypeError, match=r"stride of 4 on 9 samples must give 3 class act.*got 2"):
-        class_activation_map(*fitted(Shifted))
     several = StructuredRegressor(**FAST).fit(X, np.stack([X[:, 0, 0, 0]] * 2, axis=1))
     with pytest.raises(ValueError, match="number of a value, from 0 to 1, got None"):
         gradient_map(several, X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import isclass, signature
@@ -19,6 +20,7 @@ from .places import Places
 
 def captum_map(
     method: Any,
+    /,
     estimator: Any,
     X: Any,
     target: Any = None,
@@ -108,7 +110,8 @@ def captum_map(
         options["layer"] = opened.network.get_submodule(layer)
 
     def explain(x: Tensor) -> Tensor:
-        with with_gradients(), seeded(random_state):
+        with with_gradients(), seeded(random_state), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Setting .*hooks", UserWarning)  # and removing them
             f = Explained(opened.network, explained(opened, weigh, x))
             found = made_by(f, **options).attribute(x.clone().requires_grad_(), **params)
         return opened.as_maps(found).detach().sum(dim=1)

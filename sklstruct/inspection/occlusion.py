@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import product
 from numbers import Integral
@@ -166,13 +167,16 @@ def map_of_one(
     changing = [box for box in boxes if (sample[:, *box] != other[:, *box]).any()]
     # Many copies at a time, which networks are fast with, but never more than memory holds.
     step = max(1, VALUES_AT_ONCE // sample.size)
-    for start in range(0, len(changing), step):
-        part = changing[start : start + step]
-        copies = np.repeat(sample[np.newaxis], len(part), axis=0)
-        for copy, box in zip(copies, part, strict=True):
-            copy[:, *box] = other[:, *box]
-        for box, score in zip(part, scores_of(copies)[:, column], strict=True):
-            total[box] += scores[column] - score
+    with warnings.catch_warnings():
+        # To hide the brightest part of a sample changes its scale.
+        warnings.filterwarnings("ignore", "X is on another scale", UserWarning)
+        for start in range(0, len(changing), step):
+            part = changing[start : start + step]
+            copies = np.repeat(sample[np.newaxis], len(part), axis=0)
+            for copy, box in zip(copies, part, strict=True):
+                copy[:, *box] = other[:, *box]
+            for box, score in zip(part, scores_of(copies)[:, column], strict=True):
+                total[box] += scores[column] - score
     return total / coverage
 
 

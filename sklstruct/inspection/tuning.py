@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..estimators.base import watched
-from ..params import SEED, Rule, check, integer, real
+from ..params import SEED, SEQUENCE, Rule, check, integer, real
 from ..training.rows import Unread
 from .blocks import block_names
 from .opened import Opened
@@ -35,7 +35,7 @@ MAX_SEED, TINY = np.iinfo(np.int32).max, np.finfo(np.float64).tiny
 GOLDEN = (1 + np.sqrt(5)) / 2
 BETWEEN = Rule(
     "a sequence of numbers above 0 and of at most 0.5",
-    lambda v: len(v) > 0 and all(0 < f <= 0.5 for f in v),
+    lambda v: SEQUENCE.holds(v) and len(v) > 0 and all(real(above=0, most=0.5).holds(f) for f in v),
 )
 
 
@@ -65,10 +65,14 @@ def selectivity(
     \sum_\theta r_\theta`: 0 for equal responses and 1 for a single one.
 
     Of three channels, red, green and blue, gratings are grey, red-green or yellow-blue, where
-    colours have equal sums of the channels in units of X.  With the largest responses to each,
+    the latter change no sum of the channels in units of X; of other numbers, gratings are in one
+    channel at a time.  Orientations are those of the best of these gratings.  With the largest
+    responses to each,
 
     .. math:: \mathrm{grating\ colour} = \frac{\sqrt{r_{rg}^2 + r_{yb}^2}}
-        {\sqrt{r_{rg}^2 + r_{yb}^2} + r_{grey}}.
+        {\sqrt{r_{rg}^2 + r_{yb}^2} + r_{grey}},
+
+    which is about 0.6 for weights at random, as colours have two dimensions and grey has one.
 
     From X, with the response b at the place of the sample where it is largest, and g at the same
     place of the grey version of the sample, over the samples that a channel responds to most,
@@ -79,9 +83,11 @@ def selectivity(
     Parameters
     ----------
     estimator : fitted network estimator
-        Or a pipeline or a search that ends in one.
+        Or a pipeline or a search that ends in one.  With ``standardize=False``, what it reads is
+        taken to have mean 0 and deviation 1.
     X : array-like, shape (n, ...), default=None
-        Samples of three channels.  Of each channel the strongest tenth counts, at most 100.
+        Samples, which are needed for ``colour`` alone: of each channel the strongest tenth counts,
+        at most 100.
     layers : sequence of str, default=None
         Names of layers in ``net_.module_``, in their order; None takes the blocks of the network,
         which are the children of its ``stages``.
@@ -113,8 +119,8 @@ def selectivity(
     TypeError
         If it does not end in a network.
     ValueError
-        If a parameter is out of range, there is no such layer, the network has no stages and no
-        layers are named, or X is given where samples do not have three channels.
+        If a parameter is out of range, there is no such layer, or the network has no stages and
+        no layers are named.
 
     See Also
     --------
@@ -146,12 +152,7 @@ def selectivity(
     check("n_untrained", n_untrained, integer(0))
     check("random_state", random_state, SEED)
     opened, names = Opened(estimator), block_names(estimator, layers)
-    if X is not None and opened.in_shape[0] != 3:
-        raise ValueError(
-            f"X must have three channels, red, green and blue, got {opened.in_shape[0]}; without "
-            "X, orientations are measured alone."
-        )
-    samples = None if X is None else opened.read(X)
+    samples = None if X is None or opened.in_shape[0] != 3 else opened.read(X)
     seeds = check_random_state(random_state).randint(MAX_SEED, size=n_untrained).tolist()
     networks = {"fitted": opened} | {
         f"untrained {number}": opened.untrained(seed) for number, seed in enumerate(seeds, 1)
