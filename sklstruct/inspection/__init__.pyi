@@ -52,10 +52,13 @@ from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .maximisation import maximise as maximise
+from .maximised_display import MaximisedDisplay as MaximisedDisplay
 from .nterm import NTermApproximation as NTermApproximation
 from .nterm import nterm_approximation as nterm_approximation
 from .nterm_display import NTermDisplay as NTermDisplay
 from .occlusion import occlusion_map as occlusion_map
+from .patches import Patches as Patches
+from .patches import best_patches as best_patches
 from .pose import pose_maps as pose_maps
 from .pose_display import PoseDisplay as PoseDisplay
 from .pose_display import SteeredKernelDisplay as SteeredKernelDisplay

@@ -16,6 +16,7 @@ from .sanity_display import SOLID
 from .study import markers
 
 LEFT, WIDTH, HEIGHT, FOOT, RIGHT = 0.65, 3.0, 2.2, 0.45, 0.2  # inches
+EDGE = 0.02
 GAIN = "(gain in area over random places, 95 % interval)"
 DONE = {"deletion": "hidden", "insertion": "shown"}
 
@@ -59,7 +60,7 @@ class DeletionDisplay(Display):
     >>> from sklstruct.inspection import DeletionDisplay
     >>> X, y = load_digits().images, load_digits().target
     >>> model = RFNNClassifier(widths=(4, 8), max_epochs=2, random_state=0).fit(X[:100], y[:100])
-    >>> display = DeletionDisplay.from_estimator(model, X[100:110], ["gradient", "activation"])
+    >>> display = DeletionDisplay.from_estimator(model, X[100:110], ["gradient", "grad_cam"])
     >>> display.to_frame().columns.tolist()
     ['method', 'order', 'share', 'score', 'low', 'high']
     """
@@ -128,7 +129,7 @@ class DeletionDisplay(Display):
             by_map, random = (table[table["order"] == order] for order in ("map", "random"))
             draw_band(ax, by_map, "share", "score", look)
             ax.plot(random["share"], random["score"], color=look["color"], ls=":", linewidth=1)
-        ax.set_xlim(0, 1)
+        ax.set_xlim(-EDGE, 1 + EDGE)
         ax.set_xlabel(f"share of places {DONE[kind]}", fontsize=MEDIUM, color=INK)
         ax.set_ylabel("decision f", fontsize=MEDIUM, color=INK)
         quieten(ax)

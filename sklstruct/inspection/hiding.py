@@ -56,14 +56,14 @@ class DeletionCurves:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn.datasets import load_digits
     >>> from sklstruct import RFNNClassifier
     >>> from sklstruct.inspection import deletion
     >>> X, y = load_digits().images, load_digits().target
     >>> model = RFNNClassifier(widths=(8, 8), max_epochs=5, random_state=0).fit(X[:300], y[:300])
     >>> curves = deletion(model, X[300:320], "input_x_gradient")
-    >>> np.round(curves.gain, 1)
+    >>> bool(curves.gain.low > 0)
+    True
     """
 
     kind: str
@@ -161,7 +161,6 @@ def deletion(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklstruct.inspection import deletion
@@ -169,7 +168,8 @@ def deletion(
     >>> model = LogisticRegression(max_iter=1000).fit(X, y)
     >>> contributions = (X - X.mean(axis=1, keepdims=True)) * model.coef_
     >>> curves = deletion(model, X, contributions)
-    >>> np.round(curves.gain, 1)
+    >>> bool(curves.gain.low > 0)
+    True
     >>> bool((curves.areas["map"] < curves.areas["reverse"]).all())
     True
     """

@@ -179,7 +179,7 @@ def has_kernels(layer: Any) -> bool:
     # By what they have, as layers of plugins need not be those of the suite.
     return (
         isinstance(layer, nn.Linear | AttributeConv)
-        or (hasattr(layer, "frame") and "kernel" in dir(layer))  # which may not fit into memory
+        or (hasattr(layer, "frame") and "kernel" in dir(layer))
         or getattr(layer, "transposed", False)
         or has_free_kernels(layer)
     )
@@ -210,27 +210,20 @@ def kernels_of(layer: Any) -> Tensor:
     if getattr(layer, "transposed", False):  # (n_in, n_out of a group, *support), turned round
         by_group = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
         weight = by_group.flip([*range(2, weight.ndim)])
-    extents = support_of(layer)
-    spread = weight.new_zeros(*weight.shape[:2], *extents)
-    taps: Any = (..., *(slice(None, None, step) for step in layer.dilation))
+    dilation = getattr(layer, "dilation", (1,) * (weight.ndim - 2))
+    sizes = zip(dilation, weight.shape[2:], strict=True)
+    spread = weight.new_zeros(*weight.shape[:2], *(apart * (size - 1) + 1 for apart, size in sizes))
+    taps: Any = (..., *(slice(None, None, apart) for apart in dilation))
     spread[taps] = weight
     return spread
-
-
-def support_of(layer: Any) -> Shape:
-    """Return the extents of the kernels of a plain convolution, with what dilation adds."""
-    sizes = zip(layer.kernel_size, layer.dilation, strict=True)
-    return tuple(apart * (size - 1) + 1 for size, apart in sizes)
 
 
 def shape_of(layer: Any, name: str, shapes: Mapping[str, Shape]) -> Shape:
     """Return the shape of the kernels of a layer, by those of what all layers give."""
     if isinstance(layer, nn.Linear):
         return layer.out_features, *maps_before(layer, name, shapes)
-    if hasattr(layer, "frame") and hasattr(layer, "out_channels"):
+    if hasattr(layer, "frame") and hasattr(layer, "out_channels"):  # kernels may not fit
         return layer.out_channels, layer.in_channels, *layer.frame.support
-    if hasattr(layer, "groups") and hasattr(layer, "dilation"):
-        return layer.out_channels, layer.in_channels // layer.groups, *support_of(layer)
     return tuple(kernels_of(layer).shape)
 
 

@@ -25,12 +25,11 @@ from .cka_display import CKADisplay
 from .deletion_display import DeletionDisplay
 from .display import Display
 from .filter_display import FilterDisplay, SpectrumDisplay
-from .filter_table import filter_table
 from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .map_display import SampleMapsDisplay
-from .maximised_display import MaximisedDisplay
-from .methods import MAP_METHODS
+#from .maximised_display import MaximisedDisplay
+from .methods import MEANINGS
 from .opened import Opened, unfolded
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
 from .sanity_display import SanityDisplay
@@ -133,9 +132,7 @@ class Look:
         What there is nothing to see of, and why.
     """
 
-    def __init__(
-        self, estimator: Any, X: Any, y: Any, groups: Any, n_maps: int, seed: int
-    ) -> None:
+    def __init__(self, estimator: Any, X: Any, y: Any, groups: Any, n_maps: int, seed: int) -> None:
         self.estimator, self.seed = estimator, seed
         scans = takes_paths(estimator)
         self.X = find_volumes(X, unfolded(estimator)[0].pattern) if scans else X
@@ -160,7 +157,9 @@ class Look:
             score = self.estimator.score(self.X, self.y)
             kind = "accuracy" if is_classifier(self.estimator) else "R\N{SUPERSCRIPT TWO}"
             said.append(f"{kind} {score:.3f} on {counted(len(self.X), 'sample')}")
-        return joined([element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))])
+        return joined(
+            [element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))]
+        )
 
     def figure(
         self, title: str, draw: Callable[[], Display], caption: str, results: Any = None
@@ -175,7 +174,7 @@ class Look:
             Makes the display.
         caption : str
         results : callable, default=None
-            Maps the display to the table behind it; None takes its ``results``.
+            Maps the display to the table behind it, if there is one; None takes its ``results``.
         """
         try:
             display = draw()
@@ -183,7 +182,8 @@ class Look:
             self.left_out.append(f"{title}: {reason}")
             return []
         rows = display.results if results is None else results(display)
-        return [element("h3", title), picture(display, title, caption), download(title, rows)]
+        shown = [element("h3", title), picture(display, title, caption)]
+        return shown if rows is None else [*shown, download(title, rows)]
 
     def missing(self) -> Html:
         """Say what there is nothing to see of, and why."""
@@ -201,20 +201,20 @@ def filters_section(seen: Look) -> Html | None:
     parts = seen.figure(
         "Filters of the first layer",
         lambda: FilterDisplay.from_estimator(model, by="orientation"),
-        TEXT["look_filters"],
-        lambda display: filter_table(model, display.layer),
+        TEXT["look"]["filters"],
+        lambda display: display.table,
     )
     parts += seen.figure(
         "Their spectra",
         lambda: SpectrumDisplay.from_estimator(model),
-        TEXT["look_spectra"],
-        lambda display: filter_table(model, display.layer),
+        TEXT["look"]["spectra"],
+        lambda display: None,
     )
     parts += seen.figure(
         "Filters of the second layer, as combinations of the first",
         lambda: FilterDisplay.from_estimator(model, second_layer(model), of="input"),
-        TEXT["look_second"],
-        lambda display: filter_table(model, display.layer, of="input"),
+        TEXT["look"]["second"],
+        lambda display: display.table,
     )
     return section("Filters", *parts) if parts else None
 
@@ -234,14 +234,14 @@ def units_section(seen: Look) -> Html | None:
     parts = seen.figure(
         "What outputs want",
         lambda: MaximisedDisplay.from_estimator(model, [*classes], **options),
-        TEXT["look_outputs"],
+        TEXT["look"]["outputs"],
     )
     parts += seen.figure(
         "What channels of the last block want",
         lambda: MaximisedDisplay.from_estimator(
             model, [*range(UNITS)], block_names(model, None)[-1], **options
         ),
-        TEXT["look_channels"],
+        TEXT["look"]["channels"],
     )
     return section("What units want", *parts) if parts else None
 
@@ -251,21 +251,24 @@ def maps_section(seen: Look) -> Html | None:
     model, parts = seen.estimator, []
     for method in METHODS:
         parts += seen.figure(
-            f"Where it looks: {MAP_METHODS[method].title}",
+            f"Where it looks: {MEANINGS[method]}",
             lambda method=method: SampleMapsDisplay.from_estimator(model, seen.shown, method),
-            TEXT[f"look_{method}"],
-            lambda display: pd.DataFrame({"sample": display.titles}),
+            TEXT["look"][method],
+            lambda display: None,
         )
     options: dict[str, Any] = {"random_state": seen.seed}
     parts += seen.figure(
         "Do the maps depend on what was learned?",
         lambda: SanityDisplay.from_estimator(model, seen.shown, TRUSTED, **options),
-        TEXT["look_sanity"],
+        TEXT["look"]["sanity"],
     )
     parts += seen.figure(
         "Do the places matter?",
         lambda: DeletionDisplay.from_estimator(model, seen.shown, TRUSTED, **options),
-        TEXT["look_deletion"],
+        TEXT["look"]["deletion"],
+        lambda display: pd.concat(
+            [curves.table.assign(method=name) for name, curves in display.results.items()]
+        ),
     )
     return section("Where it looks", *parts) if parts else None
 
@@ -276,17 +279,17 @@ def structure_section(seen: Look) -> Html | None:
     parts = seen.figure(
         "How much of the kernels Gaussian derivatives explain",
         lambda: FrameSimilarityDisplay.from_estimator(model, random_state=seen.seed),
-        TEXT["look_similarity"],
+        TEXT["look"]["similarity"],
     )
     parts += seen.figure(
         "Orientation and colour",
         lambda: SelectivityDisplay.from_estimator(model, seen.few, random_state=seen.seed),
-        TEXT["look_selectivity"],
+        TEXT["look"]["selectivity"],
     )
     parts += seen.figure(
         "Which layers are alike",
         lambda: CKADisplay.from_estimator(model, seen.few),
-        TEXT["look_cka"],
+        TEXT["look"]["cka"],
         lambda display: display.results.rename_axis("layer").reset_index(),
     )
     return section("How it is structured", *parts) if parts else None
@@ -300,7 +303,7 @@ def certainty_section(seen: Look) -> Html | None:
     parts = seen.figure(
         "Probabilities, and how often they come true",
         lambda: CalibrationDisplay.from_estimator(model, *tested, groups=seen.groups),
-        TEXT["look_certainty"],
+        TEXT["look"]["certainty"],
         lambda display: display.bins,
     )
     if parts:
@@ -310,7 +313,7 @@ def certainty_section(seen: Look) -> Html | None:
     return section("How sure it is", *parts) if parts else None
 
 
-SECTIONS = filters_section, units_section, maps_section, structure_section, certainty_section
+SECTIONS = filters_section, maps_section, structure_section, certainty_section
 
 
 def download(title: str, rows: pd.DataFrame) -> Html:

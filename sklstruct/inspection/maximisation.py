@@ -78,7 +78,7 @@ def maximise(
         The first rate :math:`\eta`.
     jitter : int, default=1
         By how many samples the gradient is taken aside, at most, along every axis; as the next
-        one, it falls to 0 over the steps, so that it decides the way and not the end.
+        one, it falls to 0 over half of the steps, so that it decides the way and not the end.
     blur : float, default=0.0
         Standard deviation of a Gaussian that gradients are smoothed with, in samples.
     total_variation : float, default=0.0
@@ -206,11 +206,13 @@ class Span:
     def __call__(self, x: Tensor) -> Tensor:
         """Map (n, channels, *spatial) to that shape: the products with atoms, times the atoms."""
         signals = x.flatten(0, 1).unsqueeze(1)
-        return sum(self.through(signals, *bank) for bank in self.banks).view(x.shape)
+        parts = [self._through(signals, *bank) for bank in self.banks]
+        return torch.stack(parts).sum(0).view(x.shape)
 
-    def through(self, x: Tensor, atoms: Tensor, stride: int) -> Tensor:
+    def _through(self, x: Tensor, atoms: Tensor, stride: int) -> Tensor:
         # The grid lies in the middle, and has atoms at the borders too.
-        pads, inside = [], [slice(None), slice(None)]
+        pads: list[int] = []
+        inside = [slice(None), slice(None)]
         for extent, support in zip(x.shape[2:], atoms.shape[2:], strict=True):
             left_over = (extent - 1) % stride
             before = support // 2 - left_over // 2
@@ -242,8 +244,8 @@ class Ascent:
         x = self.held(x)
         found, values = x, x.new_full((len(x),), -inf)
         for step in range(self.steps):
-            left = 1 - step / self.steps
-            reach = round(self.jitter * left) if step else 0
+            left, coarse = 1 - step / self.steps, max(0, 1 - 2 * step / self.steps)
+            reach = round(self.jitter * coarse) if step else 0
             shift = rng.integers(-reach, reach + 1, x.ndim - 2).tolist()
             noise = torch.from_numpy(rng.standard_normal(x.shape[1:])).to(x)
             said, gradient = self.slope(x, shift)
@@ -251,7 +253,7 @@ class Ascent:
                 better = said > values
                 found = torch.where(better.view(-1, *(1,) * (x.ndim - 1)), x, found)
                 values = torch.where(better, said, values)
-            gradient = blurred(gradient, self.blur * left)
+            gradient = blurred(gradient, self.blur * coarse)
             # Units that say nothing have no slope, until a sample is met that they answer to.
             gradient = torch.where(size_of(gradient) > 0, gradient, noise)
             direction = self.span(unit(gradient) - self.penalty(x))
@@ -305,7 +307,8 @@ def unit(x: Tensor) -> Tensor:
 
 def variation(x: Tensor) -> Tensor:
     """Return the sums of the absolute differences of neighbours, (n,)."""
-    return sum(x.diff(dim=axis).abs().flatten(1).sum(1) for axis in range(2, x.ndim))
+    axes = range(2, x.ndim)
+    return torch.stack([x.diff(dim=axis).abs().flatten(1).sum(1) for axis in axes]).sum(0)
 
 
 def blurred(x: Tensor, width: float) -> Tensor:
@@ -314,6 +317,6 @@ def blurred(x: Tensor, width: float) -> Tensor:
         return x
     axes = tuple(range(2, x.ndim))
     waves = [torch.fft.fftfreq(x.shape[axis]).to(x) for axis in axes]
-    squares = sum(wave**2 for wave in torch.meshgrid(*waves, indexing="ij"))
+    squares = torch.stack(torch.meshgrid(*waves, indexing="ij")).square().sum(0)
     low = torch.exp(-2 * (torch.pi * width) ** 2 * squares)
     return torch.fft.ifftn(torch.fft.fftn(x, dim=axes) * low, dim=axes).real

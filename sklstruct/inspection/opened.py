@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ..estimators.base import NetworkEstimator
-from ..estimators.samples import like_samples
+from ..estimators.samples import channels_first, image_shape_of, like_samples
 from ..io.nifti.estimator import NiftiVolumes
 from ..layers import find_layer
 from ..training.device import limited_threads
@@ -143,6 +143,7 @@ class Opened:
             If there is no such class or value.
         """
         codec = self.estimator.target_
+        codec = getattr(codec, "places", codec)  # of maps: what is at a place
         n_outputs: int = codec.n_outputs
         column = target_column(self.estimator, target, n_outputs)
 
@@ -264,15 +265,36 @@ class Opened:
         Steps before the network are undone where they can be; else samples are as the network
         reads them, in its units.
         """
-        samples = self.unstandardised(x).astype(x.dtype)
-        if hasattr(self.estimator, "sample_shape_"):
-            shape = self.estimator.sample_shape_
-            samples = like_samples(samples, self.estimator.layout_, shape)
+        samples = self.in_layout(self.unstandardised(x).astype(x.dtype))
+        if hasattr(self.estimator, "sample_shape_"):  # flat rows, where images were folded
+            samples = samples.reshape(-1, *self.estimator.sample_shape_)
         for step in reversed(self.steps):
             if not hasattr(step, "inverse_transform"):
                 break
             samples = step.inverse_transform(samples)
         return samples
+
+    def to_images(self, x: Array) -> Array:
+        """Return standardised samples in the units of X, but as images, (n, C, *spatial).
+
+        They are as the network reads them where steps before it make other values of them.
+        """
+        samples = self.to_samples(x)
+        if samples.size != x.size:
+            return self.unstandardised(x).astype(x.dtype)
+        return self.as_images(samples)
+
+    def as_images(self, samples: Array) -> Array:
+        """Return what ``to_samples`` gives as images, (n, C, *spatial)."""
+        shape = image_shape_of(samples.shape[1:], self.estimator.image_shape)
+        return channels_first(samples.reshape(-1, *shape), self.estimator.layout_)
+
+    def in_layout(self, images: Array) -> Array:
+        """Return images (n, C, *spatial), of any extents, with the axes of X."""
+        layout, shape = self.estimator.layout_, list(images.shape[2:])
+        if "C" in layout:
+            shape.insert(layout.index("C"), images.shape[1])
+        return like_samples(images, layout, tuple(shape))
 
     @property
     def volumes(self) -> NiftiVolumes | None:

@@ -15,6 +15,7 @@ from .sanity import sanity_check
 from .study import markers
 
 LEFT, WIDTH, HEIGHT, GAP, FOOT, RIGHT = 0.7, 3.0, 1.6, 0.35, 0.35, 0.2  # inches
+EDGE = 0.1  # of a step
 MOST_NAMES = 14  # layers whose names stand at the axis
 LETTER = 0.058  # inches
 SOLID = {"ls": "-", "markersize": 4}  # dots and dashes are those of chance
@@ -65,8 +66,9 @@ class SanityDisplay(TableDisplay):
     >>> from sklstruct.inspection import SanityDisplay
     >>> X, y = load_digits().images, load_digits().target
     >>> model = RFNNClassifier(widths=(4, 8), max_epochs=2, random_state=0).fit(X[:100], y[:100])
-    >>> display = SanityDisplay.from_estimator(model, X[100:110], ["gradient", "activation"])
-    >>> display.verdicts
+    >>> display = SanityDisplay.from_estimator(model, X[100:110], ["gradient", "grad_cam"])
+    >>> list(display.verdicts)
+    ['gradient', 'grad_cam']
     """
 
     def __init__(self, results: pd.DataFrame) -> None:
@@ -136,7 +138,7 @@ class SanityDisplay(TableDisplay):
                 ax.plot(part["step"], part["chance"], color=look["color"], ls=":", linewidth=1)
             ax.set_title(title, loc="left", fontsize=MEDIUM, color=INK)
             ax.set_ylabel("rank correlation", fontsize=MEDIUM, color=INK)
-            ax.set_xlim(0, len(layers) - 1)
+            ax.set_xlim(-EDGE, len(layers) - 1 + EDGE)
             ax.set_ylim(min(ax.get_ylim()[0], 0), 1.05)
             ax.locator_params(axis="x", integer=True)
             quieten(ax)

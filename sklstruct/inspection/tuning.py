@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..estimators.base import watched
-from ..params import SEED, Rule, check, integer, real
+from ..params import SEED, SEQUENCE, Rule, check, integer, real
 from ..training.rows import Unread
 from .blocks import block_names
 from .opened import Opened
@@ -35,7 +35,7 @@ MAX_SEED, TINY = np.iinfo(np.int32).max, np.finfo(np.float64).tiny
 GOLDEN = (1 + np.sqrt(5)) / 2
 BETWEEN = Rule(
     "a sequence of numbers above 0 and of at most 0.5",
-    lambda v: len(v) > 0 and all(0 < f <= 0.5 for f in v),
+    lambda v: SEQUENCE.holds(v) and len(v) > 0 and all(real(above=0, most=0.5).holds(f) for f in v),
 )
 
 
@@ -65,10 +65,14 @@ def selectivity(
     \sum_\theta r_\theta`: 0 for equal responses and 1 for a single one.
 
     Of three channels, red, green and blue, gratings are grey, red-green or yellow-blue, where
-    colours have equal sums of the channels in units of X.  With the largest responses to each,
+    the latter change no sum of the channels in units of X; of other numbers, gratings are in one
+    channel at a time.  Orientations are those of the best of these gratings.  With the largest
+    responses to each,
 
     .. math:: \mathrm{grating\ colour} = \frac{\sqrt{r_{rg}^2 + r_{yb}^2}}
-        {\sqrt{r_{rg}^2 + r_{yb}^2} + r_{grey}}.
+        {\sqrt{r_{rg}^2 + r_{yb}^2} + r_{grey}},
+
+    which is about 0.6 for weights at random, as colours have two dimensions and grey has one.
 
     From X, with the response b at the place of the sample where it is largest, and g at the same
     place of the grey version of the sample, over the samples that a channel responds to most,
@@ -79,7 +83,8 @@ def selectivity(
     Parameters
     ----------
     estimator : fitted network estimator
-        Or a pipeline or a search that ends in one.
+        Or a pipeline or a search that ends in one.  With ``standardize=False``, what it reads is
+        taken to have mean 0 and deviation 1.
     X : array-like, shape (n, ...), default=None
         Samples of three channels.  Of each channel the strongest tenth counts, at most 100.
     layers : sequence of str, default=None

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 from torch import Tensor
 
+from ..layers import find_layer
 from ..params import check, integer, one_of
 from .opened import Opened
 
@@ -86,12 +88,25 @@ def watched_unit(opened: Opened, unit: Any, layer: str | None, over: str) -> Ite
     The features, (n, n_features), are what the layer of the unit gives, or the samples.
     """
     check("over", over, OVER)
+    with watched_places(opened, unit, layer) as at_places:
+
+        def said(x: Tensor) -> tuple[Tensor, Tensor]:
+            values, features = at_places(x)
+            values = values.flatten(1)
+            return values.amax(1) if over == "max" else values.mean(1), features
+
+        yield said
+
+
+@contextmanager
+def watched_places(opened: Opened, unit: Any, layer: str | None) -> Iterator[Said]:
+    """Give what ``watched_unit`` does, but all places of a channel, (n, 1, *places)."""
     if layer is None:
         weigh = opened.weigh(unit)
 
         def of_output(x: Tensor) -> tuple[Tensor, Tensor]:
             outputs = opened.outputs(x)
-            return (outputs * weigh(outputs.detach())).sum(1), x.flatten(1)
+            return (outputs * weigh(outputs.detach())).sum(1, keepdim=True), x.flatten(1)
 
         yield of_output
         return
@@ -106,10 +121,19 @@ def watched_unit(opened: Opened, unit: Any, layer: str | None, over: str) -> Ite
                 for number, extent in zip(numbers, shape, strict=False)
             ):
                 raise ValueError(
-                    f"unit must be the number of a channel, or (channel, *place), within {shape} of "
-                    f"layer={layer!r}, got {unit!r}."
+                    "unit must be the number of a channel, or (channel, *place), within "
+                    f"{shape} of layer={layer!r}, got {unit!r}."
                 )
-            values = maps[:, *numbers].reshape(len(x), -1)
-            return values.amax(1) if over == "max" else values.mean(1), maps.flatten(1)
+            return maps[:, *numbers].unsqueeze(1), maps.flatten(1)
 
         yield of_layer
+
+
+def units_of(opened: Opened, layer: str | None) -> list[Any]:
+    """Return what units there are: channels of a layer, or classes or numbers of values."""
+    if layer is not None:
+        find_layer(opened.network, layer, "layer")
+        return list(range(opened.layers()[layer][0]))
+    if is_classifier(opened.estimator):
+        return opened.estimator.classes_.tolist()
+    return list(range(opened.estimator.target_.n_outputs))
