@@ -433,10 +433,15 @@ def test_spectra_are_legible_and_keep_the_energy(name):
     np.testing.assert_allclose(power, energy)  # Parseval
 
 
-def test_pictures_of_similarity_are_legible():
-    display = FrameSimilarityDisplay.from_estimator(fitted("rfnn")[0], n_atoms=(1, 2, 6))
+@pytest.mark.parametrize("name, n_panels", [("rfnn", 2), ("resnet_20", 4)])
+def test_pictures_of_frames_are_legible(name, n_panels):
+    display = FrameSimilarityDisplay.from_estimator(fitted(name)[0], n_atoms=(1, 2, 4, 6))
     assert_legible(display.figure_)
     assert display.figure_.get_figwidth() < 4
+    assert len(display.axes_) == n_panels
+
+
+def test_pictures_of_pairs_are_legible():
     display = FilterMatchDisplay.from_estimators(
         fitted("rfnn")[0], fitted("steerable")[0], n_pairs=5, n_random=3
     )

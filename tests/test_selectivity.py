@@ -215,8 +215,8 @@ def test_medians_have_the_intervals_of_order_statistics():
 
 def test_what_cannot_be_measured_is_told():
     model, X, _ = fitted("rfnn")
+    assert selectivity(model, X, n_untrained=0)["colour"].isna().all()
     for changes, error, message in (
-        ({"X": X}, ValueError, "X must have three channels, red, green and blue, got 1"),
         ({"frequencies": (0.6,)}, ValueError, "frequencies must be a sequence of numbers above"),
         ({"frequencies": ()}, ValueError, "frequencies"),
         ({"n_orientations": 2}, ValueError, "n_orientations"),

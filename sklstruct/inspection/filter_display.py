@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..params import check, integer, one_of
 from .display import Axes, Display, Place
 from .drawing import (
+    COLOURS,
     FAINT,
     INK,
     SMALL,
@@ -33,7 +34,7 @@ CELLS = {1: (0.66, 0.45), 2: (0.33, 0.33), 3: (0.92, 0.2875)}
 TINY = 6  # points
 NYQUIST = 0.5
 CYCLIC, RISING, BRIGHT = "twilight_shifted", "viridis", "viridis"
-COLOURS, FRAME = 3, 1.6
+CHANNELS, FRAME = 3, 1.6
 WORDS = {
     "orientation": "orientation (degrees)",
     "scale": "scale (samples)",
@@ -274,8 +275,9 @@ class SpectrumDisplay(Display):
         sheet, axes, bottom = cells(on, heading, numbers, len(extents))
         for ax, values, number in zip(axes, self.spectra, numbers, strict=True):
             if values.ndim == 1:
-                draw_filter(ax, values)
-                ax.set_ylim(0, 1.15 * (values.max() or 1))
+                ax.plot(values, color=COLOURS[0], linewidth=1)
+                ax.set(xlim=(-0.5, len(values) - 0.5), ylim=(0, 1.15 * (values.max() or 1)))
+                ax.spines[:].set(color=FAINT, linewidth=0.5)
             else:
                 halves = enumerate(extent // 2 for extent in extents)
                 middle = [values.take(half, axis) for axis, half in halves]
@@ -319,7 +321,7 @@ def cells(
 
 def draw_kernel(ax: Axes, kernel: Array) -> None:
     """Draw a filter (n_channels, *support), in colour where it has three channels of an image."""
-    if kernel.ndim == 3 and len(kernel) == COLOURS:
+    if kernel.ndim == 3 and len(kernel) == CHANNELS:
         height, width = kernel.shape[1:]
         shade = 0.5 + kernel.transpose(1, 2, 0) / (2 * np.abs(kernel).max() or 1)
         ax.imshow(shade, extent=(0, width, height, 0), interpolation="nearest")

@@ -35,7 +35,7 @@ NUMBERS = Rule(
 COLUMNS = "layer", "n_atoms", "learned", "low", "high", "random", "permuted", "excess"
 COLOUR_OF = dict(zip(("learned", "permuted", "random"), COLOURS, strict=False))
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT, KEY = 1.3, 1.0, 0.4, 0.15, 0.2, 0.4, 0.8  # inches
-PER_ROW = 2
+PER_ROW, FEW = 2, 4
 
 
 def similarity_to_frame(
@@ -261,9 +261,10 @@ def pursue(units: Array, atoms: Array, numbers: Sequence[int]) -> Array:
 
 
 class FrameSimilarityDisplay(TableDisplay):
-    """Share of the energy of kernels that k atoms of a frame explain, a panel a layer.
+    """Share of the energy of kernels that k atoms of a frame explain.
 
-    The learned kernels with their interval, and below them what has no structure.
+    The learned kernels with their interval, beside those without structure: over k in a panel for
+    each layer, or of more than four layers over their depth in a panel for some k.
 
     Parameters
     ----------
@@ -277,7 +278,7 @@ class FrameSimilarityDisplay(TableDisplay):
     results, frame
         As given.
     figure_ : matplotlib Figure or SubFigure
-    axes_ : ndarray of matplotlib Axes, shape (n_layers,)
+    axes_ : ndarray of matplotlib Axes, shape (n_panels,)
 
     Raises
     ------
@@ -328,33 +329,56 @@ class FrameSimilarityDisplay(TableDisplay):
         return cls(similarity_to_frame(estimator, frame, **options), name).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
-        layers = dict(list(self.results.groupby("layer", sort=False)))
+        panels, over = self._panels()
         heading = [
             "Energy that k atoms explain",
             *[f"frame {self.frame}"] * bool(self.frame),
             "mean share over kernels, band: 95 %",
         ]
-        columns, text = min(PER_ROW, len(layers)), heading_size(heading)
+        columns, text = min(PER_ROW, len(panels)), heading_size(heading)
         head, row = text[1] + NAME, NAME + HEIGHT + FOOT
         width = LEFT + max(PER_ROW * (PANEL + GAP), text[0])
-        sheet = Sheet(width, head + -(-len(layers) // columns) * row, on)
+        sheet = Sheet(width, head + -(-len(panels) // columns) * row, on)
         sheet.heading(LEFT, heading)
         for place, (kind, colour) in enumerate(COLOUR_OF.items()):
             sheet.text(LEFT + KEY * place, head - NAME, kind, color=colour, weight="bold")
         axes = []
-        for place, (name, part) in enumerate(layers.items()):
+        for place, (name, part) in enumerate(panels.items()):
             left = LEFT + place % columns * (PANEL + GAP)
             top = head + place // columns * row + NAME
             ax = sheet.axes(left, top, PANEL, HEIGHT)
             axes.append(ax)
-            sheet.text(left, top - NAME / 2, str(name)[-int(PANEL / LETTER) :], fontsize=SMALL)
+            sheet.text(left, top - NAME / 2, name, fontsize=SMALL)
             style: dict[str, Any] = {"color": COLOUR_OF["learned"], "alpha": 0.25, "linewidth": 0}
-            ax.fill_between(part.n_atoms, part.low, part.high, **style)
+            ax.fill_between(part.index, part.low, part.high, **style)
             for kind, colour in COLOUR_OF.items():
-                ax.plot(part.n_atoms, part[kind], ".-", color=colour, linewidth=1.3, markersize=4)
+                ax.plot(part.index, part[kind], ".-", color=colour, linewidth=1.3, markersize=4)
             ax.set(ylim=(0, 1.03))
             ax.locator_params(axis="x", nbins=5, integer=True)
             quieten(ax)
             ax.tick_params(labelsize=SMALL, labelleft=place % columns == 0)
-            ax.set_xlabel("atoms k", fontsize=SMALL, color=INK, labelpad=1)
+            ax.set_xlabel(over, fontsize=SMALL, color=INK, labelpad=1)
         return axes
+
+    def _panels(self) -> tuple[dict[str, pd.DataFrame], str]:
+        """Return what is drawn by its name, and over what it is drawn."""
+        layers = {str(name): part for name, part in self.results.groupby("layer", sort=False)}
+        if len(layers) <= FEW:
+            over = {shortened(name): part.set_index("n_atoms") for name, part in layers.items()}
+            return over, "atoms k"
+        below = min(part["n_atoms"].iloc[-1] for part in layers.values())
+        numbers = np.unique(self.results["n_atoms"][self.results["n_atoms"] < below])
+        picked = np.unique(np.linspace(0, len(numbers) - 1, FEW - 1).astype(int))
+        panels = {
+            f"k = {k}": self.results[self.results["n_atoms"] == k]
+            for k in (numbers[picked] if len(numbers) else ())
+        }
+        panels["whole span"] = pd.concat([part.tail(1) for part in layers.values()])
+        depths = pd.RangeIndex(1, 1 + len(layers))
+        return {name: part.set_index(depths) for name, part in panels.items()}, "layer, in order"
+
+
+def shortened(name: str) -> str:
+    """Return the end of a name, as far as there is room for it above a panel."""
+    room = int(PANEL / LETTER)
+    return name if len(name) <= room else f"\N{HORIZONTAL ELLIPSIS}{name[1 - room :]}"

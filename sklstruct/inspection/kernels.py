@@ -145,7 +145,8 @@ def named_filters(estimator: Any, layer: str | None, of: str | None) -> tuple[Ar
     found = kernel_layers(opened)
     if layer is None:
         layer = default_layer(opened, found, second=of == "input")
-    if find_layer(opened.network, layer, "layer") and of == "input":
+    find_layer(opened.network, layer, "layer")  # which tells what there is
+    if of == "input":
         return linear_kernels(opened, layer), layer
     if layer not in found:
         raise TypeError(f"layer={layer!r} has no kernels.  Those that have: {', '.join(found)}.")

@@ -28,7 +28,7 @@ from .filter_display import FilterDisplay, SpectrumDisplay
 from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .map_display import SampleMapsDisplay
-#from .maximised_display import MaximisedDisplay
+from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
 from .opened import Opened, unfolded
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
@@ -37,6 +37,7 @@ from .selectivity_display import SelectivityDisplay
 from .study_squares import CalibrationDisplay
 
 FEW, UNITS = 200, 4  # samples for what takes long, and units that are maximised
+COLOURS = 3  # channels
 SCANS = 12  # for what takes long, where samples are scans
 METHODS = ("gradient", "integrated_gradients", "grad_cam", "occlusion")
 TRUSTED = METHODS[:3]  # whose trust is measured: occlusion would take hours in volumes
@@ -174,14 +175,14 @@ class Look:
             Makes the display.
         caption : str
         results : callable, default=None
-            Maps the display to the table behind it, if there is one; None takes its ``results``.
+            Maps the display to the table behind it, if there is one; None takes its ``to_frame``.
         """
         try:
             display = draw()
         except (TypeError, ValueError) as reason:  # it has no such layers, or places, or classes
             self.left_out.append(f"{title}: {reason}")
             return []
-        rows = display.results if results is None else results(display)
+        rows: Any = display.to_frame() if results is None else results(display)
         shown = [element("h3", title), picture(display, title, caption)]
         return shown if rows is None else [*shown, download(title, rows)]
 
@@ -283,7 +284,9 @@ def structure_section(seen: Look) -> Html | None:
     )
     parts += seen.figure(
         "Orientation and colour",
-        lambda: SelectivityDisplay.from_estimator(model, seen.few, random_state=seen.seed),
+        lambda: SelectivityDisplay.from_estimator(
+            model, seen.few if is_coloured(model) else None, random_state=seen.seed
+        ),
         TEXT["look"]["selectivity"],
     )
     parts += seen.figure(
@@ -293,6 +296,11 @@ def structure_section(seen: Look) -> Html | None:
         lambda display: display.results.rename_axis("layer").reset_index(),
     )
     return section("How it is structured", *parts) if parts else None
+
+
+def is_coloured(model: Any) -> bool:
+    """Return whether samples of a network have three channels, as colours have."""
+    return Opened(model).in_shape[0] == COLOURS
 
 
 def certainty_section(seen: Look) -> Html | None:
@@ -313,7 +321,7 @@ def certainty_section(seen: Look) -> Html | None:
     return section("How sure it is", *parts) if parts else None
 
 
-SECTIONS = filters_section, maps_section, structure_section, certainty_section
+SECTIONS = filters_section, units_section, maps_section, structure_section, certainty_section
 
 
 def download(title: str, rows: pd.DataFrame) -> Html:

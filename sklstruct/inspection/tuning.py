@@ -86,7 +86,8 @@ def selectivity(
         Or a pipeline or a search that ends in one.  With ``standardize=False``, what it reads is
         taken to have mean 0 and deviation 1.
     X : array-like, shape (n, ...), default=None
-        Samples of three channels.  Of each channel the strongest tenth counts, at most 100.
+        Samples, which are needed for ``colour`` alone: of each channel the strongest tenth counts,
+        at most 100.
     layers : sequence of str, default=None
         Names of layers in ``net_.module_``, in their order; None takes the blocks of the network,
         which are the children of its ``stages``.
@@ -118,8 +119,8 @@ def selectivity(
     TypeError
         If it does not end in a network.
     ValueError
-        If a parameter is out of range, there is no such layer, the network has no stages and no
-        layers are named, or X is given where samples do not have three channels.
+        If a parameter is out of range, there is no such layer, or the network has no stages and
+        no layers are named.
 
     See Also
     --------
@@ -151,12 +152,7 @@ def selectivity(
     check("n_untrained", n_untrained, integer(0))
     check("random_state", random_state, SEED)
     opened, names = Opened(estimator), block_names(estimator, layers)
-    if X is not None and opened.in_shape[0] != 3:
-        raise ValueError(
-            f"X must have three channels, red, green and blue, got {opened.in_shape[0]}; without "
-            "X, orientations are measured alone."
-        )
-    samples = None if X is None else opened.read(X)
+    samples = None if X is None or opened.in_shape[0] != 3 else opened.read(X)
     seeds = check_random_state(random_state).randint(MAX_SEED, size=n_untrained).tolist()
     networks = {"fitted": opened} | {
         f"untrained {number}": opened.untrained(seed) for number, seed in enumerate(seeds, 1)
