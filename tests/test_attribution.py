@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklstruct_rfnin.architecture import RFNiN
 
 from sklstruct import (
-    NiftiVolumes,
     RFNNClassifier,
     StructuredClassifier,
     StructuredMapClassifier,
@@ -188,10 +187,10 @@ def test_captum_draws_alike_for_every_sample():
     quarters = torch.arange(4).reshape(2, 2).repeat_interleave(4, 0).repeat_interleave(4, 1)
     explain = partial(captum_map, "ShapleyValueSampling", feature_mask=quarters[None, None])
     maps = explain(model, X[:3], 1, n_samples=3)
-    state = torch.get_rng_state(), np.random.get_state()[1]
+    state = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     np.testing.assert_allclose(explain(model, X[2:3], 1, n_samples=3)[0], maps[2], atol=1e-6)
     assert torch.equal(state[0], torch.get_rng_state())
-    assert (state[1] == np.random.get_state()[1]).all()
+    assert (state[1] == np.random.get_state()[1]).all()  # noqa: NPY002
     # Shapley values add up to what sets the sample apart from the mean
     blank = np.broadcast_to(np.float32(model.mean_[0]), X[:3].shape)
     change = model.decision_function(X[:3])[:, 1] - model.decision_function(blank)[:, 1]
@@ -280,9 +279,10 @@ def test_boxes_of_occlusion_hold_all_channels():
     assert one.shape == (2, 16, 16)
     boxes = occlusion_map(model, X[:2], size=(3, 4, 4), stride=(3, 3, 3), fill=0.0)
     np.testing.assert_allclose(boxes, np.repeat(one[:, None], 3, axis=1), atol=1e-6)
-    last = StructuredClassifier(architecture="linear", layout="HWC", **FAST)
-    last.fit(np.moveaxis(X, 1, -1), np.arange(len(X)) % 2)
-    first = StructuredClassifier(architecture="linear", layout="CHW", **FAST).fit(X, np.arange(len(X)) % 2)
+    y = np.arange(len(X)) % 2
+    linear = partial(StructuredClassifier, architecture="linear", **FAST)
+    last = linear(layout="HWC").fit(np.moveaxis(X, 1, -1), y)
+    first = linear(layout="CHW").fit(X, y)
     explain = partial(occlusion_map, size=(5, 4))
     np.testing.assert_allclose(
         explain(last, np.moveaxis(X[:2], 1, -1)), explain(first, X[:2]), rtol=1e-4, atol=1e-6
@@ -299,13 +299,9 @@ def test_boxes_of_occlusion_hold_all_channels():
 
 def blob(shape, place, width):
     """Return a Gaussian about a place, in samples."""
-    return np.exp(
-        -sum(
-            (np.reshape(np.arange(n), [-1 if axis == k else 1 for k in range(len(shape))]) - at) ** 2
-            for axis, (n, at) in enumerate(zip(shape, place, strict=True))
-        )
-        / (2 * width**2)
-    ).astype(np.float32)
+    ones = (-1, *(1,) * len(shape))
+    distance = np.linalg.norm(np.indices(shape) - np.reshape(place, ones), axis=0)
+    return np.exp(-(distance**2) / (2 * width**2)).astype(np.float32)
 
 
 def detector():
@@ -353,7 +349,7 @@ def test_a_planted_blob_is_where_the_map_is_largest(shape, place, method):
     largest = np.unravel_index(values.argmax(), shape)
     np.testing.assert_allclose(largest, place, atol=1 if method in SHARP else block / 2)
     # slopes are alike wherever something is seen, however little
-    np.testing.assert_allclose(centre(values), place, atol=0.4 if method in FINE else 1)
+    np.testing.assert_allclose(centre(values), place, atol=0.4 if method in FINE else block / 2)
 
 
 AFFINES = {
@@ -370,7 +366,7 @@ def scan(path, affine, place=None, shape=(27, 33, 29)):
     affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) / 2)
     mm = np.einsum("ij,j...->i...", affine[:3, :3], np.indices(shape))
     mm += affine[:3, 3].reshape(3, 1, 1, 1)
-    voxels = (np.linalg.norm(mm, axis=0) < 38) * 0.1
+    voxels = (np.linalg.norm(mm, axis=0) < 38) * 0.05
     if place is not None:
         distance = np.linalg.norm(mm - np.reshape(place, (3, 1, 1, 1)), axis=0)
         voxels = voxels + np.exp(-(distance**2) / (2 * 6.0**2))
@@ -385,7 +381,7 @@ def test_a_blob_comes_back_in_the_space_of_the_subject(tmp_path, orientation, me
     paths = [scan(tmp_path / f"{n}.nii.gz", AFFINES["straight"], place) for n in range(4)]
     options = {
         "straight": {"scaling": None},
-        "reversed": {"scaling": None, "spacing": 2.5},
+        "reversed": {"scaling": None, "spacing": 3.5},
         "exchanged": {"scaling": None, "mask": "brain", "crop": True},
         "oblique": {"scaling": None, "shape": (31, 30, 29), "mask": "brain"},
     }[orientation]
@@ -422,5 +418,5 @@ def test_paths_give_the_maps_of_their_volumes(tmp_path):
 def test_methods_have_names():
     assert map_method("gradient") is gradient_map
     assert map_method(len) is len
-    with pytest.raises(ValueError, match="method must be one of 'activation', .*got 'magic'"):
+    with pytest.raises(ValueError, match=r"method must be one of 'activation', .*got 'magic'"):
         map_method("magic")

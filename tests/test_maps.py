@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -21,17 +22,24 @@ from sklstruct_rfnin.architecture import RFNiN
 from torch import nn
 
 from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
+from sklstruct.cli.explain import METHODS
 from sklstruct.datasets import simulate_cohort
+from sklstruct.estimators import on_paths
 from sklstruct.estimators.persistence import save_model
 from sklstruct.frames import Pixels
 from sklstruct.inspection import (
     MapDisplay,
+    SampleMapsDisplay,
     class_activation_map,
     gradient_map,
+    integrated_gradients,
     occlusion_map,
     write_maps,
 )
 from sklstruct.inspection.maps import mean_volume
+from sklstruct.inspection.methods import MAP_METHODS, MEANINGS
+from sklstruct.inspection.opened import Opened
+from sklstruct.inspection.places import Places
 from sklstruct.io.nifti import read_volume
 from sklstruct.layers import FrameConv, InjectivePad, SpaceToChannels
 from sklstruct.plugins import entries, lookup
@@ -234,7 +242,7 @@ def test_a_blob_comes_back_where_it_is(extent, averaged, at):
         group.norm.reset_parameters()
         group.conv.weight.zero_()[0, 0, 0] = 1  # a Gaussian
         network.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
-    along, *_ = Places(Opened(model), (1, extent, 8, 9), network).of("stages.average" if averaged > 1 else "stages")[1]
+    along, *_ = Places(Opened(model), (1, extent, 8, 9), network).of("stages")[1]
     assert np.diff(along)[0] == averaged
     place, width = at * extent, extent / 18
     blob = np.exp(-((np.arange(extent) - place) ** 2) / 2 / width**2).reshape(-1, 1, 1)
@@ -284,7 +292,9 @@ def test_places_of_windows_that_reach_past_the_border_lie_in_what_is_inside(exte
 
 
 def test_places_of_margins_and_of_blocks_that_become_channels():
-    network = nn.Sequential(SpaceToChannels(), InjectivePad(places=[(1, 0)]), nn.AdaptiveAvgPool1d(3))
+    network = nn.Sequential(
+        SpaceToChannels(), InjectivePad(places=[(1, 0)]), nn.AdaptiveAvgPool1d(3)
+    )
     found = places_of(network, 10)
     np.testing.assert_array_equal(found.of_layer["0"][0], [0.5, 2.5, 4.5, 6.5, 8.5])
     np.testing.assert_array_equal(found.of_layer["1"][0], [-1.5, 0.5, 2.5, 4.5, 6.5, 8.5])
@@ -632,7 +642,40 @@ def test_wrong_maps_are_refused():
     MapDisplay(np.zeros_like(values)).plot()  # nothing to see, but no error
 
 
+def test_a_method_is_drawn_beside_samples_and_over_a_scan(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, kept in (((30,), ()), ((9, 8), ()), ((3, 9, 8), (3,)), ((7, 6, 5), ())):
+        X = rng.normal(size=(6, *shape)).astype(np.float32)
+        layout = {1: "L", 2: "HW", 3: "CHW" if kept else "DHW"}[len(shape)]
+        estimator = StructuredClassifier(layout=layout, **FAST).fit(X, [0, 1] * 3)
+        display = SampleMapsDisplay.from_estimator(estimator, X[:2], "input_x_gradient")
+        spatial = shape[1:] if kept else shape
+        assert display.samples.shape == (2, *spatial, *kept)
+        np.testing.assert_array_equal(
+            display.maps, gradient_map(estimator, X[:2], kind="input_x_gradient")
+        )
+        assert display.titles == [f"predicted {label}" for label in estimator.predict(X[:2])]
+        assert display.label == "slope times deviation (1)"
+    cohort = simulate_cohort(tmp_path / "c", n_subjects=4, shape=(12, 14, 12), spacing=14.0)
+    chain = on_paths(StructuredClassifier(**FAST), mask="brain").fit(cohort.X, cohort.y)
+    figure = Figure(figsize=(3.3, 2))
+    display = MapDisplay.from_estimator(chain, cohort.X[1], "integrated_gradients", ax=figure)
+    volumes = chain[0].transform(cohort.X[1:2])
+    expected = np.where(chain[0].mask_, integrated_gradients(chain[-1], volumes)[0], 0)
+    np.testing.assert_array_equal(display.values, expected)  # whose axes are in order
+    np.testing.assert_array_equal(display.background, volumes[0])
+    assert display.title == f"predicted {chain.predict(cohort.X[1:2])[0]}"
+    with pytest.raises(TypeError, match="begins with NiftiVolumes, got Structured"):
+        MapDisplay.from_estimator(chain[-1], volumes[0])
+
+
 # ------------------------------------------------------------------------------ command line
+
+
+def test_the_command_knows_the_methods():
+    assert list(METHODS) == list(MAP_METHODS) == list(MEANINGS)
+    assert "captum:DeepLift" in METHODS
+    assert "magic" not in METHODS
 
 
 def test_explain_writes_maps_of_a_model_in_a_file(tmp_path, capsys):
@@ -707,6 +750,9 @@ def test_explain_takes_images(tmp_path, capsys):
     maps, target = run("--method", "gradient", "--of", 3, "--out", tmp_path / "g")
     np.testing.assert_array_equal(maps, gradient_map(model, X[:5], 3))
     assert target == "3"
+    maps, _ = run("--method", "captum:InputXGradient", "--of", 3, "--out", tmp_path / "c")
+    expected = gradient_map(model, X[:5], 3, kind="input_x_gradient")
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
     maps, target = run("--method", "occlusion", "--size", 2, "--out", tmp_path / "o")
     np.testing.assert_array_equal(maps, occlusion_map(model, X[:5], size=2, stride=2))
     assert target == "the class that is predicted"

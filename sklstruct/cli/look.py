@@ -39,6 +39,6 @@ def look(args: argparse.Namespace) -> None:
         n_maps=args.n_maps,
         random_state=args.seed,
         name=args.model,
-        data=", ".join([samples.words, *(words for _, words in trained_on(model, samples))]),
+        data="; ".join([samples.words, *map(" ".join, trained_on(model, samples))]),
     )
     print(f"written to {page}")

@@ -47,6 +47,7 @@ from .levels import redundancy as redundancy
 from .lipschitz import Stability as Stability
 from .lipschitz import stability as stability
 from .localisation import uncertainty as uncertainty
+from .look import write_look as write_look
 from .map_display import MapDisplay as MapDisplay
 from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import isclass, signature
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -96,8 +96,8 @@ def captum_map(
             f"captum_map needs the package captum, which cannot be imported ({error}): pip install "
             "'sklstruct[captum]'."
         ) from error
-    made_by = getattr(captum.attr, method, None) if isinstance(method, str) else method
-    if not isclass(made_by) or not hasattr(made_by, "attribute"):
+    made_by: Any = getattr(captum.attr, method, None) if isinstance(method, str) else method
+    if not callable(getattr(made_by, "attribute", None)):
         raise ValueError(f"method must be a class of captum.attr or its name, got {method!r}.")
     opened = Opened(estimator)
     weigh, samples = opened.weigh(target), opened.read(X)
@@ -126,14 +126,14 @@ def captum_map(
 @contextmanager
 def seeded(random_state: int) -> Iterator[None]:
     """Seed torch and NumPy, from both of which captum draws, and put them back."""
-    state = np.random.get_state()
-    np.random.seed(random_state)
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(random_state)  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_state)
             yield
     finally:
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002
 
 
 class Explained(nn.Module):

@@ -95,7 +95,8 @@ def match_filters(
     layer : str, tuple of str or None, default=None
         Name of the layer of both, or one of each; None as of ``filters``.
     turns : bool, default=True
-        Whether filters may be turned and mirrored.
+        Whether filters may be turned and mirrored: in 8 ways in images, in 48 in volumes, which
+        takes a while for many filters.
     n_angles : int, default=4
         Rotations of images in a full turn, a multiple of 4.  Those that are no quarter turns are
         interpolated by cubic splines.

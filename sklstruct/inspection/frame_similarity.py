@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 REACH, FINEST = 6, 0.8  # extents of a support in standard deviations, and the least of these
 MOST = 10  # atoms, as far as one looks unless told otherwise
-CHUNK = 4096  # kernels at a time
+CHUNK = 512  # kernels at a time
 SPAN = 1e-6  # relative singular values that count
 NORMAL = 1.96  # of an interval of 95 %
 NUMBERS = Rule(

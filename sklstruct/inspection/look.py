@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,9 @@ from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
 from .study_squares import CalibrationDisplay
 
-FEW, UNITS = 200, 4  # samples for what takes long, and units that are maximised
-SCANS = 12  # for what takes long, where samples are scans
+FEW, SCANS = 200, 12  # samples, or scans, for what takes long
+FEWER = 12  # for what takes longest
+UNITS, COLOURS = 4, 3  # units that are maximised; channels of colours
 METHODS = ("gradient", "integrated_gradients", "grad_cam", "occlusion")
 TRUSTED = METHODS[:3]  # whose trust is measured: occlusion would take hours in volumes
 
@@ -126,8 +127,8 @@ class Look:
     ----------
     estimator, X, y, groups, seed
         As given, or found.
-    shown, few : array-like
-        Samples for maps, and for what takes long.
+    shown, few, fewer : array-like
+        Samples for maps, for what takes long, and for what takes longest.
     left_out : list of str
         What there is nothing to see of, and why.
     """
@@ -140,7 +141,9 @@ class Look:
         self.groups = groups
         order = check_random_state(seed).permutation(len(self.X))
         self.few = safe_indexing(self.X, order[: SCANS if scans else FEW])
-        self.shown = safe_indexing(self.X, self.one_of_each(order)[:n_maps])
+        in_turn = self.one_of_each(order)
+        self.shown = safe_indexing(self.X, in_turn[:n_maps])
+        self.fewer = safe_indexing(self.X, in_turn[: n_maps if scans else FEWER])
         self.left_out: list[str] = []
 
     def one_of_each(self, order: Any) -> Any:
@@ -174,14 +177,14 @@ class Look:
             Makes the display.
         caption : str
         results : callable, default=None
-            Maps the display to the table behind it, if there is one; None takes its ``results``.
+            Maps the display to the table behind it, if there is one; None takes its ``to_frame``.
         """
         try:
             display = draw()
         except (TypeError, ValueError) as reason:  # it has no such layers, or places, or classes
             self.left_out.append(f"{title}: {reason}")
             return []
-        rows = display.results if results is None else results(display)
+        rows: Any = display.to_frame() if results is None else results(display)
         shown = [element("h3", title), picture(display, title, caption)]
         return shown if rows is None else [*shown, download(title, rows)]
 
@@ -259,12 +262,12 @@ def maps_section(seen: Look) -> Html | None:
     options: dict[str, Any] = {"random_state": seen.seed}
     parts += seen.figure(
         "Do the maps depend on what was learned?",
-        lambda: SanityDisplay.from_estimator(model, seen.shown, TRUSTED, **options),
+        lambda: SanityDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
         TEXT["look"]["sanity"],
     )
     parts += seen.figure(
         "Do the places matter?",
-        lambda: DeletionDisplay.from_estimator(model, seen.shown, TRUSTED, **options),
+        lambda: DeletionDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
         TEXT["look"]["deletion"],
         lambda display: pd.concat(
             [curves.table.assign(method=name) for name, curves in display.results.items()]
@@ -283,7 +286,9 @@ def structure_section(seen: Look) -> Html | None:
     )
     parts += seen.figure(
         "Orientation and colour",
-        lambda: SelectivityDisplay.from_estimator(model, seen.few, random_state=seen.seed),
+        lambda: SelectivityDisplay.from_estimator(
+            model, seen.few if is_coloured(model) else None, random_state=seen.seed
+        ),
         TEXT["look"]["selectivity"],
     )
     parts += seen.figure(
@@ -293,6 +298,11 @@ def structure_section(seen: Look) -> Html | None:
         lambda display: display.results.rename_axis("layer").reset_index(),
     )
     return section("How it is structured", *parts) if parts else None
+
+
+def is_coloured(model: Any) -> bool:
+    """Return whether samples of a network have three channels, as colours have."""
+    return Opened(model).in_shape[0] == COLOURS
 
 
 def certainty_section(seen: Look) -> Html | None:

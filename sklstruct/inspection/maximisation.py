@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, prod
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frame, build_frame
-from ..layers.dimensions import CONVOLVE
+from ..layers.filtering import SeparableFilter
 from ..params import FLAG, check, integer, real
 from ..plugins import make_frame
 from .opened import Opened, slope
@@ -23,7 +22,6 @@ from .units import Said, watched_unit
 START = 0.1  # root mean square of the first samples, as a share of the largest one
 APART = 2  # standard deviations from an atom to the next one: their sum is flat to a percent
 VALUES_AT_ONCE = 1 << 18  # of samples that climb together
-SPREAD = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def maximise(
@@ -157,7 +155,7 @@ def maximise(
         ascent = Ascent(
             said, span, radius, steps, lr, jitter, blur, total_variation, diversity, random_state
         )
-        x = START * ascent.sized(span(torch.from_numpy(noise).to(like)))
+        x = START * radius * unit_size(span(torch.from_numpy(noise).to(like)))
         if start is not None:
             x[0] = span(torch.from_numpy(start[0]).to(like))
         # What is to be driven apart climbs together.
@@ -179,7 +177,12 @@ def strongest_of(opened: Opened, samples: Any, said: Said) -> tuple[NDArray[Any]
 
 
 class Span:
-    """Map gradients by samples to steps of samples that are sums of the atoms of a frame.
+    r"""Map gradients by samples to steps of samples that are sums of the atoms of a frame.
+
+    .. math::
+        x \mapsto \Psi^T \Psi x = \nabla \tfrac{1}{2} \|\Psi x\|^2
+
+    for the products :math:`\Psi x` with all atoms on their grids.
 
     Parameters
     ----------
@@ -190,36 +193,38 @@ class Span:
         Of the type and on the device that samples have.
     """
 
-    def __init__(self, prior: Any, spatial: Sequence[int], like: Tensor) -> None:
-        self.ndim = len(spatial)
-        single = np.ones((1, *(1,) * self.ndim))
-        is_pixel = isinstance(prior, str) and prior == "pixel"  # one is enough of what is shifted
-        frame = Frame("pixel", single) if is_pixel else build_frame(make_frame(prior), self.ndim)
-        atoms = frame.atoms / frame.norms.reshape(-1, *(1,) * self.ndim)
+    def __init__(self, prior: Any, spatial: tuple[int, ...], like: Tensor) -> None:
+        self.banks: list[tuple[SeparableFilter, Tensor]] = []
+        self.spatial, ndim = spatial, len(spatial)
+        if isinstance(prior, str) and prior == "pixel":  # its atoms are the samples themselves
+            return
+        frame = build_frame(make_frame(prior), ndim)
+        atoms = frame.atoms / frame.norms.reshape(-1, *(1,) * ndim)
         apart = np.nan_to_num(APART * frame.scales, nan=1).astype(int)
         strides = np.clip(apart, 1, min(frame.support))
-        self.banks = [
-            (torch.from_numpy(atoms[strides == stride][:, np.newaxis]).to(like), stride)
-            for stride in np.unique(strides).tolist()
-        ]
+        for stride in np.unique(strides).tolist():
+            bank = Frame(frame.name, atoms[strides == stride])
+            each = torch.eye(len(bank)).unsqueeze(1).to(like)
+            self.banks.append((SeparableFilter(bank, stride, (0,) * ndim), each))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Map (n, channels, *spatial) to that shape: the products with atoms, times the atoms."""
-        signals = x.flatten(0, 1).unsqueeze(1)
-        parts = [self._through(signals, *bank) for bank in self.banks]
-        return torch.stack(parts).sum(0).view(x.shape)
+        """Map (n, channels, *spatial) to that shape."""
+        return slope(self.energy, x) if self.banks else x
 
-    def _through(self, x: Tensor, atoms: Tensor, stride: int) -> Tensor:
-        # The grid lies in the middle, and has atoms at the borders too.
-        pads: list[int] = []
-        inside = [slice(None), slice(None)]
-        for extent, support in zip(x.shape[2:], atoms.shape[2:], strict=True):
-            left_over = (extent - 1) % stride
-            before = support // 2 - left_over // 2
-            pads = [before, support // 2 - (left_over + 1) // 2, *pads]
-            inside.append(slice(before, before + extent))
-        coefficients = CONVOLVE[self.ndim](F.pad(x, pads), atoms, stride=stride)
-        return SPREAD[self.ndim](coefficients, atoms, stride=stride)[tuple(inside)]
+    def energy(self, x: Tensor) -> Tensor:
+        """Return half the sums of the squares of all products with atoms, (n,)."""
+        signals = x.flatten(0, 1).unsqueeze(1)
+        total = x.new_zeros(len(x))
+        for bank, each in self.banks:
+            pads: list[int] = []
+            for extent, support in zip(self.spatial, bank.support, strict=True):
+                # The grid lies in the middle.
+                left_over = (extent - 1) % bank.stride
+                ends = support // 2 - left_over // 2, support // 2 - (left_over + 1) // 2
+                pads = [*ends, *pads]
+            products = bank(F.pad(signals, pads), each)
+            total = total + products.square().reshape(len(x), -1).sum(1) / 2
+        return total
 
 
 @dataclass(frozen=True)
@@ -256,8 +261,8 @@ class Ascent:
             gradient = blurred(gradient, self.blur * coarse)
             # Units that say nothing have no slope, until a sample is met that they answer to.
             gradient = torch.where(size_of(gradient) > 0, gradient, noise)
-            direction = self.span(unit(gradient) - self.penalty(x))
-            x = self.held(x + self.lr * left * self.radius * unit(direction))
+            direction = self.span(unit_size(gradient) - self.penalty(x))
+            x = self.held(x + self.lr * left * self.radius * unit_size(direction))
         return found, values
 
     def slope(self, x: Tensor, shift: list[int]) -> tuple[Tensor, Tensor]:
@@ -276,9 +281,9 @@ class Ascent:
         """Return the direction in which samples are rougher and more alike."""
         total: Tensor | float = 0.0
         if self.total_variation:
-            total += self.total_variation * unit(slope(variation, x))
+            total += self.total_variation * unit_size(slope(variation, x))
         if self.diversity:
-            total += self.diversity * unit(slope(self.alike, x))
+            total += self.diversity * unit_size(slope(self.alike, x))
         return total
 
     def alike(self, x: Tensor) -> Tensor:
@@ -290,17 +295,13 @@ class Ascent:
         """Return the nearest samples in the ball."""
         return x * (self.radius / size_of(x)).clamp(max=1)
 
-    def sized(self, x: Tensor) -> Tensor:
-        """Return samples on the sphere."""
-        return self.radius * unit(x)
-
 
 def size_of(x: Tensor) -> Tensor:
     """Return the root mean squares of samples, (n, 1, ...)."""
     return x.flatten(1).square().mean(1).sqrt().view(-1, *(1,) * (x.ndim - 1))
 
 
-def unit(x: Tensor) -> Tensor:
+def unit_size(x: Tensor) -> Tensor:
     """Return samples of root mean square 1; those that are 0 stay so."""
     return x / size_of(x).clamp_min(torch.finfo(x.dtype).tiny)
 

@@ -31,7 +31,7 @@ MEANINGS = {  # of their values
     "activation": "class activation",
     "grad_cam": "Grad-CAM",
     "gradient": "slope of the output",
-    "input_x_gradient": "slope times deviation from the mean",
+    "input_x_gradient": "slope times deviation",
     "integrated_gradients": "share in the output",
     "occlusion": "fall of the output when hidden",
     "smooth_gradient": "mean slope of the output",
@@ -73,7 +73,7 @@ def values_of(method: str | MapMethod, estimator: Any, target: Any) -> str:
     """Return in words what the values of maps are, and of which class."""
     name = method if isinstance(method, str) else getattr(method, "__name__", "map")
     words = MEANINGS.get(name, name.removeprefix(FROM_CAPTUM).replace("_", " "))
-    classes = getattr(estimator, "classes_", ())
+    classes = getattr(estimator, "classes_", [])
     if target is None and len(classes) == 2:
         target = classes[-1]
     return words if target is None else f"{words} ({target})"

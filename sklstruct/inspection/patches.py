@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..params import check, integer
 from .opened import Opened, slope
+from .places import Axes, Places
 from .units import watched_places
 
 Array = NDArray[Any]
@@ -30,9 +31,9 @@ class Patches(NamedTuple):
         sample they have the mean of the training.
     table : DataFrame
         One row for each: ``sample``, its number; ``response``; and for every axis in space
-        ``place_0``, that of the unit in its layer, and ``start_0`` and ``stop_0``, from where to
-        where it sees the sample, which may be beyond its borders.  Of scans also ``x_mm``,
-        ``y_mm`` and ``z_mm``, the centre.
+        ``place_0``, that of the unit in its layer, or 0 if that has no places, and ``start_0`` and
+        ``stop_0``, from where to where it sees the sample, which may be beyond its borders.  Of
+        scans also ``x_mm``, ``y_mm`` and ``z_mm``, the centre.
 
     See Also
     --------
@@ -134,15 +135,15 @@ def best_patches(
     field = field_of(opened, layer)
     with watched_places(opened, unit, layer) as at_places:
         found = opened.run(samples, lambda x: field.strongest(at_places(x)[0], per_sample))
-    ranked = found.reshape(-1, found.shape[2])
-    order = np.argsort(-ranked[:, 0], kind="stable")[:n_patches]
-    order = order[ranked[order, 0] > -np.inf]  # a sample may not have so many
-    numbers, places = order // per_sample, ranked[order, 1:].astype(int)
-    starts = np.rint(field.first + field.stride * places).astype(int)
+    values, best = found.reshape(-1, 2).T
+    order = np.argsort(-values, kind="stable")[:n_patches]
+    order = order[values[order] > -np.inf]  # a sample may not have so many
+    numbers = order // per_sample
+    places, starts = field.boxes(best[order].astype(int))
     stops = starts + field.size
-    table = pd.DataFrame({"sample": numbers, "response": ranked[order, 0]})
-    for name, values in (("place", places), ("start", starts), ("stop", stops)):
-        table[[f"{name}_{axis}" for axis in range(values.shape[1])]] = values
+    table = pd.DataFrame({"sample": numbers, "response": values[order]})
+    for name, along in (("place", places), ("start", starts), ("stop", stops)):
+        table[[f"{name}_{axis}" for axis in range(along.shape[1])]] = along
     if opened.volumes is not None:
         affine = opened.volumes.affine_
         centres = (starts + stops - 1) / 2
@@ -155,16 +156,19 @@ class Field(NamedTuple):
 
     Parameters
     ----------
-    first : ndarray, shape (n_axes,)
-        Where the box of the first place starts, in samples.
-    stride : ndarray, shape (n_axes,)
-        How far apart the boxes of neighbours are.
+    centres : tuple of ndarray, each of shape (n_places,)
+        Of the boxes, along each axis.
     size : ndarray of int, shape (n_axes,)
     """
 
-    first: Array
-    stride: Array
+    centres: Axes
     size: NDArray[np.int64]
+
+    def boxes(self, flat: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places of some numbers, and where their boxes start, each (n, n_axes)."""
+        places = np.unravel_index(flat, [len(along) for along in self.centres])
+        middles = [along[place] for along, place in zip(self.centres, places, strict=True)]
+        return np.stack(places, 1), np.rint(np.stack(middles, 1) - (self.size - 1) / 2).astype(int)
 
     def strongest(self, maps: Tensor, n: int) -> Tensor:
         """Return the largest values of maps whose boxes do not overlap, and their places.
@@ -172,25 +176,21 @@ class Field(NamedTuple):
         Parameters
         ----------
         maps : Tensor, shape (n_samples, 1, *places)
-            Without places, there is one for each.
         n : int
 
         Returns
         -------
-        found : Tensor of float64, shape (n_samples, n, 1 + n_axes)
-            Minus infinity where there are not so many.
+        found : Tensor of float64, shape (n_samples, n, 2)
+            Value, and number of the place; minus infinity where there are not so many.
         """
-        shape = maps.shape[2:] or (1,) * len(self.size)
-        grid = torch.stack(torch.meshgrid(*map(torch.arange, shape), indexing="ij"), dim=-1)
-        grid = grid.view(-1, len(shape)).to(maps.device)
-        # A box that is apart along one axis does not overlap.
-        apart = torch.from_numpy(self.size / np.maximum(self.stride, 1e-9)).to(maps.device)
-        flat, found = maps.flatten(1), []
+        along = [torch.from_numpy(axis) for axis in self.centres]
+        centres = torch.stack(torch.meshgrid(*along, indexing="ij"), dim=-1).flatten(0, -2)
+        size, flat, found = torch.from_numpy(self.size), maps.flatten(1).double().cpu(), []
         for _ in range(n):
             values, best = flat.max(dim=1)
-            places = grid[best]
-            found.append(torch.cat([values[:, None], places], dim=1).double())
-            near = ((grid - places[:, None]).abs() < apart).all(dim=2)
+            found.append(torch.stack([values, best.double()], dim=1))
+            # A box that is apart along one axis does not overlap.
+            near = ((centres - centres[best].unsqueeze(1)).abs() < size).all(dim=2)
             flat = flat.masked_fill(near, -torch.inf)
         return torch.stack(found, dim=1)
 
@@ -198,39 +198,34 @@ class Field(NamedTuple):
 def field_of(opened: Opened, layer: str | None) -> Field:
     """Measure what the places of a layer see, where there are places, else the whole sample."""
     extents = np.array(opened.in_shape[1:])
-    whole = Field(np.zeros(len(extents)), np.zeros(len(extents)), extents)
-    if layer is None:
-        return whole
-    noise = np.random.default_rng(0).standard_normal((TRIALS, *opened.in_shape))
+    middle = (extents - 1) / 2
+    known = {} if layer is None else Places(opened, opened.in_shape, opened.outputs).of_layer
+    if layer not in known:
+        return Field(tuple(middle[:, np.newaxis]), extents)
+    centres = known[layer]
+    place: Any = [
+        int(np.abs(along - half).argmin()) for along, half in zip(centres, middle, strict=True)
+    ]
+    slopes = np.zeros(extents)
     with opened.at(layer) as passing, opened.alone() as like:
-        x = torch.from_numpy(noise).to(like)
-        with torch.no_grad():
-            n_places = np.array(opened.as_maps(passing(x[:1])[0]).shape[2:], int)
-        if not len(n_places):
-            return whole
-
-        def seen_from(place: NDArray[np.int64]) -> tuple[Array, Array]:
-            """Return where the box of a place starts and stops."""
-            slopes = np.zeros(extents)
-            for sample in x.split(1):
-                gradient = slope(
-                    lambda x: opened.as_maps(passing(x)[0])[:, :, *place].sum(1), sample
-                )
-                slopes = np.fmax(slopes, gradient.abs().amax((0, 1)).numpy(force=True))
-            seen = np.argwhere(slopes >= SEEN * slopes.max())  # everything, if there is no slope
-            return seen.min(axis=0), seen.max(axis=0) + 1
-
-        middle = (n_places - 1) // 2
-        step = np.minimum(np.maximum(n_places // 4, 1), n_places - 1 - middle)
-        (low, high), (lower, higher) = seen_from(middle), seen_from(middle + step)
-    # Borders cut boxes off: the ends that they leave alone tell stride and size.
-    moved = np.maximum(lower - low, higher - high)
-    told = (low > 0) | (higher < extents) | (lower - low == higher - high)
-    stride = np.where(told, moved / np.maximum(step, 1), extents / n_places)
-    start, stop = np.minimum(low, lower - stride * step), np.maximum(high, higher - stride * step)
-    size, fits = np.rint(stop - start).astype(int), stop - start <= extents
-    first, stride = np.where(fits, start - stride * middle, 0), np.where(fits, stride, 0)
-    return Field(first, stride, np.where(fits, size, extents))
+        noise = np.random.default_rng(0).standard_normal((TRIALS, *opened.in_shape))
+        for sample in torch.from_numpy(noise).to(like).split(1):
+            gradient = slope(
+                lambda x: opened.as_maps(passing(x)[0])[:, :, *place].sum(1), sample
+            ).abs()
+            slopes = np.fmax(slopes, gradient.amax((0, 1)).numpy(force=True))
+    seen = np.argwhere(slopes >= SEEN * slopes.max())  # everything, if there is no slope
+    centre = np.array([along[one] for along, one in zip(centres, place, strict=True)])
+    # The border of the sample may cut one side off.
+    reach = np.maximum(centre - seen.min(axis=0), seen.max(axis=0) - centre)
+    size = np.rint(2 * reach + 1).astype(int)
+    # What sees more than there is sees the whole sample.
+    fits = size <= extents
+    whole = (np.full(len(along), half) for along, half in zip(centres, middle, strict=True))
+    return Field(
+        tuple(own if fit else half for own, half, fit in zip(centres, whole, fits, strict=True)),
+        np.minimum(size, extents),
+    )
 
 
 def cut(

@@ -29,6 +29,11 @@ def pictures(estimator: Any, X: Any, spatial: tuple[int, ...]) -> Array:
     return np.moveaxis((samples - lowest) / np.maximum(largest - lowest, 1e-12), 1, -1)
 
 
+def title_of(said: Any) -> str:
+    """Return what was predicted as a title, empty if that is nothing in particular."""
+    return "" if said is None else f"predicted {f'{said:.3g}' if isinstance(said, float) else said}"
+
+
 def predictions(estimator: Any, X: Any) -> list[Any]:
     """Return what is predicted of each sample, None where that is something at every place."""
     if getattr(unfolded(estimator)[-1], "_dense", False):

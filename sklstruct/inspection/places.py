@@ -28,10 +28,11 @@ class Places:
 
     did before it.  Of windows that reach past the border, as those of pools with ``ceil_mode``,
     only the part inside counts.  A layer may say itself where its places lie among those before,
-    with ``sampled_at``, an array for each axis.  Others that change the number of places, as those that
-    move blocks into channels, are taken to spread theirs evenly over those before; and what no
-    layer tells is spread evenly over the sample.  Layers that give as many places as others
-    before are taken to have them where those have, so that branches have to stride alike.
+    with ``sampled_at``, an array for each axis.  Others that change the number of places, as those
+    that move blocks into channels, are taken to spread theirs evenly over those before; and what
+    no layer tells is spread evenly over the sample.  Layers that hold layers are taken to have
+    their places where the last of these with as many has them, so that branches have to stride
+    alike.
 
     Parameters
     ----------
@@ -128,8 +129,9 @@ class Places:
 
 def through(layer: nn.Module, before: Axes, extents: Extents) -> Axes:
     """Return where the places lie that a layer gives, by where those lie that it is given."""
-    if hasattr(layer, "sampled_at"):
-        return tuple(map(between, before, layer.sampled_at))
+    sampled_at: Any = getattr(layer, "sampled_at", None)
+    if sampled_at is not None:
+        return tuple(map(between, before, sampled_at))
     if not hasattr(layer, "stride") or getattr(layer, "transposed", False):
         return spread(before, extents)
     size, stride, dilation, padding = (
