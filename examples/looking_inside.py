@@ -1,8 +1,8 @@
 """A network that cheats, three maps of where it looks, and how to tell which of them to believe.
 
 Every 8 that the network learns from has a mark in a corner, and no 3 has.  It knows new digits that
-are marked the same way; but of the 3s that have the mark, it takes one of five for an 8.  Edges are a
-convincing map, but the same one for any network: it stays as it is when the weights are mixed up
+are marked the same way; but of the 3s that have the mark, it takes one of five for an 8.  Edges are
+a convincing map, but the same one for any network: it stays as it is when the weights are mixed up
 layer by layer (Adebayo et al., 2018).  Maps that are made of the network change with it, and are
 strongest in the mark; and hiding what they point to takes the 8 away.  A file name on the command
 line is that of a picture.

@@ -21,9 +21,9 @@ from sklstruct import RFNNClassifier, StructuredClassifier, StructuredRegressor
 from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators import on_paths
 from sklstruct.inspection import SanityDisplay, gradient_map, occlusion_map, sanity_check
-from sklstruct.inspection.means import mean_over_samples
+from sklstruct.inspection.means import Mean, mean_over_samples
 from sklstruct.inspection.opened import Opened
-from sklstruct.inspection.sanity import mixed_up, parameters_by_layer, targets_of
+from sklstruct.inspection.sanity import mixed_up, parameters_by_layer, targets_of, verdict_on
 
 FAST = {"random_state": 0, "device": "cpu"}
 EXPLAINED = {"n_repeats": 2, "random_state": 0}
@@ -198,6 +198,20 @@ def test_what_cannot_be_is_refused(model):
         sanity_check("gradient", LogisticRegression().fit(X.reshape(30, -1), np.arange(30) % 2), X)
     with pytest.raises(ValueError, match="results must be a table with the columns"):
         SanityDisplay(pd.DataFrame({"step": [0]}))
+
+
+@pytest.mark.parametrize(
+    "similarity, beyond, verdict",
+    [
+        ((0.9, 0.8, 1.0), (0.5, 0.4, 0.6), "kept"),
+        ((0.5, 0.5, 0.6), (0.0, -0.1, 0.1), "kept"),  # so much is what others have as well
+        ((0.4, 0.2, 0.6), (0.3, 0.1, 0.5), "unclear"),
+        ((0.3, 0.2, 0.4), (0.2, 0.1, 0.3), "changed"),
+        ((0.3, 0.2, 0.4), (0.2, 0.0, 0.4), "chance"),
+    ],
+)
+def test_what_is_said_of_a_map(similarity, beyond, verdict):
+    assert verdict_on(Mean(*similarity), Mean(*beyond), 0.5) == verdict
 
 
 def test_the_interval_covers_the_mean_of_samples_and_draws():
