@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(HERE)]
 
 from generate import own_methods, write_pages  # noqa: E402
+from home import draw_pictures  # noqa: E402
 
 from sklstruct import __version__  # noqa: E402
 
@@ -26,7 +27,7 @@ project, author, version, release = (
     __version__,
     __version__,
 )
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 extensions = [
     "matplotlib.sphinxext.plot_directive",
     "myst_parser",
@@ -38,7 +39,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "numpydoc",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build", "_*.md"]
 templates_path = ["_templates"]
 
 # Markdown
@@ -62,11 +63,17 @@ plot_rcparams = {"font.size": 8, "savefig.bbox": "tight"}
 plot_apply_rcparams = True
 
 # The gallery
+SECTIONS = ["first_steps", "frames", "scattering", "maps", "scans"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py",
+    "subsection_order": [f"../examples/gallery/{name}" for name in SECTIONS],
     "within_subsection_order": "FileNameSortKey",
+    "nested_sections": False,
+    "image_scrapers": ("pictures.scrape",),
+    "capture_repr": ("_repr_html_",),
+    "reset_modules": ("matplotlib", "pictures.start"),
     "backreferences_dir": "api/backreferences",
     "doc_module": ("sklstruct",),
     "reference_url": {"sklstruct": None},
@@ -91,10 +98,11 @@ html_theme_options: dict[str, Any] = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "pygments_light_style": "tango",
 }
-html_sidebars = {"index": [], "install": [], "first_model": [], "choosing": []}
+SINGLE = "index install first_model choosing command_line plugins benchmarks data changes citing"
+html_sidebars = {page: [] for page in [*SINGLE.split(), "contributing"]}
 
 suppress_warnings = ["config.cache"]  # a function in the configuration is no fault
 
@@ -113,3 +121,4 @@ def setup(app: Any) -> None:
 
 
 write_pages(HERE)  # the reference and the command line, before Sphinx looks for pages
+draw_pictures(HERE / "home")

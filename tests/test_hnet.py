@@ -1,8 +1,5 @@
 """Harmonic networks: what turns with the image, what stays, and what they refuse."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -212,10 +209,3 @@ def test_pairs_that_do_not_turn_as_harmonics_are_refused():
     )
     with pytest.raises(ValueError, match=r"frame must consist of harmonics, .*'mirrored'"):
         HNet(frame=mirrored).build((1, 8, 8), 3)
-
-
-def test_the_example_knows_digits_in_every_quarter_turn(capsys):
-    example = runpy.run_path(Path(__file__).parents[1] / "examples/digits_that_turn.py")
-    example["main"](n_train=60, max_epochs=2)
-    scores = [line.split()[1:] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [len(set(row)) == 1 for row in scores] == [True, True, False]

@@ -75,7 +75,7 @@ def test_paths_are_direct_convolutions_and_samples():
 
 def test_first_order_is_a_frame_network_with_fixed_coefficients():
     """Thesis 3.3.2, as the example has it; it differs by the 3.1415 that scales the wavelets."""
-    example = runpy.run_path(EXAMPLES / "scattering_is_a_frame_network.py")
+    example = runpy.run_path(EXAMPLES / "gallery/scattering/scattering_is_a_frame_network.py")
     J, L, x = 2, 6, noise(2, 1, 32, 32)
     shape = {"shape": (32, 32), "padding": "periodic"}
     wanted = Scattering(J=J, L=L, max_order=1, average=False, **shape)(x)[1:]
