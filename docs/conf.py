@@ -26,7 +26,7 @@ project, author, version, release = (
     __version__,
     __version__,
 )
-copyright = f"2026, {author}"  # noqa: A001
+copyright = f"2026, {author}"
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",

@@ -39,8 +39,8 @@ def write_pages(folder: Path) -> None:
 
 
 REFERENCE = """
-Every public name stands on one page, with its formula, the shapes it takes and gives, and an example
-that runs.
+Every public name stands on one page, with its formula, the shapes it takes and gives, and an
+example that runs.
 
 .. toctree::
    :maxdepth: 1
@@ -109,8 +109,8 @@ def command_line(parser: argparse.ArgumentParser) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-COMMANDS = """Every command explains itself with `--help`; what follows is the same text. `sklstruct completion
-bash` prints what lets a shell complete commands, options and names."""
+COMMANDS = """Every command explains itself with `--help`; what follows is the same text.
+`sklstruct completion bash` prints what lets a shell complete commands, options and names."""
 
 
 def commands(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
