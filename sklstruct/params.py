@@ -67,6 +67,11 @@ FLAG = Rule("True or False", lambda v: type(v).__name__ in FLAGS)
 def integer(least: int | None = None, most: int | None = None) -> Rule:
     """Return the rule of integers, NumPy's too, from one bound to the other.
 
+    See Also
+    --------
+    param : Where rules are used.
+    one_of, instance_of, real : Other rules.
+
     Examples
     --------
     >>> from sklstruct.params import integer
@@ -93,6 +98,11 @@ def real(
 ) -> Rule:
     """Return the rule of finite numbers between bounds, which may be strict or not.
 
+    See Also
+    --------
+    param : Where rules are used.
+    integer, instance_of, one_of : Other rules.
+
     Examples
     --------
     >>> from sklstruct.params import real
@@ -116,6 +126,11 @@ def real(
 
 def one_of(*values: Any) -> Rule:
     """Return the rule of a few values.
+
+    See Also
+    --------
+    param : Where rules are used.
+    integer, instance_of, real : Other rules.
 
     Examples
     --------
@@ -148,6 +163,11 @@ def plain(value: Any) -> Any:
 
 def instance_of(words: str, *types: type) -> Rule:
     """Return the rule of the instances of some types.
+
+    See Also
+    --------
+    param : Where rules are used.
+    one_of, integer, real : Other rules.
 
     Examples
     --------
@@ -214,6 +234,11 @@ def param(
         set where the name stands: ``frame__order=2`` where frame is "gaussian".
     may_change : bool, default=False
         Whether a network whose training goes on can follow another value.
+
+    See Also
+    --------
+    Params : What has such fields.
+    one_of, integer, real, instance_of : Rules.
 
     Examples
     --------
@@ -450,6 +475,10 @@ def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method ``fit`` such that half a fit is none.
 
     Where it fails after anything was found out, all fitted attributes are taken away.
+
+    See Also
+    --------
+    Params : Parameters as data.
 
     Examples
     --------
