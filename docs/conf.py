@@ -98,7 +98,9 @@ suppress_warnings = ["config.cache"]  # a function in the configuration is no fa
 
 def escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Let the stars of shapes such as (n, *spatial) be stars, and not begin emphasis."""
-    lines[:] = [line if line.lstrip().startswith(CODE) else STAR.sub(r"\\*", line) for line in lines]
+    lines[:] = [
+        line if line.lstrip().startswith(CODE) else STAR.sub(r"\\*", line) for line in lines
+    ]
 
 
 STAR = re.compile(r"(?<=[ (])\*(?=[^()* ]+ ?[^()*]*\))|(?<=\w)\*\*(?=\w)")

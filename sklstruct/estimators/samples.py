@@ -427,7 +427,7 @@ class SampleReader(Params, BaseEstimator):
     See Also
     --------
     channels_first : The order of axes that it gives.
-    NetworkEstimator, FeatureTransformer : What is made of it.
+    FeatureTransformer, TorchReader : What is made of it.
 
     Examples
     --------

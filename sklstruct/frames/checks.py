@@ -93,7 +93,7 @@ def support_size(size: Any, scale: float, truncate: Any) -> int:
 
     See Also
     --------
-    FrameFamily : Where it is used.
+    GaussianDerivatives, Morlet : Where it is used.
 
     Examples
     --------

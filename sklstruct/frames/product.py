@@ -100,7 +100,7 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
 
     See Also
     --------
-    GaussianDerivatives : The family that it builds.
+    GaussianDerivatives : Such a family.
 
     Examples
     --------
