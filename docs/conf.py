@@ -11,9 +11,12 @@ from typing import Any
 
 HERE = Path(__file__).parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["SKLSTRUCT_DOCS"] = "../.."  # from the pages of the gallery, which show estimators
 sys.path[:0] = [str(HERE)]
 
 from generate import own_methods, write_pages  # noqa: E402
+from home import draw_pictures  # noqa: E402
+from sphinx.util.nodes import make_refnode  # noqa: E402
 
 from sklstruct import __version__  # noqa: E402
 
@@ -28,6 +31,7 @@ project, author, version, release = (
 )
 copyright = f"2026, {author}"
 extensions = [
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -37,7 +41,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "numpydoc",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build", "_*.md"]
 templates_path = ["_templates"]
 
 # Markdown
@@ -51,6 +55,14 @@ autodoc_typehints = "none"
 autosummary_context = {"own_methods": own_methods}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+# Pictures beside their code in the guide
+plot_formats = [("png", 160)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_include_source = True
+plot_rcparams = {"font.size": 8, "savefig.bbox": "tight"}
+plot_apply_rcparams = True
 
 # The gallery
 SECTIONS = ["first_steps", "frames", "scattering", "maps", "scans"]
@@ -88,10 +100,11 @@ html_theme_options: dict[str, Any] = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "pygments_light_style": "tango",
 }
-html_sidebars = {"index": [], "install": [], "first_model": [], "choosing": []}
+SINGLE = "index install first_model choosing command_line plugins benchmarks data changes citing"
+html_sidebars = {page: [] for page in [*SINGLE.split(), "contributing"]}
 
 suppress_warnings = ["config.cache"]  # a function in the configuration is no fault
 
@@ -107,9 +120,21 @@ STAR = re.compile(r"(?<=[ (])\*(?=[^()* ]+ ?[^()*]*\))|(?<=\w)\*\*(?=\w)")
 CODE = ">>> ", "... "
 
 
+def by_short_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Link the names under See Also, which stand there without their rooms."""
+    domain, name = env.domains["py"], node["reftarget"].lstrip("~")
+    full = [known for known in domain.objects if known.rpartition(".")[2] == name]
+    if node.get("refdomain") != "py" or len(full) != 1:
+        return None
+    page = domain.objects[full[0]]
+    return make_refnode(app.builder, node["refdoc"], page.docname, page.node_id, content, full[0])
+
+
 def setup(app: Any) -> None:
     """Be called by Sphinx."""
+    app.connect("missing-reference", by_short_name)
     app.connect("autodoc-process-docstring", escape_stars)
 
 
 write_pages(HERE)  # the reference and the command line, before Sphinx looks for pages
+draw_pictures(HERE / "home")

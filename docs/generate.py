@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from sklstruct import plugins
 from sklstruct.cli import make_parser
 
@@ -38,6 +40,7 @@ def write_pages(folder: Path) -> None:
     listed = "\n".join(f"   {room}" for room in (*ROOMS, "by_name"))
     write(folder / "api" / "index.rst", f"{heading('Reference', '=')}\n{REFERENCE}\n{listed}\n")
     write(folder / "command_line.md", command_line(make_parser()))
+    write(folder / "_measured.md", measured(folder.parent / "benchmarks"))
 
 
 REFERENCE = """
@@ -130,8 +133,10 @@ def command_line(parser: argparse.ArgumentParser) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-COMMANDS = """Every command explains itself with `--help`; what follows is the same text.
-`sklstruct completion bash` prints what lets a shell complete commands, options and names."""
+COMMANDS = """
+Every command explains itself with `--help`; what follows is the same text.
+`sklstruct completion bash` prints what lets a shell complete commands, options and names.
+""".strip()
 
 
 def commands(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
@@ -142,6 +147,18 @@ def commands(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
                 yield f"{'#' * level} {sub.prog}"
                 yield f"```text\n{sub.format_help().strip()}\n```"
                 yield from commands(sub, level + 1)
+
+
+def measured(folder: Path) -> str:
+    """Return a table of the benchmarks' results: how many, from when, with which versions."""
+    rows = ["| results | rows | measured | on | with |", "|---|---|---|---|---|"]
+    for path in sorted(folder.glob("*.csv")):
+        table = pd.read_csv(path)
+        if "date" in table:
+            days = " to ".join(sorted({table["date"].min(), table["date"].max()}))
+            machines, versions = (", ".join(table[key].unique()) for key in ("machine", "versions"))
+            rows.append(f"| `{path.name}` | {len(table)} | {days} | {machines} | {versions} |")
+    return "\n".join(rows) + "\n"
 
 
 def write(path: Path, content: str) -> None:

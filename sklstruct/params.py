@@ -12,7 +12,9 @@ is judged where it is used, by ``check_params``.
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, wraps
@@ -381,6 +383,16 @@ class Params:
         if hasattr(self, "fit"):
             return object.__hash__(self)
         raise TypeError(f"{type(self).__name__} cannot be hashed, as its parameters may change.")
+
+    def _get_doc_link(self) -> str:
+        """Return where scikit-learn's picture of an estimator links to, or nothing.
+
+        It is the page of the class in the site whose address the environment variable
+        ``SKLSTRUCT_DOCS`` holds.  Classes of others have no page there.
+        """
+        site, name = os.environ.get("SKLSTRUCT_DOCS", ""), type(self).__name__
+        public = getattr(sys.modules[__package__], name, None) is type(self)
+        return f"{site}/api/generated/sklstruct.{name}.html" if site and public else ""
 
     def __repr__(self, *args: Any, **kwargs: Any) -> str:
         if hasattr(self, "fit"):

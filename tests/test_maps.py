@@ -3,12 +3,14 @@
 import json
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -20,20 +22,26 @@ from sklstruct_rfnin.architecture import RFNiN
 from torch import nn
 
 from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
+from sklstruct.cli.explain import METHODS
 from sklstruct.datasets import simulate_cohort
+from sklstruct.estimators import on_paths
 from sklstruct.estimators.persistence import save_model
 from sklstruct.frames import Pixels
 from sklstruct.inspection import (
     MapDisplay,
+    SampleMapsDisplay,
     class_activation_map,
     gradient_map,
+    integrated_gradients,
     occlusion_map,
     write_maps,
 )
-from sklstruct.inspection.attribution import lattice
 from sklstruct.inspection.maps import mean_volume
+from sklstruct.inspection.methods import MAP_METHODS, MEANINGS
+from sklstruct.inspection.opened import Opened
+from sklstruct.inspection.places import Places
 from sklstruct.io.nifti import read_volume
-from sklstruct.layers import FrameConv
+from sklstruct.layers import FrameConv, InjectivePad, SpaceToChannels
 from sklstruct.plugins import entries, lookup
 
 FAST = {"max_epochs": 1, "batch_size": 4, "random_state": 0, "device": "cpu"}
@@ -63,25 +71,18 @@ class Tiny(nn.Module):
 class Position(nn.Module):
     """Its class activations are where they are: the index along each axis in turn, in samples."""
 
-    stride = 4
-
     def __init__(self, in_shape, n_outputs):
         super().__init__()
+        self.every_fourth = nn.Conv3d(1, 1, 1, stride=4)
         self.head = nn.Linear(1, n_outputs)
 
     def forward(self, x):
         return self.head(x.flatten(1).mean(1, keepdim=True))
 
     def class_activations(self, x):
+        self.every_fourth(x)
         places = torch.meshgrid(*(torch.arange(0.0, n, 4) for n in x.shape[2:]), indexing="ij")
         return torch.stack(places).expand(len(x), -1, -1, -1, -1)
-
-
-class Shifted(Position):
-    """Has lost a place along each axis."""
-
-    def class_activations(self, x):
-        return super().class_activations(x)[:, : self.head.out_features, 1:, 1:, 1:]
 
 
 def data(n=8, shape=SHAPE, n_classes=2, seed=0):
@@ -241,7 +242,8 @@ def test_a_blob_comes_back_where_it_is(extent, averaged, at):
         group.norm.reset_parameters()
         group.conv.weight.zero_()[0, 0, 0] = 1  # a Gaussian
         network.head.weight.copy_(torch.tensor([[-1.0], [1.0]]))
-    assert lattice(network)[0] == averaged
+    along, *_ = Places(Opened(model), (1, extent, 8, 9), network).of("stages")[1]
+    assert np.diff(along)[0] == averaged
     place, width = at * extent, extent / 18
     blob = np.exp(-((np.arange(extent) - place) ** 2) / 2 / width**2).reshape(-1, 1, 1)
     profile = class_activation_map(model, np.broadcast_to(blob, (1, extent, 8, 9)))[0, :, 4, 4]
@@ -268,14 +270,42 @@ def test_places_lie_in_the_middle_of_what_they_see(layers, stride, first):
     if not any(isinstance(layer, nn.MaxPool1d) for layer in layers):
         centres = [(of.min() + of.max()).item() / 2 for of in seen]
         assert centres == [first + stride * 2, first + stride * 3]
-    assert lattice(network) == (stride, first)
+    (along,) = places_of(network, 48).of(None)[1]
+    np.testing.assert_array_equal(along[:4], first + stride * np.arange(4))
+
+
+def places_of(network, *extents):
+    """Return where the places of layers lie, for a network of single precision or double."""
+    opened = SimpleNamespace(
+        network=network,
+        estimator=SimpleNamespace(dtype="float64"),
+        run=lambda X, function: function(torch.from_numpy(X)),
+    )
+    return Places(opened, (1, *extents), network)
+
+
+@pytest.mark.parametrize("extent", [45, 46, 47, 48])
+def test_places_of_windows_that_reach_past_the_border_lie_in_what_is_inside(extent):
+    pool = nn.AvgPool1d(4, ceil_mode=True)
+    means = pool(torch.arange(extent).double()[None, None])[0, 0]
+    np.testing.assert_array_equal(places_of(nn.Sequential(pool), extent).of("0")[1][0], means)
+
+
+def test_places_of_margins_and_of_blocks_that_become_channels():
+    network = nn.Sequential(
+        SpaceToChannels(), InjectivePad(places=[(1, 0)]), nn.AdaptiveAvgPool1d(3)
+    )
+    found = places_of(network, 10)
+    np.testing.assert_array_equal(found.of_layer["0"][0], [0.5, 2.5, 4.5, 6.5, 8.5])
+    np.testing.assert_array_equal(found.of_layer["1"][0], [-1.5, 0.5, 2.5, 4.5, 6.5, 8.5])
+    np.testing.assert_array_equal(found.of_layer["2"][0], [-0.5, 3.5, 7.5])
 
 
 def test_what_cannot_be_explained_is_said():
     model, X = fitted()
     with pytest.raises(TypeError, match=r"no class activations.*gradient_map"):
         class_activation_map(model, X)
-    with pytest.raises(TypeError, match=r"network estimator .*, got GaussianNB"):
+    with pytest.raises(TypeError, match=r"must be a network estimator.*, got GaussianNB"):
         gradient_map(GaussianNB(), X)
     with pytest.raises(ValueError, match=r"target must be one of .*'ant', 'bee'.*got 'wasp'"):
         gradient_map(model, X, "wasp")
@@ -283,8 +313,6 @@ def test_what_cannot_be_explained_is_said():
         gradient_map(model, X, kind="slope")
     with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
         gradient_map(model, X, n_samples=0)
-    with pytest.raises(TypeError, match=r"stride of 4 on 9 samples must give 3 class act.*got 2"):
-        class_activation_map(*fitted(Shifted))
     several = StructuredRegressor(**FAST).fit(X, np.stack([X[:, 0, 0, 0]] * 2, axis=1))
     with pytest.raises(ValueError, match="number of a value, from 0 to 1, got None"):
         gradient_map(several, X)
@@ -614,7 +642,40 @@ def test_wrong_maps_are_refused():
     MapDisplay(np.zeros_like(values)).plot()  # nothing to see, but no error
 
 
+def test_a_method_is_drawn_beside_samples_and_over_a_scan(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, kept in (((30,), ()), ((9, 8), ()), ((3, 9, 8), (3,)), ((7, 6, 5), ())):
+        X = rng.normal(size=(6, *shape)).astype(np.float32)
+        layout = {1: "L", 2: "HW", 3: "CHW" if kept else "DHW"}[len(shape)]
+        estimator = StructuredClassifier(layout=layout, **FAST).fit(X, [0, 1] * 3)
+        display = SampleMapsDisplay.from_estimator(estimator, X[:2], "input_x_gradient")
+        spatial = shape[1:] if kept else shape
+        assert display.samples.shape == (2, *spatial, *kept)
+        np.testing.assert_array_equal(
+            display.maps, gradient_map(estimator, X[:2], kind="input_x_gradient")
+        )
+        assert display.titles == [f"predicted {label}" for label in estimator.predict(X[:2])]
+        assert display.label == "slope times deviation (1)"
+    cohort = simulate_cohort(tmp_path / "c", n_subjects=4, shape=(12, 14, 12), spacing=14.0)
+    chain = on_paths(StructuredClassifier(**FAST), mask="brain").fit(cohort.X, cohort.y)
+    figure = Figure(figsize=(3.3, 2))
+    display = MapDisplay.from_estimator(chain, cohort.X[1], "integrated_gradients", ax=figure)
+    volumes = chain[0].transform(cohort.X[1:2])
+    expected = np.where(chain[0].mask_, integrated_gradients(chain[-1], volumes)[0], 0)
+    np.testing.assert_array_equal(display.values, expected)  # whose axes are in order
+    np.testing.assert_array_equal(display.background, volumes[0])
+    assert display.title == f"predicted {chain.predict(cohort.X[1:2])[0]}"
+    with pytest.raises(TypeError, match="begins with NiftiVolumes, got Structured"):
+        MapDisplay.from_estimator(chain[-1], volumes[0])
+
+
 # ------------------------------------------------------------------------------ command line
+
+
+def test_the_command_knows_the_methods():
+    assert list(METHODS) == list(MAP_METHODS) == list(MEANINGS)
+    assert "captum:DeepLift" in METHODS
+    assert "magic" not in METHODS
 
 
 def test_explain_writes_maps_of_a_model_in_a_file(tmp_path, capsys):
@@ -689,6 +750,9 @@ def test_explain_takes_images(tmp_path, capsys):
     maps, target = run("--method", "gradient", "--of", 3, "--out", tmp_path / "g")
     np.testing.assert_array_equal(maps, gradient_map(model, X[:5], 3))
     assert target == "3"
+    maps, _ = run("--method", "captum:InputXGradient", "--of", 3, "--out", tmp_path / "c")
+    expected = gradient_map(model, X[:5], 3, kind="input_x_gradient")
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
     maps, target = run("--method", "occlusion", "--size", 2, "--out", tmp_path / "o")
     np.testing.assert_array_equal(maps, occlusion_map(model, X[:5], size=2, stride=2))
     assert target == "the class that is predicted"

@@ -10,6 +10,7 @@ from typing import Any, Union
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklstruct.layers import KeptTensors
@@ -161,6 +162,13 @@ class Scattering(nn.Module):
     def out_shape(self) -> tuple[int, ...]:
         """Extents of the averaged coefficients."""
         return self.grid.extents(self.coarsest, average=True)
+
+    @property
+    def sampled_at(self) -> tuple[NDArray[Any], ...]:
+        """Where averaged coefficients lie along each axis, in samples from the first one on."""
+        kept = zip(self.grid.axes, self.grid.kept(self.coarsest, average=True), strict=True)
+        step = 2**self.coarsest
+        return tuple(step * np.arange(part.start, part.stop) - axis.before for axis, part in kept)
 
     @property
     def map_shapes(self) -> list[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""The command line: list, show, study, report, compare, fit, predict, score, explain and cohort.
+"""The command line: list, show, study, report, compare, fit, predict, score, look, explain, cohort.
 
 Whatever takes long to import is imported by the command that needs it, so that ``list`` and
 ``--help`` answer at once.
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 
 from .. import __version__
-from . import cohort, explain, listing, models, report, show, study
+from . import cohort, explain, listing, look, models, report, show, study
 from .common import WrongUsage
 
 BAD_INPUT = ValueError, TypeError, OSError, ImportError
@@ -82,7 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.set_defaults(takes_unknown=False, when_interrupted="")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (listing, show, study, report, models, explain, cohort):
+    for group in (listing, show, study, report, models, look, explain, cohort):
         group.add_commands(commands)
     listing.add_completion(commands, parser)
     return parser

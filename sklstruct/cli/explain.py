@@ -11,7 +11,27 @@ from .common import Commands, Unwritten, add_command, adder, positive
 from .data import add_data, label_of, read
 from .models import add_model, read_fitted
 
-METHODS = "activation", "gradient", "occlusion"
+CAPTUM = "captum:"
+
+
+class Methods(tuple[str, ...]):
+    """Names of methods, and of any class of captum."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).startswith(CAPTUM)
+
+
+METHODS = Methods(
+    (
+        "activation",
+        "grad_cam",
+        "gradient",
+        "input_x_gradient",
+        "integrated_gradients",
+        "occlusion",
+        "smooth_gradient",
+    )
+)
 
 
 def add_commands(commands: Commands) -> None:

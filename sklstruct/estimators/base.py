@@ -484,10 +484,14 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, CarriesNa
             for one in fields(self)
             if not one.metadata.get("may_change")
         }
-        self._build(init, resolve_device(self.device), self._plan(len(kept)))
+        self._begin(init, len(kept))
+
+    def _begin(self, seed: int, n_samples: int) -> None:
+        """Build the network, and let it be what a training starts from."""
+        self._build(seed, resolve_device(self.device), self._plan(n_samples))
         if self.init:
             sources = {name: network_of(name, source) for name, source in self.init.items()}
-            with seeded_initialisation(int(init)):
+            with seeded_initialisation(int(seed)):
                 start_layers(self.net_.module_, sources)
 
     _channel_scaling: ClassVar[Callable[..., Any]] = staticmethod(channel_scaling)

@@ -79,7 +79,7 @@ def draw_planes(
 
     step = 1.1 * max(max(plane.shape) for plane in planes)
     for place, plane in enumerate(planes):
-        height, width = plane.shape
+        height, width = plane.shape[:2]  # in colour, there is a third axis
         left, top = (0, place * step) if stacked else (place * step, 0)
         extent = left, left + width, top + height, top
         low, high = ends

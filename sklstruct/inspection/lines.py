@@ -13,6 +13,7 @@ from .display import Axes
 from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.lines import Line2D
 
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
@@ -61,6 +62,15 @@ def name_below(
         ax.text(text if style else left, height, label, color=INK, parse_math=False, **where)
         if style:
             ax.plot([left, right], [height] * 2, transform=ax.transAxes, clip_on=False, **style)
+
+
+def draw_band(
+    ax: Axes, table: pd.DataFrame, over: str, mean: str, style: Mapping[str, Any]
+) -> None:
+    """Draw a column of means over another, with a band from low to high."""
+    ax.plot(table[over], table[mean], **style)
+    band: dict[str, Any] = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
+    ax.fill_between(table[over], table["low"], table["high"], **band)
 
 
 def quieten(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:

@@ -1,4 +1,4 @@
-"""A map over a brain: three planes through one place."""
+"""Maps of samples beside these, and over a brain: three planes through one place."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from ..io.nifti.grid import resample, to_canonical
 from ..io.nifti.mask import HEAD, foreground
 from .display import Axes, Display, Place
 from .drawing import (
+    COLOURS,
     DIVERGING,
     FAINT,
     INK,
     LETTER,
     SMALL,
     Sheet,
-    draw_filter,
+    draw_planes,
     faint_ticks,
     heading_size,
 )
+from .methods import MapMethod, map_method, values_of
+from .opened import parts_of
+from .pictured import pictures, predictions, title_of
 
 Array = NDArray[Any]
 
-MARGIN, GAP, PANEL, NAME = 0.25, 0.35, 2.2, 0.25  # inches; PANEL is the longest side of a plane
-BAR, BAR_LABEL = 0.12, 0.75
+MARGIN, GAP, NAME = 0.15, 0.28, 0.25  # inches
+PANEL = 0.4, 2.2  # the longest side of a plane, at least and where there is room
+BAR, BAR_NUMBERS, BAR_LABEL = 0.12, 0.45, 0.65
+COLUMN = 4.0  # up to this, there is no room for a label beside the colours
 PLANES = (  # the axis across, the axes to the right and up, and what their ends are
     ("x", 0, (1, 2), ("P", "A")),
     ("y", 1, (0, 2), ("L", "R")),
@@ -172,6 +178,53 @@ class MapDisplay(Display):
                 )
         return cls(map_, affine=grid.affine, **others, **params).plot(ax)
 
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        method: str | MapMethod = "gradient",
+        target: Any = None,
+        *,
+        at: tuple[float, float, float] | None = None,
+        ax: Place = None,
+        **params: Any,
+    ) -> Self:
+        """Draw where a model looks in one scan, over this scan on the common grid.
+
+        Parameters
+        ----------
+        estimator : fitted pipeline that begins with NiftiVolumes
+            Or a search of one.
+        X : str, path-like or image
+            The scan.
+        method : str or callable, default="gradient"
+            As of ``SampleMapsDisplay.from_estimator``.
+        target : label or int, default=None
+            As the method takes it.
+        at : tuple of 3 float, default=None
+            As for the display.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+        **params
+            Of the method.
+
+        Raises
+        ------
+        NotFittedError, OSError, TypeError, ValueError
+            As the method and ``NiftiVolumes`` do.
+        """
+        volumes, last = parts_of(estimator)
+        volume = volumes.lazy([X])[0]
+        map_ = map_method(method)(last, volume[np.newaxis], target, **params)[0]
+        if volumes.mask_ is not None:  # outside, volumes are the same for all
+            map_ = np.where(volumes.mask_, map_, 0)
+        said = predictions(last, volume[np.newaxis])[0]
+        label = values_of(method, last, target)
+        return cls(
+            map_, volume, affine=volumes.affine_, at=at, title=title_of(said), label=label
+        ).plot(ax)
+
     def _best_voxel(self) -> tuple[int, ...]:
         """Return where there is most to see."""
         head = None if self.background is None else head_in(self.background)
@@ -190,23 +243,28 @@ class MapDisplay(Display):
     def _draw(self, on: Place) -> list[Axes]:
         """Draw the planes and the colours."""
         extents = np.array(self.values.shape) * self._grid.spacing
-        inches = PANEL / extents.max() * extents
-        widths = [inches[across[0]] for _, _, across, _ in PLANES]
-        heading = [self.title] if self.title else []
-        head = (heading_size(heading)[1] if heading else MARGIN) + NAME
+        shares = extents / extents.max()
+        across = sum(shares[axes[0]] for _, _, axes, _ in PLANES)
+        beside = room(on) > COLUMN and fits(self.label, PANEL[1] * max(shares[1:]))
+        frame = 2 * MARGIN + len(PLANES) * GAP + BAR + (BAR_LABEL if beside else BAR_NUMBERS)
+        inches = shares * np.clip((room(on) - frame) / across, *PANEL)
         height = max(inches[1:])
-        width = 2 * MARGIN + sum(widths) + len(PLANES) * GAP + BAR + BAR_LABEL
-        sheet = Sheet(width, head + height + MARGIN, on)
+        heading = [self.title] * bool(self.title)
+        if not beside:
+            heading = [self.title, self.label]
+        head = (heading_size(heading)[1] if heading else MARGIN) + NAME
+        sheet = Sheet(frame + across * max(inches), head + height + MARGIN, on)
         sheet.heading(MARGIN, heading)
         axes, left = [], MARGIN
-        for (name, normal, across, ends), wide in zip(PLANES, widths, strict=True):
-            tall = inches[across[1]]
+        for name, normal, (right, up), ends in PLANES:
+            wide, tall = inches[right], inches[up]
             place = f"{name} = {self.at[normal]:.0f} mm".replace("-", "\N{MINUS SIGN}")
-            sheet.text(left + wide / 2, head - NAME / 2, place, ha="center")
+            sheet.text(left + wide / 2, head - NAME / 2, place, ha="center", fontsize=SMALL)
             axes.append(sheet.axes(left, head + (height - tall) / 2, wide, tall))
-            self._draw_plane(axes[-1], normal, across, ends)
+            self._draw_plane(axes[-1], normal, (right, up), ends)
             left += wide + GAP
-        self._draw_bar(sheet.axes(left, head + 0.15 * height, BAR, 0.7 * height))
+        bar = sheet.axes(left, head + 0.1 * height, BAR, 0.8 * height)
+        self._draw_bar(bar, self.label if beside else "")
         return axes
 
     def _draw_plane(
@@ -237,31 +295,26 @@ class MapDisplay(Display):
         """Return the plane of a volume across an axis, rows going up."""
         return np.take(volume, self._voxel[normal], axis=normal).T
 
-    def _draw_bar(self, ax: Axes) -> None:
+    def _draw_bar(self, ax: Axes, label: str) -> None:
         """Draw what the colours stand for, over grey as they are in the planes."""
-        from matplotlib.ticker import MaxNLocator
-
         ramp = np.linspace(-self.limit, self.limit, 256)[:, np.newaxis]
         style: dict[str, Any] = {"aspect": "auto", "origin": "lower"}
         style["extent"] = (0, 1, -self.limit, self.limit)
         ax.imshow(np.full_like(ramp, 0.5), "gray", vmin=0, vmax=1, **style)
         ax.imshow(coloured(ramp, self.limit), **style)
-        ax.set_xticks([])
-        ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
-        ax.yaxis.tick_right()
-        ax.yaxis.get_offset_text().set(fontsize=SMALL, color=INK)
-        ax.yaxis.set_label_position("right")
-        ax.set_ylabel(self.label, fontsize=SMALL, color=INK)
-        faint_ticks(ax)
-        ax.spines[:].set(color=FAINT, linewidth=0.5)
+        finish_bar(ax, label)
 
 
 class SampleMapsDisplay(Display):
-    """Samples in grey, and below each its map, all in the same colours with white at zero.
+    """Samples, and below each its map, all in the same colours with white at zero.
+
+    Of volumes there are three planes through the place where the map has its largest magnitude.
+    Axes are in samples.
 
     Parameters
     ----------
-    samples, maps : ndarray, shape (n, *spatial)
+    samples : ndarray, shape (n, *spatial), or (n, height, width, 3) in colour
+    maps : ndarray, shape (n, *spatial)
         With one to three axes in space.
     titles : sequence of str
         What stands over the samples.
@@ -283,44 +336,162 @@ class SampleMapsDisplay(Display):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import RFNNClassifier
     >>> from sklstruct.inspection import SampleMapsDisplay
-    >>> X = load_digits().images[:3]
-    >>> display = SampleMapsDisplay(X, X - 8, titles=["a", "b", "c"]).plot()
-    >>> len(display.axes_)
-    6
+    >>> X, y = load_digits().images[:50], load_digits().target[:50]
+    >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
+    >>> display = SampleMapsDisplay.from_estimator(model, X[:3], "integrated_gradients", target=7)
+    >>> display.maps.shape, len(display.axes_)
+    ((3, 8, 8), 6)
     """
 
     def __init__(self, samples: Array, maps: Array, titles: Sequence[str], label: str = "") -> None:
         self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
 
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        method: str | MapMethod = "gradient",
+        target: Any = None,
+        *,
+        ax: Place = None,
+        **params: Any,
+    ) -> Self:
+        """Draw where a model looks in samples.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            As the method takes it.
+        X : array-like, shape (n, ...)
+        method : str or callable, default="gradient"
+            "activation", "grad_cam", "gradient", "input_x_gradient", "integrated_gradients",
+            "occlusion" or "smooth_gradient"; "captum:NAME" for a class of captum; or a function of
+            (estimator, X, target) that returns maps (n, *spatial).
+        target : label or int, default=None
+            As the method takes it.
+        ax : matplotlib Axes, Figure or SubFigure, default=None
+            What to draw on; a new figure if None.
+        **params
+            Of the method.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As the method does.
+        """
+        maps = map_method(method)(estimator, X, target, **params)
+        said = predictions(estimator, X)
+        titles = [*map(title_of, said)]
+        label = values_of(method, estimator, target)
+        return cls(pictures(estimator, X, maps.shape[1:]), maps, titles, label).plot(ax)
+
     def _draw(self, on: Place) -> list[Axes]:
         # One limit for all: a weak map must not look like a strong one.
         limit = float(np.abs(self.maps).max() or 1)
-        volumes = self.maps.ndim == 4
-        wide, high, per_row = (2.4, 0.8, 3) if volumes else (0.9, 0.9, 8)
-        columns, step = min(len(self.maps), per_row), wide + GAP / 2
+        wide, high, per_row = (2.4, 0.75, 3) if self.maps.ndim == 4 else (0.75, 0.75, 8)
+        columns, step = min(len(self.maps), per_row), wide + GAP / 4
         n_rows = -(-len(self.maps) // columns)
-        ends = f"from \N{MINUS SIGN}{limit:.2g} (blue) to {limit:.2g} (red)"
-        heading = [self.label, f"name: prediction;  colours {ends}"]
-        text, head = heading_size(heading)
         row = NAME + 2 * high + GAP
-        width = max(text, columns * step) + 2 * MARGIN
-        sheet = Sheet(width, head + n_rows * row + MARGIN, on)
-        sheet.heading(MARGIN, heading)
+        curves, tall = self.maps.ndim == 2, 2 * high + GAP / 4
+        beside = not curves and fits(self.label, tall)
+        head = NAME if beside else 2 * NAME
+        margin = 0.45 if curves else MARGIN
+        width = margin + columns * step + (0 if curves else BAR + BAR_LABEL)
+        sheet = Sheet(width, head - NAME + n_rows * row + MARGIN / 2, on)
+        if not beside:
+            sheet.text(margin, NAME / 2, self.label)
         axes: list[list[Axes]] = [[], []]
         for place, (sample, values) in enumerate(zip(self.samples, self.maps, strict=True)):
-            left = MARGIN + place % columns * step
-            top = head + place // columns * row + NAME
-            for part, shown, style in (
-                (0, sample - sample.min(), {"colours": "gray", "lowest": 0.0}),
-                (1, values, {"limit": limit}),
+            left, top = margin + place % columns * step, head + place // columns * row
+            peak = np.unravel_index(np.abs(values).argmax(), values.shape)
+            scaled = sample - sample.min()
+            for part, (shown, ends, colours) in enumerate(
+                (
+                    (scaled, (0.0, float(scaled.max() or 1)), "gray"),
+                    (values, (-limit, limit), DIVERGING),
+                )
             ):
                 ax = sheet.axes(left, top + part * (high + GAP / 4), wide, high)
-                draw_filter(ax, shown, **style)
+                draw_sample(ax, shown, peak, ends, colours)
+                ax.set(xticks=[], yticks=[])
                 axes[part].append(ax)
-            fits = int(wide / LETTER)
-            axes[0][-1].set_title(self.titles[place][-fits:], fontsize=SMALL, color=INK, pad=3)
+            if place % columns == 0:
+                name_axes(axes[1][-1], values.shape)
+                if curves:
+                    name_values(axes[1][-1])
+            title = self.titles[place][-int(wide / LETTER) :]
+            axes[0][-1].set_title(title, fontsize=SMALL, color=INK, pad=3)
+        if not curves:
+            bar = sheet.axes(margin + columns * step, head, BAR, tall)
+            draw_bar(bar, limit, self.label if beside else "")
         return axes[0] + axes[1]
+
+
+def draw_sample(
+    ax: Axes, values: Array, peak: Sequence[Any], ends: tuple[float, float], colours: str
+) -> None:
+    """Draw a curve, an image, or the planes of a volume through a place."""
+    if values.ndim == 1:
+        ax.axhline(0, color=FAINT, linewidth=0.6)
+        ax.plot(values, color=COLOURS[0], linewidth=1)
+        ax.set(xlim=(0, len(values) - 1), ylim=(1.1 * ends[0], 1.1 * ends[1]))
+        ax.spines[:].set(color=FAINT, linewidth=0.5)
+    else:
+        z, y, x = (*peak, 0, 0)[:3]
+        planes = [values[z], values[:, y], values[:, :, x]] if len(peak) == 3 else [values]
+        draw_planes(ax, planes, ends, colours)
+        ax.spines[:].set_visible(False)
+
+
+def name_axes(ax: Axes, shape: tuple[int, ...]) -> None:
+    """Say how many samples there are from left to right, or which planes there are of a volume."""
+    words = "planes yx, zx, zy" if len(shape) == 3 else "samples"
+    ax.set_xlabel(words, fontsize=SMALL, color=INK, labelpad=2 if len(shape) == 3 else -5)
+    if len(shape) < 3:
+        ax.set_xticks([0, shape[-1] - (len(shape) == 1)], ["0", str(shape[-1])])
+        faint_ticks(ax)
+
+
+def name_values(ax: Axes) -> None:
+    """Put numbers to the left of a curve."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.yaxis.set_major_locator(MaxNLocator(3, symmetric=True))
+    faint_ticks(ax)
+
+
+def fits(label: str, inches: float) -> bool:
+    """Whether there is room for a label beside a bar of colours of this height."""
+    return LETTER * len(label) <= inches
+
+
+def room(on: Place) -> float:
+    """Return how many inches wide a place to draw on is."""
+    return float("inf") if on is None else on.bbox.width / on.figure.dpi
+
+
+def draw_bar(ax: Axes, limit: float, label: str) -> None:
+    """Draw what the colours stand for."""
+    ramp = np.linspace(-limit, limit, 256)[:, np.newaxis]
+    ax.imshow(ramp, DIVERGING, extent=(0, 1, -limit, limit), aspect="auto", origin="lower")
+    finish_bar(ax, label)
+
+
+def finish_bar(ax: Axes, label: str) -> None:
+    """Put the numbers and what they are to the right of colours."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xticks([])
+    ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+    ax.yaxis.tick_right()
+    ax.yaxis.get_offset_text().set(fontsize=SMALL, color=INK)
+    ax.yaxis.set_label_position("right")
+    ax.set_ylabel(label, fontsize=SMALL, color=INK)
+    faint_ticks(ax)
+    ax.spines[:].set(color=FAINT, linewidth=0.5)
 
 
 def head_in(volume: Array, mask: Array | None = None) -> Array | None:

@@ -15,24 +15,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
 from .map_display import MapDisplay, SampleMapsDisplay
 from .map_statistics import Group, GroupMoments, Moments
+from .opened import parts_of
+from .pictured import pictures, predictions
 
 Array = NDArray[Any]
-Attribution = Callable[[Any, Array, Any], Array]
+Attribution = Callable[[Any, Any, Any], Array]
 SHOWN = 24  # samples in a picture
 KINDS = {"true": "label", "predicted": "predicted"}  # of groups, and where their labels stand
 
 
 def write_maps(
-    model: Pipeline,
+    model: Any,
     X: Any,
     out: str | PathLike[str],
     attribution: Attribution,
@@ -57,14 +57,15 @@ def write_maps(
     Parameters
     ----------
     model : fitted pipeline of NiftiVolumes and an estimator
+        Or a search of one.
     X : array-like of str or path-like, shape (n,)
         Scans, in any form that ``NiftiVolumes`` takes.
     out : path-like
         Folder to write, which must be absent or empty.  It is there as a whole or not at all.
     attribution : callable
         Maps (estimator, volumes, target) to maps of the shape of the volumes, (n, D, H, W):
-        ``gradient_map``, ``class_activation_map``, or
-        ``occlusion_map`` with a size, ``functools.partial(occlusion_map, size=5)``.
+        ``integrated_gradients``, ``grad_cam_map`` and the like, or with parameters,
+        ``functools.partial(occlusion_map, size=5)``.
     target : label, default=None
         What the maps are about, as the attribution takes it.  Give it where there are more than
         two classes, lest maps of different ones be averaged.
@@ -130,7 +131,7 @@ def write_maps(
                     values = np.where(volumes.mask_, values, 0)
                 volumes.to_nifti(values, folder / table["map"][row], subject=scans.paths[row])
                 average.add(sample[0])
-                table.at[row, "predicted"] = estimator.predict(sample).tolist()[0]
+                table.at[row, "predicted"] = predictions(estimator, sample)[0]
                 of: list[Group] = [("all",)]
                 if y is not None and is_classifier(estimator):
                     of += [(kind, table.at[row, name]) for kind, name in KINDS.items()]
@@ -201,18 +202,17 @@ def write_array_maps(
     ['maps.json', 'maps.npy', 'maps.png', 'samples.csv']
     """
     maps = attribution(estimator, X, target)
-    channel = getattr(estimator, "layout_", "").find("C")
-    if maps.shape == X.shape and channel >= 0:  # boxes that hold all channels
-        maps = maps.mean(axis=1 + channel)
-    # What has channels is shown as their mean, as the maps have none.
-    grey = np.asarray(X) if maps.shape == X.shape else estimator._read(X, reset=False).mean(axis=1)
-    names, predicted = list(names), estimator.predict(X).tolist()
+    names, predicted = list(names), predictions(estimator, X)
     with new_folder(Path(out)) as folder:
         np.save(folder / "maps.npy", maps)
         table = pd.DataFrame({"sample": names, "predicted": predicted})
         table.to_csv(folder / "samples.csv", index=False, lineterminator="\n")
-        titles = [f"{name}: {said}" for name, said in zip(names, predicted, strict=True)]
-        SampleMapsDisplay(grey[:SHOWN], maps[:SHOWN], titles[:SHOWN], label=label).save(
+        titles = [
+            name if said is None else f"{name}: {said}"
+            for name, said in zip(names, predicted, strict=True)
+        ]
+        shown = pictures(estimator, X[:SHOWN], maps.shape[1:])
+        SampleMapsDisplay(shown, maps[:SHOWN], titles[:SHOWN], label=label).save(
             folder / "maps.png"
         )
         describe(folder, estimator, label, about(estimator, target), n_samples=len(maps))
@@ -233,15 +233,6 @@ def about(estimator: Any, target: Any) -> str:
         return "the prediction"
     classes = estimator.classes_
     return str(classes[-1]) if len(classes) == 2 else "the class that is predicted"
-
-
-def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
-    """Return what reads scans and what takes volumes."""
-    if not isinstance(model, Pipeline) or not isinstance(model[0], NiftiVolumes):
-        name = type(model[0] if isinstance(model, Pipeline) else model).__name__
-        raise TypeError(f"model must be a pipeline that begins with NiftiVolumes, got {name}.")
-    check_is_fitted(model)
-    return model[0], model[1] if len(model) == 2 else model[1:]
 
 
 def table_of(scans: list[Any], y: Any, subjects: Any) -> pd.DataFrame:

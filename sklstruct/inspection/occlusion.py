@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from itertools import product
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
+from sklearn.pipeline import make_pipeline
+from torch import Tensor
+
+from ..estimators.samples import channels_first, like_samples
+from ..io.nifti.estimator import NiftiVolumes
+from .opened import Opened, target_column, unfolded
 
 Array = NDArray[Any]
 
 VALUES_AT_ONCE = 1 << 24  # of occluded copies
+BOXES = 4  # along an axis, one beside the other
 
 
 def occlusion_map(
     estimator: Any,
-    X: ArrayLike,
+    X: Any,
     target: Any = None,
     *,
-    size: int | tuple[int, ...],
+    size: int | tuple[int, ...] | None = None,
     stride: int | tuple[int, ...] | None = None,
     fill: str | float | ArrayLike = "mean",
     mask: ArrayLike | None = None,
@@ -38,25 +47,30 @@ def occlusion_map(
     Parameters
     ----------
     estimator : fitted classifier or regressor
-        Or a pipeline, that takes arrays.
+        Of any kind, or a pipeline or a search that ends in one.
     X : array-like, shape (n, *shape)
-        Samples; their axes are taken for axes in space.
+        Samples.  Where the estimator has a ``layout_``, their axes are known, rows are folded as
+        its ``image_shape`` says, and boxes hold all channels; else all axes are taken for axes in
+        space.  Of what begins with ``NiftiVolumes``, paths of scans, which are read one at a time.
     target : label or int, default=None
         A class; None is the second of two classes, and of more the one that is predicted for
         the sample.  For a regressor of several values, the number of the value.
-    size : int or tuple of int
-        Extent of a box, along all axes or along each; those of the sample are the largest.
+    size : int or tuple of int, default=None
+        Extent of a box, along all axes in space or along each; those of the sample are the
+        largest.  None is a quarter of each.  With one for each axis of the sample, those of
+        channels too, there are boxes of channels as well, and a map has the shape of the sample.
     stride : int or tuple of int, default=None
         Distance between boxes, at most ``size``; None is half of the size.  The last box ends
         where the sample does.
     fill : "mean", float or array-like of the shape of a sample, default="mean"
-        What is put in place of a box; "mean" is the mean of the sample.
-    mask : array-like of bool, of the shape of a sample, default=None
-        Where boxes hide something, a head say; elsewhere maps are zero.
+        What is put in place of a box; "mean" is the mean of the sample, of each channel.
+    mask : array-like of bool, of the shape of a map, default=None
+        Where boxes hide something, a head say; elsewhere maps are zero.  None is the mask of
+        ``NiftiVolumes``, if there is one.
 
     Returns
     -------
-    maps : ndarray of float32, shape (n, *shape)
+    maps : ndarray of float32, shape (n, *spatial)
 
     Raises
     ------
@@ -65,7 +79,7 @@ def occlusion_map(
 
     See Also
     --------
-    gradient_map, class_activation_map : Faster, for networks.
+    gradient_map, class_activation_map, grad_cam_map : Faster, for networks.
 
     References
     ----------
@@ -82,14 +96,24 @@ def occlusion_map(
     >>> occlusion_map(model, X[:3], size=3).shape
     (3, 8, 8)
     """
-    samples = np.asarray(X)
-    if samples.ndim < 2 or samples.dtype.kind not in "iuf":
-        raise ValueError(
-            "X must be numbers of shape (n, ...), one row a sample, got "
-            f"{samples.dtype} of shape {samples.shape}."
-        )
+    first, *later = unfolded(estimator)
+    samples: Any
+    if isinstance(first, NiftiVolumes):
+        samples, estimator = first.lazy(X), make_pipeline(*later)
+        mask = first.mask_ if mask is None else mask
+    else:
+        samples = np.asarray(X)
+        if samples.ndim < 2 or samples.dtype.kind not in "iuf":
+            raise ValueError(
+                "X must be numbers of shape (n, ...), one row a sample, got "
+                f"{samples.dtype} of shape {samples.shape}."
+            )
     shape = samples.shape[1:]
-    boxes = list(make_boxes(shape, size, stride))
+    folded, layout = axes_of(estimator, shape)
+    if isinstance(size, (tuple, list)) and len(size) == len(folded):
+        layout = ""  # there are boxes of channels as well
+    extents = tuple(np.delete(folded, layout.index("C")).tolist()) if "C" in layout else folded
+    boxes = list(make_boxes(extents, size, stride))
     filling = None if isinstance(fill, str) and fill == "mean" else np.asarray(fill)
     if filling is not None and (
         filling.dtype.kind not in "iuf" or filling.shape not in ((), shape)
@@ -98,44 +122,79 @@ def occlusion_map(
             f"fill must be 'mean', a number, or an array of the shape {shape}, got "
             f"{fill if filling.dtype.kind == 'U' else filling.shape!r}."
         )
-    inside = np.ones(shape, bool) if mask is None else np.asarray(mask, bool)
-    if inside.shape != shape:
-        raise ValueError(f"mask must have the shape {shape} of a sample, got {inside.shape}.")
-    maps = np.empty(samples.shape, np.float32)
-    for sample, out in zip(samples, maps, strict=True):
+    inside = np.ones(extents, bool) if mask is None else np.asarray(mask, bool)
+    if inside.shape != extents:
+        raise ValueError(f"mask must have the shape {extents} of a map, got {inside.shape}.")
+
+    def channels_and_space(given: Array) -> Array:
+        return channels_first(given.reshape(1, *folded), layout)[0]
+
+    def scores_of(copies: Array) -> Array:
+        return decisions(estimator, like_samples(copies, layout, shape))
+
+    def choose(scores: Array) -> int:
+        column = target_column(estimator, target, len(scores))
+        return int(scores.argmax()) if column is None else column
+
+    maps = np.empty((len(samples), *extents), np.float32)
+    for number, out in enumerate(maps):
+        sample = channels_and_space(samples[number])
+        if filling is None:
+            other = sample.mean(axis=tuple(range(1, sample.ndim)), keepdims=True)
+        else:
+            other = channels_and_space(np.broadcast_to(filling, shape))
         # Boxes that change nothing cost nothing, and outside of the mask nothing changes.
-        other = np.where(inside, sample.mean() if filling is None else filling, sample)
-        out[...] = np.where(inside, map_of_one(estimator, sample, target, other, boxes), 0)
+        other = np.where(inside, other, sample)
+        out[...] = np.where(inside, map_of_one(scores_of, sample, other, boxes, choose), 0)
     return maps
 
 
 def map_of_one(
-    estimator: Any, sample: Array, target: Any, other: Array, boxes: list[tuple[slice, ...]]
+    scores_of: Callable[[Array], Array],
+    sample: Array,
+    other: Array,
+    boxes: list[tuple[slice, ...]],
+    choose: Callable[[Array], int],
 ) -> NDArray[np.float64]:
-    """Return the map of one sample, whose boxes are replaced by those of another."""
+    """Return the map of one sample (channels, *spatial), boxes of which are those of another."""
     sample = sample.astype(np.result_type(sample, np.float32), copy=False)
-    scores = decisions(estimator, sample[np.newaxis])[0]
-    chosen = target_column(estimator, target, len(scores))
-    column = int(scores.argmax()) if chosen is None else chosen
-    total, coverage = np.zeros(sample.shape), np.zeros(sample.shape)
+    scores = scores_of(sample[np.newaxis])[0]
+    column = choose(scores)
+    total, coverage = np.zeros(sample.shape[1:]), np.zeros(sample.shape[1:])
     for box in boxes:
         coverage[box] += 1
     # Most of a scan is background, where hiding changes nothing.
-    changing = [box for box in boxes if (sample[box] != other[box]).any()]
+    changing = [box for box in boxes if (sample[:, *box] != other[:, *box]).any()]
     # Many copies at a time, which networks are fast with, but never more than memory holds.
     step = max(1, VALUES_AT_ONCE // sample.size)
-    for start in range(0, len(changing), step):
-        part = changing[start : start + step]
-        copies = np.repeat(sample[np.newaxis], len(part), axis=0)
-        for copy, box in zip(copies, part, strict=True):
-            copy[box] = other[box]
-        for box, score in zip(part, decisions(estimator, copies)[:, column], strict=True):
-            total[box] += scores[column] - score
+    with warnings.catch_warnings():
+        # To hide the brightest part of a sample changes its scale.
+        warnings.filterwarnings("ignore", "X is on another scale", UserWarning)
+        for start in range(0, len(changing), step):
+            part = changing[start : start + step]
+            copies = np.repeat(sample[np.newaxis], len(part), axis=0)
+            for copy, box in zip(copies, part, strict=True):
+                copy[:, *box] = other[:, *box]
+            for box, score in zip(part, scores_of(copies)[:, column], strict=True):
+                total[box] += scores[column] - score
     return total / coverage
+
+
+def axes_of(estimator: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """Return the shape of samples with rows folded, and their layout, empty if it is unknown."""
+    last = unfolded(estimator)[-1]
+    layout = getattr(last, "layout_", "")
+    folded = tuple(getattr(last, "image_shape", None) or shape)
+    # Steps before may have made other samples of these.
+    if getattr(last, "sample_shape_", shape) == shape and len(layout) == len(folded):
+        return folded, layout
+    return shape, ""
 
 
 def decisions(estimator: Any, X: Array) -> Array:
     """Return one column a class or a value, (n, n_columns)."""
+    if getattr(unfolded(estimator)[-1], "_dense", False):
+        return mean_decisions(estimator, X)
     if not is_classifier(estimator):
         return np.asarray(estimator.predict(X)).reshape(len(X), -1)
     if not hasattr(estimator, "decision_function"):
@@ -144,45 +203,23 @@ def decisions(estimator: Any, X: Array) -> Array:
     return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
 
 
-def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:
-    """Return the column of outputs that a target means; None is the largest one of a sample.
+def mean_decisions(estimator: Any, X: Array) -> Array:
+    """Return the mean over places of what is said at each, (n, n_columns)."""
+    opened = Opened(estimator)
+    targets = getattr(opened.estimator, "classes_", range(opened.estimator.target_.n_outputs))
+    columns = [opened.weigh(target) for target in targets]
 
-    Parameters
-    ----------
-    estimator : fitted classifier or regressor
-    target : label or int or None
-        A class or the number of a value; None is the only value, the second of two classes, and
-        of more the one that is predicted.
-    n_columns : int
-        Number of outputs.
+    def said(x: Tensor) -> Tensor:
+        outputs = opened.outputs(x)
+        return torch.stack([(outputs * of(outputs)).sum(dim=1) for of in columns], dim=1)
 
-    Raises
-    ------
-    ValueError
-        If there is no such class or value, or not one output a class.
-    """
-    if not is_classifier(estimator):
-        target = 0 if target is None and n_columns == 1 else target
-        if target not in range(n_columns):
-            raise ValueError(
-                f"target must be the number of a value, from 0 to {n_columns - 1}, got {target!r}."
-            )
-        return int(target)
-    classes = estimator.classes_.tolist()
-    if n_columns != len(classes):
-        raise ValueError(
-            f"{type(estimator).__name__} must give one decision value a class, {len(classes)}, "
-            f"got {n_columns}."
-        )
-    if target is None:
-        return 1 if n_columns == 2 else None
-    if target not in classes:
-        raise ValueError(f"target must be one of the classes {classes}, got {target!r}.")
-    return int(classes.index(target))
+    return opened.run(opened.read(X), said)
 
 
 def make_boxes(shape: tuple[int, ...], size: Any, stride: Any) -> Iterator[tuple[slice, ...]]:
     """Yield boxes that cover a sample."""
+    if size is None:
+        size = tuple(max(1, round(extent / BOXES)) for extent in shape)
     sizes = np.minimum(per_axis("size", size, shape), shape)
     strides = (sizes + 1) // 2 if stride is None else per_axis("stride", stride, shape)
     if (strides > sizes).any():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from sys import maxsize
 from threading import get_ident
 from typing import Any
 
@@ -12,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ..estimators.base import NetworkEstimator
-from ..estimators.samples import like_samples
+from ..estimators.samples import channels_first, image_shape_of, like_samples
 from ..io.nifti.estimator import NiftiVolumes
 from ..layers import find_layer
+from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
-from .occlusion import target_column
 
 Array = NDArray[Any]
 
@@ -73,6 +75,14 @@ class Opened:
         self.network: Any = last.net_.module_.eval()
         self.in_shape: tuple[int, ...] = last.in_shape_
 
+    def untrained(self, seed: int) -> Opened:
+        """Return the same with a network of other weights, from which a training would start."""
+        other = copy.copy(self)
+        other.estimator = copy.copy(self.estimator)
+        other.estimator._begin(seed, 2)  # of how many samples matters to a training alone
+        other.network = other.estimator.net_.module_.eval()
+        return other
+
     # There ----------------------------------------------------------------------------------
 
     def read(self, X: Any) -> Array | Unread:
@@ -85,9 +95,27 @@ class Opened:
         samples = self.estimator._read(X, reset=False)
         return np.asarray(samples) if isinstance(samples, list) else samples  # images, for maps
 
-    def run(self, samples: Array | Unread, function: Callable[[Tensor], Tensor]) -> Array:
-        """Apply a function of standardised samples to what was read, a few at a time."""
-        return self.estimator._run(samples, function)
+    def run(
+        self,
+        samples: Array | Unread,
+        function: Callable[[Tensor], Tensor],
+        *,
+        one_by_one: bool = False,
+    ) -> Array:
+        """Apply a function of standardised samples to what was read, a few or one at a time."""
+        most = (maxsize,) if one_by_one else None  # as if a sample had so many values
+        return self.estimator._run(samples, function, in_shape=most)
+
+    @contextmanager
+    def alone(self) -> Iterator[Tensor]:
+        """Let the network be run without pieces, but otherwise as in them.
+
+        Gives one of its parameters, whose type and device samples must have.
+        """
+        parameter = next(self.network.parameters())
+        whole = torch.autocast(parameter.device.type, enabled=False)
+        with limited_threads(self.estimator.n_threads), whole:
+            yield parameter
 
     def outputs(self, x: Tensor) -> Tensor:
         """Return what the network says of standardised samples, (n, n_outputs).
@@ -115,6 +143,7 @@ class Opened:
             If there is no such class or value.
         """
         codec = self.estimator.target_
+        codec = getattr(codec, "places", codec)  # of maps: what is at a place
         n_outputs: int = codec.n_outputs
         column = target_column(self.estimator, target, n_outputs)
 
@@ -136,10 +165,19 @@ class Opened:
         They are (channels, *places), or (features,) where there are no places, as of ``at``.
         """
         shapes: dict[str, tuple[int, ...]] = {}
+        n_samples = 0
 
         def note(name: str, output: Any) -> None:
-            if all(isinstance(part, Tensor) and part.ndim > 1 for part in streams(output)):
+            parts = streams(output)
+            if all(isinstance(part, Tensor) and part.ndim > 1 for part in parts) and all(
+                len(part) == n_samples for part in parts
+            ):
                 shapes[name] = tuple(self.as_maps(output).shape[1:])
+
+        def outputs(x: Tensor) -> Tensor:
+            nonlocal n_samples
+            n_samples = len(x)
+            return self.outputs(x)
 
         handles = [
             layer.register_forward_hook(lambda _layer, _args, output, name=name: note(name, output))
@@ -147,7 +185,7 @@ class Opened:
             if name
         ]
         try:
-            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), self.outputs)
+            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), outputs)
         finally:
             for handle in handles:
                 handle.remove()
@@ -175,19 +213,29 @@ class Opened:
             outputs = self.outputs(x)
             if not seen:
                 raise ValueError(f"layer={layer!r} is a layer that the network does not run.")
-            return seen.pop(), outputs
+            passing = seen.pop()
+            if any(len(part) != len(x) for part in streams(passing)):
+                raise ValueError(f"layer={layer!r} does not give one thing a sample.")
+            return passing, outputs
 
         handle = find_layer(self.network, layer, "layer").register_forward_hook(keep)
-        # What is not stored has no gradient.
+        try:
+            with self.storing():
+                yield both
+        finally:
+            handle.remove()
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Let chains keep their activations, as what is not stored has no gradient."""
         chains = [
             m for m in self.network.modules() if getattr(m, "store_activations", True) is False
         ]
         for chain in chains:
             chain.store_activations = True
         try:
-            yield both
+            yield
         finally:
-            handle.remove()
             for chain in chains:
                 chain.store_activations = False
 
@@ -217,21 +265,89 @@ class Opened:
         Steps before the network are undone where they can be; else samples are as the network
         reads them, in its units.
         """
-        samples = self.unstandardised(x).astype(x.dtype)
-        if hasattr(self.estimator, "sample_shape_"):
-            shape = self.estimator.sample_shape_
-            samples = like_samples(samples, self.estimator.layout_, shape)
+        samples = self.in_layout(self.unstandardised(x).astype(x.dtype))
+        if hasattr(self.estimator, "sample_shape_"):  # flat rows, where images were folded
+            samples = samples.reshape(-1, *self.estimator.sample_shape_)
         for step in reversed(self.steps):
             if not hasattr(step, "inverse_transform"):
                 break
             samples = step.inverse_transform(samples)
         return samples
 
+    def to_images(self, x: Array) -> Array:
+        """Return standardised samples in the units of X, but as images, (n, C, *spatial).
+
+        They are as the network reads them where steps before it make other values of them.
+        """
+        samples = self.to_samples(x)
+        if samples.size != x.size:
+            return self.unstandardised(x).astype(x.dtype)
+        return self.as_images(samples)
+
+    def as_images(self, samples: Array) -> Array:
+        """Return what ``to_samples`` gives as images, (n, C, *spatial)."""
+        shape = image_shape_of(samples.shape[1:], self.estimator.image_shape)
+        return channels_first(samples.reshape(-1, *shape), self.estimator.layout_)
+
+    def in_layout(self, images: Array) -> Array:
+        """Return images (n, C, *spatial), of any extents, with the axes of X."""
+        layout, shape = self.estimator.layout_, list(images.shape[2:])
+        if "C" in layout:
+            shape.insert(layout.index("C"), images.shape[1])
+        return like_samples(images, layout, tuple(shape))
+
     @property
     def volumes(self) -> NiftiVolumes | None:
         """What reads scans, if samples are scans."""
         first = self.steps[0] if self.steps else None
         return first if isinstance(first, NiftiVolumes) else None
+
+
+def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
+    """Return what reads scans and what takes volumes."""
+    first, *later = unfolded(model)
+    if not isinstance(first, NiftiVolumes):
+        name = type(first).__name__
+        raise TypeError(f"model must be a pipeline that begins with NiftiVolumes, got {name}.")
+    check_is_fitted(model)
+    return first, later[0] if len(later) == 1 else make_pipeline(*later)
+
+
+def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:
+    """Return the column of outputs that a target means; None is the largest one of a sample.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    target : label or int or None
+        A class or the number of a value; None is the only value, the second of two classes, and
+        of more the one that is predicted.
+    n_columns : int
+        Number of outputs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such class or value, or not one output a class.
+    """
+    if not is_classifier(estimator):
+        target = 0 if target is None and n_columns == 1 else target
+        if target not in range(n_columns):
+            raise ValueError(
+                f"target must be the number of a value, from 0 to {n_columns - 1}, got {target!r}."
+            )
+        return int(target)
+    classes = estimator.classes_.tolist()
+    if n_columns != len(classes):
+        raise ValueError(
+            f"{type(estimator).__name__} must give one decision value a class, {len(classes)}, "
+            f"got {n_columns}."
+        )
+    if target is None:
+        return 1 if n_columns == 2 else None
+    if target not in classes:
+        raise ValueError(f"target must be one of the classes {classes}, got {target!r}.")
+    return int(classes.index(target))
 
 
 def streams(output: Any) -> Sequence[Tensor]:
@@ -249,6 +365,12 @@ def unfolded(estimator: Any) -> list[Any]:
         *steps, last = (step for _, step in estimator.steps)
         return [*(step for step in steps if step not in (None, "passthrough")), *unfolded(last)]
     return [estimator]
+
+
+def listed(estimator: Any, X: Any) -> Any:
+    """Return samples as they can be taken one by one: of a folder of scans, their paths."""
+    first = unfolded(estimator)[0]
+    return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
 
 
 @contextmanager

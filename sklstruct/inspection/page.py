@@ -17,6 +17,7 @@ from .display import Display
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 TEXT = tomllib.loads(Path(__file__).with_name("report.toml").read_text(encoding="utf-8"))
 EMPTY = {"meta", "img"}  # elements without an end
+WIDEST, INCH = 38, 6  # width of a picture at most, and of an inch of it, in rem
 
 
 # Not a library of templates: what is written here is escaped unless it says that it is HTML.
@@ -133,4 +134,8 @@ def picture(display: Display, alt: str, caption: str) -> Html:
     with rc_context({"svg.hashsalt": alt}):  # the same names in every run
         drawn.figure.savefig(content, format="svg", dpi=200, metadata={"Date": None})
     source = f"data:image/svg+xml;base64,{b64encode(content.getvalue()).decode()}"
-    return element("figure", element("img", src=source, alt=alt), element("figcaption", caption))
+    width = (
+        f"width: {min(WIDEST, INCH * drawn.figure.get_figwidth()):.3g}rem"  # letters of one size
+    )
+    shown = element("img", src=source, alt=alt, style=width)
+    return element("figure", shown, element("figcaption", caption))

@@ -13,6 +13,7 @@ from ..studies.curves import calibration, calibration_error, roc_curves
 from ..studies.outcomes import score_fits
 from ..studies.tasks import check_columns
 from ..studies.text import number
+from .certainty import calibration_errors, reliability
 from .display import Axes, Display, Place
 from .drawing import INK, LEADING, LETTER, MEDIUM, Sheet, one_axes
 from .lines import legend_size, name_below, quieten, styles
@@ -24,6 +25,7 @@ PANEL, GAP, HEAD = 1.75, 0.5, 0.3  # inches
 MARGIN = 0.1  # of the range of true values, beyond which predictions lie on the edge
 MANY = 300  # dots
 AREA, ERROR = "(mean area under the curve)", "(calibration error)"
+ERROR_AND_CHANCE = "(calibration error; that of a perfect model)"
 
 
 class RocDisplay(Display):
@@ -92,15 +94,18 @@ class CalibrationDisplay(Display):
     Parameters
     ----------
     bins : DataFrame
-        What ``calibration`` returns.
+        What ``calibration`` or ``reliability`` returns; of the latter with intervals.
     estimators : sequence of str, default=None
         All estimators of the study, which get the same colours as in its other pictures; those
         of the bins if None.
+    errors : DataFrame, default=None
+        What ``calibration_errors`` returns, to be shown beside the names.
 
     Attributes
     ----------
     bins : DataFrame
     estimators : list of str
+    errors : DataFrame or None
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (1,)
 
@@ -111,7 +116,8 @@ class CalibrationDisplay(Display):
 
     See Also
     --------
-    sklstruct.studies.calibration : The numbers behind it.
+    sklstruct.studies.calibration : The numbers of a study.
+    reliability, calibration_errors : Those of fitted classifiers.
 
     Examples
     --------
@@ -126,11 +132,20 @@ class CalibrationDisplay(Display):
     ['estimator', 'low', 'high', 'probability', 'frequency', 'n']
     """
 
-    def __init__(self, bins: pd.DataFrame, estimators: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        bins: pd.DataFrame,
+        estimators: Sequence[str] | None = None,
+        errors: pd.DataFrame | None = None,
+    ) -> None:
         if bins.empty:
             raise ValueError("bins must have rows, got none: there are no probabilities.")
-        self.bins = bins
+        self.bins, self.errors = bins, errors
         self.estimators = list(bins["estimator"].unique() if estimators is None else estimators)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers, as ``bins`` has them."""
+        return self.bins
 
     @classmethod
     def from_results(cls, results: Source, n_bins: int = 10, *, ax: Place = None) -> Self:
@@ -138,12 +153,35 @@ class CalibrationDisplay(Display):
         results = last_part(results_of(results))
         return cls(calibration(results, n_bins), results.estimators).plot(ax)
 
+    @classmethod
+    def from_estimator(
+        cls,
+        estimators: Any,
+        X: Any,
+        y: Any,
+        *,
+        n_bins: int = 10,
+        groups: Any = None,
+        ax: Place = None,
+    ) -> Self:
+        """Measure and draw the calibration of a fitted classifier, or of several.
+
+        Parameters are those of ``reliability``, and ``ax`` as ``plot`` takes it.
+        """
+        bins = reliability(estimators, X, y, n_bins=n_bins, groups=groups)
+        return cls(bins, errors=calibration_errors(estimators, X, y, n_bins=n_bins)).plot(ax)
+
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a curve for each estimator that gives probabilities."""
         errors = calibration_error(self.bins)
+        beside, heading = errors.map(lambda error: number(error, "")), ERROR
+        if self.errors is not None:
+            chance = self.errors.set_index("estimator")["expected"]
+            beside += "; " + chance.map(lambda error: number(error, ""))
+            heading = ERROR_AND_CHANCE
         looks = {name: look for name, look in styles(self.estimators).items() if name in errors}
-        shown = {f"{n} ({number(errors[n], '')})": look for n, look in looks.items()}
-        ax = square_for(shown, ERROR, on)
+        shown = {f"{name} ({beside[name]})": look for name, look in looks.items()}
+        ax = square_for(shown, heading, on)
         for name, style in looks.items():
             part = self.bins[self.bins["estimator"] == name]
             line = part["probability"], part["frequency"]
@@ -151,8 +189,11 @@ class CalibrationDisplay(Display):
             areas = LEAST + MOST * part["n"] / self.bins["n"].max()
             ax.plot(*line, **style)
             ax.scatter(*line, areas, style["color"], alpha=0.5, clip_on=False)
+            if "frequency_low" in part:
+                ends = part["frequency_low"], part["frequency_high"]
+                ax.vlines(part["probability"], *ends, style["color"], linewidth=0.8)
         finish_square(ax, "predicted probability", "observed frequency")
-        name_below(ax, FOOT, shown, ERROR)
+        name_below(ax, FOOT, shown, heading)
         return [ax]
 
 

@@ -392,6 +392,8 @@ class InjectivePad(Reversible):
         for count in (channels, *(count for pair in places for count in pair)):
             check("Each number of zeros", count, integer(0))
         self.channels, self.places, self.front = channels, tuple(places), front
+        # For who asks where places lie, as of other layers.
+        self.stride, self.padding = 1, tuple(before for before, _ in places) or 0
 
     def extra_repr(self) -> str:
         """Return what tells two of them apart."""

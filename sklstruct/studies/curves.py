@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 from sklearn.utils import check_scalar
 
-from .metrics import Floats, auc_columns, mean_of_defined
+from .metrics import Floats, Outcome, auc_columns, mean_of_defined
 from .outcomes import check_some, outcomes
 
 if TYPE_CHECKING:
@@ -132,30 +133,50 @@ def calibration(results: Results, n_bins: int = 10) -> pd.DataFrame:
     """
     check_classes(results)
     check_scalar(n_bins, "n_bins", Integral, min_val=1)
-    forecasts = []
+    tables = []
     for condition, part in results.parts():
         for (estimator, *_), outcome in outcomes(part).items():
-            two = outcome.truth.shape[1] == 2
-            place = np.ones(len(outcome.said), int) if two else outcome.said.argmax(axis=1)
-            rows = np.arange(len(place))
-            # Decision values are no probabilities, and have no losses either.
-            said = np.where(np.isnan(outcome.sums[:, -1]), np.nan, outcome.said[rows, place])
-            columns = {"probability": said, "outcome": outcome.truth[rows, place]}
-            forecasts.append(pd.DataFrame({**condition, "estimator": estimator, **columns}))
-    table = pd.concat(forecasts, ignore_index=True).dropna()
-    # A probability of one belongs to the last bin.
-    inside = np.clip((table["probability"] * n_bins).astype(int), 0, n_bins - 1)
-    table = table.assign(low=inside / n_bins, high=(inside + 1) / n_bins)
+            said = forecasts(outcome)
+            tables.append(said.assign(**condition, estimator=estimator))
     names = [*results.condition_columns, "estimator"]
-    found = table.groupby([*names, "low", "high"], sort=False).agg(
-        probability=("probability", "mean"), frequency=("outcome", "mean"), n=("outcome", "size")
-    )
+    found = binned(pd.concat(tables, ignore_index=True), names, n_bins)
     rank = {label: place for place, label in enumerate(results.estimators)}
-    return found.reset_index().sort_values(
+    return found.sort_values(
         [*names, "low"],
         key=lambda column: column.map(rank) if column.name == "estimator" else column,
         ignore_index=True,
     )
+
+
+def forecasts(outcome: Outcome) -> pd.DataFrame:
+    """Return the probability that was said of each sample, and whether it came true.
+
+    For two classes it is that of the last one, for more classes the largest one; nan where there
+    are no probabilities.
+    """
+    two = outcome.truth.shape[1] == 2
+    place = np.ones(len(outcome.said), int) if two else outcome.said.argmax(axis=1)
+    rows = np.arange(len(place))
+    # Decision values are no probabilities, and have no losses either.
+    said = np.where(np.isnan(outcome.sums[:, -1]), np.nan, outcome.said[rows, place])
+    return pd.DataFrame({"probability": said, "outcome": outcome.truth[rows, place]})
+
+
+def bin_of(probability: Floats, n_bins: int) -> NDArray[np.intp]:
+    """Return the number of the bin of equal width that each probability is in."""
+    # A probability of one belongs to the last bin.
+    return np.clip((probability * n_bins).astype(np.intp), 0, n_bins - 1)
+
+
+def binned(table: pd.DataFrame, names: list[str], n_bins: int) -> pd.DataFrame:
+    """Return means of forecasts in bins of equal width, for each value of some columns."""
+    table = table.dropna()
+    inside = bin_of(table["probability"].to_numpy(), n_bins)
+    table = table.assign(low=inside / n_bins, high=(inside + 1) / n_bins)
+    found = table.groupby([*names, "low", "high"], sort=False).agg(
+        probability=("probability", "mean"), frequency=("outcome", "mean"), n=("outcome", "size")
+    )
+    return found.reset_index()
 
 
 def calibration_error(bins: pd.DataFrame) -> pd.Series[float]:

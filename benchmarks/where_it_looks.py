@@ -1,0 +1,164 @@
+"""Which maps of where a network looks can be trusted: three questions that may be answered no.
+
+Does a map change when the weights are mixed up, from the output to the input (``sanity_check``)?
+Does hiding, or showing, what it points to do more than hiding random places as coarse as the map
+(``deletion``)?  Is the largest magnitude where patients of a simulated cohort have lost grey
+matter?  All methods with their
+defaults (boxes of occlusion in scans are 6 voxels wide, side by side), and two that see no
+network: the sample itself, and noise.  Five draws of the training data: 300 images of a 3 or an 8
+of MNIST, with maps of 10 other 8s; 100 of 150 simulated scans, with maps of 6 patients among the
+others, in which what is hidden looks as in the mean of the training scans, and only places in the
+head count.  Nothing was chosen on these
+figures.  Needs mnist.npz in the folder that SKLSTRUCT_DATA names.  Results go to
+where_it_looks.csv, one row a draw and method.
+"""
+
+import argparse
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from common import merge_csv
+from scipy.stats import t as student
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import train_test_split
+
+from sklstruct import NiftiVolumes, RFNiNClassifier, RFNNClassifier
+from sklstruct.datasets import simulate_cohort
+from sklstruct.inspection import deletion, sanity_check
+from sklstruct.inspection.methods import MAP_METHODS, map_method
+from sklstruct.io import load_dataset
+from sklstruct.io.nifti import read_volume
+
+MODELS = {
+    "mnist": {"RFNN": RFNNClassifier(), "twin": RFNNClassifier(frame="pixel")},
+    "cohort": {"RFNiN": RFNiNClassifier(), "twin": RFNiNClassifier(frame="pixel")},
+}
+COHORT = {"n_subjects": 150, "effect_size": 0.6, "random_state": 11}
+PAIR = 3, 8
+BOX = 6
+HEAD = 0.2  # of the brightest voxel of the mean scan
+KEYS = ("task", "estimator", "draw", "method")
+MEASURES = (
+    "signed",
+    "magnitude",
+    "chance",
+    "deletion",
+    "insertion",
+    "lesion_auc",
+    "mean_map_auc",
+    "lesion_share",
+)
+
+
+def the_sample(estimator, X, target=None):
+    return np.asarray(X, np.float32)
+
+
+def noise(estimator, X, target=None):
+    """Return noise that depends on the sample and the network, as maps do."""
+    seeds = np.abs(1e6 * estimator.decision_function(X)).reshape(len(X), -1).sum(axis=1)
+    return np.stack([np.random.default_rng(int(seed)).normal(size=X.shape[1:]) for seed in seeds])
+
+
+METHODS = {**MAP_METHODS, "the sample": the_sample, "noise": noise}
+
+
+def digits(draw):
+    """Return images to train on, others to test on, and those whose maps are made."""
+    data = load_dataset("mnist")
+    chosen = np.isin(data.y, PAIR)
+    chosen[50000:] = False
+    X, _, y, _ = train_test_split(
+        data.X[chosen], data.y[chosen], train_size=300, stratify=data.y[chosen], random_state=draw
+    )
+    later = 50000 + np.flatnonzero(np.isin(data.y[50000:], PAIR))
+    eights = later[data.y[later] == PAIR[1]]
+    shown = np.random.default_rng(draw).choice(eights, 10, replace=False)
+    return X, y, data.X[later], data.y[later], data.X[shown], {}, None
+
+
+def scans(draw, cohort, volumes):
+    """Return the same of scans, what else ``deletion`` takes, and where patients lost something."""
+    numbers = np.arange(len(volumes))
+    train, test = train_test_split(numbers, train_size=100, stratify=cohort.y, random_state=draw)
+    mean = volumes[train].mean(axis=0)
+    patients = [number for number in test if cohort.y[number] == "patient"][:6]
+    truth = Path(cohort.name) / "derivatives/truth/label-atrophy_mask.nii.gz"
+    lesion = read_volume(truth)[0] > 0
+    return (
+        *(volumes[train], cohort.y[train], volumes[test], cohort.y[test], volumes[patients]),
+        {"fill": mean, "mask": mean > mean.min() + HEAD * np.ptp(mean)},
+        lesion,
+    )
+
+
+def measure(model, method, shown, options, lesion):
+    """Return what a method is worth on a fitted model."""
+    options = {"n_steps": 10, "n_random": 3, **options}
+    explain = map_method(METHODS[method])
+    if method == "occlusion" and "fill" in options:  # what is hidden there is what is hidden here
+        hidden = {name: options[name] for name in ("fill", "mask")}
+        explain = partial(explain, size=BOX, stride=BOX, **hidden)
+    sane = sanity_check(explain, model, shown, n_repeats=1)  # anew in every draw
+    last = sane[sane["step"] == sane["step"].max()].set_index("measure")
+    row = {
+        **dict.fromkeys(("lesion_auc", "lesion_share", "mean_map_auc", "lesion_volume"), np.nan),
+        **last["similarity"],
+        "chance": last.loc["magnitude", "chance"],
+    }
+    maps = explain(model, shown, None)
+    for kind in ("deletion", "insertion"):
+        found = deletion(model, shown, maps, kind=kind, **options)
+        ends = found.table[found.table["order"] == "map"].set_index("share")["score"]
+        row |= {kind: found.gain.mean, "span": abs(ends.iloc[0] - ends.iloc[-1])}
+    if lesion is not None:
+        head, sizes = options["mask"], np.abs(maps)
+        areas = [roc_auc_score(lesion[head], size[head]) for size in sizes]
+        shares = [size[lesion & head].sum() / size[head].sum() for size in sizes]
+        row |= {"lesion_auc": np.mean(areas), "lesion_share": np.mean(shares)}
+        row["mean_map_auc"] = roc_auc_score(lesion[head], np.abs(maps.mean(axis=0))[head])
+        row["lesion_volume"] = (lesion & head).sum() / head.sum()
+    return row
+
+
+def summary(rows):
+    """Return means over draws with Student's intervals (95 %), as text."""
+    known = [name for name in MEASURES if name in rows]
+    grouped = rows.groupby(["task", "estimator", "method"], sort=False)[known]
+    reach = grouped.sem().mul(student.isf(0.025, grouped.count().clip(lower=2) - 1))
+    return grouped.mean().round(2).astype(str) + " +- " + reach.round(2).astype(str)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", default="mnist,cohort")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--draws", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if "cohort" in args.tasks:
+            cohort = simulate_cohort(Path(folder) / "cohort", **COHORT)
+            volumes = NiftiVolumes().fit_transform(cohort.X)
+        for draw in range(args.draws):
+            for task in args.tasks.split(","):
+                data = digits(draw) if task == "mnist" else scans(draw, cohort, volumes)
+                X, y, X_test, y_test, *rest = data
+                for name, model in MODELS[task].items():
+                    model.set_params(random_state=draw).fit(X, y)
+                    accuracy = model.score(X_test, y_test)
+                    for method in args.methods.split(","):
+                        if method == "activation" and not hasattr(
+                            model.net_.module_, "class_activations"
+                        ):
+                            continue
+                        row = measure(model, method, *rest)
+                        keys = dict(zip(KEYS, (task, name, draw, method), strict=True))
+                        print(keys, row, flush=True)
+                        row = {**keys, "accuracy": accuracy, **row}
+                        merge_csv("where_it_looks.csv", [row], KEYS, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()

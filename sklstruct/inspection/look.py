@@ -1,0 +1,322 @@
+"""Everything there is to see of one model, as one page that opens offline."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+
+from ..compat import safe_indexing
+from ..estimators.volumes import takes_paths
+from ..io.atomic import atomic_write
+from ..io.cohort import counted
+from ..io.nifti.paths import find_volumes
+from ..params import check, integer
+from .blocks import block_names
+from .certainty import calibration_errors
+from .cka_display import CKADisplay
+from .deletion_display import DeletionDisplay
+from .filter_display import FilterDisplay, SpectrumDisplay
+from .frame_similarity import FrameSimilarityDisplay
+from .kernels import convolutions
+from .map_display import SampleMapsDisplay
+from .maximised_display import MaximisedDisplay
+from .methods import MEANINGS
+from .opened import Opened, unfolded
+from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
+from .sanity_display import SanityDisplay
+from .selectivity_display import SelectivityDisplay
+from .study_squares import CalibrationDisplay
+
+FEW, SCANS = 200, 12  # samples, or scans, for what takes long
+FEWER = 12  # for what takes longest
+UNITS, COLOURS = 4, 3  # units that are maximised; channels of colours
+METHODS = ("gradient", "integrated_gradients", "grad_cam", "occlusion")
+TRUSTED = METHODS[:3]  # whose trust is measured: occlusion would take hours in volumes
+
+
+def write_look(
+    estimator: Any,
+    X: Any,
+    out: str | os.PathLike[str],
+    y: Any = None,
+    *,
+    groups: Any = None,
+    n_maps: int = 4,
+    random_state: int = 0,
+    name: str = "",
+    data: str = "",
+) -> Path:
+    """Write a page of what a fitted estimator has learned, where it looks, and how sure it is.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        What is about networks is left out of others, and the page says so.
+    X : array-like, shape (n, ...)
+        Samples, or paths of scans, as the estimator takes them; best such as it has not learned
+        from.
+    out : path-like
+        The page, which stands alone: its pictures are in it, and the tables behind them, as CSV.
+    y : array-like, shape (n,), default=None
+        Labels or values; without them nothing is said of how right or how sure it is.
+    groups : array-like, shape (n,), default=None
+        Subjects, for intervals.
+    n_maps : int, default=4
+        Number of samples that maps are shown of.
+    random_state : int, default=0
+        Decides which samples are taken, and everything else that is drawn.
+    name, data : str, default=""
+        What the model and the data are called; of the model, its class if empty.
+
+    Returns
+    -------
+    out : Path
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If X or y do not suit the estimator.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    write_report : The page of a study.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklstruct import ScatteringSVC
+    >>> from sklstruct.inspection import write_look
+    >>> X, y = load_digits().images, load_digits().target
+    >>> model = ScatteringSVC(random_state=0).fit(X[:100], y[:100])
+    >>> write_look(model, X[100:120], "look.html", y[100:120]).name
+    'look.html'
+    """
+    check("n_maps", n_maps, integer(1))
+    seen = Look(estimator, X, y, groups, n_maps, random_state)
+    sections = [part(seen) for part in SECTIONS]
+    name = name or type(unfolded(estimator)[-1]).__name__
+    body = [seen.lead(data), *(part for part in sections if part), seen.missing()]
+    content = page(f"A look into {name}", *body)
+    with atomic_write(out) as stream:
+        stream.write(content)
+    return Path(out)
+
+
+class Look:
+    """A model that is looked into, with the samples by which this is done.
+
+    Parameters
+    ----------
+    estimator, X, y, groups, n_maps, random_state
+        As of ``write_look``.
+
+    Attributes
+    ----------
+    estimator, X, y, groups, seed
+        As given, or found.
+    shown, few, fewer : array-like
+        Samples for maps, for what takes long, and for what takes longest.
+    left_out : list of str
+        What there is nothing to see of, and why.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, groups: Any, n_maps: int, seed: int) -> None:
+        self.estimator, self.seed = estimator, seed
+        scans = takes_paths(estimator)
+        self.X = find_volumes(X, unfolded(estimator)[0].pattern) if scans else X
+        self.y = None if y is None else np.asarray(y)
+        self.groups = groups
+        order = check_random_state(seed).permutation(len(self.X))
+        self.few = safe_indexing(self.X, order[: SCANS if scans else FEW])
+        in_turn = self.one_of_each(order)
+        self.shown = safe_indexing(self.X, in_turn[:n_maps])
+        self.fewer = safe_indexing(self.X, in_turn[: n_maps if scans else FEWER])
+        self.left_out: list[str] = []
+        estimator.predict(self.shown)  # what is wrong with samples is no reason to leave parts out
+
+    def one_of_each(self, order: Any) -> Any:
+        """Return the order with samples of different labels first, in turn."""
+        if self.y is None or not is_classifier(self.estimator):
+            return order
+        turns = pd.Series(self.y[order]).groupby(self.y[order]).cumcount()
+        return order[np.lexsort((np.arange(len(order)), turns))]
+
+    def lead(self, data: str) -> Html:
+        """Say what is looked into, and how right it is."""
+        said = [repr(self.estimator)]
+        if self.y is not None:
+            score = self.estimator.score(self.X, self.y)
+            kind = "accuracy" if is_classifier(self.estimator) else "R\N{SUPERSCRIPT TWO}"
+            said.append(f"{kind} {score:.3f} on {counted(len(self.X), 'sample')}")
+        return joined(
+            [element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))]
+        )
+
+    def figure(self, title: str, draw: Callable[[], Any], caption: str) -> list[Html]:
+        """Return a picture, with its table to take away if it has one; [] if there is none.
+
+        Parameters
+        ----------
+        title : str
+            What is shown, for those who do not see it.
+        draw : callable
+            Makes the display.
+        caption : str
+        """
+        try:
+            display = draw()
+        except (TypeError, ValueError) as reason:  # it has no such layers, or places, or classes
+            self.left_out.append(f"{title}: {reason}")
+            return []
+        shown = [element("h3", title), picture(display, title, caption)]
+        if hasattr(display, "to_frame"):
+            shown.append(download(title, display.to_frame()))
+        return shown
+
+    def missing(self) -> Html:
+        """Say what there is nothing to see of, and why."""
+        return section("What is not here", listing(self.left_out)) if self.left_out else joined([])
+
+
+# What there is to see ----------------------------------------------------------------------------
+
+
+def filters_section(seen: Look) -> Html | None:
+    """Show the kernels of the first layer, and of the next one as combinations of these."""
+    model = seen.estimator
+    parts = seen.figure(
+        "Filters of the first layer",
+        lambda: FilterDisplay.from_estimator(model, by="orientation"),
+        TEXT["look"]["filters"],
+    )
+    parts += seen.figure(
+        "Their spectra",
+        lambda: SpectrumDisplay.from_estimator(model),
+        TEXT["look"]["spectra"],
+    )
+    parts += seen.figure(
+        "Filters of the second layer, as combinations of the first",
+        lambda: FilterDisplay.from_estimator(model, second_layer(model), of="input"),
+        TEXT["look"]["second"],
+    )
+    return section("Filters", *parts) if parts else None
+
+
+def second_layer(model: Any) -> str:
+    """Return the second convolution of a network, or raise ValueError if there is none."""
+    names = [name for name, shape in convolutions(model).items() if max(shape[2:], default=1) > 1]
+    if len(names) < 2:
+        raise ValueError("the network has a single layer of kernels.")
+    return names[1]
+
+
+def units_section(seen: Look) -> Html | None:
+    """Show what drives outputs, and channels of the last block."""
+    model, options = seen.estimator, {"X": seen.few, "random_state": seen.seed}
+    classes = getattr(model, "classes_", [None])[:UNITS]
+    parts = seen.figure(
+        "What outputs want",
+        lambda: MaximisedDisplay.from_estimator(model, [*classes], **options),
+        TEXT["look"]["outputs"],
+    )
+    parts += seen.figure(
+        "What channels of the last block want",
+        lambda: MaximisedDisplay.from_estimator(
+            model, [*range(UNITS)], block_names(model, None)[-1], **options
+        ),
+        TEXT["look"]["channels"],
+    )
+    return section("What units want", *parts) if parts else None
+
+
+def maps_section(seen: Look) -> Html | None:
+    """Show where it looks, by several methods, and whether these can be trusted."""
+    model, parts = seen.estimator, []
+    for method in METHODS:
+        parts += seen.figure(
+            f"Where it looks: {MEANINGS[method]}",
+            partial(SampleMapsDisplay.from_estimator, model, seen.shown, method),
+            TEXT["look"][method],
+        )
+    options: dict[str, Any] = {"random_state": seen.seed}
+    parts += seen.figure(
+        "Do the maps depend on what was learned?",
+        lambda: SanityDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
+        TEXT["look"]["sanity"],
+    )
+    parts += seen.figure(
+        "Do the places matter?",
+        lambda: DeletionDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
+        TEXT["look"]["deletion"],
+    )
+    return section("Where it looks", *parts) if parts else None
+
+
+def structure_section(seen: Look) -> Html | None:
+    """Show how structured it is, layer by layer."""
+    model = seen.estimator
+    parts = seen.figure(
+        "How much of the kernels Gaussian derivatives explain",
+        lambda: FrameSimilarityDisplay.from_estimator(model, random_state=seen.seed),
+        TEXT["look"]["similarity"],
+    )
+    parts += seen.figure(
+        "Orientation and colour",
+        lambda: SelectivityDisplay.from_estimator(
+            model, seen.few if is_coloured(model) else None, random_state=seen.seed
+        ),
+        TEXT["look"]["selectivity"],
+    )
+    parts += seen.figure(
+        "Which layers are alike",
+        lambda: CKADisplay.from_estimator(model, seen.few),
+        TEXT["look"]["cka"],
+    )
+    return section("How it is structured", *parts) if parts else None
+
+
+def is_coloured(model: Any) -> bool:
+    """Return whether samples of a network have three channels, as colours have."""
+    return Opened(model).in_shape[0] == COLOURS
+
+
+def certainty_section(seen: Look) -> Html | None:
+    """Show how sure it is, and how right when it is."""
+    if seen.y is None:
+        return None
+    model, tested = seen.estimator, (seen.X, seen.y)
+    parts = seen.figure(
+        "Probabilities, and how often they come true",
+        lambda: CalibrationDisplay.from_estimator(model, *tested, groups=seen.groups),
+        TEXT["look"]["certainty"],
+    )
+    if parts:
+        errors = calibration_errors(model, *tested, random_state=seen.seed)
+        rows = [[one, f"{value:.3g}"] for one, value in errors.iloc[0, 1:].items()]
+        parts.append(table(["", "value"], rows))
+    return section("How sure it is", *parts) if parts else None
+
+
+SECTIONS = filters_section, units_section, maps_section, structure_section, certainty_section
+
+
+def download(title: str, rows: pd.DataFrame) -> Html:
+    """Return a link that saves a table, which is in the page itself, as CSV."""
+    text = rows.to_csv(index=rows.columns.name is not None, lineterminator="\n")
+    content = b64encode(text.encode()).decode()
+    name = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split()[:6]) + ".csv"
+    link = element("a", "table as CSV", href=f"data:text/csv;base64,{content}", download=name)
+    return note(link)
