@@ -11,10 +11,12 @@ from typing import Any
 
 HERE = Path(__file__).parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["SKLSTRUCT_DOCS"] = "../.."  # from the pages of the gallery, which show estimators
 sys.path[:0] = [str(HERE)]
 
 from generate import own_methods, write_pages  # noqa: E402
 from home import draw_pictures  # noqa: E402
+from sphinx.util.nodes import make_refnode  # noqa: E402
 
 from sklstruct import __version__  # noqa: E402
 
@@ -109,14 +111,28 @@ suppress_warnings = ["config.cache"]  # a function in the configuration is no fa
 
 def escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Let the stars of shapes such as (n, *spatial) be stars, and not begin emphasis."""
-    lines[:] = [STAR.sub(r"\\*", line) for line in lines]
+    lines[:] = [
+        line if line.lstrip().startswith(CODE) else STAR.sub(r"\\*", line) for line in lines
+    ]
 
 
-STAR = re.compile(r"(?<=[ (,])\*(?=\w+[,)])(?!\w*\*)")
+STAR = re.compile(r"(?<=[ (])\*(?=[^()* ]+ ?[^()*]*\))|(?<=\w)\*\*(?=\w)")
+CODE = ">>> ", "... "
+
+
+def by_short_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Link the names under See Also, which stand there without their rooms."""
+    domain, name = env.domains["py"], node["reftarget"].lstrip("~")
+    full = [known for known in domain.objects if known.rpartition(".")[2] == name]
+    if node.get("refdomain") != "py" or len(full) != 1:
+        return None
+    page = domain.objects[full[0]]
+    return make_refnode(app.builder, node["refdoc"], page.docname, page.node_id, content, full[0])
 
 
 def setup(app: Any) -> None:
     """Be called by Sphinx."""
+    app.connect("missing-reference", by_short_name)
     app.connect("autodoc-process-docstring", escape_stars)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from sklstruct import plugins
 from sklstruct.cli import make_parser
 
 ROOMS = {
@@ -35,7 +36,8 @@ def write_pages(folder: Path) -> None:
     shown: set[int] = set()
     for room, title in ROOMS.items():
         write(folder / "api" / f"{room}.rst", room_page(room, title, shown))
-    listed = "\n".join(f"   {room}" for room in ROOMS)
+    write(folder / "api" / "by_name.rst", by_name_page(shown))
+    listed = "\n".join(f"   {room}" for room in (*ROOMS, "by_name"))
     write(folder / "api" / "index.rst", f"{heading('Reference', '=')}\n{REFERENCE}\n{listed}\n")
     write(folder / "command_line.md", command_line(make_parser()))
     write(folder / "_measured.md", measured(folder.parent / "benchmarks"))
@@ -55,9 +57,11 @@ def public_names(room: str, shown: set[int]) -> Iterator[str]:
     package = importlib.import_module(room)
     for name in sorted(dir(package), key=str.lower):
         value = getattr(package, name)
-        # Of a single module, what it imports is not its own.
-        own = hasattr(package, "__path__") or getattr(value, "__module__", None) == room
-        if own and not name.startswith("_") and callable(value) and id(value) not in shown:
+        module = getattr(value, "__module__", "")
+        # Of a single module, what it imports is not its own; and hooks are for pluggy.
+        own = module.startswith("sklstruct") if hasattr(package, "__path__") else module == room
+        known = name.startswith("_") or hasattr(value, "sklstruct_impl") or id(value) in shown
+        if own and callable(value) and not known:
             shown.add(id(value))
             yield name
 
@@ -86,19 +90,36 @@ def room_page(room: str, title: str, shown: set[int]) -> str:
     """Return the page of a room: what it is for, and what is in it."""
     first, *rest = (inspect.getdoc(importlib.import_module(room)) or "").split("\n\n")
     about = "\n\n".join([first, *rest])
-    kinds: dict[str, list[str]] = {"Classes": [], "Functions": []}
-    for name in public_names(room, shown):
-        value = getattr(importlib.import_module(room), name)
-        kinds["Classes" if inspect.isclass(value) else "Functions"].append(name)
     parts = [heading(f"{title}: ``{room}``", "="), about, f".. currentmodule:: {room}"]
-    for kind, names in kinds.items():
-        if names:
-            listed = "\n".join(f"   {name}" for name in names)
-            parts += [
-                heading(kind, "-"),
-                f".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{listed}",
-            ]
+    names = list(public_names(room, shown))
+    of = {name: inspect.isclass(getattr(importlib.import_module(room), name)) for name in names}
+    parts += listing("Classes", [name for name in names if of[name]])
+    parts += listing("Functions", [name for name in names if not of[name]])
     return "\n\n".join(parts) + "\n"
+
+
+def by_name_page(shown: set[int]) -> str:
+    """Return the page of what plugins publish by a registered name alone."""
+    parts = [heading("By name", "="), BY_NAME]
+    for kind, title in {"architecture": "Architectures", "dataset": "Data sets"}.items():
+        values = [entry.load() for entry in plugins.entries(kind).values()]
+        new = {f"~{v.__module__}.{v.__qualname__}" for v in values if id(v) not in shown}
+        parts += listing(title, sorted(new, key=lambda name: name.rpartition(".")[2].lower()))
+        shown |= set(map(id, values))
+    return "\n\n".join(parts) + "\n"
+
+
+BY_NAME = """
+What ``StructuredClassifier(architecture="rfnn")`` and ``load_dataset("textured_blobs_1")`` know by
+a name, and ``sklstruct list`` lists.
+"""
+
+
+def listing(title: str, names: list[str]) -> list[str]:
+    """Return a heading and a table of names with a page each, or nothing if there are none."""
+    listed = "\n".join(f"   {name}" for name in names)
+    table = f".. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{listed}"
+    return [heading(title, "-"), table] if names else []
 
 
 def heading(text: str, line: str) -> str:

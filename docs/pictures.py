@@ -1,4 +1,4 @@
-"""The pictures of the gallery: what a notebook would show, described for those who cannot see it."""
+"""The pictures of the gallery: what a notebook would show, and words for who cannot see it."""
 
 from __future__ import annotations
 

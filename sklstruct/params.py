@@ -12,7 +12,9 @@ is judged where it is used, by ``check_params``.
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, wraps
@@ -67,6 +69,11 @@ FLAG = Rule("True or False", lambda v: type(v).__name__ in FLAGS)
 def integer(least: int | None = None, most: int | None = None) -> Rule:
     """Return the rule of integers, NumPy's too, from one bound to the other.
 
+    See Also
+    --------
+    param : Where rules are used.
+    one_of, instance_of, real : Other rules.
+
     Examples
     --------
     >>> from sklstruct.params import integer
@@ -93,6 +100,11 @@ def real(
 ) -> Rule:
     """Return the rule of finite numbers between bounds, which may be strict or not.
 
+    See Also
+    --------
+    param : Where rules are used.
+    integer, instance_of, one_of : Other rules.
+
     Examples
     --------
     >>> from sklstruct.params import real
@@ -116,6 +128,11 @@ def real(
 
 def one_of(*values: Any) -> Rule:
     """Return the rule of a few values.
+
+    See Also
+    --------
+    param : Where rules are used.
+    integer, instance_of, real : Other rules.
 
     Examples
     --------
@@ -148,6 +165,11 @@ def plain(value: Any) -> Any:
 
 def instance_of(words: str, *types: type) -> Rule:
     """Return the rule of the instances of some types.
+
+    See Also
+    --------
+    param : Where rules are used.
+    one_of, integer, real : Other rules.
 
     Examples
     --------
@@ -214,6 +236,11 @@ def param(
         set where the name stands: ``frame__order=2`` where frame is "gaussian".
     may_change : bool, default=False
         Whether a network whose training goes on can follow another value.
+
+    See Also
+    --------
+    Params : What has such fields.
+    one_of, integer, real, instance_of : Rules.
 
     Examples
     --------
@@ -357,6 +384,16 @@ class Params:
             return object.__hash__(self)
         raise TypeError(f"{type(self).__name__} cannot be hashed, as its parameters may change.")
 
+    def _get_doc_link(self) -> str:
+        """Return where scikit-learn's picture of an estimator links to, or nothing.
+
+        It is the page of the class in the site whose address the environment variable
+        ``SKLSTRUCT_DOCS`` holds.  Classes of others have no page there.
+        """
+        site, name = os.environ.get("SKLSTRUCT_DOCS", ""), type(self).__name__
+        public = getattr(sys.modules[__package__], name, None) is type(self)
+        return f"{site}/api/generated/sklstruct.{name}.html" if site and public else ""
+
     def __repr__(self, *args: Any, **kwargs: Any) -> str:
         if hasattr(self, "fit"):
             return super().__repr__(*args, **kwargs)
@@ -450,6 +487,10 @@ def all_or_nothing(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method ``fit`` such that half a fit is none.
 
     Where it fails after anything was found out, all fitted attributes are taken away.
+
+    See Also
+    --------
+    Params : Parameters as data.
 
     Examples
     --------

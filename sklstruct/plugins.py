@@ -75,6 +75,10 @@ class Entry:
 def manager() -> pluggy.PluginManager:
     """Return the plugin manager, with every installed plugin registered.
 
+    See Also
+    --------
+    entries : What the plugins offer, by kind.
+
     Examples
     --------
     >>> from sklstruct.plugins import manager
@@ -187,6 +191,10 @@ def lookup(kind: str, name: str) -> Any:
 def close_matches(name: str, known: Iterable[str]) -> str:
     """Return a question with the known names that are close to a wrong one, or nothing.
 
+    See Also
+    --------
+    lookup : Refuses unknown names with it.
+
     Examples
     --------
     >>> from sklstruct.plugins import close_matches
@@ -213,6 +221,11 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         If a name is unknown.
     TypeError
         If ``frame`` is neither a name nor something with a method ``build(ndim)``.
+
+    See Also
+    --------
+    build_frame : From a family to its atoms.
+    lookup : Anything by its name.
 
     Examples
     --------
@@ -321,6 +334,10 @@ def _forget() -> None:
 
 def run_time_entries() -> list[Entry]:
     """Return everything that was registered at run time.
+
+    See Also
+    --------
+    register, unregister : What makes and removes them.
 
     Examples
     --------

@@ -126,6 +126,10 @@ def parametrize_architectures(*architectures: Any) -> Any:
 def check_frame_builds(family: Any, ndim: int) -> None:
     """Check that a family builds a frame of that many dimensions, each atom with its label.
 
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
+
     Examples
     --------
     >>> from sklstruct.frames import GaussianDerivatives
@@ -140,6 +144,10 @@ def check_frame_builds(family: Any, ndim: int) -> None:
 
 def check_frame_repeats(family: Any, ndim: int) -> None:
     """Check that equal parameters give equal atoms: built again, cloned, set or pickled.
+
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
 
     Examples
     --------
@@ -160,6 +168,10 @@ def check_frame_repeats(family: Any, ndim: int) -> None:
 def check_frame_refuses_unknown_parameters(family: Any, ndim: int) -> None:
     """Check that a parameter that does not exist raises ValueError, and is no silent no-op.
 
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
+
     Examples
     --------
     >>> from sklstruct.frames import GaussianDerivatives
@@ -175,6 +187,10 @@ def check_frame_refuses_unknown_parameters(family: Any, ndim: int) -> None:
 
 def check_frame_bounds(family: Any, ndim: int) -> None:
     """Check that the frame bounds hold for patches of the span, and are attained.
+
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
 
     Examples
     --------
@@ -197,6 +213,10 @@ def check_frame_bounds(family: Any, ndim: int) -> None:
 def check_frame_whitening(family: Any, ndim: int) -> None:
     """Check that the whitened atoms have both frame bounds 1, and span the same kernels.
 
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
+
     Examples
     --------
     >>> from sklstruct.frames import GaussianDerivatives
@@ -216,6 +236,10 @@ def check_frame_whitening(family: Any, ndim: int) -> None:
 def check_frame_factors(family: Any, ndim: int) -> None:
     """Check that factors, where a frame has them, multiply to the atoms.
 
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
+
     Examples
     --------
     >>> from sklstruct.frames import GaussianDerivatives
@@ -230,6 +254,10 @@ def check_frame_factors(family: Any, ndim: int) -> None:
 
 def check_frame_steers(family: Any, ndim: int) -> None:
     """Check that steering by a symmetry of the grid is the best mix, and states its errors.
+
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
 
     Examples
     --------
@@ -250,6 +278,10 @@ def check_frame_steers(family: Any, ndim: int) -> None:
 
 def check_frame_convolves(family: Any, ndim: int) -> None:
     """Check ``FrameConv`` and its gradients against a plain convolution with its kernel.
+
+    See Also
+    --------
+    parametrize_frames : All checks of frames as tests.
 
     Examples
     --------
@@ -317,6 +349,10 @@ def grid_symmetries(frame: Frame) -> Iterator[tuple[NDArray[np.float64], NDArray
 def check_architecture_is_data(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that parameters are described, that copies have them, and unknown ones are refused.
 
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
+
     Examples
     --------
     >>> from sklstruct.testing import check_architecture_is_data
@@ -340,6 +376,10 @@ def check_architecture_is_data(build: Build, in_shape: tuple[int, ...]) -> None:
 
 def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that presets set what is there to be set, and build what they say.
+
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
 
     Examples
     --------
@@ -368,6 +408,10 @@ def check_architecture_presets(build: Build, in_shape: tuple[int, ...]) -> None:
 def check_architecture_gives_outputs(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that outputs have the shape that they should, whatever the other samples are.
 
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
+
     Examples
     --------
     >>> from sklstruct.testing import check_architecture_gives_outputs
@@ -387,6 +431,10 @@ def check_architecture_gives_outputs(build: Build, in_shape: tuple[int, ...]) ->
 def check_architecture_has_features(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that ``features`` is there, and is what the head reads.
 
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
+
     Examples
     --------
     >>> from sklstruct.testing import check_architecture_has_features
@@ -404,6 +452,10 @@ def check_architecture_has_features(build: Build, in_shape: tuple[int, ...]) -> 
 
 def check_architecture_keeps_its_word(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check ``class_activations``, ``inverse`` and ``loss``, where a network has them.
+
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
 
     Examples
     --------
@@ -425,6 +477,10 @@ def check_architecture_keeps_its_word(build: Build, in_shape: tuple[int, ...]) -
 def check_architecture_follows_dtype(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that a network that is cast to float64 computes in float64.
 
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
+
     Examples
     --------
     >>> from sklstruct.testing import check_architecture_follows_dtype
@@ -437,6 +493,10 @@ def check_architecture_follows_dtype(build: Build, in_shape: tuple[int, ...]) ->
 
 def check_architecture_learns_everywhere(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that every parameter gets a gradient, and that all are finite.
+
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
 
     Examples
     --------
@@ -457,6 +517,10 @@ def check_architecture_learns_everywhere(build: Build, in_shape: tuple[int, ...]
 def check_architecture_is_seeded(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that the seed of torch alone decides the parameters.
 
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
+
     Examples
     --------
     >>> from sklstruct.testing import check_architecture_is_seeded
@@ -473,6 +537,10 @@ def check_architecture_is_seeded(build: Build, in_shape: tuple[int, ...]) -> Non
 
 def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that a pickled copy, and a new network given the state, have the same outputs.
+
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
 
     Examples
     --------
@@ -491,6 +559,10 @@ def check_architecture_is_kept(build: Build, in_shape: tuple[int, ...]) -> None:
 
 def check_architecture_becomes_dense(build: Build, in_shape: tuple[int, ...]) -> None:
     """Check that ``to_dense`` leaves no ``FrameConv`` but in blocks that steer it, and the outputs.
+
+    See Also
+    --------
+    parametrize_architectures : All checks of architectures as tests.
 
     Examples
     --------

@@ -35,7 +35,7 @@ class PCASVC(VoxelSVC):
     Attributes
     ----------
     n_components_ : int
-    components_ : ndarray, shape (n_components_, *sample shape)
+    components_ : ndarray, shape (n_components, *sample shape)
         Orthogonal directions of length 1 among smoothed and scaled voxels, in the order of
         their variance; the score of largest size on each is positive.
 

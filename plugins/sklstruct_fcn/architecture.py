@@ -38,6 +38,10 @@ class FrameFCN(Architecture):
         Whether the scales of the Gaussians are learned too, by one factor of a layer, or one of
         each output channel; see ``FrameConv``.  Free kernels have none.
 
+    See Also
+    --------
+    StructuredMapClassifier, StructuredMapRegressor : Train it.
+
     References
     ----------
     J. Long, E. Shelhamer and T. Darrell. Fully convolutional networks for semantic

@@ -58,8 +58,8 @@ class HierarchicalCNN(Architecture):
         5000 samples.  "cifar10", "cifar10+", "cifar100", "cifar100+": as described in the
         reference, to be trained with ``augment=Augment(shift=6 / 32, whole_shifts=True,
         flip=True)``; "released": as in the authors' code, with shifts of 4 / 32, and a weight
-        decay of twice its penalty, 3e-4 |w|^2.  Learning rates fall along a cosine in place of
-        steps.
+        decay of twice its penalty, 3e-4 :math:`|w|^2`.  Learning rates fall along a cosine in place
+        of steps.
     n_attributes : int, default=None
         K, values of an attribute; 8.
     n_factors : int or "fused", default=None

@@ -156,6 +156,11 @@ class RevNet(ResNetTwin):
     store_activations, mixed_precision : bool, default=False
         As of ``IRevNet``.
 
+    See Also
+    --------
+    IRevNet : Loses nothing where this one pools.
+    ResNetTwin : As many bottlenecks, not reversible.
+
     References
     ----------
     A. N. Gomez, M. Ren, R. Urtasun and R. B. Grosse. The reversible residual network:

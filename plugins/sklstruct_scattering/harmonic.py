@@ -61,7 +61,8 @@ class HarmonicScattering(nn.Module):
     integral_powers : sequence of float, default=(0.5, 1.0, 2.0)
         The powers q.
     rotation_covariant : bool, default=True
-        If False, only the harmonic of largest |m| is taken; the moduli then do not turn with x.
+        If False, only the harmonic of largest :math:`|m|` is taken; the moduli then do not turn
+        with x.
 
     Attributes
     ----------

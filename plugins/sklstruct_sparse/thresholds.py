@@ -155,6 +155,10 @@ class Threshold(nn.Module):
         If a parameter is none of the above, k exceeds the number of coefficients, or a threshold
         shall be learned that has no gradient.
 
+    See Also
+    --------
+    SparseFrameClassifier : Where it is used.
+
     References
     ----------
     J. Tanner. Theories of deep learning, C6.5, video 12. University of Oxford.

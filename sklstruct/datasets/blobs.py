@@ -108,6 +108,11 @@ def make_textured_blobs(
     ValueError
         If a parameter is none of the above.
 
+    See Also
+    --------
+    make_cartoon : Images that are smooth but for one edge.
+    BoundaryDetector : Learns such maps.
+
     References
     ----------
     J.-H. Jacobsen, B. de Brabandere and A. W. M. Smeulders. Dynamic steerable blocks in deep

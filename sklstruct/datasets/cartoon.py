@@ -76,6 +76,11 @@ def make_cartoon(size: int = 256, random_state: Any = None) -> Cartoon:
     ValueError
         If a parameter is none of the above.
 
+    See Also
+    --------
+    nterm_approximation : How few terms such an image needs.
+    make_textured_blobs : Blobs with textures, and their boundaries.
+
     References
     ----------
     E. J. Candes and D. L. Donoho. New tight frames of curvelets and optimal representations of

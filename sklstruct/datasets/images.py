@@ -235,6 +235,11 @@ def fetch_gtsrb(*, data_home: Folder | None = None, return_X_y: bool = False) ->
     ValueError
         If the file holds something else.
 
+    See Also
+    --------
+    fetch_cifar10 : Photographs in colour.
+    load_dataset : Any data set by its name.
+
     References
     ----------
     J. Stallkamp, M. Schlipsing, J. Salmen and C. Igel. Man vs. computer: benchmarking machine

@@ -194,6 +194,10 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, CarriesNa
     loss_curve_ : list of float
         Training loss after each epoch.
 
+    See Also
+    --------
+    StructuredClassifier, StructuredRegressor : Any architecture as an estimator.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits

@@ -38,6 +38,10 @@ class TorchReader(SampleReader):
     n_threads : int, default=1
         Threads of torch on a CPU; None takes torch's own setting.
 
+    See Also
+    --------
+    FrameTransformer, DifferentialInvariants : What is made of it.
+
     Examples
     --------
     >>> from sklstruct.estimators import TorchReader

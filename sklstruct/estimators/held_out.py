@@ -53,6 +53,11 @@ class CalibratedClassifier(ClassifierMixin, Params, BaseEstimator):
     temperature_ : float
         1 where less than two classes have several distinct samples to hold out.
 
+    See Also
+    --------
+    ScatteringSVC, PixelSVC : What is made of it.
+    best_temperature : How probabilities are calibrated.
+
     Examples
     --------
     >>> from sklearn.datasets import load_digits
@@ -109,6 +114,10 @@ class ClassWeighted(Params):
     class_weight : "balanced", dict or None, default=None
         Factors on the weights of the samples of each class; classes of factor 0 are left out.
 
+    See Also
+    --------
+    weights_of_samples : What the weights come to.
+
     Examples
     --------
     >>> from sklstruct.estimators import ClassWeighted
@@ -139,6 +148,10 @@ def weights_of_samples(X: Any, y: Array, sample_weight: Any, class_weight: Any =
     ------
     ValueError
         If the weights are not valid.
+
+    See Also
+    --------
+    ClassWeighted : Estimators with weights of classes.
 
     Examples
     --------
@@ -231,6 +244,11 @@ def without_copies(X: Array, y: Array, weight: Array) -> tuple[Labels, Array]:
     rows : ndarray of int, shape (m,)
     weight : ndarray, shape (m,)
 
+    See Also
+    --------
+    distinct_rows : The same for samples, labels and weights.
+    digests : How equal samples are found.
+
     Examples
     --------
     >>> import numpy as np
@@ -254,6 +272,10 @@ def without_copies(X: Array, y: Array, weight: Array) -> tuple[Labels, Array]:
 def digests(X: Array) -> NDArray[np.int64]:
     """Return two numbers for every sample that are the same where samples are.
 
+    See Also
+    --------
+    without_copies, distinct_rows : What they are for.
+
     Examples
     --------
     >>> import numpy as np
@@ -273,6 +295,10 @@ def subject_numbers(groups: ArrayLike | None, X: Any) -> Labels:
     ------
     ValueError
         If groups are missing for some samples.
+
+    See Also
+    --------
+    held_out_values : Keeps every subject on one side.
 
     Examples
     --------
@@ -394,6 +420,10 @@ def best_temperature(
     -------
     temperature, log_loss : float
 
+    See Also
+    --------
+    best_candidate : The best of several candidates, and its temperature.
+
     Examples
     --------
     >>> import numpy as np
@@ -429,6 +459,11 @@ def best_candidate(values: Array, codes: Labels, weight: Array) -> tuple[int, fl
     candidate : int
         The first one, where several are equally good.
     temperature : float
+
+    See Also
+    --------
+    best_temperature : The temperature of one candidate.
+    held_out_values : What the candidates say of samples held out.
 
     Examples
     --------

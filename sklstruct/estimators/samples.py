@@ -258,6 +258,10 @@ def as_array(X: Any) -> Any:
         For a DataLoader or a Dataset, which say neither how many samples they have nor of what
         shape.
 
+    See Also
+    --------
+    channels_first : The next step.
+
     Examples
     --------
     >>> import torch
@@ -419,6 +423,11 @@ class SampleReader(Params, BaseEstimator):
     ----------
     layout_ : str
         How samples were read.
+
+    See Also
+    --------
+    channels_first : The order of axes that it gives.
+    FeatureTransformer, TorchReader : What is made of it.
 
     Examples
     --------

@@ -102,6 +102,10 @@ def described_network(
     ValueError
         If nothing is fitted and there is no ``in_shape``, or it is no shape.
 
+    See Also
+    --------
+    structure : What is said of the network.
+
     Examples
     --------
     >>> from sklstruct.estimators import described_network

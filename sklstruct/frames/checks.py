@@ -91,6 +91,10 @@ def check_values(n_atoms: int, size: int, ndim: int) -> None:
 def support_size(size: Any, scale: float, truncate: Any) -> int:
     """Return ``size``, or what covers ``truncate`` standard deviations to each side.
 
+    See Also
+    --------
+    GaussianDerivatives, Morlet : Where it is used.
+
     Examples
     --------
     >>> from sklstruct.frames import support_size

@@ -30,6 +30,11 @@ class Steering(NamedTuple):
         Relative error (2-norm over the support) of each moved atom; at rounding level where
         the frame is steerable.
 
+    See Also
+    --------
+    Frame : Its method ``steering`` makes these.
+    Steer : The same as a layer, at every place.
+
     Examples
     --------
     >>> from sklstruct.frames import GaussianDerivatives
@@ -404,6 +409,11 @@ def build_frame(family: FrameFamily, ndim: int) -> Frame:
     """Return the frame of a family, the same one for equal families.
 
     Layers and fits that have a frame in common so share what is derived from it.
+
+    See Also
+    --------
+    FrameFamily : Parameters that build a frame.
+    make_frame : From a name to a family.
 
     Examples
     --------

@@ -30,6 +30,11 @@ class Framelets(FrameFamily):
         Degree of the spline, odd (1 is linear, 3 is cubic), so that the support, degree + 2,
         is odd too.
 
+    See Also
+    --------
+    WaveletTransform : Orthonormal wavelets of whole signals.
+    Pixels : The other basis of small patches.
+
     References
     ----------
     A. Ron and Z. Shen. Affine systems in L2(R^d): the analysis of the analysis operator.

@@ -22,6 +22,11 @@ class Pixels(FrameFamily):
         Extent of the support along every axis, odd; the default is the extent of
         ``GaussianDerivatives()``.
 
+    See Also
+    --------
+    Framelets : Masks that span the same kernels.
+    GaussianDerivatives : Fewer atoms than pixels.
+
     Examples
     --------
     >>> from sklstruct.frames import Pixels

@@ -98,6 +98,10 @@ def product_jet(family: GaussianDerivatives, ndim: int, step: Any = 1.0) -> Prod
     ValueError
         If a parameter is out of range, or a scale too small for the step.
 
+    See Also
+    --------
+    GaussianDerivatives : Such a family.
+
     Examples
     --------
     >>> from sklstruct.frames import GaussianDerivatives, product_jet

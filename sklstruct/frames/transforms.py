@@ -198,6 +198,11 @@ class FourierTransform(Transform):
     \rangle` where :math:`\omega` and :math:`-\omega` are the same.  Cosines stand where the
     first of a pair stands in the order of ``numpy.fft.fftn``, sines where the second does.
 
+    See Also
+    --------
+    WaveletTransform, CurveletTransform : Other transforms of whole signals.
+    make_transform : By name.
+
     Examples
     --------
     >>> import numpy as np
@@ -241,6 +246,11 @@ class WaveletTransform(Transform):
         Name of an orthogonal wavelet, as PyWavelets has it.
     levels : int, default=None
         Number of scales; if None as many as the smallest extent has room for the filter.
+
+    See Also
+    --------
+    FourierTransform, CurveletTransform : Other transforms of whole signals.
+    make_transform : By name.
 
     References
     ----------
@@ -325,6 +335,11 @@ class CurveletTransform(Transform):
     levels : int, default=None
         Number of scales; if None as many as leave a low-pass part of at least 8 samples along
         every axis.
+
+    See Also
+    --------
+    WaveletTransform, FourierTransform : Other transforms of whole signals.
+    make_transform : By name.
 
     References
     ----------
@@ -496,6 +511,11 @@ def make_transform(transform: Any) -> Any:
         If a name is unknown.
     TypeError
         If it is neither a name nor a frame nor a transform.
+
+    See Also
+    --------
+    FrameTransform : The transform of a frame.
+    nterm_approximation : What transforms are compared by.
 
     Examples
     --------

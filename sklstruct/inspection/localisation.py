@@ -54,6 +54,10 @@ def uncertainty(frame: Any, ndim: int = 2) -> pd.DataFrame:
     ValueError
         If there is no such frame, or atoms have no axis, or one is 0.
 
+    See Also
+    --------
+    FrameDisplay : The atoms themselves.
+
     References
     ----------
     D. Gabor. Theory of communication. Journal of the IEE, 1946.

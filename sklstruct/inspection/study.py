@@ -203,6 +203,10 @@ class CostDisplay(Display):
     ValueError
         If a column is missing, or there is no value.
 
+    See Also
+    --------
+    StudyDisplay : The metric by the number of samples.
+
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer

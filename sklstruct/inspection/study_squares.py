@@ -222,6 +222,10 @@ class PredictedDisplay(Display):
     ValueError
         If a column is missing, or there is no prediction.
 
+    See Also
+    --------
+    CalibrationDisplay, RocDisplay : The same for classifiers.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes

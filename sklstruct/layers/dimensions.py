@@ -83,6 +83,10 @@ def convolve(
     -------
     y : Tensor, shape (n, out_channels, *spatial_out)
 
+    See Also
+    --------
+    FrameConv : Convolves with kernels on a frame.
+
     Examples
     --------
     >>> import torch

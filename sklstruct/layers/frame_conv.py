@@ -356,6 +356,11 @@ def to_dense(network: nn.Module) -> nn.Module:
         class of the network itself stays what it is.  A ``DynamicSteerableBlock`` that steers has
         no kernel that is the same everywhere, and stays.
 
+    See Also
+    --------
+    FrameConv : What is multiplied out.
+    structure : How many weights it saves.
+
     Examples
     --------
     >>> from torch import nn

@@ -86,6 +86,10 @@ class Network(nn.Module):
 class Linear(Architecture):
     """One linear layer of all values of a sample: the network without structure.
 
+    See Also
+    --------
+    MLP : Several such layers.
+
     Examples
     --------
     >>> from sklstruct.layers import Linear
@@ -139,6 +143,10 @@ class MeanNetwork(Network):
 
 class MeanOverPlaces(nn.Module):
     """Map (n, channels, *places) to the means, (n, channels).
+
+    See Also
+    --------
+    MeanNetwork : A network that ends with it.
 
     Examples
     --------

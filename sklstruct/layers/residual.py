@@ -12,6 +12,10 @@ from .dimensions import BATCH_NORM, CONV
 def activation(width: int, ndim: int) -> nn.Sequential:
     """Return batch norm and rectifier.
 
+    See Also
+    --------
+    ResidualBlock : Where it is used.
+
     Examples
     --------
     >>> from sklstruct.layers import activation
@@ -23,6 +27,11 @@ def activation(width: int, ndim: int) -> nn.Sequential:
 
 def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:
     """Return a 1x1 convolution without bias that starts as frame convolutions do (He's rule).
+
+    See Also
+    --------
+    ResidualBlock : Where it is used.
+    Pointwise : The same layer with a choice of kernels.
 
     Examples
     --------
@@ -50,6 +59,11 @@ class ResidualBlock(nn.Module):
         F.
     project : nn.Module or None
         P.
+
+    See Also
+    --------
+    FrameResNet : A network of them.
+    Coupling : A residual that can be undone.
 
     References
     ----------

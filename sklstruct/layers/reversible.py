@@ -243,6 +243,10 @@ def fixed_point(x: Tensor) -> Tensor:
     rounded : Tensor
         Of the shape of x.
 
+    See Also
+    --------
+    Coupling : Rounds residuals to this grid.
+
     Examples
     --------
     >>> import torch
@@ -288,6 +292,10 @@ class SpaceToChannels(Reversible):
         What channels of the output are sorted by first: by the place r in the block, as in the
         code of the i-RevNet's authors, or by the channel c, as by ``nn.PixelUnshuffle``.  Which
         values make the first half of the channels depends on it.
+
+    See Also
+    --------
+    InjectivePad, Coupling : Other layers that can be undone.
 
     Examples
     --------
@@ -361,6 +369,10 @@ class InjectivePad(Reversible):
         Zeros before and after each spatial axis.
     front : bool, default=False
         Whether channels of zeros come before the others, or after them.
+
+    See Also
+    --------
+    SpaceToChannels, Coupling : Other layers that can be undone.
 
     Examples
     --------

@@ -31,6 +31,10 @@ def find_layer(network: nn.Module, name: str, parameter: str) -> nn.Module:
     parameter : str
         What named it, for the message.
 
+    See Also
+    --------
+    start_layers : Layers that start from a frame or from another network.
+
     Examples
     --------
     >>> from torch import nn
@@ -67,6 +71,10 @@ def outside(network: nn.Module, layers: str | Sequence[str]) -> list[str]:
     ------
     ValueError
         If there is no layer of such a name, or none of them has parameters that learn.
+
+    See Also
+    --------
+    start_layers : Layers that start from a frame or from another network.
 
     Examples
     --------

@@ -38,6 +38,11 @@ class Weights(NamedTuple):
     attributes : int
         If what maps of channels have in common is used too, by ordered attributes, for example.
 
+    See Also
+    --------
+    network_structure : Of all layers of a network.
+    structure : The same as a table.
+
     Examples
     --------
     >>> from sklstruct.layers import Weights
@@ -163,6 +168,10 @@ def network_structure(network: nn.Module, in_shape: Shape) -> list[LayerWeights]
     layers : list of LayerWeights
         In the order in which the network has them; shapes are None of a layer that it does not
         run.
+
+    See Also
+    --------
+    structure : The same as a table, of any estimator.
 
     Examples
     --------

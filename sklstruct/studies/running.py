@@ -94,6 +94,10 @@ def execute(
     ModuleNotFoundError
         If Dask distributed is not installed; the message names the extra.
 
+    See Also
+    --------
+    Study : Runs its fits by this.
+
     Examples
     --------
     >>> from sklstruct.studies import execute

@@ -71,6 +71,10 @@ class Augment(Params):
     whole_shifts : bool, default=False
         Whether to shift by whole samples, which blurs nothing: as by cropping a padded image.
 
+    See Also
+    --------
+    augmentation : By name.
+
     Examples
     --------
     >>> import torch

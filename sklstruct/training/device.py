@@ -36,6 +36,10 @@ def resolve_device(device: str) -> str:
     ValueError
         If torch does not know the device, or this machine does not have it.
 
+    See Also
+    --------
+    limited_threads : Threads on a CPU.
+
     Examples
     --------
     >>> from sklstruct.training import resolve_device
@@ -81,6 +85,10 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
 @contextmanager
 def limited_threads(n_threads: int | None) -> Iterator[None]:
     """Let torch use so many threads for one operation; None leaves it alone.
+
+    See Also
+    --------
+    resolve_device : The device by its name.
 
     Examples
     --------

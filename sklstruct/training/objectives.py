@@ -313,6 +313,11 @@ class PosePenalty:
 class NetworkLoss:
     """The loss that a network itself defines, ``network.loss(x, y)``.
 
+    See Also
+    --------
+    CrossEntropy, SquaredError : Losses that suit y.
+    Penalised : A loss and a penalty.
+
     Examples
     --------
     >>> import torch

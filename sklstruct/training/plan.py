@@ -84,6 +84,10 @@ class Plan:
         Epochs without a lower validation loss after which training ends, and goes back to the
         best one; None trains for all epochs.
 
+    See Also
+    --------
+    NetworkEstimator : Joins what is set with the preset of the architecture.
+
     Examples
     --------
     >>> from sklstruct.training import Plan

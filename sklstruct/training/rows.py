@@ -111,6 +111,10 @@ def spread(mean: Array, variance: Array, n: int, dtype: Any) -> Array:
     dtype : dtype
         Of the values.
 
+    See Also
+    --------
+    NetworkEstimator : Standardises channels by it.
+
     Examples
     --------
     >>> import numpy as np

@@ -50,15 +50,17 @@ second = FrameTransformer(
 )
 bends = second.set_output(transform="pandas").fit_transform(signal[None]).filter(regex="g_xx")
 
-# sphinx_gallery_alt = "Above, a photograph of a temple and the magnitude of its gradient, in which"
-# sphinx_gallery_alt = "edges of the roof are bright.  Below, a wave whose frequency rises, and its"
-# sphinx_gallery_alt = "second derivative, whose amplitude rises along with it."
+# sphinx_gallery_alt = "Above, a photograph of a temple and the magnitude of its gradient, in"
+# sphinx_gallery_alt = "which edges of the roof are bright.  Below, a wave whose frequency rises,"
+# sphinx_gallery_alt = "and its second derivative, whose amplitude rises along with it."
 figure, axes = plt.subplots(2, 2, figsize=(7, 4.8), height_ratios=[3, 1.2], layout="constrained")
 axes[0, 0].imshow(photograph)
 axes[0, 1].imshow(edges, cmap="gray")
 axes[1, 0].plot(time, signal)
 axes[1, 1].plot(time, bends.to_numpy()[0])
-for ax, title in zip(axes.flat, ["photograph", "gradient", "signal", "second derivative"]):
+for ax, title in zip(
+    axes.flat, ["photograph", "gradient", "signal", "second derivative"], strict=True
+):
     ax.set_title(title)
 for ax in axes[0]:
     ax.axis("off")

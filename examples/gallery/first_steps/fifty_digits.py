@@ -30,13 +30,13 @@ for ax, image in zip(axes.flat, X[:50], strict=True):
 
 # %%
 # Every estimator is one of scikit-learn, and takes arrays of images.  One split would be an
-# anecdote: a study fits all of them on the same stratified draws, and tests them on the same
-# other images.
+# anecdote: a study fits all of them on the same stratified draws, and tests them on the same other
+# images.
 models = {
     "scattering + SVM": ScatteringSVC(),
     "SVM on pixels": PixelSVC(),
-    "RFNN": RFNNClassifier(max_epochs=60),
-    "twin, free kernels": RFNNClassifier(frame="pixel", max_epochs=60),
+    "RFNN": RFNNClassifier(max_epochs=50),
+    "twin, free kernels": RFNNClassifier(frame="pixel", max_epochs=50),
 }
 results = limited_data(models, X, y, sizes=[50], n_draws=3, test_size=500, progress=False)
 compare(results, "SVM on pixels", "accuracy")[["estimator", "difference", "low", "high"]].round(3)

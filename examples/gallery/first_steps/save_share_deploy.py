@@ -79,8 +79,9 @@ folder.cleanup()
 # The mistakes of which the deployed network is surest.
 wrong = np.flatnonzero(deployed.argmax(axis=1) != y[test])
 surest = wrong[np.argsort(-deployed[wrong].max(axis=1))][:8]
-# sphinx_gallery_alt = "Eight digits that are hard to read, and below each the probabilities of the"
-# sphinx_gallery_alt = "ten classes as bars; the bar of the true class is orange, and another is longer."
+# sphinx_gallery_alt = "Eight digits that are hard to read, and below each the probabilities of"
+# sphinx_gallery_alt = "the ten classes as bars; the bar of the true class is orange, and another"
+# sphinx_gallery_alt = "is longer."
 figure, axes = plt.subplots(2, 8, figsize=(9, 2.6), layout="constrained")
 for (above, below), row in zip(axes.T, surest, strict=True):
     above.imshow(X[test][row], cmap="gray_r")

@@ -23,10 +23,10 @@ frame = GaussianDerivatives(order=2, scales=(1.5,)).build(ndim=2)
 FrameDisplay(frame)
 
 # %%
-# The bounds :math:`A` and :math:`B` say how much larger a kernel is than its coefficients,
-# :math:`A \|c\|^2 \le \|\sum_k c_k \psi_k\|^2 \le B \|c\|^2`: where they are far apart, some
-# directions are learned faster than others.  Their ratio is the condition number.
-# The redundancy is the number of atoms over the dimension of their span.
+# The bounds :math:`A` and :math:`B` say how much larger a kernel is than its coefficients, :math:`A
+# \|c\|^2 \le \|\sum_k c_k \psi_k\|^2 \le B \|c\|^2`: where they are far apart, some directions are
+# learned faster than others.  Their ratio is the condition number. The redundancy is the number of
+# atoms over the dimension of their span.
 lower, upper = frame.bounds
 print(f"bounds {lower:.4f} and {upper:.4f}, condition number {frame.condition_number:.1f}")
 print(f"{len(frame)} atoms on {frame.support} pixels, redundancy {frame.redundancy:.1f}")
@@ -63,8 +63,8 @@ families = {
     "Gabor, 8 directions": Gabor(n_orientations=8),
 }
 # sphinx_gallery_alt = "Error of steering against the angle, on a logarithmic scale: Gaussian"
-# sphinx_gallery_alt = "derivatives stay near 1e-15 at every angle; Gabor filters with four and with"
-# sphinx_gallery_alt = "eight directions have errors of tenths between their directions."
+# sphinx_gallery_alt = "derivatives stay near 1e-15 at every angle; Gabor filters with four and"
+# sphinx_gallery_alt = "with eight directions have errors of tenths between their directions."
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for (name, family), marker in zip(families.items(), "os^", strict=True):
     atoms = family.build(ndim=2)

@@ -44,8 +44,9 @@ for name, model in models.items():
 # On MNIST, with 300 images, the H-Net errs on 10 % of upright digits and on 12 % of those that are
 # turned by any angle; RFNN errs on 3 % and 61 %.
 
-# sphinx_gallery_alt = "Accuracy against the angle for three models: the H-Net and the invariants are"
-# sphinx_gallery_alt = "level over all quarter turns, RFNN is highest upright and falls steeply."
+# sphinx_gallery_alt = "Accuracy against the angle for three models: the H-Net and the invariants"
+# sphinx_gallery_alt = "are level over all quarter turns, RFNN is highest upright and falls"
+# sphinx_gallery_alt = "steeply."
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 for (name, scores), marker in zip(accuracy.items(), "os^", strict=True):
     ax.plot([0, 90, 180, 270], scores, marker=marker, label=name)

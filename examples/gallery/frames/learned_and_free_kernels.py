@@ -2,8 +2,8 @@
 Learned kernels, on a frame and free
 ====================================
 
-A kernel on a frame of six Gaussian derivatives has six weights, whatever its size; a free kernel
-of 7x7 pixels has 49.  Both learn the same digits.
+A kernel on a frame of six Gaussian derivatives has six weights, whatever its size; a free kernel of
+7x7 pixels has 49.  Both learn the same digits.
 
 What is learned: with a quarter of the weights the accuracy is nearly that of free kernels, and the
 kernels can be read.
@@ -36,13 +36,13 @@ for name, model in models.items():
 # %%
 # Kernels of the first layer on the frame, and the coefficients of each.
 
-# sphinx_gallery_alt = "Four kernels of the network on a frame, smooth blobs and edges, and bars for"
-# sphinx_gallery_alt = "how much of each of the six Gaussian derivatives is in them."
+# sphinx_gallery_alt = "Four kernels of the network on a frame, smooth blobs and edges, and bars"
+# sphinx_gallery_alt = "for how much of each of the six Gaussian derivatives is in them."
 KernelDisplay.from_estimator(models["on a frame"], n_kernels=4)
 
 # %%
-# Eight kernels of each network, side by side.  Where the digits do not say what a free kernel should
-# be, it stays as it was drawn.
+# Eight kernels of each network, side by side.  Where the digits do not say what a free kernel
+# should be, it stays as it was drawn.
 kernels = {
     name: KernelDisplay.from_estimator(model, n_kernels=16).kernels
     for name, model in models.items()

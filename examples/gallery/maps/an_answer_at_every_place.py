@@ -9,8 +9,8 @@ What is learned: a map is as easy as a label; what needs care is that one of the
 """
 
 # %%
-# Images of blobs under noise that is half as strong as they are.  The target is their boundary, some
-# 3 % of the pixels.
+# Images of blobs under noise that is half as strong as they are.  The target is their boundary,
+# some 3 % of the pixels.
 import numpy as np
 from matplotlib import pyplot as plt
 from scipy.ndimage import gaussian_gradient_magnitude
@@ -43,15 +43,18 @@ print(f"{wide.shape} pixels in, {tiled.shape} probabilities out")
 # %%
 # The threshold is yours to choose; the curve has all of them.
 gradient = np.stack([gaussian_gradient_magnitude(image, 2) for image in X_test])
-# sphinx_gallery_alt = "Two images of blobs under noise, their boundaries, and the probabilities that"
-# sphinx_gallery_alt = "the network gives, which follow the boundaries; beside them the curves of"
-# sphinx_gallery_alt = "precision against recall, of the network above that of the gradient."
+# sphinx_gallery_alt = "Two images of blobs under noise, their boundaries, and the probabilities"
+# sphinx_gallery_alt = "that the network gives, which follow the boundaries; beside them the"
+# sphinx_gallery_alt = "curves of precision against recall, of the network above that of the"
+# sphinx_gallery_alt = "gradient."
 figure = plt.figure(figsize=(9, 3.9), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1.35, 1])
 axes = left.subplots(2, 3)
 for row, sample in enumerate([0, 3]):
     shown = X_test[sample], y_test[sample], found[sample]
-    for ax, picture, title in zip(axes[row], shown, ["image", "boundary", "probability"]):
+    for ax, picture, title in zip(
+        axes[row], shown, ["image", "boundary", "probability"], strict=True
+    ):
         ax.imshow(picture, cmap="gray")
         ax.axis("off")
         if row == 0:

@@ -3,7 +3,8 @@ A cohort study, to its report
 =============================
 
 Which of three classifiers should tell patients from controls?  A study fits all of them on the same
-hold-outs of whole subjects, and keeps what it has found, so that it can be stopped and gone on with.
+hold-outs of whole subjects, and keeps what it has found, so that it can be stopped and gone on
+with.
 
 What is learned: with sixty scans, differences of several points are no differences.
 """
@@ -30,7 +31,7 @@ print(cohort)
 models = {
     "voxel SVM": VoxelSVC(),
     "PCA + SVM": PCASVC(),
-    "RFNiN": RFNiNClassifier(max_epochs=15),
+    "RFNiN": RFNiNClassifier(max_epochs=12),
 }
 models = {name: on_paths(model, cache_dir=place / "cache") for name, model in models.items()}
 results = cohort_study(
@@ -46,13 +47,14 @@ compare(results, "voxel SVM")[["estimator", "difference", "low", "high"]].round(
 # %%
 # Each point is a hold-out.
 
-# sphinx_gallery_alt = "Balanced accuracy of three classifiers over five hold-outs, with lines that"
-# sphinx_gallery_alt = "join the same hold-out, and their means."
+# sphinx_gallery_alt = "Balanced accuracy of three classifiers over five hold-outs, with lines"
+# sphinx_gallery_alt = "that join the same hold-out, and their means."
 ScoresDisplay.from_results(results)
 
 # %%
-# The report is one page that stands alone, with tables for a paper beside it: who was left out, what
-# was compared with what, and how.  A hundred hold-outs in place of five are for figures to believe.
+# The report is one page that stands alone, with tables for a paper beside it: who was left out,
+# what was compared with what, and how.  A hundred hold-outs in place of five are for figures to
+# believe.
 report = write_report(results, place / "study", baseline="voxel SVM")
 print(sorted(file.name for file in report.parent.iterdir()))
 print(f"{report.name}: {report.stat().st_size // 1000} kB")

@@ -51,8 +51,9 @@ sound = cohort.check(leave_out=True)
 print(sound)
 
 # %%
-# Now to leakage.  Every subject gets a second scan, the same head with other noise, and a label that
-# is drawn by lot.  There is nothing to learn: whatever is above one half is an error of the split.
+# Now to leakage.  Every subject gets a second scan, the same head with other noise, and a label
+# that is drawn by lot.  There is nothing to learn: whatever is above one half is an error of the
+# split.
 rng = np.random.default_rng(0)
 volumes = NiftiVolumes(spacing=12.0).fit_transform(sound.X)
 noise = 0.1 * volumes.std() * rng.normal(size=volumes.shape)
@@ -68,9 +69,9 @@ for draw in range(8):
         rows[name].append(100 * cross_val_score(VoxelSVC(), both, labels, cv=splits).mean())
 
 # sphinx_gallery_alt = "Accuracy on labels that were drawn by lot, over eight draws: split by scan"
-# sphinx_gallery_alt = "far above one half, split by subject around or below it."
+# sphinx_gallery_alt = "far above one half, split by subject mostly below it."
 figure, ax = plt.subplots(figsize=(6, 2.2), layout="constrained")
-for row, (name, scores) in enumerate(rows.items()):
+for row, scores in enumerate(rows.values()):
     ax.plot(scores, np.full(len(scores), row), "o", color="C0", alpha=0.6)
     ax.plot(np.mean(scores), row, "|", color="black", markersize=22, markeredgewidth=2)
 ax.axvline(50, color="black", linewidth=0.8, linestyle=":")
@@ -78,8 +79,8 @@ ax.set(yticks=[0, 1], yticklabels=["split by scan", "split by subject"], ylim=(1
 ax.set(xlim=(0, 100), xlabel="accuracy in %, of labels drawn by lot")
 
 # %%
-# Split by subject, the accuracy is one half or less: with few subjects, to take one out moves the mean
-# of its class away from it.
+# Split by subject, the accuracy is one half or less: with few subjects, to take one out moves the
+# mean of its class away from it.
 #
 # A study asks for subjects, and keeps each on one side.  ``check_leakage`` finds images that are on
 # both sides under other names, and ``find_leaks`` estimators that know the answers from elsewhere.

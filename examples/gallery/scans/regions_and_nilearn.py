@@ -10,8 +10,8 @@ the right regions.
 """
 
 # %%
-# An atlas of blocks of 42 mm, for want of a better one: any NIfTI image of integers will do, such as
-# those that ``nilearn.datasets`` fetches.
+# An atlas of blocks of 42 mm, for want of a better one: any NIfTI image of integers will do, such
+# as those that ``nilearn.datasets`` fetches.
 import tempfile
 from pathlib import Path
 
@@ -70,8 +70,8 @@ MapDisplay(
 # %%
 # With nilearn
 # ^^^^^^^^^^^^
-# Maps are images: ``reader.to_nifti(painted)`` is what nilearn draws, and its maskers give rows that
-# every classifier of rows takes.  This part needs nilearn and does not run here.
+# Maps are images: ``reader.to_nifti(painted)`` is what nilearn draws, and its maskers give rows
+# that every classifier of rows takes.  This part needs nilearn and does not run here.
 #
 # .. code-block:: python
 #

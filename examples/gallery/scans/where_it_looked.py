@@ -39,8 +39,8 @@ mean = maps.mean(axis=0)
 # The outline is the lesion: where the average loss of the patients is at least half of the largest.
 lesion = nibabel.load(Path(folder.name, "scans/derivatives/truth/label-atrophy_mask.nii.gz"))
 truth = np.asarray(lesion.dataobj)
-# sphinx_gallery_alt = "Three planes of the mean head, with the mean map of occlusion in colours: it"
-# sphinx_gallery_alt = "is reddest inside the outline of the lesion in the left temporal lobe."
+# sphinx_gallery_alt = "Three planes of the mean head, with the mean map of occlusion in colours:"
+# sphinx_gallery_alt = "it is reddest inside the outline of the lesion in the left temporal lobe."
 MapDisplay(
     mean,
     volumes.mean(axis=0),

@@ -2,9 +2,9 @@
 Scattering features, with names in a DataFrame
 ==============================================
 
-Scattering convolves an image with wavelets, takes the modulus, averages, and does so once more
-with what the average has lost.  Nothing is trained, and every feature can say what it is: which
-scales, which directions, which place.
+Scattering convolves an image with wavelets, takes the modulus, averages, and does so once more with
+what the average has lost.  Nothing is trained, and every feature can say what it is: which scales,
+which directions, which place.
 
 What is learned: with named features, a linear model is its own explanation.
 """
@@ -56,8 +56,8 @@ weights = pd.Series(-model.fit(features, labels)[-1].coef_[0], features.columns)
 weights.nlargest(4).round(2).to_frame("weight for the temple")
 
 # %%
-# All weights at a glance: what is fine speaks for the temple, in every direction, and what is coarse
-# for the flower, which lies before leaves that are out of focus.
+# All weights at a glance: what is fine speaks for the temple, in every direction, and what is
+# coarse for the flower, which lies before leaves that are out of focus.
 first = transformer.meta_["order"] == 1
 table = weights[first.to_numpy()].to_numpy().reshape(5, 4)
 # sphinx_gallery_alt = "Weights of the linear model by scale and direction of the wavelet in red"
@@ -72,8 +72,8 @@ figure.colorbar(picture, label="weight: flower < 0 < temple")
 
 # %%
 # Second order says more: how the modulus of one wavelet varies at a larger scale.  The disks show
-# both orders for a piece of the photograph, fine scales outside: the beams of the temple are upright
-# and level.
+# both orders for a piece of the photograph, fine scales outside: the beams of the temple are
+# upright and level.
 temple = load_sample_image("china.jpg")[130:258, 240:368].mean(axis=2)[None] / 255
 transformer = ScatteringTransformer(J=4, L=8).fit(temple)
 # sphinx_gallery_alt = "A piece of the temple, and its scattering coefficients of first and second"

@@ -64,10 +64,11 @@ for j in range(J):
 # What is left is the wavelets' 3.1415, with which Kymatio and the suite scale them.  The moduli of
 # the second scale, of the network above and of scattering below:
 
-# sphinx_gallery_alt = "A piece of a temple, and its responses in four directions, by a network on a"
-# sphinx_gallery_alt = "Morlet frame above and by scattering below: the two rows look the same."
+maps_of = {"network": network, "scattering": transform}
+# sphinx_gallery_alt = "A piece of a temple, and its responses in four directions, by a network on"
+# sphinx_gallery_alt = "a Morlet frame above and by scattering below: the two rows look the same."
 figure, axes = plt.subplots(2, L + 1, figsize=(8, 3.3), layout="constrained")
-for row, (name, maps) in zip(axes, {"network": network, "scattering": transform}.items()):
+for row, (name, maps) in zip(axes, maps_of.items(), strict=True):
     row[0].imshow(grey, cmap="gray")
     row[0].set_ylabel(name)
     for theta, (ax, values) in enumerate(zip(row[1:], maps[0].numpy(), strict=True)):

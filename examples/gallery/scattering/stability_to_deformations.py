@@ -39,9 +39,9 @@ transformers = {
     "spectrum": spectrum,
     "pixels": pixels,
 }
-# sphinx_gallery_alt = "Two graphs, for translations and diffeomorphisms, of the change of features"
-# sphinx_gallery_alt = "against the size of the deformation: scattering is lowest for bends, the"
-# sphinx_gallery_alt = "spectrum for translations, and pixels are highest in both."
+# sphinx_gallery_alt = "Two graphs, for translations and diffeomorphisms, of the change of"
+# sphinx_gallery_alt = "features against the size of the deformation: scattering is lowest for"
+# sphinx_gallery_alt = "bends, the spectrum for translations, and pixels are highest in both."
 StabilityDisplay.from_transformers(transformers, images, ["translation", "diffeomorphism"])
 
 # %%

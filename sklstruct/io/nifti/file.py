@@ -69,6 +69,10 @@ def check_volume(path: StrPath, max_bytes: int = MAX_BYTES) -> str | None:
     problem : str or None
         The message, with the path, of the error that reading the file raises.
 
+    See Also
+    --------
+    Cohort : Checks all of its scans.
+
     Examples
     --------
     >>> from pathlib import Path

@@ -59,6 +59,10 @@ def find_volumes(X: Any, pattern: str = PATTERN) -> list[Any]:
     ValueError
         If there are none, or X has several columns.
 
+    See Also
+    --------
+    NiftiVolumes : Reads what is found.
+
     Examples
     --------
     >>> from sklstruct.datasets import simulate_cohort

@@ -41,6 +41,10 @@ class OfRegions(TakesPaths):
         How files are read; voxels outside its mask are in no region.  None is
         ``NiftiVolumes()``, without scaling for shares.
 
+    See Also
+    --------
+    RegionMeans, RegionSVC : What has these parameters.
+
     Examples
     --------
     >>> from sklstruct.io import OfRegions
