@@ -42,6 +42,7 @@ COHORT = {
 }
 PAIR = 3, 8
 BOX = 5  # voxels
+TRUTH = "derivatives/truth/label-atrophy_mask.nii.gz"
 HEAD = 0.2  # of the brightest voxel of the mean scan
 KEYS = ("task", "estimator", "draw", "method")
 MEASURES = (
@@ -77,16 +78,14 @@ def digits(draw):
     return X, y, X_test, y_test, X_test[y_test == PAIR[1]][:10], {}, None
 
 
-def scans(draw, cohort, volumes):
+def scans(draw, y, volumes, lesion):
     """Return the same of scans, what else ``deletion`` takes, and where patients lost something."""
     numbers = np.arange(len(volumes))
-    train, test = train_test_split(numbers, train_size=100, stratify=cohort.y, random_state=draw)
+    train, test = train_test_split(numbers, train_size=100, stratify=y, random_state=draw)
     mean = volumes[train].mean(axis=0)
-    patients = [number for number in test if cohort.y[number] == "patient"][:6]
-    truth = Path(cohort.name) / "derivatives/truth/label-atrophy_mask.nii.gz"
-    lesion = read_volume(truth)[0] > 0
+    patients = [number for number in test if y[number] == "patient"][:6]
     return (
-        *(volumes[train], cohort.y[train], volumes[test], cohort.y[test], volumes[patients]),
+        *(volumes[train], y[train], volumes[test], y[test], volumes[patients]),
         {"fill": mean, "mask": mean > mean.min() + HEAD * np.ptp(mean)},
         lesion,
     )
@@ -139,9 +138,10 @@ def main():
         if "cohort" in args.tasks:
             cohort = simulate_cohort(Path(folder) / "cohort", **COHORT)
             volumes = NiftiVolumes().fit_transform(cohort.X)
+            lesion = read_volume(Path(folder, "cohort", TRUTH))[0] > 0
         for draw in range(args.draws):
             for task in args.tasks.split(","):
-                data = digits(draw) if task == "digits" else scans(draw, cohort, volumes)
+                data = digits(draw) if task == "digits" else scans(draw, cohort.y, volumes, lesion)
                 X, y, X_test, y_test, *rest = data
                 for name, model in MODELS[task].items():
                     model.set_params(random_state=draw).fit(X, y)
