@@ -17,10 +17,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from test_inspection import assert_legible
 
-from sklstruct import RFNNClassifier, StructuredClassifier, StructuredRegressor
+from sklstruct import (
+    RFNNClassifier,
+    StructuredClassifier,
+    StructuredMapClassifier,
+    StructuredRegressor,
+)
 from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators import on_paths
-from sklstruct.inspection import SanityDisplay, gradient_map, occlusion_map, sanity_check
+from sklstruct.inspection import (
+    SanityDisplay,
+    deletion,
+    gradient_map,
+    occlusion_map,
+    sanity_check,
+)
 from sklstruct.inspection.means import Mean, mean_over_samples
 from sklstruct.inspection.opened import Opened
 from sklstruct.inspection.sanity import mixed_up, parameters_by_layer, targets_of, verdict_on
@@ -253,3 +264,12 @@ def test_the_example_runs(tmp_path, capsys):
     out = capsys.readouterr().out
     assert re.search(r"edges +\d+ % +kept", out)
     assert (tmp_path / "inside.png").stat().st_size > 10_000
+
+
+def test_maps_of_what_predicts_maps():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8, 10, 10)).astype(np.float32)
+    model = StructuredMapClassifier(architecture="frame_fcn", max_epochs=1, **FAST)
+    model.fit(X, (X > 0).astype(int))
+    assert len(sanity_check("gradient", model, X, **EXPLAINED)) > 4
+    assert np.isfinite(deletion(model, X, "gradient", n_steps=4, n_random=2).areas).all(axis=None)

@@ -30,10 +30,11 @@ from .kernels import convolutions
 from .map_display import SampleMapsDisplay
 from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
-from .opened import Opened, unfolded
+from .opened import Opened
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
+from .steps import unfolded
 from .study_squares import CalibrationDisplay
 
 FEW, SCANS = 200, 12  # samples, or scans, for what takes long
