@@ -40,7 +40,8 @@ def not_in(page: Path, fragment: str) -> bool:
 def broken(site: Path) -> list[str]:
     """Return a line for each link of each page that leads nowhere; other sites are not asked."""
     found = []
-    for page in sorted(site.rglob("*.html")):
+    pages = (path for path in site.rglob("*.html") if "_static" not in path.parts)
+    for page in sorted(pages):
         for link in dict.fromkeys(read(page).links):
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:

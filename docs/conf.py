@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["SKLSTRUCT_DOCS"] = "../.."  # from the pages of the gallery, which show estimators
 sys.path[:0] = [str(HERE)]
 
-from generate import own_methods, write_pages  # noqa: E402
+from generate import REFERENCE_PAGES, own_methods, write_pages  # noqa: E402
 from home import draw_pictures  # noqa: E402
 from sphinx.util.nodes import make_refnode  # noqa: E402
 
@@ -49,7 +49,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 
 # The reference: every public name once, from its docstring
-autosummary_generate = True
+autosummary_generate = [f"api/{page}.rst" for page in REFERENCE_PAGES]
 autosummary_generate_overwrite = True
 autodoc_typehints = "none"
 autosummary_context = {"own_methods": own_methods}
@@ -116,7 +116,7 @@ def escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
     ]
 
 
-STAR = re.compile(r"(?<=[ (])\*(?=[^()* ]+ ?[^()*]*\))|(?<=\w)\*\*(?=\w)")
+STAR = re.compile(r"(?<=[ (])\*(?=\w[^()]*\))|(?<=\w)\*\*(?=\w)")
 CODE = ">>> ", "... "
 
 

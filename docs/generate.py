@@ -31,13 +31,16 @@ ROOMS = {
 }
 
 
+REFERENCE_PAGES = *ROOMS, "by_name"
+
+
 def write_pages(folder: Path) -> None:
     """Write the pages, where their content is another than before."""
     shown: set[int] = set()
     for room, title in ROOMS.items():
         write(folder / "api" / f"{room}.rst", room_page(room, title, shown))
     write(folder / "api" / "by_name.rst", by_name_page(shown))
-    listed = "\n".join(f"   {room}" for room in (*ROOMS, "by_name"))
+    listed = "\n".join(f"   {room}" for room in REFERENCE_PAGES)
     write(folder / "api" / "index.rst", f"{heading('Reference', '=')}\n{REFERENCE}\n{listed}\n")
     write(folder / "command_line.md", command_line(make_parser()))
     write(folder / "_measured.md", measured(folder.parent / "benchmarks"))
