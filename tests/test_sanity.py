@@ -1,7 +1,10 @@
 """Maps must change with the weights: what ignores them is told, and nothing happens to networks."""
 
+import re
+import runpy
 from functools import partial
 from itertools import chain, pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +17,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from test_inspection import assert_legible
 
-from sklstruct import RFNNClassifier, StructuredClassifier, StructuredRegressor
+from sklstruct import (
+    RFNNClassifier,
+    StructuredClassifier,
+    StructuredMapClassifier,
+    StructuredRegressor,
+)
 from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators import on_paths
-from sklstruct.inspection import SanityDisplay, gradient_map, occlusion_map, sanity_check
-from sklstruct.inspection.means import mean_over_samples
+from sklstruct.inspection import (
+    SanityDisplay,
+    deletion,
+    gradient_map,
+    occlusion_map,
+    sanity_check,
+)
+from sklstruct.inspection.means import Mean, mean_over_samples
 from sklstruct.inspection.opened import Opened
-from sklstruct.inspection.sanity import mixed_up, parameters_by_layer, targets_of
+from sklstruct.inspection.sanity import mixed_up, parameters_by_layer, targets_of, verdict_on
 
 FAST = {"random_state": 0, "device": "cpu"}
 EXPLAINED = {"n_repeats": 2, "random_state": 0}
@@ -197,6 +211,20 @@ def test_what_cannot_be_is_refused(model):
         SanityDisplay(pd.DataFrame({"step": [0]}))
 
 
+@pytest.mark.parametrize(
+    "similarity, beyond, verdict",
+    [
+        ((0.9, 0.8, 1.0), (0.5, 0.4, 0.6), "kept"),
+        ((0.5, 0.5, 0.6), (0.0, -0.1, 0.1), "kept"),  # so much is what others have as well
+        ((0.4, 0.2, 0.6), (0.3, 0.1, 0.5), "unclear"),
+        ((0.3, 0.2, 0.4), (0.2, 0.1, 0.3), "changed"),
+        ((0.3, 0.2, 0.4), (0.2, 0.0, 0.4), "chance"),
+    ],
+)
+def test_what_is_said_of_a_map(similarity, beyond, verdict):
+    assert verdict_on(Mean(*similarity), Mean(*beyond), 0.5) == verdict
+
+
 def test_the_interval_covers_the_mean_of_samples_and_draws():
     rng = np.random.default_rng(0)
     covered = []
@@ -228,3 +256,20 @@ def test_a_picture_has_a_line_a_method_and_says_what_it_means(model):
         wanted = table.loc[("gradient", measure), "similarity"]
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), wanted)
     assert [label.get_text() for label in magnitude.get_xticklabels()][:2] == ["trained", "head"]
+
+
+def test_the_example_runs(tmp_path, capsys):
+    example = runpy.run_path(str(Path(__file__).parents[1] / "examples/looking_inside.py"))
+    example["main"](n_shown=4, max_epochs=3, widths=(8,), picture=str(tmp_path / "inside.png"))
+    out = capsys.readouterr().out
+    assert re.search(r"edges +\d+ % +kept", out)
+    assert (tmp_path / "inside.png").stat().st_size > 10_000
+
+
+def test_maps_of_what_predicts_maps():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8, 10, 10)).astype(np.float32)
+    model = StructuredMapClassifier(architecture="frame_fcn", max_epochs=1, **FAST)
+    model.fit(X, (X > 0).astype(int))
+    assert len(sanity_check("gradient", model, X, **EXPLAINED)) > 4
+    assert np.isfinite(deletion(model, X, "gradient", n_steps=4, n_random=2).areas).all(axis=None)

@@ -19,7 +19,7 @@ from ..studies.curves import bin_of, binned, forecasts
 from ..studies.intervals import clopper_pearson
 from ..studies.metrics import Outcome
 from ..studies.tasks import Classes
-from .opened import unfolded
+from .steps import unfolded
 
 Floats = NDArray[np.float64]
 

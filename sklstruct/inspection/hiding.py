@@ -22,7 +22,8 @@ from ..studies.data import taken
 from .means import Mean, mean_over_samples
 from .methods import map_method
 from .occlusion import VALUES_AT_ONCE, decisions
-from .opened import Opened, listed, parts_of, target_column, unfolded
+from .opened import Opened
+from .steps import listed, parts_of, target_column, unfolded
 
 Array = NDArray[Any]
 

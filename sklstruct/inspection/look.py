@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,17 @@ from .blocks import block_names
 from .certainty import calibration_errors
 from .cka_display import CKADisplay
 from .deletion_display import DeletionDisplay
-from .display import Display
 from .filter_display import FilterDisplay, SpectrumDisplay
 from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .map_display import SampleMapsDisplay
 from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
-from .opened import Opened, unfolded
+from .opened import Opened
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
+from .steps import unfolded
 from .study_squares import CalibrationDisplay
 
 FEW, SCANS = 200, 12  # samples, or scans, for what takes long
@@ -145,6 +146,7 @@ class Look:
         self.shown = safe_indexing(self.X, in_turn[:n_maps])
         self.fewer = safe_indexing(self.X, in_turn[: n_maps if scans else FEWER])
         self.left_out: list[str] = []
+        estimator.predict(self.shown)  # what is wrong with samples is no reason to leave parts out
 
     def one_of_each(self, order: Any) -> Any:
         """Return the order with samples of different labels first, in turn."""
@@ -164,10 +166,8 @@ class Look:
             [element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))]
         )
 
-    def figure(
-        self, title: str, draw: Callable[[], Display], caption: str, results: Any = None
-    ) -> list[Html]:
-        """Return a picture with its table to take away; nothing if there is nothing to see.
+    def figure(self, title: str, draw: Callable[[], Any], caption: str) -> list[Html]:
+        """Return a picture, with its table to take away if it has one; [] if there is none.
 
         Parameters
         ----------
@@ -176,23 +176,20 @@ class Look:
         draw : callable
             Makes the display.
         caption : str
-        results : callable, default=None
-            Maps the display to the table behind it, if there is one; None takes its ``to_frame``.
         """
         try:
             display = draw()
         except (TypeError, ValueError) as reason:  # it has no such layers, or places, or classes
             self.left_out.append(f"{title}: {reason}")
             return []
-        rows: Any = display.to_frame() if results is None else results(display)
         shown = [element("h3", title), picture(display, title, caption)]
-        return shown if rows is None else [*shown, download(title, rows)]
+        if hasattr(display, "to_frame"):
+            shown.append(download(title, display.to_frame()))
+        return shown
 
     def missing(self) -> Html:
         """Say what there is nothing to see of, and why."""
-        if not self.left_out:
-            return joined([])
-        return section("What is not here", listing(self.left_out))
+        return section("What is not here", listing(self.left_out)) if self.left_out else joined([])
 
 
 # What there is to see ----------------------------------------------------------------------------
@@ -205,19 +202,16 @@ def filters_section(seen: Look) -> Html | None:
         "Filters of the first layer",
         lambda: FilterDisplay.from_estimator(model, by="orientation"),
         TEXT["look"]["filters"],
-        lambda display: display.table,
     )
     parts += seen.figure(
         "Their spectra",
         lambda: SpectrumDisplay.from_estimator(model),
         TEXT["look"]["spectra"],
-        lambda display: None,
     )
     parts += seen.figure(
         "Filters of the second layer, as combinations of the first",
         lambda: FilterDisplay.from_estimator(model, second_layer(model), of="input"),
         TEXT["look"]["second"],
-        lambda display: display.table,
     )
     return section("Filters", *parts) if parts else None
 
@@ -255,9 +249,8 @@ def maps_section(seen: Look) -> Html | None:
     for method in METHODS:
         parts += seen.figure(
             f"Where it looks: {MEANINGS[method]}",
-            lambda method=method: SampleMapsDisplay.from_estimator(model, seen.shown, method),
+            partial(SampleMapsDisplay.from_estimator, model, seen.shown, method),
             TEXT["look"][method],
-            lambda display: None,
         )
     options: dict[str, Any] = {"random_state": seen.seed}
     parts += seen.figure(
@@ -269,9 +262,6 @@ def maps_section(seen: Look) -> Html | None:
         "Do the places matter?",
         lambda: DeletionDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
         TEXT["look"]["deletion"],
-        lambda display: pd.concat(
-            [curves.table.assign(method=name) for name, curves in display.results.items()]
-        ),
     )
     return section("Where it looks", *parts) if parts else None
 
@@ -295,7 +285,6 @@ def structure_section(seen: Look) -> Html | None:
         "Which layers are alike",
         lambda: CKADisplay.from_estimator(model, seen.few),
         TEXT["look"]["cka"],
-        lambda display: display.results.rename_axis("layer").reset_index(),
     )
     return section("How it is structured", *parts) if parts else None
 
@@ -314,7 +303,6 @@ def certainty_section(seen: Look) -> Html | None:
         "Probabilities, and how often they come true",
         lambda: CalibrationDisplay.from_estimator(model, *tested, groups=seen.groups),
         TEXT["look"]["certainty"],
-        lambda display: display.bins,
     )
     if parts:
         errors = calibration_errors(model, *tested, random_state=seen.seed)
@@ -328,7 +316,8 @@ SECTIONS = filters_section, units_section, maps_section, structure_section, cert
 
 def download(title: str, rows: pd.DataFrame) -> Html:
     """Return a link that saves a table, which is in the page itself, as CSV."""
-    content = b64encode(rows.to_csv(index=False, lineterminator="\n").encode()).decode()
+    text = rows.to_csv(index=rows.columns.name is not None, lineterminator="\n")
+    content = b64encode(text.encode()).decode()
     name = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split()[:6]) + ".csv"
     link = element("a", "table as CSV", href=f"data:text/csv;base64,{content}", download=name)
     return note(link)

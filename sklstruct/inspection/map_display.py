@@ -26,8 +26,8 @@ from .drawing import (
     heading_size,
 )
 from .methods import MapMethod, map_method, values_of
-from .opened import parts_of
 from .pictured import pictures, predictions, title_of
+from .steps import parts_of
 
 Array = NDArray[Any]
 

@@ -22,8 +22,8 @@ from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
 from .map_display import MapDisplay, SampleMapsDisplay
 from .map_statistics import Group, GroupMoments, Moments
-from .opened import parts_of
 from .pictured import pictures, predictions
+from .steps import parts_of
 
 Array = NDArray[Any]
 Attribution = Callable[[Any, Any, Any], Array]

@@ -50,10 +50,10 @@ def maximise(
         x \leftarrow P_r\Bigl(x + \eta_t \, r \, \frac{d}{\|d\|}\Bigr), \quad
         d = \Psi^T \Psi \, \nabla f(x)
 
-    for standardised samples x, the projection :math:`P_r` on a ball, and a rate :math:`\eta_t`
-    that falls to 0.  With a frame as the prior, x is a sum of its atoms :math:`\psi_k`,
-    :math:`x = \Psi^T a`, and the steps are those of the coefficients a: x is as smooth as they
-    are.  From each start the strongest sample on the way is kept.
+    for standardised samples x, whose norm is their root mean square, the projection :math:`P_r`
+    on a ball, and a rate :math:`\eta_t` that falls to 0.  With a frame as the prior, x is a sum of
+    its atoms :math:`\psi_k`, :math:`x = \Psi^T a`, and the steps are those of the coefficients a:
+    x is as smooth as they are.  From each start the strongest sample on the way is kept.
 
     Parameters
     ----------

@@ -9,15 +9,13 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
-from torch import Tensor
 
 from ..estimators.samples import channels_first, like_samples
 from ..io.nifti.estimator import NiftiVolumes
-from .opened import Opened, target_column, unfolded
+from .steps import target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -194,26 +192,15 @@ def axes_of(estimator: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], st
 def decisions(estimator: Any, X: Array) -> Array:
     """Return one column a class or a value, (n, n_columns)."""
     if getattr(unfolded(estimator)[-1], "_dense", False):
-        return mean_decisions(estimator, X)
+        from .opened import Opened  # of networks alone, as torch is
+
+        return Opened(estimator).values(X)  # means over places
     if not is_classifier(estimator):
         return np.asarray(estimator.predict(X)).reshape(len(X), -1)
     if not hasattr(estimator, "decision_function"):
         return np.asarray(estimator.predict_proba(X))
     scores = np.asarray(estimator.decision_function(X))
     return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-
-
-def mean_decisions(estimator: Any, X: Array) -> Array:
-    """Return the mean over places of what is said at each, (n, n_columns)."""
-    opened = Opened(estimator)
-    targets = getattr(opened.estimator, "classes_", range(opened.estimator.target_.n_outputs))
-    columns = [opened.weigh(target) for target in targets]
-
-    def said(x: Tensor) -> Tensor:
-        outputs = opened.outputs(x)
-        return torch.stack([(outputs * of(outputs)).sum(dim=1) for of in columns], dim=1)
-
-    return opened.run(opened.read(X), said)
 
 
 def make_boxes(shape: tuple[int, ...], size: Any, stride: Any) -> Iterator[tuple[slice, ...]]:

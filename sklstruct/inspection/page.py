@@ -134,6 +134,8 @@ def picture(display: Display, alt: str, caption: str) -> Html:
     with rc_context({"svg.hashsalt": alt}):  # the same names in every run
         drawn.figure.savefig(content, format="svg", dpi=200, metadata={"Date": None})
     source = f"data:image/svg+xml;base64,{b64encode(content.getvalue()).decode()}"
-    width = f"width: {min(WIDEST, INCH * drawn.figure.get_figwidth()):.3g}rem"  # letters of one size
+    width = (
+        f"width: {min(WIDEST, INCH * drawn.figure.get_figwidth()):.3g}rem"  # letters of one size
+    )
     shown = element("img", src=source, alt=alt, style=width)
     return element("figure", shown, element("figcaption", caption))

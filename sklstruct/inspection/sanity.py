@@ -20,9 +20,10 @@ from ..compat import num_samples
 from ..layers import find_layer
 from ..params import SEED, check, integer, one_of, real
 from ..studies.data import taken
-from .means import mean_over_samples
+from .means import Mean, mean_over_samples
 from .methods import map_method
-from .opened import Opened, listed
+from .opened import Opened
+from .steps import listed
 
 Array = NDArray[Any]
 
@@ -92,10 +93,11 @@ def sanity_check(
         and repeats, with ``low`` and ``high``, its interval (95 %, samples and repeats counting
         as drawn); ``chance``, the mean for other samples; and ``verdict``:
 
-        - "kept", if ``high`` reaches the level: of these weights the map says little;
-        - "chance", if it does not, and the similarity is not larger than that with maps of
-          other samples (the interval of the difference reaches 0);
-        - "changed" in between: something of the sample is left.
+        - "kept", if ``low`` reaches the level: of these weights the map says little;
+        - "unclear", if the level is in the interval: more repeats or samples would tell;
+        - "changed", if the similarity is below, but larger than that with maps of other samples:
+          something of the sample is left;
+        - "chance", if the interval of the difference between these two reaches 0.
 
         The verdict on the method is in the last rows of a cascade.  A map that is the same at
         all places has the similarity 0 with any other.
@@ -176,11 +178,17 @@ def sanity_check(
     for step, (layer, of_step) in enumerate(zip(["", *groups], values, strict=True)):
         for measure, (own, others) in zip(MEASURES, of_step, strict=True):
             similarity, beyond = mean_over_samples(own), mean_over_samples(own - others)
-            changed_as = "chance" if beyond.low <= 0 else "changed"
-            verdict = "kept" if similarity.high >= level else changed_as
+            verdict = verdict_on(similarity, beyond, level)
             rows.append((step, layer, measure, *similarity, others.mean(), verdict))
     names = ["step", "layer", "measure", "similarity", "low", "high", "chance", "verdict"]
     return pd.DataFrame(rows, columns=names)
+
+
+def verdict_on(similarity: Mean, beyond: Mean, level: float) -> str:
+    """Return what a similarity, and what it has beyond that with other samples, say of a map."""
+    if similarity.high >= level:
+        return "kept" if similarity.low >= level else "unclear"
+    return "chance" if beyond.low <= 0 else "changed"
 
 
 def parameters_by_layer(opened: Opened, layers: Sequence[str] | None) -> dict[str, list[str]]:

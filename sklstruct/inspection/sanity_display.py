@@ -23,6 +23,7 @@ PANELS = {"signed": "values of the map", "magnitude": "magnitudes"}
 VERDICTS = {  # from the best on
     "chance": "changes like that of another sample",
     "changed": "changes, something of the sample stays",
+    "unclear": "unclear: take more repeats",
     "kept": "stays: says little of the weights",
 }
 

@@ -143,6 +143,10 @@ class CalibrationDisplay(Display):
         self.bins, self.errors = bins, errors
         self.estimators = list(bins["estimator"].unique() if estimators is None else estimators)
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers, as ``bins`` has them."""
+        return self.bins
+
     @classmethod
     def from_results(cls, results: Source, n_bins: int = 10, *, ax: Place = None) -> Self:
         """Draw the calibration in a study, or its folder; at the largest of several sizes."""
