@@ -27,11 +27,11 @@ from .deletion_display import DeletionDisplay
 from .filter_display import FilterDisplay, SpectrumDisplay
 from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
-from .map_display import SampleMapsDisplay
 from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
 from .opened import Opened
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
+from .sample_maps_display import SampleMapsDisplay
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
 from .steps import unfolded
