@@ -81,6 +81,8 @@ sphinx_gallery_conf = {
     "reference_url": {"sklstruct": None},
     "download_all_examples": False,
     "show_memory": False,
+    "min_reported_time": 600,
+    "write_computation_times": False,
     "show_signature": False,
     "remove_config_comments": True,
     "abort_on_example_error": True,
@@ -123,7 +125,11 @@ CODE = ">>> ", "... "
 def by_short_name(app: Any, env: Any, node: Any, content: Any) -> Any:
     """Link the names under See Also, which stand there without their rooms."""
     domain, name = env.domains["py"], node["reftarget"].lstrip("~")
-    full = [known for known in domain.objects if known.rpartition(".")[2] == name]
+    full = [
+        known
+        for known, entry in domain.objects.items()
+        if known.rpartition(".")[2] == name and not entry.aliased
+    ]
     if node.get("refdomain") != "py" or len(full) != 1:
         return None
     page = domain.objects[full[0]]

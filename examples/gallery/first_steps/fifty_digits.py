@@ -42,10 +42,10 @@ results = limited_data(models, X, y, sizes=[50], n_draws=3, test_size=500, progr
 compare(results, "SVM on pixels", "accuracy")[["estimator", "difference", "low", "high"]].round(3)
 
 # %%
-# Scattering is ahead, with certainty only if the interval leaves out zero.  RFNN and its twin are
-# alike: in images of 8x8 pixels, a kernel of 7x7 is as large as the image, and a frame rules out
-# little.  With 300 images of MNIST, which have 28x28 pixels, RFNN errs on 2.96 % and its twin on
-# 3.24 %, a difference of −0.28 [−0.37, −0.19] over twenty draws.
+# Scattering is ahead.  RFNN and its twin differ by less than draws do: in images of 8x8 pixels, a
+# kernel of 7x7 is as large as the image, and a frame rules out little.  With 300 images of MNIST,
+# which have 28x28 pixels, RFNN errs on 2.96 % and its twin on 3.24 %, a difference of −0.28 [−0.37,
+# −0.19] over twenty draws.
 #
 # The picture has a point for each draw, and a bar where their mean is.
 

@@ -38,7 +38,8 @@ table.write_text("\n".join(lines) + "\n")
 # ``check`` reads every image, and reports what is wrong.  Nobody can know which of two equal images
 # is the right one, so both are problems.
 cohort = Cohort.from_bids(folder, target="diagnosis").check()
-cohort.report.assign(problem=cohort.report["problem"].str.slice(0, 60)).drop(columns="file")
+problems = cohort.report["problem"].str.replace(str(folder), "study").str.slice(0, 70)
+cohort.report[["subject"]].assign(problem=problems)
 
 # %%
 # A cohort with problems gives no samples.  Either they are solved, or they are left out, and the
@@ -48,7 +49,7 @@ try:
 except ValueError as error:
     print(str(error).splitlines()[0])
 sound = cohort.check(leave_out=True)
-print(sound)
+print(f"{len(sound.y)} scans, {len(sound.report)} problems left out")
 
 # %%
 # Now to leakage.  Every subject gets a second scan, the same head with other noise, and a label
