@@ -76,17 +76,17 @@ for row, (name, values) in zip(axes[1:], maps.items(), strict=True):
         ax.imshow(of_one, "RdBu_r", vmin=-limit, vmax=limit)
 for ax in axes.flat:
     ax.set_axis_off()
-# sphinx_gallery_alt = "Three digits with a bright mark in the upper right corner, and below them three"
-# sphinx_gallery_alt = "maps: two are strongest in the mark, the third one shows edges everywhere."
+# sphinx_gallery_alt = "Three digits with a bright mark in the upper right corner, and below them"
+# sphinx_gallery_alt = "three maps: two are strongest in the mark, the third one shows edges everywhere."
 
 # %%
 # Weights are mixed up, layer by layer from the output down.
-# sphinx_gallery_alt = "Similarity with the maps of the trained network over the layers mixed up: two"
-# sphinx_gallery_alt = "methods fall to what maps of other samples have, edges stay at one."
+# sphinx_gallery_alt = "Similarity with the maps of the trained network over the layers mixed up:"
+# sphinx_gallery_alt = "two methods fall to what maps of other samples have, edges stay at one."
 SanityDisplay.from_estimator(model, eights, methods, n_repeats=3)
 
 # %%
 # Places are hidden, those first which the map calls important.
-# sphinx_gallery_alt = "The decision for an 8 over the share of places hidden, for three methods; two"
-# sphinx_gallery_alt = "fall at once, far below places at random, edges hardly faster than those."
+# sphinx_gallery_alt = "The decision for an 8 over the share of places hidden, of three methods;"
+# sphinx_gallery_alt = "two fall at once, far below places at random, edges hardly faster than those."
 DeletionDisplay.from_estimator(model, eights, methods)
