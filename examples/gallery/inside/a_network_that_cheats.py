@@ -77,7 +77,7 @@ for row, (name, values) in zip(axes[1:], maps.items(), strict=True):
 for ax in axes.flat:
     ax.set_axis_off()
 # sphinx_gallery_alt = "Three digits with a bright mark in the upper right corner, and below them"
-# sphinx_gallery_alt = "three maps: two are strongest in the mark, the third one shows edges everywhere."
+# sphinx_gallery_alt = "three maps: two are strongest in the mark, the third shows edges."
 
 # %%
 # Weights are mixed up, layer by layer from the output down.
@@ -88,5 +88,5 @@ SanityDisplay.from_estimator(model, eights, methods, n_repeats=3)
 # %%
 # Places are hidden, those first which the map calls important.
 # sphinx_gallery_alt = "The decision for an 8 over the share of places hidden, of three methods;"
-# sphinx_gallery_alt = "two fall at once, far below places at random, edges hardly faster than those."
+# sphinx_gallery_alt = "two fall at once, far below places at random, edges hardly faster."
 DeletionDisplay.from_estimator(model, eights, methods)
