@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from sklstruct_rfnin.architecture import RFNiN
+from sklstruct_scattering.scattering import Scattering
 from torch import nn
 
 from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
@@ -299,6 +300,22 @@ def test_places_of_margins_and_of_blocks_that_become_channels():
     np.testing.assert_array_equal(found.of_layer["0"][0], [0.5, 2.5, 4.5, 6.5, 8.5])
     np.testing.assert_array_equal(found.of_layer["1"][0], [-1.5, 0.5, 2.5, 4.5, 6.5, 8.5])
     np.testing.assert_array_equal(found.of_layer["2"][0], [-0.5, 3.5, 7.5])
+
+
+@pytest.mark.parametrize("extent, J", [(32, 2), (32, 3), (27, 2), (13, 1)])
+@pytest.mark.parametrize("padding", ["reflect", "periodic"])
+def test_averages_of_scattering_lie_where_they_are_sampled(extent, J, padding):
+    if padding == "periodic" and extent % 2**J:
+        pytest.skip("periodic signals have extents that are multiples of the step")
+    scattering = Scattering(J, (extent, extent), padding=padding)
+    along, _ = scattering.sampled_at
+    for place, sample in enumerate(along.tolist()):
+        if 2 * 2**J < sample < extent - 2 * 2**J:  # nothing is mirrored there
+            x = torch.zeros(1, 1, extent, extent)
+            x[..., sample, extent // 2] = 1
+            averages = scattering(x)[0, 0, 0].sum(1)
+            assert averages.argmax() == place
+            np.testing.assert_allclose(averages[place - 1], averages[place + 1], rtol=1e-3)
 
 
 def test_what_cannot_be_explained_is_said():
