@@ -29,7 +29,8 @@ from sklstruct.inspection import (
     occlusion_map,
 )
 from sklstruct.inspection.methods import MAP_METHODS, map_method
-from sklstruct.inspection.opened import Opened, unfolded
+from sklstruct.inspection.opened import Opened
+from sklstruct.inspection.steps import unfolded
 
 FAST = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 METHODS = [*MAP_METHODS, "captum:DeepLift"]

@@ -506,6 +506,16 @@ def test_a_model_is_shown_with_its_pictures(succeed, model):
         assert Path(name).read_bytes().startswith(PNG)
 
 
+def test_a_model_is_looked_into_on_one_page(succeed, model, digits):
+    np.savez("few.npz", X=digits.X[200:260], y=digits.y[200:260])
+    page = ["look", "model.skl", "--data", "few.npz", "--n-maps", "2", "--out", "look.html"]
+    assert succeed(*page) == "written to look.html\n"
+    text = Path("look.html").read_text()
+    assert f"accuracy {model.score(digits.X[200:260], digits.y[200:260]):.3f}" in text
+    assert text.count('href="data:text/csv;base64,') >= 8
+    assert not re.search(r"(src|href)=.(?!data:)", text)  # it stands alone
+
+
 def test_learned_scales_are_shown(succeed, model, digits):
     assert "FIRST SCALE" not in succeed("show", "model", "model.skl")
     learning = RFNNClassifier(widths=(4, 4), max_epochs=1, random_state=0, learn_scale="channel")
@@ -677,6 +687,9 @@ PREDICT = "predict --model model.skl --data"
         ("show architecture rfn", "Unknown architecture 'rfn'"),
         ("show architecture rfnn --set frame=pixl", "Unknown frame 'pixl'"),
         ("show estimator RFNClassifier", "Unknown estimator 'RFNClassifier'"),
+        ("look damaged.skl --data digits --out l.html", "damaged.skl is not a sound model file"),
+        ("look model.skl --data wide.npz --no-labels --out l.html", r"shape \(9, 9\)"),
+        ("look model.skl --data digits --out nowhere/l.html", "nowhere/l.html: Cannot write"),
         ("show model damaged.skl", "damaged.skl is not a sound model file"),
         ("show study nowhere", "nowhere holds no study"),
     ],

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklstruct_rfnin.architecture import RFNiN
+from sklstruct_scattering.scattering import Scattering
 from torch import nn
 
 from sklstruct import NiftiVolumes, RFNNClassifier, StructuredClassifier, StructuredRegressor, cli
@@ -31,6 +33,7 @@ from sklstruct.inspection import (
     MapDisplay,
     SampleMapsDisplay,
     class_activation_map,
+    deletion,
     gradient_map,
     integrated_gradients,
     occlusion_map,
@@ -301,6 +304,22 @@ def test_places_of_margins_and_of_blocks_that_become_channels():
     np.testing.assert_array_equal(found.of_layer["2"][0], [-0.5, 3.5, 7.5])
 
 
+@pytest.mark.parametrize("extent, J", [(32, 2), (32, 3), (27, 2), (13, 1)])
+@pytest.mark.parametrize("padding", ["reflect", "periodic"])
+def test_averages_of_scattering_lie_where_they_are_sampled(extent, J, padding):
+    if padding == "periodic" and extent % 2**J:
+        pytest.skip("periodic signals have extents that are multiples of the step")
+    scattering = Scattering(J, (extent, extent), padding=padding)
+    along, _ = scattering.sampled_at
+    for place, sample in enumerate(along.tolist()):
+        if 2 * 2**J < sample < extent - 2 * 2**J:  # nothing is mirrored there
+            x = torch.zeros(1, 1, extent, extent)
+            x[..., sample, extent // 2] = 1
+            averages = scattering(x)[0, 0, 0].sum(1)
+            assert averages.argmax() == place
+            np.testing.assert_allclose(averages[place - 1], averages[place + 1], rtol=1e-3)
+
+
 def test_what_cannot_be_explained_is_said():
     model, X = fitted()
     with pytest.raises(TypeError, match=r"no class activations.*gradient_map"):
@@ -359,6 +378,22 @@ def test_occlusion_explains_probabilities_classes_and_several_values():
     maps = occlusion_map(values, flat(X)[:3], 1, size=1, fill=0)
     np.testing.assert_allclose(maps[:, 1], X[:3, 0, 1], rtol=1e-4)
     np.testing.assert_allclose(np.delete(maps, 1, axis=1), 0, atol=1e-4)
+
+
+def test_occlusion_of_rows_with_named_columns_is_that_of_rows():
+    X, y = data(30, (16,))
+    table = pd.DataFrame(X, columns=[f"pixel {n}" for n in range(16)])
+    by_name = ColumnTransformer([("some", StandardScaler(), ["pixel 3", "pixel 5"])])
+    chain = make_pipeline(by_name, LogisticRegression()).fit(table, y)
+    by_number = ColumnTransformer([("some", StandardScaler(), [3, 5])])
+    other = make_pipeline(by_number, LogisticRegression()).fit(X, y)
+    expected = occlusion_map(other, X[:3], size=1)
+    np.testing.assert_allclose(occlusion_map(chain, table[:3], size=1), expected, rtol=1e-5)
+    areas = [
+        deletion(model, rows, "occlusion", n_random=2).areas
+        for model, rows in ((chain, table[:3]), (other, X[:3]))
+    ]
+    np.testing.assert_allclose(*areas, rtol=1e-5)
 
 
 def test_occlusion_never_holds_many_copies(monkeypatch):

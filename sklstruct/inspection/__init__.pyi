@@ -49,7 +49,6 @@ from .lipschitz import stability as stability
 from .localisation import uncertainty as uncertainty
 from .look import write_look as write_look
 from .map_display import MapDisplay as MapDisplay
-from .map_display import SampleMapsDisplay as SampleMapsDisplay
 from .maps import write_array_maps as write_array_maps
 from .maps import write_maps as write_maps
 from .maximisation import maximise as maximise
@@ -69,6 +68,7 @@ from .redundancy_display import RedundancyDisplay as RedundancyDisplay
 from .report import write_report as write_report
 from .robustness import coefficient_robustness as coefficient_robustness
 from .robustness_display import RobustnessDisplay as RobustnessDisplay
+from .sample_maps_display import SampleMapsDisplay as SampleMapsDisplay
 from .sanity import sanity_check as sanity_check
 from .sanity_display import SanityDisplay as SanityDisplay
 from .scale import ScaleDisplay as ScaleDisplay

@@ -15,7 +15,7 @@ from .map_display import head_in
 from .maps import mean_volume, write_array_maps, write_maps
 from .methods import MapMethod, map_method, values_of
 from .occlusion import occlusion_map
-from .opened import parts_of
+from .steps import parts_of
 
 BOX = 24.0  # mm
 

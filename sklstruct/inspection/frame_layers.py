@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ..frames import Frame
-from .opened import unfolded
+from .steps import unfolded
 
 
 def frame_layers(estimator: Any) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def integrated_gradients(
     >>> X, y = load_digits().images[:50], load_digits().target[:50]
     >>> model = RFNNClassifier(widths=(4,), max_epochs=1, random_state=0).fit(X, y)
     >>> maps, gap = integrated_gradients(model, X[:3], target=7, return_gap=True)
-    >>> maps.shape, abs(gap).max() < 0.02
+    >>> maps.shape, bool(abs(gap).max() < 0.02)
     ((3, 8, 8), True)
     """
     opened = Opened(estimator)

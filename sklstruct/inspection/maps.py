@@ -20,10 +20,11 @@ from sklearn.utils import check_consistent_length
 from .. import __version__
 from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
-from .map_display import MapDisplay, SampleMapsDisplay
+from .map_display import MapDisplay
 from .map_statistics import Group, GroupMoments, Moments
-from .opened import parts_of
 from .pictured import pictures, predictions
+from .sample_maps_display import SampleMapsDisplay
+from .steps import parts_of
 
 Array = NDArray[Any]
 Attribution = Callable[[Any, Any, Any], Array]

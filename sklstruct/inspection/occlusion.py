@@ -9,15 +9,14 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
-from torch import Tensor
 
 from ..estimators.samples import channels_first, like_samples
 from ..io.nifti.estimator import NiftiVolumes
-from .opened import Opened, target_column, unfolded
+from .steps import target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -98,11 +97,12 @@ def occlusion_map(
     """
     first, *later = unfolded(estimator)
     samples: Any
+    columns = None
     if isinstance(first, NiftiVolumes):
         samples, estimator = first.lazy(X), make_pipeline(*later)
         mask = first.mask_ if mask is None else mask
     else:
-        samples = np.asarray(X)
+        samples, columns = np.asarray(X), getattr(X, "columns", None)
         if samples.ndim < 2 or samples.dtype.kind not in "iuf":
             raise ValueError(
                 "X must be numbers of shape (n, ...), one row a sample, got "
@@ -130,7 +130,7 @@ def occlusion_map(
         return channels_first(given.reshape(1, *folded), layout)[0]
 
     def scores_of(copies: Array) -> Array:
-        return decisions(estimator, like_samples(copies, layout, shape))
+        return decisions(estimator, like_samples(copies, layout, shape), columns)
 
     def choose(scores: Array) -> int:
         column = target_column(estimator, target, len(scores))
@@ -191,29 +191,19 @@ def axes_of(estimator: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], st
     return shape, ""
 
 
-def decisions(estimator: Any, X: Array) -> Array:
-    """Return one column a class or a value, (n, n_columns)."""
+def decisions(estimator: Any, X: Any, columns: Any = None) -> Array:
+    """Return one column a class or a value, (n, n_columns), of rows that may have named columns."""
+    X = X if columns is None else pd.DataFrame(X, columns=columns)
     if getattr(unfolded(estimator)[-1], "_dense", False):
-        return mean_decisions(estimator, X)
+        from .opened import Opened  # of networks alone, as torch is
+
+        return Opened(estimator).values(X)  # means over places
     if not is_classifier(estimator):
         return np.asarray(estimator.predict(X)).reshape(len(X), -1)
     if not hasattr(estimator, "decision_function"):
         return np.asarray(estimator.predict_proba(X))
     scores = np.asarray(estimator.decision_function(X))
     return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-
-
-def mean_decisions(estimator: Any, X: Array) -> Array:
-    """Return the mean over places of what is said at each, (n, n_columns)."""
-    opened = Opened(estimator)
-    targets = getattr(opened.estimator, "classes_", range(opened.estimator.target_.n_outputs))
-    columns = [opened.weigh(target) for target in targets]
-
-    def said(x: Tensor) -> Tensor:
-        outputs = opened.outputs(x)
-        return torch.stack([(outputs * of(outputs)).sum(dim=1) for of in columns], dim=1)
-
-    return opened.run(opened.read(X), said)
 
 
 def make_boxes(shape: tuple[int, ...], size: Any, stride: Any) -> Iterator[tuple[slice, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from sys import maxsize
 from threading import get_ident
 from typing import Any
@@ -13,8 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -26,6 +25,7 @@ from ..layers import find_layer
 from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
+from .steps import target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -157,6 +157,18 @@ class Opened:
 
         return weights
 
+    def values(self, X: Any) -> Array:
+        """Return f of every class or value, (n, n_columns)."""
+        codec = self.estimator.target_
+        n_outputs = getattr(codec, "places", codec).n_outputs
+        each = [self.weigh(one) for one in getattr(self.estimator, "classes_", range(n_outputs))]
+
+        def function(x: Tensor) -> Tensor:
+            outputs = self.outputs(x)
+            return torch.stack([(outputs * weigh(outputs)).sum(dim=1) for weigh in each], dim=1)
+
+        return self.run(self.read(X), function)
+
     # Inside ---------------------------------------------------------------------------------
 
     def layers(self) -> dict[str, tuple[int, ...]]:
@@ -205,9 +217,12 @@ class Opened:
         here = get_ident()
         seen: list[Any] = []
 
-        def keep(_layer: Any, _args: Any, output: Any) -> None:
-            if get_ident() == here:  # others may run the same network
-                seen[:] = [output]
+        def keep(_layer: Any, _args: Any, output: Any) -> Any:
+            if get_ident() != here:  # others may run the same network
+                return None
+            seen[:] = [output]
+            # What follows, as ReLU(inplace=True) does, may change what it is given.
+            return output.clone() if isinstance(output, Tensor) else None
 
         def both(x: Tensor) -> tuple[Any, Tensor]:
             outputs = self.outputs(x)
@@ -286,6 +301,8 @@ class Opened:
 
     def as_images(self, samples: Array) -> Array:
         """Return what ``to_samples`` gives as images, (n, C, *spatial)."""
+        if samples[0].size != prod(self.in_shape):  # what steps make of them are images
+            return np.asarray(self.read(samples)[:])
         shape = image_shape_of(samples.shape[1:], self.estimator.image_shape)
         return channels_first(samples.reshape(-1, *shape), self.estimator.layout_)
 
@@ -303,74 +320,9 @@ class Opened:
         return first if isinstance(first, NiftiVolumes) else None
 
 
-def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
-    """Return what reads scans and what takes volumes."""
-    first, *later = unfolded(model)
-    if not isinstance(first, NiftiVolumes):
-        name = type(first).__name__
-        raise TypeError(f"model must be a pipeline that begins with NiftiVolumes, got {name}.")
-    check_is_fitted(model)
-    return first, later[0] if len(later) == 1 else make_pipeline(*later)
-
-
-def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:
-    """Return the column of outputs that a target means; None is the largest one of a sample.
-
-    Parameters
-    ----------
-    estimator : fitted classifier or regressor
-    target : label or int or None
-        A class or the number of a value; None is the only value, the second of two classes, and
-        of more the one that is predicted.
-    n_columns : int
-        Number of outputs.
-
-    Raises
-    ------
-    ValueError
-        If there is no such class or value, or not one output a class.
-    """
-    if not is_classifier(estimator):
-        target = 0 if target is None and n_columns == 1 else target
-        if target not in range(n_columns):
-            raise ValueError(
-                f"target must be the number of a value, from 0 to {n_columns - 1}, got {target!r}."
-            )
-        return int(target)
-    classes = estimator.classes_.tolist()
-    if n_columns != len(classes):
-        raise ValueError(
-            f"{type(estimator).__name__} must give one decision value a class, {len(classes)}, "
-            f"got {n_columns}."
-        )
-    if target is None:
-        return 1 if n_columns == 2 else None
-    if target not in classes:
-        raise ValueError(f"target must be one of the classes {classes}, got {target!r}.")
-    return int(classes.index(target))
-
-
 def streams(output: Any) -> Sequence[Tensor]:
     """Return the tensors that a layer gives; those of some networks give several."""
     return [output] if isinstance(output, Tensor) else output
-
-
-def unfolded(estimator: Any) -> list[Any]:
-    """Return the steps of whatever holds estimators, the one that predicts last."""
-    if isinstance(estimator, FrozenEstimator):
-        return unfolded(estimator.estimator)
-    if hasattr(estimator, "best_estimator_"):
-        return unfolded(estimator.best_estimator_)
-    if isinstance(estimator, Pipeline):
-        *steps, last = (step for _, step in estimator.steps)
-        return [*(step for step in steps if step not in (None, "passthrough")), *unfolded(last)]
-    return [estimator]
-
-
-def listed(estimator: Any, X: Any) -> Any:
-    """Return samples as they can be taken one by one: of a folder of scans, their paths."""
-    first = unfolded(estimator)[0]
-    return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ..estimators.samples import channels_first
 from .occlusion import axes_of
-from .opened import Opened, unfolded
+from .opened import Opened
+from .steps import unfolded
 
 Array = NDArray[Any]
 

@@ -22,7 +22,8 @@ from ..params import SEED, check, integer, one_of, real
 from ..studies.data import taken
 from .means import Mean, mean_over_samples
 from .methods import map_method
-from .opened import Opened, listed
+from .opened import Opened
+from .steps import listed
 
 Array = NDArray[Any]
 
