@@ -29,6 +29,8 @@ from .steps import target_column, unfolded
 
 Array = NDArray[Any]
 
+RGB = 3  # channels of samples in colour
+
 
 class Opened:
     r"""The network in a fitted estimator, what samples pass before it, and the way back.
