@@ -143,6 +143,7 @@ def match_filters(
     check("turns", turns, FLAG)
     check("max_shift", max_shift, integer(0))
     check("n_random", n_random, integer(1))
+    check("random_state", random_state, integer(0))
     if check("n_angles", n_angles, integer(4)) % 4:
         raise ValueError(f"n_angles must be a multiple of 4, got {n_angles}.")
     layers = layer if isinstance(layer, tuple) else (layer, layer)

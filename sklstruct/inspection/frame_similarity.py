@@ -18,6 +18,7 @@ from .drawing import COLOURS, INK, LETTER, SMALL, Sheet, in_rows
 from .filter_properties import middle_grid
 from .kernels import kernel_layers, kernels_of
 from .lines import draw_band, quieten
+from .means import mean_over_samples
 from .opened import Opened
 from .panels import check_results
 
@@ -27,7 +28,6 @@ REACH, FINEST = 6, 0.8  # extents of a support in standard deviations, and the l
 MOST = 10  # atoms, as far as one looks unless told otherwise
 CHUNK = 512  # kernels at a time
 SPAN = 1e-6  # relative singular values that count
-NORMAL = 1.96  # of an interval of 95 %
 NUMBERS = Rule(
     "a sequence of integers of at least 1",
     lambda v: SEQUENCE.holds(v) and len(v) > 0 and all(map(integer(1).holds, v)),
@@ -82,8 +82,9 @@ def similarity_to_frame(
     -------
     table : DataFrame
         With the columns layer; n_atoms; learned, the mean share of the kernels of the layer, and
-        low and high, its interval of 95 %; random and permuted, the means without structure; and
-        excess, learned less permuted.  Kernels that are zero have no share.
+        low and high, its interval of 95 % by Student's t, kernels counting as drawn; random and
+        permuted, the means without structure; and excess, learned less permuted.  Kernels that are
+        zero have no share, and a layer of these is nan.
 
     Raises
     ------
@@ -119,6 +120,7 @@ def similarity_to_frame(
     """
     check("n_atoms", n_atoms, NUMBERS | None)
     check("n_random", n_random, integer(1))
+    check("random_state", random_state, integer(0))
     opened = Opened(estimator)
     found, rows = wide_layers(opened, frame, layers), []
     for name, layer in found.items():
@@ -136,14 +138,10 @@ def similarity_to_frame(
             explained(each, atoms, [*numbers.tolist(), rank])
             for each in (learned, noise, rng.permuted(picked, axis=1))
         ]
-        means = [share.mean(axis=0) for share in shares]
-        reach = NORMAL * shares[0].std(axis=0) / np.sqrt(len(shares[0]))
         for k, number in enumerate(dict.fromkeys([*numbers.tolist(), rank])):
             k = k if number < rank else -1  # the span, however pursuit got there
-            learned_share, random, permuted = (float(mean[k]) for mean in means)
-            low, high = learned_share - reach[k], learned_share + reach[k]
-            excess = learned_share - permuted
-            rows.append((name, number, learned_share, low, high, random, permuted, excess))
+            own, random, permuted = (mean_over_samples(share[:, k]) for share in shares)
+            rows.append((name, number, *own, random.mean, permuted.mean, own.mean - permuted.mean))
     table = pd.DataFrame(rows, columns=COLUMNS)
     table.attrs["left_out"] = [name for name in kernel_layers(opened) if name not in found]
     return table
@@ -240,7 +238,8 @@ def explained(kernels: Array, atoms: Array, numbers: Sequence[int]) -> Array:
     norms = np.linalg.norm(kernels, axis=1, keepdims=True)
     units = kernels[norms[:, 0] > 0] / norms[norms[:, 0] > 0]
     whole = ((units @ span_of(atoms).T) ** 2).sum(axis=1)
-    some = [pursue(units[i : i + CHUNK], atoms, numbers[:-1]) for i in range(0, len(units), CHUNK)]
+    parts = np.split(units, range(CHUNK, len(units), CHUNK))
+    some = [pursue(part, atoms, numbers[:-1]) for part in parts]
     return np.column_stack([np.concatenate(some), whole])
 
 
