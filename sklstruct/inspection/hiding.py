@@ -188,11 +188,11 @@ def deletion(
             f"{counts.shape} with {counts.sum()}."
         )
     explain: Any = map_method(maps) if callable(maps) or isinstance(maps, str) else None
-    given = None if explain else with_places(maps, (n, *places))
+    given: Any = None if explain else with_places(maps, (n, *places))
     ends = np.round(np.linspace(0, counts.sum(), n_steps + 1))
     seeds, scores = rng.randint(2**31, size=n), []
     for numbers in np.array_split(np.arange(n), -(-n * counts.size // VALUES_AT_ONCE)):
-        if given is not None:
+        if explain is None:
             values = given[numbers]
         else:
             made = explain(estimator, taken(X, numbers), target)
