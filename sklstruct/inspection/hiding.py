@@ -23,7 +23,7 @@ from .means import Mean, mean_over_samples
 from .methods import map_method
 from .occlusion import VALUES_AT_ONCE, decisions
 from .opened import Opened
-from .steps import listed, parts_of, target_column, unfolded
+from .steps import listed, mask_of, parts_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -130,7 +130,8 @@ def deletion(
     n_random : int, default=10
         Number of random orders of a sample.
     mask : array-like of bool, shape (\*spatial), default=None
-        Which places count, a head say; the others stay as they are.
+        Which places count, a head say; the others stay as they are.  None is the mask of scans if
+        they have one, else all places.
     random_state : int, RandomState instance or None, default=0
 
     Returns
