@@ -15,6 +15,7 @@ from .display import Axes, Display, Place
 from .drawing import (
     INK,
     LETTER,
+    MEDIUM,
     SMALL,
     TINY,
     Sheet,
@@ -192,7 +193,8 @@ class MaximisedDisplay(Display):
         places, columns = left, []
         for kind, driving in self._kinds().items():
             columns.append((kind, driving, places))
-            places += (PICTURE + SPACE) * driving.images.shape[1] + GAP
+            text = LETTER * TINY / MEDIUM * len(self._extents(driving))
+            places += max((PICTURE + SPACE) * driving.images.shape[1], text) + GAP
         row = high + VALUE + SPACE
         size = places + MARGIN, NAME + row * len(names) + MARGIN
         sheet, head = Sheet.headed(heading, MARGIN, *size, on)
