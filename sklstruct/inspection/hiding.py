@@ -182,12 +182,7 @@ def deletion(
     read, decide, n_axes = decision_of(estimator, target, getattr(X, "columns", None))
     samples, X = read(X), listed(estimator, X)
     n, places = len(samples), samples.shape[1 + n_axes :]
-    counts = np.ones(places, bool) if mask is None else np.asarray(mask, bool)
-    if counts.shape != places or not counts.any():
-        raise ValueError(
-            f"mask must have the shape {places} of a sample, and some places, got "
-            f"{counts.shape} with {counts.sum()}."
-        )
+    counts = mask_of(estimator, mask, places)
     explain: Any = map_method(maps) if callable(maps) or isinstance(maps, str) else None
     given: Any = None if explain else with_places(maps, (n, *places))
     ends = np.round(np.linspace(0, counts.sum(), n_steps + 1))
