@@ -26,8 +26,8 @@ from .attributes import (
 )
 from .depth import labels_of, opened_classifier
 from .display import AnyFigure, Axes, Display, Place
-from .drawing import COLOURS, INK, SMALL, Sheet, heading_size
-from .inverse_display import draw_sample, pictures
+from .drawing import COLOURS, INK, SMALL, Sheet, draw_channels, heading_size
+from .inverse_display import pictures
 from .properties import association, image_properties
 
 Array = NDArray[np.float64]
@@ -480,7 +480,7 @@ class AttributeWalk(Display):
                 for column, number in enumerate(numbers):
                     place = left + step * column, top, PICTURE, PICTURE
                     axes.append(sheet.axes(*place))
-                    draw_sample(axes[-1], drawn[column], float(drawn.min()), float(drawn.max()))
+                    draw_channels(axes[-1], drawn[column], float(drawn.min()), float(drawn.max()))
                     if column:
                         edge = SAME if self.y[number] == self.y[query] else OTHER
                         axes[-1].spines[:].set(color=edge, linewidth=1.5)

@@ -46,8 +46,8 @@ def gradient_map(
 
     Parameters
     ----------
-    estimator : fitted network estimator
-        Or a pipeline or a search that ends in one.
+    estimator : fitted estimator
+        A network estimator, or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         Samples as ``fit`` had them; paths of scans are read one at a time.
     target : label or int, default=None
@@ -70,10 +70,8 @@ def gradient_map(
 
     Raises
     ------
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If it does not end in a network estimator.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or does not end in a network.
     ValueError
         If the target or a parameter is none of the above, or X has another shape.
 

@@ -41,8 +41,8 @@ def captum_map(
     method : str or class
         A class of ``captum.attr``, or its name: "DeepLift", "GuidedBackprop", "LayerGradCam",
         "ShapleyValueSampling".
-    estimator : fitted network estimator
-        Or a pipeline or a search that ends in one.
+    estimator : fitted estimator
+        A network estimator, or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         Samples as ``fit`` had them; paths of scans are read one at a time.
     target : label or int, default=None
@@ -64,10 +64,8 @@ def captum_map(
     ------
     ImportError
         If captum is not installed: ``pip install 'sklstruct[captum]'``.
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If it does not end in a network estimator.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or does not end in a network.
     ValueError
         If there is no such method, layer or target, or X has another shape.
 

@@ -10,10 +10,8 @@ import pandas as pd
 from .display import Axes, Display, Place
 from .drawing import INK, MEDIUM, Sheet
 from .hiding import DeletionCurves, deletion
-from .lines import draw_band, legend_size, name_below, quieten
+from .lines import draw_band, legend_size, markers, name_below, quieten
 from .methods import Methods, named_methods
-from .sanity_display import SOLID
-from .study import markers
 
 LEFT, WIDTH, HEIGHT, FOOT, RIGHT = 0.65, 3.0, 2.2, 0.45, 0.2  # inches
 EDGE = 0.02
@@ -116,7 +114,7 @@ class DeletionDisplay(Display):
     def _draw(self, on: Place) -> list[Axes]:
         (kind,) = {found.kind for found in self.results.values()}
         heading = [f"{kind.capitalize()}, best places first", "dotted: places at random"]
-        looks = {name: look | SOLID for name, look in markers([*self.results]).items()}
+        looks = markers(self.results, ls="-", markersize=4)  # dots are those of chance
         shown = {named(name, self.results[name]): look for name, look in looks.items()}
         width, height = legend_size(shown, GAIN)
         width = max(WIDTH, width)

@@ -228,8 +228,8 @@ def contraction_by_depth(
 
     Parameters
     ----------
-    estimator : fitted network estimator
-        Or a pipeline or a search that ends in one.
+    estimator : fitted estimator
+        A network estimator, or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         All pairs of them are compared, so at most some thousands.
     y : array-like, shape (n,)

@@ -89,6 +89,19 @@ def draw_planes(
     ax.set(xlim=(0, left + width), ylim=(top + height, 0))
 
 
+def draw_channels(ax: Axes, values: NDArray[Any], low: float, high: float) -> None:
+    """Draw lines (channels, extent), or an image (channels, height, width)."""
+    extent = high - low or 1.0
+    if values.ndim == 2:
+        for channel, line in enumerate(values):
+            ax.plot(line, color=COLOURS[channel % len(COLOURS)], linewidth=1)
+        ax.set_ylim(low - extent / 10, high + extent / 10)
+    else:
+        shades = np.clip((np.moveaxis(values, 0, -1) - low) / extent, 0, 1)
+        ax.imshow(shades, "gray", vmin=0, vmax=1, interpolation="nearest")
+    bare(ax)
+
+
 def peak_planes(volume: NDArray[Any]) -> list[NDArray[Any]]:
     """Return the planes yx, zx and zy through the sample of largest magnitude.
 

@@ -36,6 +36,7 @@ COLUMNS = "layer", "n_atoms", "learned", "low", "high", "random", "permuted", "e
 COLOUR_OF = dict(zip(("learned", "permuted", "random"), COLOURS, strict=False))
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT, KEY = 1.3, 1.0, 0.4, 0.15, 0.2, 0.4, 0.8  # inches
 PER_ROW, FEW = 2, 4
+LOOK: dict[str, Any] = {"marker": ".", "linewidth": 1.3, "markersize": 4}
 WORDS = {"n_atoms": "atoms k", "depth": "layer, in order"}
 
 
@@ -336,12 +337,7 @@ class FrameSimilarityDisplay(TableDisplay):
             axes.append(ax)
             sheet.text(left, top - NAME / 2, name, fontsize=SMALL)
             for kind, colour in COLOUR_OF.items():
-                look: dict[str, Any] = {
-                    "color": colour,
-                    "marker": ".",
-                    "linewidth": 1.3,
-                    "markersize": 4,
-                }
+                look = LOOK | {"color": colour}
                 if kind == "learned":
                     draw_band(ax, part, over, kind, look)
                 else:

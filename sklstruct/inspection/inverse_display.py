@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ..estimators.samples import channels_first, decide_layout, image_shape_of
 from ..params import check, real
 from .display import Axes, Display, Place
-from .drawing import COLOURS, FAINT, INK, SMALL, Sheet, heading_size
+from .drawing import INK, SMALL, Sheet, draw_channels, heading_size
 from .interpolation import Interpolation, interpolate
 from .jacobian import singular_values
+from .opened import RGB
 from .panels import Panel, check_results, draw_panels
 
 PICTURE, SPACE, MARGIN, NAME = 0.8, 0.08, 0.25, 0.25  # inches
-N_COLOURS = 3  # channels
 
 
 class SingularValuesDisplay(Display):
@@ -234,7 +234,7 @@ class InterpolationDisplay(Display):
         for pair, column in np.ndindex(n_pairs, n_steps):
             ax = sheet.axes(MARGIN + step * column, head + step * pair, PICTURE, PICTURE)
             ends = drawn[pair, [0, -1]]
-            draw_sample(ax, drawn[pair, column], float(ends.min()), float(ends.max()))
+            draw_channels(ax, drawn[pair, column], float(ends.min()), float(ends.max()))
             if pair == 0:
                 t = self.found.table["t"].iloc[column]
                 ax.set_title(f"t = {t:.2g}", fontsize=SMALL, color=INK, pad=3)
@@ -251,18 +251,4 @@ def pictures(samples: NDArray[Any]) -> NDArray[Any]:
     if samples.ndim == 4:
         return samples
     planes = samples[:, :, :, samples.shape[3] // 2] if samples.ndim == 6 else samples
-    return planes if planes.shape[2] == N_COLOURS else planes.mean(axis=2, keepdims=True)
-
-
-def draw_sample(ax: Axes, values: NDArray[Any], low: float, high: float) -> None:
-    """Draw lines (channels, extent) or an image (channels, height, width)."""
-    extent = high - low or 1.0
-    if values.ndim == 2:
-        for channel, line in enumerate(values):
-            ax.plot(line, color=COLOURS[channel % len(COLOURS)], linewidth=1)
-        ax.set_ylim(low - extent / 10, high + extent / 10)
-    else:
-        shades = np.clip((np.moveaxis(values, 0, -1) - low) / extent, 0, 1)
-        ax.imshow(shades, "gray", vmin=0, vmax=1, interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(color=FAINT, linewidth=0.5)
+    return planes if planes.shape[2] == RGB else planes.mean(axis=2, keepdims=True)

@@ -49,8 +49,8 @@ def singular_values(
 
     Parameters
     ----------
-    estimator : fitted network estimator
-        Or a pipeline or a search that ends in one.
+    estimator : fitted estimator
+        A network estimator, or a pipeline or a search that ends in one.
     sample : array-like, shape (...)
         One sample, of the shape and in the units that ``fit`` had.
     k : int, default=None

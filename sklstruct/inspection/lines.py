@@ -30,6 +30,14 @@ def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: {"color": colour, "ls": ls, "linewidth": 1.5} for name, colour, ls in looks}
 
 
+def markers(names: Iterable[str], **style: Any) -> dict[str, dict[str, Any]]:
+    """Return how curves with few points are drawn: as lines, with markers at the points."""
+    return {
+        name: look | {"marker": MARKERS[place % len(MARKERS)], "markersize": 5} | style
+        for place, (name, look) in enumerate(styles(names).items())
+    }
+
+
 def legend_size(names: Iterable[str], heading: str = "") -> tuple[float, float]:
     """Return width and height, in inches, that ``name_below`` needs."""
     names = [heading, *names] if heading else [*names]

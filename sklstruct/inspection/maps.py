@@ -22,7 +22,7 @@ from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
 from .map_display import MapDisplay
 from .map_statistics import Group, GroupMoments, Moments
-from .pictured import pictures, predictions
+from .pictured import predictions, samples_shown
 from .sample_maps_display import SampleMapsDisplay
 from .steps import parts_of
 
@@ -212,7 +212,7 @@ def write_array_maps(
             name if said is None else f"{name}: {said}"
             for name, said in zip(names, predicted, strict=True)
         ]
-        shown = pictures(estimator, X[:SHOWN], maps.shape[1:])
+        shown = samples_shown(estimator, X[:SHOWN], maps.shape[1:])
         SampleMapsDisplay(shown, maps[:SHOWN], titles[:SHOWN], label=label).save(
             folder / "maps.png"
         )

@@ -58,7 +58,7 @@ def maximise(
     Parameters
     ----------
     estimator : fitted estimator
-        That ends in a network.
+        A network estimator, or a pipeline or a search that ends in one.
     unit, layer, over
         What is driven, as of ``responses``.
     X : array-like, shape (n, ...), default=None

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from ..estimators.samples import channels_first
 from ..params import SEQUENCE, check
 from .display import Axes, Display, Place
-from .drawing import COLOURS, INK, LETTER, SMALL, TINY, Sheet, bare, draw_planes, planes_through
+from .drawing import (
+    INK,
+    LETTER,
+    MEDIUM,
+    SMALL,
+    TINY,
+    Sheet,
+    bare,
+    draw_channels,
+    draw_planes,
+    planes_through,
+)
 from .maximisation import maximise
 from .opened import RGB, Opened
 from .patches import best_patches
@@ -182,7 +193,8 @@ class MaximisedDisplay(Display):
         places, columns = left, []
         for kind, driving in self._kinds().items():
             columns.append((kind, driving, places))
-            places += (PICTURE + SPACE) * driving.images.shape[1] + GAP
+            text = LETTER * TINY / MEDIUM * len(self._extents(driving))
+            places += max((PICTURE + SPACE) * driving.images.shape[1], text) + GAP
         row = high + VALUE + SPACE
         size = places + MARGIN, NAME + row * len(names) + MARGIN
         sheet, head = Sheet.headed(heading, MARGIN, *size, on)
@@ -217,20 +229,14 @@ class MaximisedDisplay(Display):
 
 def draw_image(ax: Axes, image: NDArray[Any]) -> None:
     """Draw a line for each channel of a signal, or grey or coloured planes of (C, *spatial)."""
-    low, high = float(image.min()), float(image.max())
-    extent = high - low or 1.0
-    if image.ndim == 2:
-        for channel, line in enumerate(image):
-            ax.plot(line, color=COLOURS[channel % len(COLOURS)], linewidth=0.8)
-        ax.set_ylim(low - extent / 10, high + extent / 10)
-    elif image.ndim == 3 and len(image) == RGB:
-        ax.imshow(np.moveaxis((image - low) / extent, 0, -1), interpolation="nearest")
+    if image.ndim == 4 or (image.ndim == 3 and len(image) != RGB):
+        image = image.mean(axis=0, keepdims=True)
+    ends = float(image.min()), float(image.max())
+    if image.ndim < 4:
+        draw_channels(ax, image, *ends)
     else:
-        values = image.mean(axis=0)
-        low, high = float(values.min()), float(values.max())
-        planes = [values]
-        if values.ndim == 3:
-            far = np.abs(values - np.median(values)).argmax()
-            planes = planes_through(values, np.unravel_index(far, values.shape))
-        draw_planes(ax, planes, (low, high), "gray", stacked=True)
-    bare(ax)
+        (volume,) = image
+        far = np.abs(volume - np.median(volume)).argmax()
+        planes = planes_through(volume, np.unravel_index(far, volume.shape))
+        draw_planes(ax, planes, ends, "gray", stacked=True)
+        bare(ax)

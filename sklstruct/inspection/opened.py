@@ -60,10 +60,8 @@ class Opened:
 
     Raises
     ------
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If it does not end in a network estimator.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or does not end in a network.
     """
 
     def __init__(self, estimator: Any) -> None:

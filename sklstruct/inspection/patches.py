@@ -77,7 +77,7 @@ def best_patches(
     Parameters
     ----------
     estimator : fitted estimator
-        That ends in a network.
+        A network estimator, or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         Samples of the shape that ``fit`` had.
     unit : int, label or None, default=None

@@ -15,7 +15,7 @@ from .steps import is_dense
 Array = NDArray[Any]
 
 
-def pictures(estimator: Any, X: Any, spatial: tuple[int, ...]) -> Array:
+def samples_shown(estimator: Any, X: Any, spatial: tuple[int, ...]) -> Array:
     """Return samples in the places of their maps, (n, *spatial), with colours (n, *spatial, 3)."""
     samples = np.asarray(X)
     if samples.dtype.kind in "iufb":

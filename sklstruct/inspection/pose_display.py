@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..params import check, integer
 from .display import Axes, Display, Place
-from .drawing import INK, SMALL, Sheet, draw_filter, heading_size, scale_name
-from .inverse_display import draw_sample, pictures
+from .drawing import INK, SMALL, Sheet, draw_channels, draw_filter, heading_size, scale_name
+from .inverse_display import pictures
 from .opened import Opened
 from .pose import find_block, seen_by_block
 
@@ -136,7 +136,7 @@ class PoseDisplay(Display):
             ax = sheet.axes(MARGIN + step * column, head + step * row, PICTURE, PICTURE)
             shown = columns[column][row]
             ends = (shown.min(), shown.max()) if column == 0 else (0.0, 1.0)
-            draw_sample(ax, shown, *map(float, ends))
+            draw_channels(ax, shown, *map(float, ends))
             if row == 0:
                 ax.set_title(names[column], fontsize=SMALL, color=INK, pad=3)
             axes.append(ax)

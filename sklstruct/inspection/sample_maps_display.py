@@ -25,7 +25,7 @@ from .drawing import (
 )
 from .map_display import BAR, BAR_LABEL, GAP, MARGIN, NAME, finish_bar, fits
 from .methods import MapMethod, map_method, values_of
-from .pictured import pictures, predictions, title_of
+from .pictured import predictions, samples_shown, title_of
 
 Array = NDArray[Any]
 
@@ -111,7 +111,7 @@ class SampleMapsDisplay(Display):
         said = predictions(estimator, X)
         titles = [*map(title_of, said)]
         label = values_of(method, estimator, target)
-        return cls(pictures(estimator, X, maps.shape[1:]), maps, titles, label).plot(ax)
+        return cls(samples_shown(estimator, X, maps.shape[1:]), maps, titles, label).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         # One limit for all: a weak map must not look like a strong one.
@@ -143,7 +143,7 @@ class SampleMapsDisplay(Display):
                 )
             ):
                 ax = sheet.axes(left, top + part * (high + GAP / 4), wide, high)
-                draw_sample(ax, shown, peak, ends, colours)
+                draw_through(ax, shown, peak, ends, colours)
                 axes[part].append(ax)
             if x == 0:
                 name_axes(axes[1][-1], values.shape)
@@ -157,7 +157,7 @@ class SampleMapsDisplay(Display):
         return axes[0] + axes[1]
 
 
-def draw_sample(
+def draw_through(
     ax: Axes, values: Array, peak: Sequence[Any], ends: tuple[float, float], colours: str
 ) -> None:
     """Draw a curve, an image, or the planes of a volume through a place."""

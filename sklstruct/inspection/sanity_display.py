@@ -8,16 +8,14 @@ import pandas as pd
 
 from .display import Axes, Place, TableDisplay
 from .drawing import INK, LETTER, MEDIUM, SMALL, Sheet
-from .lines import draw_band, legend_size, name_below, quieten
+from .lines import draw_band, legend_size, markers, name_below, quieten
 from .methods import Methods, named_methods
 from .panels import check_results
 from .sanity import sanity_check
-from .study import markers
 
 LEFT, WIDTH, HEIGHT, GAP, FOOT, RIGHT = 0.7, 3.0, 1.6, 0.35, 0.35, 0.2  # inches
 EDGE = 0.1  # of a step
 MOST_NAMES = 14  # layers whose names stand at the axis
-SOLID = {"ls": "-", "markersize": 4}  # dots and dashes are those of chance
 PANELS = {"signed": "values of the map", "magnitude": "magnitudes"}
 VERDICTS = {  # from the best on
     "chance": "changes like that of another sample",
@@ -120,7 +118,7 @@ class SanityDisplay(TableDisplay):
         layers = table.drop_duplicates("step").sort_values("step")["layer"].tolist()
         names = layers[1:] if len(layers) - 1 <= MOST_NAMES else []
         heading = ["Do maps change with the weights?", "dotted: similarity of other samples' maps"]
-        looks = {name: look | SOLID for name, look in markers([*self.verdicts]).items()}
+        looks = markers(self.verdicts, ls="-", markersize=4)  # dots are those of chance
         shown = {f"{name}: {VERDICTS[v]}": looks[name] for name, v in self.verdicts.items()}
         width, height = legend_size(shown)
         width, below = max(WIDTH, width), FOOT + LETTER * max(map(len, names), default=0)

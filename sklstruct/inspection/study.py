@@ -15,7 +15,7 @@ from ..studies.tasks import check_columns
 from ..studies.text import CONDITIONS, main_metric, scale_of, with_unit
 from .display import Axes, Display, Place
 from .drawing import INK, MEDIUM, Sheet, one_axes
-from .lines import MARKERS, legend_size, legible, name_below, quieten, styles
+from .lines import legend_size, legible, markers, name_below, quieten
 
 Source = Results | str | PathLike[str]
 
@@ -288,14 +288,6 @@ def last_part(results: Results) -> Results:
     # Of a study that is not finished, the largest one that most estimators have.
     most = max(len(part.estimators) for part in parts)
     return [part for part in parts if len(part.estimators) == most][-1]
-
-
-def markers(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Return how curves with few points are drawn: as lines, with markers at the points."""
-    return {
-        name: look | {"marker": MARKERS[place % len(MARKERS)], "markersize": 5}
-        for place, (name, look) in enumerate(styles(names).items())
-    }
 
 
 def draw_curve(ax: Axes, table: pd.DataFrame, over: str, style: dict[str, Any]) -> None:

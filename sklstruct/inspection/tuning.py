@@ -113,10 +113,8 @@ def selectivity(
 
     Raises
     ------
-    NotFittedError
-        If the estimator is not fitted.
-    TypeError
-        If it does not end in a network.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or does not end in a network.
     ValueError
         If a parameter is out of range, there is no such layer, or the network has no stages and
         no layers are named.

@@ -34,7 +34,7 @@ def responses(
     Parameters
     ----------
     estimator : fitted estimator
-        That ends in a network.
+        A network estimator, or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         Samples of the shape that ``fit`` had.
     unit : label, int or tuple of int, default=None
