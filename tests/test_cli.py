@@ -508,7 +508,7 @@ def test_a_model_is_shown_with_its_pictures(succeed, model):
 
 def test_a_model_is_looked_into_on_one_page(succeed, model, digits):
     np.savez("few.npz", X=digits.X[200:260], y=digits.y[200:260])
-    page = "look model.skl --data few.npz --n-maps 2 --out look.html".split()
+    page = ["look", "model.skl", "--data", "few.npz", "--n-maps", "2", "--out", "look.html"]
     assert succeed(*page) == "written to look.html\n"
     text = Path("look.html").read_text()
     assert f"accuracy {model.score(digits.X[200:260], digits.y[200:260]):.3f}" in text

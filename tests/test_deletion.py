@@ -208,6 +208,7 @@ def test_every_network(name):
         ({"n_random": 0}, "n_random must be an integer of at least 1, got 0"),
         ({"mask": np.zeros((8, 8))}, r"mask must have the shape \(8, 8\) of a sample, and some"),
         ({"maps": np.zeros((20, 4, 8))}, r"maps must have the places of the samples, \(20, 8, 8\)"),
+        ({"maps": lambda *_: np.zeros((20, 64))}, r"maps must have the places .*, got \(20, 64\)"),
         ({"target": 3}, r"target must be one of the classes \[0, 1\], got 3"),
     ],
 )

@@ -97,6 +97,13 @@ def test_two_layers_are_one_convolution_with_their_composed_kernels(ndim, stride
     )
 
 
+def test_to_look_draws_nothing_from_the_generator_of_others():
+    model, _, _ = fitted("rfnn")
+    before = torch.get_rng_state()
+    filters(model, of="input")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_norms_scale_channels_and_maxima_are_means():
     def make(channels, ndim):
         layers = CONV[ndim](channels, 3, 3), BATCH_NORM[ndim](3), MAX_POOL[ndim](2)
@@ -328,6 +335,27 @@ def test_atoms_are_cut_and_widened_around_their_middle():
     frame = Frame("ramp", np.arange(1.0, 6.0)[np.newaxis])
     np.testing.assert_allclose(atoms_on(frame, (3,)) * 29**0.5, [[2, 3, 4]])
     np.testing.assert_allclose(atoms_on(frame, (7,)) * 55**0.5, [[0, 1, 2, 3, 4, 5, 0]])
+
+
+def test_the_interval_of_few_kernels_covers_as_often_as_it_says():
+    model = fit(lambda c, ndim: nn.Sequential(nn.Conv2d(c, 4, 5)), channels=1)
+    frame, rng = GaussianDerivatives(order=1, scales=(0.9,), size=5), np.random.default_rng(0)
+    tables = [
+        similarity_to_frame(
+            plant(model, rng.normal(size=(4, 1, 5, 5))), frame, n_atoms=(3,), n_random=1
+        )
+        for _ in range(300)
+    ]
+    last = pd.concat(tables).query("n_atoms == 3")
+    covered = (last["low"] < 3 / 25) & (last["high"] > 3 / 25)  # the share of the span
+    assert covered.mean() > 0.85  # 0.91 for skewed shares, 0.77 by the normal distribution
+
+
+def test_a_layer_that_is_zero_has_no_share():
+    model = plant(fit(lambda c, ndim: nn.Sequential(nn.Conv2d(c, 4, 5))), np.zeros((4, 2, 5, 5)))
+    table = similarity_to_frame(model, n_atoms=(1,), n_random=20)
+    assert table[["learned", "low", "high", "permuted", "excess"]].isna().all(axis=None)
+    assert table["random"].notna().all()
 
 
 def test_layers_that_cannot_be_compared_are_named():

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklstruct_rfnin.architecture import RFNiN
 from sklstruct_scattering.scattering import Scattering
@@ -32,6 +33,7 @@ from sklstruct.inspection import (
     MapDisplay,
     SampleMapsDisplay,
     class_activation_map,
+    deletion,
     gradient_map,
     integrated_gradients,
     occlusion_map,
@@ -376,6 +378,22 @@ def test_occlusion_explains_probabilities_classes_and_several_values():
     maps = occlusion_map(values, flat(X)[:3], 1, size=1, fill=0)
     np.testing.assert_allclose(maps[:, 1], X[:3, 0, 1], rtol=1e-4)
     np.testing.assert_allclose(np.delete(maps, 1, axis=1), 0, atol=1e-4)
+
+
+def test_occlusion_of_rows_with_named_columns_is_that_of_rows():
+    X, y = data(30, (16,))
+    table = pd.DataFrame(X, columns=[f"pixel {n}" for n in range(16)])
+    by_name = ColumnTransformer([("some", StandardScaler(), ["pixel 3", "pixel 5"])])
+    chain = make_pipeline(by_name, LogisticRegression()).fit(table, y)
+    by_number = ColumnTransformer([("some", StandardScaler(), [3, 5])])
+    other = make_pipeline(by_number, LogisticRegression()).fit(X, y)
+    expected = occlusion_map(other, X[:3], size=1)
+    np.testing.assert_allclose(occlusion_map(chain, table[:3], size=1), expected, rtol=1e-5)
+    areas = [
+        deletion(model, rows, "occlusion", n_random=2).areas
+        for model, rows in ((chain, table[:3]), (other, X[:3]))
+    ]
+    np.testing.assert_allclose(*areas, rtol=1e-5)
 
 
 def test_occlusion_never_holds_many_copies(monkeypatch):

@@ -1,12 +1,15 @@
 """What units want: of a linear network it is known, of any other it is compared."""
 
+from functools import partial
 from itertools import starmap
 
 import numpy as np
 import pytest
 import torch
 from fitted import MAKERS, digits, fitted
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_inspection import assert_legible
 from torch import nn
@@ -20,7 +23,14 @@ from sklstruct import (
 from sklstruct.datasets import simulate_cohort
 from sklstruct.estimators import on_paths
 from sklstruct.frames import GaussianDerivatives
-from sklstruct.inspection import MaximisedDisplay, best_patches, maximise, responses
+from sklstruct.inspection import (
+    MaximisedDisplay,
+    best_patches,
+    filters,
+    grad_cam_map,
+    maximise,
+    responses,
+)
 from sklstruct.inspection.maximisation import Span
 from sklstruct.inspection.maximised_display import Driving
 from sklstruct.inspection.opened import Opened
@@ -243,6 +253,33 @@ def test_equal_seeds_give_equal_bits_and_a_start_needs_no_company(dtype):
     np.testing.assert_allclose(alone[0], found[nearest], rtol=1e-3, atol=1e-3)
 
 
+def test_what_a_layer_gives_is_known_where_the_next_one_changes_it_in_place():
+    def build(inplace, in_shape, n_outputs):
+        return nn.Sequential(
+            nn.Conv2d(in_shape[0], 3, 3),
+            nn.ReLU(inplace),
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(inplace),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, n_outputs),
+        )
+
+    (apart, X), (inside, _) = (
+        trained(partial(build, inplace), (1, 9, 9), layout="CHW") for inplace in (False, True)
+    )
+    inside.net_.module_.load_state_dict(apart.net_.module_.state_dict())
+    inside.mean_, inside.scale_ = apart.mean_, apart.scale_
+    for look in (
+        partial(responses, X=X, unit=1, layer="0"),
+        partial(maximise, unit=1, layer="0", X=X, steps=3),
+        partial(grad_cam_map, X=X, layer="2"),
+        partial(filters, layer="2", of="input"),
+    ):
+        np.testing.assert_array_equal(look(inside), look(apart))
+    assert responses(inside, X, 1, "0").min() < responses(inside, X, 1, "1").min()
+
+
 def test_a_unit_without_slope_is_met_by_chance():
     class Late(Linear):
         def forward(self, x):
@@ -360,6 +397,20 @@ def test_a_picture_of_all_outputs_needs_no_samples():
     assert "10 \N{MULTIPLICATION SIGN} 12 \N{MULTIPLICATION SIGN} 21 mm" in [
         text.get_text() for text in drawn.texts
     ]
+
+
+@NOISY
+def test_behind_steps_with_values_of_their_own_pictures_are_what_the_network_reads():
+    X, y = digits()
+    model = RFNNClassifier(image_shape=(4, 4), widths=(4,), max_epochs=1, random_state=0)
+    chain = make_pipeline(PCA(16, random_state=0), model).fit(X.reshape(-1, 64), y)
+    display = MaximisedDisplay.from_estimator(
+        chain, [0], X=X.reshape(-1, 64), n_starts=2, n_patches=2, steps=2
+    )
+    assert display.maximised.images.shape == (1, 2, 1, 4, 4)
+    made = maximise(chain, 0, X=X.reshape(-1, 64), n_starts=2, steps=2, over="max")
+    read = Opened(chain).read(made)
+    np.testing.assert_allclose(display.maximised.images[0], read, atol=1e-4)
 
 
 # What is refused ----------------------------------------------------------------------------

@@ -108,6 +108,7 @@ def gradient_map(
     check("kind", kind, one_of("gradient", "input_x_gradient"))
     check("n_samples", n_samples, integer(1))
     check("noise", noise, real(least=0))
+    check("random_state", random_state, integer(0))
     unit = torch.from_numpy(opened.estimator.scale_).view(-1, *(1,) * (len(opened.in_shape) - 1))
 
     def explain(x: Tensor) -> Tensor:

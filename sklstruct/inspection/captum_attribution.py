@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..params import check, integer
 from .attribution import explained
 from .opened import Opened, with_gradients
 from .places import Places
@@ -99,6 +100,7 @@ def captum_map(
     made_by: Any = getattr(captum.attr, method, None) if isinstance(method, str) else method
     if not callable(getattr(made_by, "attribute", None)):
         raise ValueError(f"method must be a class of captum.attr or its name, got {method!r}.")
+    check("random_state", random_state, integer(0))
     opened = Opened(estimator)
     weigh, samples = opened.weigh(target), opened.read(X)
     taken = signature(made_by).parameters

@@ -157,8 +157,8 @@ def calibration_errors(
     -------
     errors : DataFrame
         One row an estimator: ``estimator``, ``n``, ``calibration_error``, ``expected`` and
-        ``highest`` (95 % quantile) of a perfect model, ``p_value``, the share of its errors that
-        are at least as large, ``adaptive_error``, and the proper scores ``brier`` and
+        ``highest`` (95 % quantile) of a perfect model, ``p_value``, the share of its errors and
+        this one that are at least as large, ``adaptive_error``, and the proper scores ``brier`` and
         ``log_loss``.
 
     Raises
@@ -187,7 +187,7 @@ def calibration_errors(
     >>> errors = calibration_errors(model, X[300:], y[300:])
     >>> errors[["n", "calibration_error", "expected", "p_value", "brier"]].round(3)
          n  calibration_error  expected  p_value  brier
-    0  269              0.033      0.01      0.0  0.029
+    0  269              0.033      0.01    0.001  0.029
     """
     check("n_bins", n_bins, integer(1))
     check("n_draws", n_draws, integer(1))
@@ -213,7 +213,8 @@ def calibration_errors(
                 "calibration_error": error,
                 "expected": np.mean(chance),
                 "highest": np.quantile(chance, HIGHEST),
-                "p_value": np.mean(np.array(chance) >= error - EPSILON),
+                # Counting what was found as well: with few draws a share of 0 would be too small.
+                "p_value": np.mean(np.array([error, *chance]) >= error - EPSILON),
                 "adaptive_error": gap(bin_of(share, n_bins), probability, true),
                 "brier": brier,
                 "log_loss": log_loss,

@@ -178,7 +178,7 @@ def deletion(
     check("n_steps", n_steps, integer(1))
     check("n_random", n_random, integer(1))
     rng = check_random_state(check("random_state", random_state, SEED))
-    read, decide, n_axes = decision_of(estimator, target)
+    read, decide, n_axes = decision_of(estimator, target, getattr(X, "columns", None))
     samples, X = read(X), listed(estimator, X)
     n, places = len(samples), samples.shape[1 + n_axes :]
     counts = np.ones(places, bool) if mask is None else np.asarray(mask, bool)
@@ -187,19 +187,16 @@ def deletion(
             f"mask must have the shape {places} of a sample, and some places, got "
             f"{counts.shape} with {counts.sum()}."
         )
-    explain = map_method(maps) if callable(maps) or isinstance(maps, str) else None
-    given = np.asarray(maps)
-    if explain is None and given.shape != (n, *places):
-        raise ValueError(
-            f"maps must have the places of the samples, {(n, *places)}, got {given.shape}."
-        )
+    explain: Any = map_method(maps) if callable(maps) or isinstance(maps, str) else None
+    given = None if explain else with_places(maps, (n, *places))
     ends = np.round(np.linspace(0, counts.sum(), n_steps + 1))
     seeds, scores = rng.randint(2**31, size=n), []
     for numbers in np.array_split(np.arange(n), -(-n * counts.size // VALUES_AT_ONCE)):
-        if explain is None:
+        if given is not None:
             values = given[numbers]
         else:
-            values = explain(estimator, taken(X, numbers), target)
+            made = explain(estimator, taken(X, numbers), target)
+            values = with_places(made, (len(numbers), *places))
         for number, value in zip(numbers, values, strict=True):
             sample = np.asarray(samples[number : number + 1])[0]
             sample = sample.astype(np.result_type(sample, np.float32), copy=False)
@@ -211,10 +208,21 @@ def deletion(
     return summarised(kind, ends / ends[-1], np.stack(scores))
 
 
-def decision_of(estimator: Any, target: Any) -> tuple[Any, Callable[[Array], Decision], int]:
+def with_places(maps: Any, shape: tuple[int, ...]) -> Array:
+    """Return maps as an array, or raise ValueError if they have not the places of the samples."""
+    maps = np.asarray(maps)
+    if maps.shape != shape:
+        raise ValueError(f"maps must have the places of the samples, {shape}, got {maps.shape}.")
+    return maps
+
+
+def decision_of(
+    estimator: Any, target: Any, columns: Any
+) -> tuple[Any, Callable[[Array], Decision], int]:
     """Return what reads samples, what decides about one of them, and how many axes channels have.
 
-    What decides about a sample maps changed copies of it to f, (n,).
+    What decides about a sample maps changed copies of it to f, (n,); rows have named columns
+    unless these are None.
     """
     if isinstance(unfolded(estimator)[-1], NetworkEstimator):
         opened = Opened(estimator)
@@ -234,13 +242,13 @@ def decision_of(estimator: Any, target: Any) -> tuple[Any, Callable[[Array], Dec
     step = estimator
     if isinstance(unfolded(estimator)[0], NiftiVolumes):
         volumes, step = parts_of(estimator)
-        read = volumes.lazy
+        read, columns = volumes.lazy, None
 
     def by_columns(sample: Array) -> Decision:
-        whole = decisions(step, sample[np.newaxis])[0]
+        whole = decisions(step, sample[np.newaxis], columns)[0]
         column = target_column(step, target, len(whole))
         chosen = int(whole.argmax()) if column is None else column
-        return lambda copies: decisions(step, copies)[:, chosen]
+        return lambda copies: decisions(step, copies, columns)[:, chosen]
 
     return read, by_columns, 0
 

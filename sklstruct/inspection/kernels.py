@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..layers import MAX_POOL, AttributeConv, Pointwise, find_layer, to_dense
 from ..layers.dimensions import has_free_kernels
 from ..params import check, one_of
+from ..training.device import seeded_initialisation
 from .opened import Opened
 
 Array = NDArray[np.float64]
@@ -282,11 +283,14 @@ def linear_kernels(opened: Opened, name: str) -> Array:
 
 def linear_part(opened: Opened, name: str) -> Callable[[Tensor], Tensor]:
     """Return the function from samples to what a layer gives, with all before it made linear."""
-    network = to_dense(opened.network).double().cpu()  # a copy: nobody else runs its hooks
+    with seeded_initialisation(0):  # plain layers draw the weights that they are not to have
+        network = to_dense(opened.network).double().cpu()  # a copy: nobody else runs its hooks
     module: Any
     for module in network.modules():
         if getattr(module, "store_activations", True) is False:
             module.store_activations = True  # what is not stored has no gradient
+        if getattr(module, "inplace", False):
+            module.inplace = False  # or what a rectifier is given would be lost
         if not [*module.children()]:
             module.register_forward_hook(straighten)
 

@@ -39,6 +39,7 @@ from .study_squares import CalibrationDisplay
 
 FEW, SCANS = 200, 12  # samples, or scans, for what takes long
 FEWER = 12  # for what takes longest
+REPEATS = 2  # of what mixes weights up, which takes most of the time
 UNITS, COLOURS = 4, 3  # units that are maximised; channels of colours
 METHODS = ("gradient", "integrated_gradients", "grad_cam", "occlusion")
 TRUSTED = METHODS[:3]  # whose trust is measured: occlusion would take hours in volumes
@@ -255,7 +256,9 @@ def maps_section(seen: Look) -> Html | None:
     options: dict[str, Any] = {"random_state": seen.seed}
     parts += seen.figure(
         "Do the maps depend on what was learned?",
-        lambda: SanityDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
+        lambda: SanityDisplay.from_estimator(
+            model, seen.fewer, TRUSTED, n_repeats=REPEATS, **options
+        ),
         TEXT["look"]["sanity"],
     )
     parts += seen.figure(

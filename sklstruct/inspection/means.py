@@ -24,8 +24,10 @@ def mean_over_samples(values: NDArray[Any]) -> Mean:
 
     The interval is Student's (95 %), with the variance of a mean over samples plus that of a mean
     over draws, :math:`s_n^2 / n + s_r^2 / r`, and Satterthwaite's degrees of freedom.  It is nan
-    for a single sample, and that of the samples alone for a single draw.
+    for a single sample, and that of the samples alone for a single draw; without samples all is.
     """
+    if not values.size:
+        return Mean(np.nan, np.nan, np.nan)
     values = values.reshape(len(values), -1)
     mean = float(values.mean())
     ways = [values.mean(axis=1 - axis) for axis in (0, 1) if values.shape[axis] > 1]

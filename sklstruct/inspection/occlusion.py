@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
@@ -96,11 +97,12 @@ def occlusion_map(
     """
     first, *later = unfolded(estimator)
     samples: Any
+    columns = None
     if isinstance(first, NiftiVolumes):
         samples, estimator = first.lazy(X), make_pipeline(*later)
         mask = first.mask_ if mask is None else mask
     else:
-        samples = np.asarray(X)
+        samples, columns = np.asarray(X), getattr(X, "columns", None)
         if samples.ndim < 2 or samples.dtype.kind not in "iuf":
             raise ValueError(
                 "X must be numbers of shape (n, ...), one row a sample, got "
@@ -128,7 +130,7 @@ def occlusion_map(
         return channels_first(given.reshape(1, *folded), layout)[0]
 
     def scores_of(copies: Array) -> Array:
-        return decisions(estimator, like_samples(copies, layout, shape))
+        return decisions(estimator, like_samples(copies, layout, shape), columns)
 
     def choose(scores: Array) -> int:
         column = target_column(estimator, target, len(scores))
@@ -189,8 +191,9 @@ def axes_of(estimator: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], st
     return shape, ""
 
 
-def decisions(estimator: Any, X: Array) -> Array:
-    """Return one column a class or a value, (n, n_columns)."""
+def decisions(estimator: Any, X: Any, columns: Any = None) -> Array:
+    """Return one column a class or a value, (n, n_columns), of rows that may have named columns."""
+    X = X if columns is None else pd.DataFrame(X, columns=columns)
     if getattr(unfolded(estimator)[-1], "_dense", False):
         from .opened import Opened  # of networks alone, as torch is
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from sys import maxsize
 from threading import get_ident
 from typing import Any
@@ -27,6 +28,8 @@ from ..training.rows import Unread
 from .steps import target_column, unfolded
 
 Array = NDArray[Any]
+
+RGB = 3  # channels of samples in colour
 
 
 class Opened:
@@ -216,9 +219,12 @@ class Opened:
         here = get_ident()
         seen: list[Any] = []
 
-        def keep(_layer: Any, _args: Any, output: Any) -> None:
-            if get_ident() == here:  # others may run the same network
-                seen[:] = [output]
+        def keep(_layer: Any, _args: Any, output: Any) -> Any:
+            if get_ident() != here:  # others may run the same network
+                return None
+            seen[:] = [output]
+            # What follows, as ReLU(inplace=True) does, may change what it is given.
+            return output.clone() if isinstance(output, Tensor) else None
 
         def both(x: Tensor) -> tuple[Any, Tensor]:
             outputs = self.outputs(x)
@@ -297,6 +303,8 @@ class Opened:
 
     def as_images(self, samples: Array) -> Array:
         """Return what ``to_samples`` gives as images, (n, C, *spatial)."""
+        if samples[0].size != prod(self.in_shape):  # what steps make of them are images
+            return np.asarray(self.read(samples)[:])
         shape = image_shape_of(samples.shape[1:], self.estimator.image_shape)
         return channels_first(samples.reshape(-1, *shape), self.estimator.layout_)
 

@@ -123,8 +123,10 @@ class Places:
             for extent, along in zip(self.sample, at, strict=True)
         )
         grid = np.meshgrid(*index, indexing="ij")
-        options: dict[str, Any] = {"output": np.float32, "order": 1, "mode": "nearest"}
-        return np.stack([ndimage.map_coordinates(values, grid, **options) for values in maps])
+        found = np.empty((len(maps), *self.sample), np.float32)
+        for values, out in zip(maps, found, strict=True):
+            ndimage.map_coordinates(values, grid, output=out, order=1, mode="nearest")
+        return found
 
 
 def through(layer: nn.Module, before: Axes, extents: Extents) -> Axes:

@@ -63,12 +63,15 @@ def run_in_pieces(
             part = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
         return prepare(part)
 
-    outputs = []
+    outputs: Tensor | None = None
     pieces = (one_ahead if isinstance(X, Unread) else map)(piece, starts)
     # NumPy has no bfloat16, which autocast may make of outputs.
     whole = torch.autocast(torch.device(device).type, enabled=False)
     with limited_threads(n_threads), torch.inference_mode(), whole:
         for start, x in zip(starts, pieces, strict=True):
             out = function(x.to(device))
-            outputs.append(out[: len(X) - start].cpu())
-    return torch.cat(outputs).numpy()
+            if outputs is None:  # at once: what is put together of pieces is there twice
+                outputs = torch.empty((len(X), *out.shape[1:]), dtype=out.dtype)
+            outputs[start : start + size] = out[: len(X) - start]
+    assert outputs is not None  # there is a sample, as reading X ensures
+    return outputs.numpy()
