@@ -65,7 +65,7 @@ plot_rcparams = {"font.size": 8, "savefig.bbox": "tight"}
 plot_apply_rcparams = True
 
 # The gallery
-SECTIONS = ["first_steps", "frames", "scattering", "maps", "scans"]
+SECTIONS = ["first_steps", "frames", "scattering", "maps", "inside", "scans"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",

@@ -19,7 +19,8 @@ def scrape(block: Any, variables: dict[str, Any], settings: dict[str, Any]) -> s
     """Save the picture of a cell, and return what shows it on the page.
 
     It is the figure of pyplot that is open, or the display with which the cell ends.  The lines
-    ``# sphinx_gallery_alt = "..."`` of the cell say, one after another, what is to be seen.
+    ``# sphinx_gallery_alt = "..."`` of the cell say, one after another, what is to be seen; a blank
+    line keeps them apart from the text of the cell.
     """
     figures = [plt.figure(number) for number in plt.get_fignums()]
     if isinstance(ast.parse(block.content).body[-1], ast.Expr):

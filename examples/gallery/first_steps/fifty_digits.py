@@ -35,8 +35,8 @@ for ax, image in zip(axes.flat, X[:50], strict=True):
 models = {
     "scattering + SVM": ScatteringSVC(),
     "SVM on pixels": PixelSVC(),
-    "RFNN": RFNNClassifier(max_epochs=50),
-    "twin, free kernels": RFNNClassifier(frame="pixel", max_epochs=50),
+    "RFNN": RFNNClassifier(widths=(32, 32)),
+    "twin, free kernels": RFNNClassifier(frame="pixel", widths=(32, 32)),
 }
 results = limited_data(models, X, y, sizes=[50], n_draws=3, test_size=500, progress=False)
 compare(results, "SVM on pixels", "accuracy")[["estimator", "difference", "low", "high"]].round(3)

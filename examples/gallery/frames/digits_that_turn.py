@@ -25,14 +25,15 @@ from sklstruct.datasets import load_digits
 
 X, y = load_digits(return_X_y=True)
 X, y = X[y != 9], y[y != 9]
-train, test = slice(200), slice(200, 700)
+train, test = slice(300), slice(300, 800)
 models = {
-    "H-Net": StructuredClassifier(architecture="hnet", max_epochs=20, random_state=0),
+    "H-Net": StructuredClassifier(architecture="hnet", max_epochs=50, random_state=0),
     "invariants": make_pipeline(
         DifferentialInvariants(order=3, pool=1), StandardScaler(), LogisticRegression(max_iter=2000)
     ),
     "RFNN": RFNNClassifier(widths=(16, 32), max_epochs=25, random_state=0),
 }
+models["H-Net"].set_params(architecture__widths=(4, 8))
 accuracy = {}
 for name, model in models.items():
     model.fit(X[train], y[train])

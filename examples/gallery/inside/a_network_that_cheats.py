@@ -81,12 +81,14 @@ for ax in axes.flat:
 
 # %%
 # Weights are mixed up, layer by layer from the output down.
+
 # sphinx_gallery_alt = "Similarity with the maps of the trained network over the layers mixed up:"
 # sphinx_gallery_alt = "two methods fall to what maps of other samples have, edges stay at one."
 SanityDisplay.from_estimator(model, eights, methods, n_repeats=3)
 
 # %%
 # Places are hidden, those first which the map calls important.
+
 # sphinx_gallery_alt = "The decision for an 8 over the share of places hidden, of three methods;"
 # sphinx_gallery_alt = "two fall at once, far below places at random, edges hardly faster."
 DeletionDisplay.from_estimator(model, eights, methods)

@@ -31,7 +31,7 @@ print(cohort)
 models = {
     "voxel SVM": VoxelSVC(),
     "PCA + SVM": PCASVC(),
-    "RFNiN": RFNiNClassifier(max_epochs=12),
+    "RFNiN": RFNiNClassifier(max_epochs=10),
 }
 models = {name: on_paths(model, cache_dir=place / "cache") for name, model in models.items()}
 results = cohort_study(

@@ -70,8 +70,8 @@ MapDisplay(
 # %%
 # With nilearn
 # ^^^^^^^^^^^^
-# Maps are images: ``reader.to_nifti(painted)`` is what nilearn draws, and its maskers give rows
-# that every classifier of rows takes.  This part needs nilearn and does not run here.
+# A map and the affine of its grid are an image, which nilearn draws; and its maskers give rows that
+# every classifier of rows takes.  This part needs nilearn and does not run here.
 #
 # .. code-block:: python
 #
@@ -79,7 +79,8 @@ MapDisplay(
 #     from nilearn.maskers import NiftiMasker
 #     from sklearn.svm import LinearSVC
 #
-#     plotting.plot_stat_map(reader.to_nifti(painted), bg_img=reader.to_nifti(volumes.mean(axis=0)))
+#     mean = nibabel.Nifti1Image(volumes.mean(axis=0), reader.affine_)
+#     plotting.plot_stat_map(nibabel.Nifti1Image(painted, reader.affine_), bg_img=mean)
 #
 #     masker = NiftiMasker(standardize=None)  # rows of voxels in place of volumes
 #     model = make_pipeline(masker, StandardScaler(), LinearSVC())
