@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from common import merge_csv
+import pandas as pd
+from common import HERE, merge_csv
 from scipy.stats import t as student
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
@@ -122,8 +123,7 @@ def measure(model, method, shown, options, lesion):
 
 def summary(rows):
     """Return means over draws with Student's intervals (95 %), as text."""
-    known = [name for name in MEASURES if name in rows]
-    grouped = rows.groupby(["task", "estimator", "method"], sort=False)[known]
+    grouped = rows.groupby(["task", "estimator", "method"], sort=False)[[*MEASURES]]
     reach = grouped.sem().mul(student.isf(0.025, grouped.count().clip(lower=2) - 1))
     return grouped.mean().round(2).astype(str) + " +- " + reach.round(2).astype(str)
 
@@ -156,6 +156,7 @@ def main():
                         print(keys, row, flush=True)
                         row = {**keys, "accuracy": accuracy, **row}
                         merge_csv("where_it_looks.csv", [row], KEYS, float_format="%.4g")
+    print(summary(pd.read_csv(HERE / "where_it_looks.csv")).to_string())
 
 
 if __name__ == "__main__":

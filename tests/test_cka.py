@@ -83,7 +83,7 @@ def test_memory_does_not_decide_what_comes_out(places, monkeypatch):
     expected = cka(model, X, places=places)
     passes = []
     run = type(model)._run
-    monkeypatch.setattr(type(model), "_run", lambda *args: passes.append(1) or run(*args))
+    monkeypatch.setattr(type(model), "_run", lambda *args, **_: passes.append(1) or run(*args))
     step = 5 if places == "mean" else 100  # features in a pass
     monkeypatch.setattr(alignment, "VALUES_AT_ONCE", step * len(X))
     np.testing.assert_allclose(cka(model, X, places=places), expected, atol=1e-9)

@@ -1,5 +1,7 @@
 """What a network does to the space about a sample, and to classes from block to block."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from test_inspection import assert_legible
 from torch import nn
@@ -26,11 +30,14 @@ from sklstruct.inspection import (
     accuracy_by_components,
     accuracy_by_depth,
     contraction_by_depth,
+    equivariance,
     interpolate,
     jacobian,
+    redundancy,
     singular_values,
 )
-from sklstruct.inspection.blocks import block_features, block_names, mean_over_places
+from sklstruct.inspection.blocks import block_features, block_names
+from sklstruct.inspection.opened import Opened
 from sklstruct.layers import Network
 
 EXACT = {"dtype": "float64", "max_epochs": 1, "random_state": 0}
@@ -339,8 +346,9 @@ def test_streams_of_a_block_stand_side_by_side():
         np.testing.assert_array_equal(features[-1], estimator.transform(X))
     streams = torch.randn(2, 3, 4, 5), torch.randn(2, 1, 2, 2)
     wanted = torch.cat([stream.mean(dim=(2, 3)) for stream in streams], dim=1)
-    torch.testing.assert_close(mean_over_places(streams), wanted)
-    assert mean_over_places(streams[0].bfloat16()).dtype == torch.float32
+    opened = Opened(estimator)
+    torch.testing.assert_close(opened.as_rows(streams, "mean"), wanted)
+    assert opened.as_rows(streams[0].bfloat16(), "mean").dtype == torch.float32
 
 
 def test_blocks_are_told_or_are_the_stages(model):
@@ -414,10 +422,24 @@ def test_numbers_of_components_are_told(images, model):
             accuracy_by_components(model, X, y, X, y, n_components=[wrong])
 
 
+def test_steps_before_a_network_are_passed(images, model):
+    X, y = images
+    chain = make_pipeline(FunctionTransformer(lambda X: 0.5 * X), model)
+    half, moved = 0.5 * X, partial(equivariance, layer="stages.0", layout="CHW")
+    for found, expected in (
+        (singular_values(chain, X[0]), singular_values(model, half[0])),
+        (accuracy_by_depth(chain, X, y, X, y), accuracy_by_depth(model, half, y, half, y)),
+        (contraction_by_depth(chain, X, y), contraction_by_depth(model, half, y)),
+        (redundancy(chain, X, patch=1, cv=2), redundancy(model, half, patch=1, cv=2)),
+        (moved(chain, X), moved(model, half)),
+    ):
+        pd.testing.assert_frame_equal(found, expected)
+
+
 @pytest.mark.parametrize("function", [accuracy_by_depth, accuracy_by_components])
 def test_what_has_no_accuracy_is_refused(images, model, function):
     X, y = images
-    with pytest.raises(TypeError, match="must be a network estimator, got SVC"):
+    with pytest.raises(TypeError, match=r"must be a network estimator, .* got SVC"):
         function(SVC(), X, y, X, y)
     with pytest.raises(NotFittedError):
         function(RFNNClassifier(), X, y, X, y)

@@ -675,6 +675,8 @@ def test_wrong_maps_are_refused():
     with pytest.raises(ValueError, match="at must be three numbers"):
         MapDisplay(values, at=(1, 2))
     MapDisplay(np.zeros_like(values)).plot()  # nothing to see, but no error
+    with pytest.raises(ValueError, match="maps must be finite numbers, got 0% so"):
+        SampleMapsDisplay(values, np.full_like(values, np.nan), ["a"] * 4)
 
 
 def test_a_method_is_drawn_beside_samples_and_over_a_scan(tmp_path):

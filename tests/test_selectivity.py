@@ -12,7 +12,7 @@ from torch import nn
 import sklstruct
 from sklstruct.inspection import SelectivityDisplay, selectivity, selectivity_by_layer
 from sklstruct.inspection.opened import Opened
-from sklstruct.inspection.tuning import axes_of
+from sklstruct.inspection.tuning import even_directions
 
 RED_GREEN, GREY = (1, -1, 0), (1, 1, 1)
 
@@ -81,7 +81,7 @@ def test_a_planted_wave_is_found(degrees, frequency, layer):
 
 
 def test_a_planted_wave_is_found_in_volumes():
-    for direction in axes_of(3, 8)[[0, 4, 12]]:
+    for direction in even_directions(3, 8)[[0, 4, 12]]:
         kernel = wave(13, direction, 0.25, 3.0)
         row = row_of(planted(kernel[None, None], (15, 14, 16))[0])
         azimuth, elevation = np.radians(row[["direction", "elevation"]].astype(float))
@@ -107,7 +107,7 @@ def test_what_is_the_same_in_all_directions_prefers_none(ndim):
 def test_responses_of_a_kernel_are_its_transfer_function():
     rng = np.random.default_rng(0)
     kernels = rng.normal(size=(3, 1, 5, 5))
-    frequencies, directions = (0.1, 0.3), axes_of(2, 6)
+    frequencies, directions = (0.1, 0.3), even_directions(2, 6)
     model, _ = planted(kernels, (12, 11), scale=3)
     table = selectivity(
         model, layers=["conv"], frequencies=frequencies, n_orientations=6, n_untrained=0

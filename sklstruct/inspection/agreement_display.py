@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .display import Axes, Place, TableDisplay
-from .drawing import COLOURS, INK, MEDIUM, Sheet, heading_size
+from .drawing import COLOURS, INK, MEDIUM, Sheet
 from .lines import quieten
 from .matrices import MARGIN, draw_matrix, matrix_size
 from .panels import check_results
@@ -84,11 +84,9 @@ class AgreementDisplay(TableDisplay):
         table = table.fillna(table.T)
         mean = pairs["value"].mean()
         heading = ["Agreement of estimators", f"{measure} of pairs: {mean:.2f} on average"]
-        least, head = heading_size(heading)
         width, height = matrix_size(table)
-        size = max(least, width, LEFT + WIDTH) + MARGIN, head + height + GAP + PANEL + FOOT
-        sheet = Sheet(*size, on)
-        sheet.heading(MARGIN, heading)
+        size = max(width, LEFT + WIDTH) + MARGIN, height + GAP + PANEL + FOOT
+        sheet, head = Sheet.headed(heading, MARGIN, *size, on)
         axes = draw_matrix(sheet, 0, head, table, measure)
         ax = sheet.axes(LEFT, head + height + GAP, WIDTH, PANEL)
         style: dict[str, Any] = {"fontsize": MEDIUM, "color": INK}

@@ -158,10 +158,7 @@ def representations(
     parts: dict[str, list[Array]] = {name: [] for name in names}
     grams: dict[str, Array] = {}
 
-    def reduce(passing: Any) -> Tensor:
-        maps = opened.as_maps(passing)
-        return maps.flatten(2).mean(2) if places == "mean" and maps.ndim > 2 else maps.flatten(1)
-
+    reduce = partial(opened.as_rows, places=places)
     with watched(opened.network, names, reduce, "layers") as outputs:
 
         def columns(x: Tensor, start: int = 0, stop: int = 1) -> Tensor:

@@ -24,7 +24,7 @@ from .attributes import (
     make_orders,
     translated,
 )
-from .depth import check_classifier, labels_of
+from .depth import labels_of, opened_classifier
 from .display import AnyFigure, Axes, Display, Place
 from .drawing import COLOURS, INK, SMALL, Sheet, heading_size
 from .inverse_display import draw_sample, pictures
@@ -216,11 +216,11 @@ class AttributeWalk(Display):
         ValueError
             If a parameter is out of range.
         """
-        check_classifier(estimator)
-        network = attribute_network(estimator)
+        opened = opened_classifier(estimator)
+        network = attribute_network(opened)
         depths = check_depths(depths, network)
-        samples = np.asarray(estimator._read(X, reset=False))
-        arrays = {depth: invariant_arrays(estimator, samples, depth) for depth in depths}
+        samples = np.asarray(opened.read(X)[:])
+        arrays = {depth: invariant_arrays(opened, samples, depth) for depth in depths}
         labels = estimator.predict(X) if y is None else y
         return cls(arrays, samples, labels, boundary=network.boundary, **options)
 

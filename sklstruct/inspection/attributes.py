@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..params import SEED, SEQUENCE, Rule, check, integer
-from .blocks import check_network
-from .depth import check_classifier
+from .depth import opened_classifier
+from .opened import Opened
 
 OFFERED = ("n_layers", "boundary", "attributes", "from_attributes")
 KEPT = 3  # attributes of a layer at most
@@ -97,15 +97,15 @@ def attribute_invariance(
     3      3          2           4      2
     5      3          3           8      2
     """
-    check_classifier(estimator)
-    network = attribute_network(estimator)
+    opened = opened_classifier(estimator)
+    network = attribute_network(opened)
     depths = check_depths(depths, network)
     for shift in check("shifts", shifts, SOME):
         check("Each of shifts", shift, integer())
     check("n_permutations", n_permutations, integer(1))
     rng = check_random_state(check("random_state", random_state, SEED))
-    samples = np.asarray(estimator._read(X, reset=False))
-    before = estimator._outputs(X)
+    samples = opened.read(X)
+    before = opened.run(samples, opened.outputs)
     spread = np.linalg.norm(before - before.mean(axis=0))
     if not spread:
         raise ValueError("X must have samples whose outputs differ, got the same for all.")
@@ -121,10 +121,10 @@ def attribute_invariance(
 
     rows: list[tuple[Any, ...]] = []
     for depth in depths:
-        shape = estimator._run(samples[:1], partial(network.attributes, depth=depth)).shape
+        shape = opened.run(samples[:1], partial(network.attributes, depth=depth)).shape
         for axis in range(1, min(depth, KEPT) + 1):
             orders = make_orders(shape[axis], n_permutations, rng)
-            after = estimator._run(samples, partial(moved, depth=depth, axis=axis, orders=orders))
+            after = opened.run(samples, partial(moved, depth=depth, axis=axis, orders=orders))
             after = np.moveaxis(after.reshape(len(after), len(shifts), len(orders), -1), 0, 2)
             kept = (after.argmax(axis=-1) == before.argmax(axis=-1)).mean(axis=-1)
             change = np.linalg.norm(after - before, axis=(-2, -1)) / spread
@@ -138,10 +138,9 @@ def attribute_invariance(
     return pd.DataFrame(rows, columns=columns)
 
 
-def attribute_network(estimator: Any) -> Any:
-    """Return the network of a fitted estimator, or raise TypeError if it has no attributes."""
-    check_network(estimator)
-    network = estimator.net_.module_
+def attribute_network(opened: Opened) -> Any:
+    """Return the network of an estimator, or raise TypeError if it has no attributes."""
+    network = opened.network
     lacking = [name for name in OFFERED if not hasattr(network, name)]
     if lacking:
         raise TypeError(
@@ -160,7 +159,7 @@ def check_depths(depths: Sequence[int] | None, network: Any) -> Sequence[int]:
     return depths
 
 
-def invariant_arrays(estimator: Any, samples: NDArray[Any], depth: int) -> NDArray[np.float64]:
+def invariant_arrays(opened: Opened, samples: Any, depth: int) -> NDArray[np.float64]:
     r"""Return what a layer has at the central place, summed over the oldest attribute.
 
     .. math::
@@ -168,8 +167,8 @@ def invariant_arrays(estimator: Any, samples: NDArray[Any], depth: int) -> NDArr
 
     Parameters
     ----------
-    estimator : fitted network estimator
-    samples : ndarray, shape (n, channels, *spatial)
+    opened : Opened
+    samples : ndarray or Unread, shape (n, channels, *spatial)
     depth : int
         The number j.  The first layer has :math:`v_1` alone, which then stands for
         :math:`v_{j-1}`, and the second one nothing to sum over.
@@ -178,7 +177,7 @@ def invariant_arrays(estimator: Any, samples: NDArray[Any], depth: int) -> NDArr
     -------
     arrays : ndarray, shape (n, n_channels, n_filters)
     """
-    network = estimator.net_.module_
+    network = opened.network
 
     def centre(x: Tensor) -> Tensor:
         layer = network.attributes(x, depth)
@@ -187,7 +186,7 @@ def invariant_arrays(estimator: Any, samples: NDArray[Any], depth: int) -> NDArr
             layer = layer.select(1 + n_attributes, size // 2)
         return layer.sum(1) if n_attributes == KEPT else layer.reshape(*layer.shape[:2], -1)
 
-    return estimator._run(samples, centre).astype(np.float64)
+    return opened.run(samples, centre).astype(np.float64)
 
 
 def make_orders(n_channels: int, n_permutations: int, rng: Any) -> NDArray[np.intp]:

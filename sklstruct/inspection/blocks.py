@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
-from ..estimators.base import NetworkEstimator, watched
-from .opened import Opened, streams
+from ..estimators.base import watched
+from .opened import Opened
 
 Array = NDArray[np.float64]
-
-
-def check_network(estimator: Any) -> None:
-    """Raise TypeError unless this is a network estimator, NotFittedError unless it is fitted."""
-    if not isinstance(estimator, NetworkEstimator):
-        raise TypeError(
-            f"estimator must be a network estimator, got {type(estimator).__name__}; of a stack, "
-            "inspect network_."
-        )
-    check_is_fitted(estimator)
 
 
 def block_names(estimator: Any, layers: Sequence[str] | None) -> list[str]:
@@ -73,29 +62,7 @@ def block_features(
     -------
     features : list of ndarray, shape (n, n_features)
     """
-    widths: list[int] = []
-    reduce = mean_over_places if places == "mean" else flat
     opened = Opened(estimator)
+    reduce = partial(opened.as_rows, places=places)
     with watched(opened.network, names, reduce, "layers") as outputs:
-
-        def side_by_side(x: Tensor) -> Tensor:
-            parts = outputs(x)
-            widths[:] = [part.shape[1] for part in parts]
-            return torch.cat(parts, dim=1)
-
-        found = opened.run(opened.read(X), side_by_side)
-    return np.split(found.astype(np.float64), np.cumsum(widths)[:-1], axis=1)
-
-
-def mean_over_places(output: Any) -> Tensor:
-    """Return the means over places of an output (n, channels, *places), shape (n, channels)."""
-    parts = []
-    for part in streams(output):
-        exact = torch.promote_types(part.dtype, torch.float32)  # of bfloat16, a mean is coarse
-        parts.append(part.flatten(2).mean(2, dtype=exact) if part.ndim > 2 else part.to(exact))
-    return torch.cat(parts, dim=1)
-
-
-def flat(output: Any) -> Tensor:
-    """Return an output (n, ...) as rows, shape (n, n_features)."""
-    return torch.cat([part.flatten(1) for part in streams(output)], dim=1)
+        return opened.run_parts(opened.read(X), outputs)

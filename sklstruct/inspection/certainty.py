@@ -19,7 +19,7 @@ from ..studies.curves import bin_of, binned, forecasts
 from ..studies.intervals import clopper_pearson
 from ..studies.metrics import Outcome
 from ..studies.tasks import Classes
-from .steps import unfolded
+from .steps import is_dense, type_name
 
 Floats = NDArray[np.float64]
 
@@ -236,11 +236,6 @@ def outcomes_of(estimators: Any, X: Any, y: Any, groups: Any) -> dict[str, Teste
     return {str(name): outcome_of(estimator, X, y, groups) for name, estimator in named.items()}
 
 
-def type_name(estimator: Any) -> str:
-    """Return the name of what predicts in an estimator."""
-    return type(unfolded(estimator)[-1]).__name__
-
-
 def outcome_of(estimator: Any, X: Any, y: Any, groups: Any) -> Tested:
     """Return what a classifier makes of samples."""
     check_is_fitted(estimator)
@@ -253,7 +248,7 @@ def outcome_of(estimator: Any, X: Any, y: Any, groups: Any) -> Tested:
     if group is not None and group.shape != (len(y),):
         raise ValueError(f"groups must be one for each of {len(y)} samples, got {group.shape}.")
     classes = np.asarray(estimator.classes_)
-    if getattr(unfolded(estimator)[-1], "_dense", False):
+    if is_dense(estimator):
         columns, sample = columns_of_places(estimator, classes, X, y)
     else:
         columns = {**Classes(classes).predict(estimator, X, as_array(y))}

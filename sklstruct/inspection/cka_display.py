@@ -8,7 +8,7 @@ import pandas as pd
 
 from .alignment import cka
 from .display import Axes, Place, TableDisplay
-from .drawing import Sheet, heading_size
+from .drawing import Sheet
 from .matrices import MARGIN, draw_matrix, matrix_size
 from .panels import check_results
 
@@ -64,8 +64,5 @@ class CKADisplay(TableDisplay):
 
     def _draw(self, on: Place) -> list[Axes]:
         heading = ["Similarity of layers", "linear CKA of their features"]
-        least, head = heading_size(heading)
-        width, height = matrix_size(self.results)
-        sheet = Sheet(max(width, MARGIN + least), head + height, on)
-        sheet.heading(MARGIN, heading)
+        sheet, head = Sheet.headed(heading, MARGIN, *matrix_size(self.results), on)
         return draw_matrix(sheet, 0, head, self.results, "CKA")

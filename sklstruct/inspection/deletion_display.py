@@ -8,7 +8,7 @@ from typing import Any, Self
 import pandas as pd
 
 from .display import Axes, Display, Place
-from .drawing import INK, MEDIUM, Sheet, heading_size
+from .drawing import INK, MEDIUM, Sheet
 from .hiding import DeletionCurves, deletion
 from .lines import draw_band, legend_size, name_below, quieten
 from .methods import Methods, named_methods
@@ -120,9 +120,8 @@ class DeletionDisplay(Display):
         shown = {named(name, self.results[name]): look for name, look in looks.items()}
         width, height = legend_size(shown, GAIN)
         width = max(WIDTH, width)
-        _, head = heading_size(heading)
-        sheet = Sheet(LEFT + width + RIGHT, head + HEIGHT + FOOT + height + RIGHT, on)
-        sheet.heading(LEFT, heading)
+        size = LEFT + width + RIGHT, HEIGHT + FOOT + height + RIGHT
+        sheet, head = Sheet.headed(heading, LEFT, *size, on)
         ax = sheet.axes(LEFT, head, width, HEIGHT)
         for name, look in looks.items():
             table = self.results[name].table

@@ -21,7 +21,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from ..estimators.samples import as_array
 from ..params import check, integer, one_of
 from ..threads import one_blas_thread
-from .blocks import Array, block_features, block_names, check_network
+from .blocks import Array, block_features, block_names
+from .opened import Opened
 
 PENALTIES = tuple(10.0**k for k in range(-2, 3))  # where the mean squared norm of samples is 1
 FOLDS = 5
@@ -49,6 +50,7 @@ def accuracy_by_depth(
     Parameters
     ----------
     estimator : fitted network classifier
+        Or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         Training samples, such as those that the network was fitted to.
     y : array-like, shape (n,)
@@ -103,7 +105,7 @@ def accuracy_by_depth(
     3  stages.1      2  nearest_neighbour           8
     4      head      3               head          10
     """
-    check_classifier(estimator)
+    opened = opened_classifier(estimator)
     names = block_names(estimator, layers)
     labels, labels_test = labels_of(X, y, "y"), labels_of(X_test, y_test, "y_test")
     training = block_features(estimator, X, names)
@@ -114,7 +116,7 @@ def accuracy_by_depth(
         width = features[0].shape[1]
         rows += [(name, depth, kind, accuracy, width) for kind, accuracy in scores.items()]
     head = float(estimator.score(X_test, y_test))
-    rows.append(("head", len(names) + 1, "head", head, estimator.target_.n_outputs))
+    rows.append(("head", len(names) + 1, "head", head, opened.estimator.target_.n_outputs))
     return pd.DataFrame(rows, columns=["layer", "depth", "classifier", "accuracy", "n_features"])
 
 
@@ -179,7 +181,7 @@ def accuracy_by_components(
     >>> table["n_components"].unique().tolist()
     [1, 2, 4, 8]
     """
-    check_classifier(estimator)
+    opened_classifier(estimator)
     names = block_names(estimator, None if layer is None else [layer])[-1:]
     labels, labels_test = labels_of(X, y, "y"), labels_of(X_test, y_test, "y_test")
     training, tested = standardised(
@@ -227,6 +229,7 @@ def contraction_by_depth(
     Parameters
     ----------
     estimator : fitted network estimator
+        Or a pipeline or a search that ends in one.
     X : array-like, shape (n, ...)
         All pairs of them are compared, so at most some thousands.
     y : array-like, shape (n,)
@@ -278,7 +281,7 @@ def contraction_by_depth(
     >>> table["layer"].tolist(), table.columns[2:].tolist()
     (['input', 'stages.0', 'stages.1'], ['ratio', 'contracted', 'margin', 'margin_5'])
     """
-    check_network(estimator)
+    opened = Opened(estimator)
     check("places", places, one_of("mean", "all"))
     names = block_names(estimator, layers)
     labels = np.unique(labels_of(X, y, "y"), return_inverse=True)[1]
@@ -288,7 +291,7 @@ def contraction_by_depth(
             "y must have two classes, and one of them two samples, got "
             f"{len(np.unique(labels))} in {len(labels)} samples."
         )
-    samples = estimator._to_tensor(estimator._read(X, reset=False)[:]).flatten(1).double()
+    samples = opened.estimator._to_tensor(opened.read(X)[:]).flatten(1).double()
     features = [samples.numpy(), *block_features(estimator, X, names, places)]
     rows: list[tuple[Any, ...]] = []
     for depth, (name, values) in enumerate(zip(["input", *names], features, strict=True)):
@@ -304,14 +307,15 @@ def contraction_by_depth(
     return pd.DataFrame(rows, columns=columns)
 
 
-def check_classifier(estimator: Any) -> None:
-    """Raise TypeError unless this is a network classifier with one label a sample."""
-    check_network(estimator)
-    if not is_classifier(estimator) or estimator._dense:
+def opened_classifier(estimator: Any) -> Opened:
+    """Return a network classifier, or raise TypeError unless it has one label a sample."""
+    opened = Opened(estimator)
+    if not is_classifier(estimator) or opened.estimator._dense:
         raise TypeError(
             "estimator must be a classifier with one label a sample, got "
-            f"{type(estimator).__name__}."
+            f"{type(opened.estimator).__name__}."
         )
+    return opened
 
 
 def labels_of(X: Any, y: Any, name: str) -> NDArray[Any]:

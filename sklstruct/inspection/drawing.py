@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ DIVERGING = "RdBu_r"  # white at zero, and readable by colour-blind eyes
 POSITIVE, NEGATIVE = "#b2182b", "#2166ac"
 INK, FAINT = "#333333", "#bbbbbb"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-SMALL, MEDIUM, LARGE = 7, 8, 10  # points
+TINY, SMALL, MEDIUM, LARGE = 6, 7, 8, 10  # points
 LETTER, LEADING = 0.065, 0.22  # width and distance of lines of medium text, in inches
 PLANES = "planes yx, zx, zy through the sample of largest magnitude"
 
@@ -62,8 +63,7 @@ def draw_filter(
         planes = [values] if values.ndim == 2 else peak_planes(values)
         ends = -limit if lowest is None else lowest, limit
         draw_planes(ax, planes, ends, colours, stacked)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(color=FAINT, linewidth=0.5)
+    bare(ax)
     ax.spines[:].set_visible(values.ndim == 1)
 
 
@@ -96,14 +96,24 @@ def peak_planes(volume: NDArray[Any]) -> list[NDArray[Any]]:
     """
     magnitude = np.abs(volume) / (np.abs(volume).max() or 1)
     peak = magnitude.round(9).argmax()  # of equal samples the first, whatever rounding did
-    z, y, x = np.unravel_index(peak, volume.shape)
-    return [volume[z], volume[:, y], volume[:, :, x]]
+    return planes_through(volume, np.unravel_index(peak, volume.shape))
+
+
+def planes_through(volume: NDArray[Any], place: Sequence[Any]) -> list[NDArray[Any]]:
+    """Return the planes yx, zx and zy through a place."""
+    return [volume.take(index, axis) for axis, index in enumerate(place)]
 
 
 def pretty(label: str) -> str:
     """Return the name of an atom as text for matplotlib, without its scale."""
     name = label.partition(" @")[0].replace("$", r"\$")
     return re.sub(r"^([A-Za-z])_([xyz]+)$", r"$\1_{\2}$", name)
+
+
+def bare(ax: Axes) -> None:
+    """Take ticks away, and make the frame faint."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(color=FAINT, linewidth=0.5)
 
 
 def faint_ticks(ax: Axes) -> None:
@@ -136,6 +146,11 @@ def heading_size(lines: list[str]) -> tuple[float, float]:
     return LETTER * letters, LEADING * (len(lines) + 0.8)
 
 
+def in_rows(n: int, columns: int, step: float, row: float) -> list[tuple[float, float]]:
+    """Return where pictures stand that follow one another in rows, (left, top)."""
+    return [(number % columns * step, number // columns * row) for number in range(n)]
+
+
 class Sheet:
     """A figure, or axes, with places in inches from the upper left corner.
 
@@ -159,6 +174,19 @@ class Sheet:
             self._add, self._transform = on.inset_axes, on.transAxes
         else:
             self._add, self._transform = self.on.add_axes, self.on.transSubfigure
+
+    @classmethod
+    def headed(
+        cls, heading: list[str], left: float, width: float, height: float, on: Any
+    ) -> tuple[Self, float]:
+        """Return a sheet with lines at the top, and how high they are.
+
+        It is as high as they and what is below, and as wide as the wider of both.
+        """
+        text, head = heading_size(heading)
+        sheet = cls(max(width, left + text), head + height, on)
+        sheet.heading(left, heading)
+        return sheet, head
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Return new axes at a place, of a size in inches."""

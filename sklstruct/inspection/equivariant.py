@@ -13,10 +13,10 @@ from sklearn.utils import check_array, get_tags
 
 from ..estimators.base import representation
 from ..params import check, one_of, real
-from .blocks import check_network
 from .deformations import BOUNDARIES, Array
 from .lipschitz import Space
 from .motions import Act, Mask, Motion, make_motions
+from .opened import Opened
 
 OF_CLASSES = "decision_function", "predict_proba"
 OUTPUTS = {"classifier": OF_CLASSES, "regressor": ("predict",)}
@@ -162,11 +162,9 @@ def kind_of(estimator: Any) -> str | None:
 def outputs_of(estimator: Any, layer: str | None, ndim: int) -> Iterator[Callable[[Array], Array]]:
     """Give the function from samples to outputs, (n, n_outputs) or (n, channels, *spatial)."""
     if layer is not None:
-        check_network(estimator)
-        with representation(estimator.net_.module_, layer, "layer") as features:
-            yield lambda X: as_outputs(
-                estimator._run(np.asarray(estimator._read(X, reset=False)), features), ndim
-            )
+        opened = Opened(estimator)
+        with representation(opened.network, layer, "layer") as features:
+            yield lambda X: as_outputs(opened.run(opened.read(X), features), ndim)
         return
     ways = OUTPUTS.get(kind_of(estimator) or "", (*OF_CLASSES, "transform"))
     found = [getattr(estimator, name) for name in ways if hasattr(estimator, name)]

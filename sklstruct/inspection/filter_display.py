@@ -16,25 +16,27 @@ from .drawing import (
     FAINT,
     INK,
     SMALL,
+    TINY,
     Sheet,
+    bare,
     draw_filter,
     draw_planes,
     faint_ticks,
-    heading_size,
+    in_rows,
     order_colour,
+    planes_through,
 )
-from .filter_properties import N_FREQUENCIES, ORDERS, describe, spectrum
+from .filter_properties import ORDERS, describe, spectrum
 from .kernels import named_filters
-from .opened import Opened
+from .opened import RGB, Opened
 
 Array = NDArray[np.float64]
 
 PAGE, MARGIN, GAP, NUMBER, FOOT, BAR = 3.3, 0.15, 0.06, 0.12, 0.3, 0.36  # inches
 CELLS = {1: (0.66, 0.45), 2: (0.33, 0.33), 3: (0.92, 0.2875)}
-TINY = 6  # points
 NYQUIST = 0.5
-CYCLIC, RISING, BRIGHT = "twilight_shifted", "viridis", "viridis"
-CHANNELS, FRAME = 3, 1.6
+CYCLIC, RISING = "twilight_shifted", "viridis"
+FRAME = 1.6  # points
 WORDS = {
     "orientation": "orientation (degrees)",
     "scale": "scale (samples)",
@@ -148,11 +150,12 @@ class FilterDisplay(Display):
         of = f"{n_channels} channels" if n_channels > 1 else "one channel"
         heading = ["Filters", self.layer, f"{extents} samples, {of}"]
         heading += ["planes yx, zx, zy through the largest value"] * (len(support) == 3)
-        numbers = [str(number) for number in self.table["filter"]]
-        sheet, axes, bottom = cells(on, heading, numbers, len(support), BAR * bool(self.by))
-        for ax, kernel, number in zip(axes, self.kernels, numbers, strict=True):
+        sheet, axes, bottom = cells(
+            on, heading, len(self.kernels), len(support), BAR * bool(self.by)
+        )
+        for ax, kernel, number in zip(axes, self.kernels, self.table["filter"], strict=True):
             draw_kernel(ax, kernel)
-            ax.set_title(number, fontsize=TINY, color=INK, pad=1.5)
+            ax.set_title(str(number), fontsize=TINY, color=INK, pad=1.5)
         step, unit = (1, "samples") if self.spacing is None else (self.spacing[-1], "mm")
         reach = (support[-1] - 1) / 2 * step
         draw_ruler(sheet, bottom, support, reach, f"{unit} from the middle, along the last axis")
@@ -260,10 +263,7 @@ class SpectrumDisplay(Display):
             If ``filters`` refuses something, or a parameter is none of the above.
         """
         kernels, table, name = strongest(estimator, layer, of, n_filters)
-        ndim = kernels.ndim - 2
-        extents = tuple(max(N_FREQUENCIES[ndim], extent | 1) for extent in kernels.shape[2:])
-        spectra = np.sqrt(spectrum(kernels, extents))
-        return cls(spectra, table["filter"].tolist(), layer=name).plot(ax)
+        return cls(np.sqrt(spectrum(kernels)), table["filter"].tolist(), layer=name).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         extents = self.spectra.shape[1:]
@@ -271,21 +271,18 @@ class SpectrumDisplay(Display):
         if len(extents) == 1:
             heading[2] = "each on an axis of its own"
         heading += ["planes yx, zx, zy through frequency 0"] * (len(extents) == 3)
-        numbers = [str(number) for number in self.numbers]
-        sheet, axes, bottom = cells(on, heading, numbers, len(extents))
-        for ax, values, number in zip(axes, self.spectra, numbers, strict=True):
+        sheet, axes, bottom = cells(on, heading, len(self.spectra), len(extents))
+        for ax, values, number in zip(axes, self.spectra, self.numbers, strict=True):
+            bare(ax)
             if values.ndim == 1:
                 ax.plot(values, color=COLOURS[0], linewidth=1)
                 ax.set(xlim=(-0.5, len(values) - 0.5), ylim=(0, 1.15 * (values.max() or 1)))
-                ax.spines[:].set(color=FAINT, linewidth=0.5)
             else:
-                halves = enumerate(extent // 2 for extent in extents)
-                middle = [values.take(half, axis) for axis, half in halves]
+                middle = planes_through(values, [extent // 2 for extent in extents])
                 planes = [values] if values.ndim == 2 else middle
-                draw_planes(ax, planes, (0, values.max() or 1), BRIGHT)
+                draw_planes(ax, planes, (0, values.max() or 1), RISING)
                 ax.spines[:].set_visible(False)
-            ax.set(xticks=[], yticks=[])
-            ax.set_title(number, fontsize=TINY, color=INK, pad=1.5)
+            ax.set_title(str(number), fontsize=TINY, color=INK, pad=1.5)
         draw_ruler(sheet, bottom, extents, NYQUIST, "cycles a sample, along the last axis")
         return axes
 
@@ -302,31 +299,33 @@ def strongest(
 
 
 def cells(
-    on: Place, heading: list[str], labels: Sequence[str], ndim: int, foot: float = 0
+    on: Place, heading: list[str], n: int, ndim: int, foot: float = 0
 ) -> tuple[Sheet, list[Axes], float]:
     """Return a sheet, a place on it for each filter, and where these end, in inches."""
     wide, high = CELLS[ndim]
-    columns = min(max(1, int((PAGE - MARGIN) / (wide + GAP))), len(labels))
-    text, head = heading_size(heading)
+    columns = per_page(wide, n)
     row = high + NUMBER + GAP
-    bottom = head + -(-len(labels) // columns) * row
-    sheet = Sheet(max(MARGIN + text, PAGE), bottom + FOOT + foot, on)
-    sheet.heading(MARGIN, heading)
-    axes = []
-    for place in range(len(labels)):
-        left, top = MARGIN + place % columns * (wide + GAP), head + place // columns * row + NUMBER
-        axes.append(sheet.axes(left, top, wide, high))
-    return sheet, axes, bottom
+    height = -(-n // columns) * row
+    sheet, head = Sheet.headed(heading, MARGIN, PAGE, height + FOOT + foot, on)
+    axes = [
+        sheet.axes(MARGIN + left, head + top + NUMBER, wide, high)
+        for left, top in in_rows(n, columns, wide + GAP, row)
+    ]
+    return sheet, axes, head + height
+
+
+def per_page(wide: float, n: int) -> int:
+    """Return how many of n pictures fit side by side."""
+    return min(max(1, int((PAGE - MARGIN) / (wide + GAP))), n)
 
 
 def draw_kernel(ax: Axes, kernel: Array) -> None:
     """Draw a filter (n_channels, *support), in colour where it has three channels of an image."""
-    if kernel.ndim == 3 and len(kernel) == CHANNELS:
+    if kernel.ndim == 3 and len(kernel) == RGB:
         height, width = kernel.shape[1:]
         shade = 0.5 + kernel.transpose(1, 2, 0) / (2 * np.abs(kernel).max() or 1)
         ax.imshow(shade, extent=(0, width, height, 0), interpolation="nearest")
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set(color=FAINT, linewidth=0.5)
+        bare(ax)
     else:
         draw_filter(ax, shared_profile(kernel))
 

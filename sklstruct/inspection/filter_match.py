@@ -16,8 +16,8 @@ from scipy.optimize import linear_sum_assignment
 
 from ..params import FLAG, check, integer
 from .display import Axes, Display, Place
-from .drawing import Sheet, heading_size
-from .filter_display import CELLS, GAP, MARGIN, PAGE, TINY, draw_kernel
+from .drawing import TINY, Sheet, in_rows
+from .filter_display import CELLS, GAP, MARGIN, PAGE, draw_kernel, per_page
 from .kernels import named_filters
 
 Array = NDArray[np.float64]
@@ -295,20 +295,8 @@ class FilterMatchDisplay(Display):
     ) -> Self:
         """Pair the filters of two networks, and draw them.
 
-        Parameters
-        ----------
-        first, second
-            As of ``match_filters``.
-        n_pairs : int, default=20
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``match_filters``.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError
-            If ``match_filters`` refuses something.
+        Parameters are those of ``match_filters`` and of the display, and ``ax`` as ``plot`` takes
+        it.
         """
         return cls(match_filters(first, second, **options), n_pairs).plot(ax)
 
@@ -325,18 +313,16 @@ class FilterMatchDisplay(Display):
             f"by chance {match.random.mean():.2f} (noise), {match.permuted.mean():.2f} (permuted)",
             "above: number in each, below: similarity",
         ]
-        columns = min(max(1, int((PAGE - MARGIN) / (wide + GAP))), len(pairs))
-        text, head = heading_size(heading)
-        row = 2 * (high + LABEL) + 2 * GAP
-        size = max(PAGE, MARGIN + text), head + -(-len(pairs) // columns) * row
-        sheet = Sheet(*size, on)
-        sheet.heading(MARGIN, heading)
+        columns, row = per_page(wide, len(pairs)), 2 * (high + LABEL) + 2 * GAP
+        size = PAGE, -(-len(pairs) // columns) * row
+        sheet, head = Sheet.headed(heading, MARGIN, *size, on)
         axes = []
-        for place, pair in enumerate(pairs.itertuples()):
-            left, top = MARGIN + place % columns * (wide + GAP), head + place // columns * row
-            for part, kernels in enumerate(match.kernels):
+        places = in_rows(len(pairs), columns, wide + GAP, row)
+        for (x, y), pair, *kernels in zip(places, pairs.itertuples(), *match.kernels, strict=False):
+            left, top = MARGIN + x, head + y
+            for part, kernel in enumerate(kernels):
                 axes.append(sheet.axes(left, top + LABEL + part * (high + GAP / 2), wide, high))
-                draw_kernel(axes[-1], kernels[place])
+                draw_kernel(axes[-1], kernel)
             style: dict[str, Any] = {"ha": "center", "fontsize": TINY}
             sheet.text(left + wide / 2, top + LABEL / 2, f"{pair.first}, {pair.second}", **style)
             below = top + 1.5 * LABEL + 2 * high + GAP / 2

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ..frames import Jet
 from ..params import FLAG, check
 from .kernels import named_filters
+from .opened import RGB
 
 Array = NDArray[np.float64]
 
 N_FREQUENCIES = {1: 257, 2: 65, 3: 33}  # along every axis; odd, so that none is its own negative
 SMOOTH = 1 / 4  # cycles a sample, half of what samples can hold
 ORDERS, N_SCALES, FINEST, COARSEST = range(5), 24, 0.5, 1 / 3  # of the derivatives that are tried
-COLOURS = 3
 ISOTROPIC = 1e-9  # anisotropy where no direction is more than another
 COLUMNS = (
     "energy",
@@ -123,17 +123,18 @@ def describe(kernels: Array) -> dict[str, Array]:
     found |= {"width": widths(units, tuple(support))}
     found |= best_derivatives(units, tuple(support))._asdict()
     found["parity"] = (units * units[:, :, ::-1]).sum(axis=(1, 2))
-    if n_channels == COLOURS:
-        found["colour"] = 1 - (units.sum(axis=1) ** 2).sum(axis=1) / COLOURS
+    if n_channels == RGB:
+        found["colour"] = 1 - (units.sum(axis=1) ** 2).sum(axis=1) / RGB
     table = {name: np.full(n, np.nan) for name in COLUMNS} | {"energy": energy}
     for name, values in found.items():
         table[name][alive] = values
     return table
 
 
-def spectrum(kernels: Array, extents: tuple[int, ...]) -> Array:
-    """Return the power over input channels, frequency 0 in the middle, (n, *extents)."""
+def spectrum(kernels: Array) -> Array:
+    """Return the power over input channels, frequency 0 in the middle, (n, *frequencies)."""
     axes = range(1, kernels.ndim - 1)
+    extents = [max(N_FREQUENCIES[len(axes)], extent | 1) for extent in kernels.shape[2:]]
     power = [(abs(np.fft.fftn(one, extents, axes)) ** 2).sum(axis=0) for one in kernels]
     return np.fft.fftshift(np.reshape(power, (len(kernels), *extents)), axes=[*axes])
 
@@ -147,9 +148,9 @@ def frequencies(extents: tuple[int, ...]) -> Array:
 def waves(units: Array) -> dict[str, Array]:
     """Return what the spectra of filters say."""
     ndim = units.ndim - 2
-    extents = tuple(max(N_FREQUENCIES[ndim], extent | 1) for extent in units.shape[2:])
-    f = frequencies(extents)
-    power = spectrum(units, extents).reshape(len(units), -1)
+    power = spectrum(units)
+    f = frequencies(power.shape[1:])
+    power = power.reshape(len(units), -1)
     power /= power.sum(axis=1, keepdims=True)
     radius = np.linalg.norm(f, axis=1)
     mean = power @ radius

@@ -14,10 +14,10 @@ from ..frames import Frame, build_frame
 from ..params import SEQUENCE, Rule, check, integer
 from ..plugins import make_frame
 from .display import Axes, Place, TableDisplay
-from .drawing import COLOURS, INK, LETTER, SMALL, Sheet, heading_size
+from .drawing import COLOURS, INK, LETTER, SMALL, Sheet, in_rows
 from .filter_properties import middle_grid
 from .kernels import kernel_layers, kernels_of
-from .lines import quieten
+from .lines import draw_band, quieten
 from .means import mean_over_samples
 from .opened import Opened
 from .panels import check_results
@@ -36,6 +36,7 @@ COLUMNS = "layer", "n_atoms", "learned", "low", "high", "random", "permuted", "e
 COLOUR_OF = dict(zip(("learned", "permuted", "random"), COLOURS, strict=False))
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT, KEY = 1.3, 1.0, 0.4, 0.15, 0.2, 0.4, 0.8  # inches
 PER_ROW, FEW = 2, 4
+WORDS = {"n_atoms": "atoms k", "depth": "layer, in order"}
 
 
 def similarity_to_frame(
@@ -310,19 +311,7 @@ class FrameSimilarityDisplay(TableDisplay):
     ) -> Self:
         """Measure and draw how much a few atoms explain.
 
-        Parameters
-        ----------
-        estimator, frame
-            As of ``similarity_to_frame``.
-        ax : matplotlib Axes, Figure or SubFigure, default=None
-            What to draw on; a new figure if None.
-        **options
-            Others of ``similarity_to_frame``.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError
-            If ``similarity_to_frame`` refuses something.
+        Parameters are those of ``similarity_to_frame``, and ``ax`` as ``plot`` takes it.
         """
         name = frame if isinstance(frame, str) else getattr(frame, "name", type(frame).__name__)
         return cls(similarity_to_frame(estimator, frame, **options), name).plot(ax)
@@ -334,37 +323,41 @@ class FrameSimilarityDisplay(TableDisplay):
             *[f"frame {self.frame}"] * bool(self.frame),
             "mean share over kernels, band: 95 %",
         ]
-        columns, text = min(PER_ROW, len(panels)), heading_size(heading)
-        head, row = text[1] + NAME, NAME + HEIGHT + FOOT
-        width = LEFT + max(PER_ROW * (PANEL + GAP), text[0])
-        sheet = Sheet(width, head + -(-len(panels) // columns) * row, on)
-        sheet.heading(LEFT, heading)
+        columns, row = min(PER_ROW, len(panels)), NAME + HEIGHT + FOOT
+        size = LEFT + PER_ROW * (PANEL + GAP), NAME + -(-len(panels) // columns) * row
+        sheet, head = Sheet.headed(heading, LEFT, *size, on)
         for place, (kind, colour) in enumerate(COLOUR_OF.items()):
-            sheet.text(LEFT + KEY * place, head - NAME, kind, color=colour, weight="bold")
+            sheet.text(LEFT + KEY * place, head, kind, color=colour, weight="bold")
         axes = []
-        for place, (name, part) in enumerate(panels.items()):
-            left = LEFT + place % columns * (PANEL + GAP)
-            top = head + place // columns * row + NAME
+        places = in_rows(len(panels), columns, PANEL + GAP, row)
+        for (x, y), (name, part) in zip(places, panels.items(), strict=True):
+            left, top = LEFT + x, head + NAME + y + NAME
             ax = sheet.axes(left, top, PANEL, HEIGHT)
             axes.append(ax)
             sheet.text(left, top - NAME / 2, name, fontsize=SMALL)
-            style: dict[str, Any] = {"color": COLOUR_OF["learned"], "alpha": 0.25, "linewidth": 0}
-            ax.fill_between(part.index, part.low, part.high, **style)
             for kind, colour in COLOUR_OF.items():
-                ax.plot(part.index, part[kind], ".-", color=colour, linewidth=1.3, markersize=4)
+                look: dict[str, Any] = {
+                    "color": colour,
+                    "marker": ".",
+                    "linewidth": 1.3,
+                    "markersize": 4,
+                }
+                if kind == "learned":
+                    draw_band(ax, part, over, kind, look)
+                else:
+                    ax.plot(part[over], part[kind], **look)
             ax.set(ylim=(0, 1.03))
             ax.locator_params(axis="x", nbins=5, integer=True)
             quieten(ax)
-            ax.tick_params(labelsize=SMALL, labelleft=place % columns == 0)
-            ax.set_xlabel(over, fontsize=SMALL, color=INK, labelpad=1)
+            ax.tick_params(labelsize=SMALL, labelleft=x == 0)
+            ax.set_xlabel(WORDS[over], fontsize=SMALL, color=INK, labelpad=1)
         return axes
 
     def _panels(self) -> tuple[dict[str, pd.DataFrame], str]:
         """Return what is drawn by its name, and over what it is drawn."""
         layers = {str(name): part for name, part in self.results.groupby("layer", sort=False)}
         if len(layers) <= FEW:
-            over = {shortened(name): part.set_index("n_atoms") for name, part in layers.items()}
-            return over, "atoms k"
+            return {shortened(name): part for name, part in layers.items()}, "n_atoms"
         below = min(part["n_atoms"].iloc[-1] for part in layers.values())
         numbers = np.unique(self.results["n_atoms"][self.results["n_atoms"] < below])
         picked = np.unique(np.linspace(0, len(numbers) - 1, FEW - 1).astype(int))
@@ -373,8 +366,8 @@ class FrameSimilarityDisplay(TableDisplay):
             for k in (numbers[picked] if len(numbers) else ())
         }
         panels["whole span"] = pd.concat([part.tail(1) for part in layers.values()])
-        depths = pd.RangeIndex(1, 1 + len(layers))
-        return {name: part.set_index(depths) for name, part in panels.items()}, "layer, in order"
+        depths = range(1, 1 + len(layers))
+        return {name: part.assign(depth=depths) for name, part in panels.items()}, "depth"
 
 
 def shortened(name: str) -> str:

@@ -20,7 +20,8 @@ from ..estimators.base import representation
 from ..params import check, integer
 from ..threads import one_blas_thread
 from ..training import limited_threads
-from .blocks import Array, check_network, flat
+from .blocks import Array
+from .opened import Opened
 
 MOST_ENTRIES = 2**24  # of a Jacobian that is held
 MOST_ROWS = 2**14  # that are computed for the sum of their squares, one after another
@@ -49,6 +50,7 @@ def singular_values(
     Parameters
     ----------
     estimator : fitted network estimator
+        Or a pipeline or a search that ends in one.
     sample : array-like, shape (...)
         One sample, of the shape and in the units that ``fit`` had.
     k : int, default=None
@@ -94,17 +96,18 @@ def singular_values(
     >>> len(table), table.columns.tolist()
     (64, ['rank', 'value', 'energy', 'fraction'])
     """
-    check_network(estimator)
+    opened = Opened(estimator)
     check("k", k, integer(1) | None)
-    x = network_input(estimator, sample)
-    network = copy.deepcopy(estimator.net_.module_).eval().requires_grad_(False).to(x)
-    named = (estimator.feature_layer, "feature_layer") if layer is None else (layer, "layer")
+    x = network_input(opened, sample)
+    network = copy.deepcopy(opened.network).requires_grad_(False).to(x)
+    by_default = opened.estimator.feature_layer, "feature_layer"
+    named = by_default if layer is None else (layer, "layer")
     with (
-        limited_threads(estimator.n_threads),
+        limited_threads(opened.estimator.n_threads),
         one_blas_thread(),
         representation(network, *named) as features,
     ):
-        jacobian = Jacobian.of(lambda x: flat(features(x)), x)
+        jacobian = Jacobian.of(lambda x: opened.as_rows(features(x)), x)
         n_values = min(jacobian.shape)
         if k is not None and k > n_values:
             raise ValueError(f"k must be at most {n_values}, the number of values, got {k}.")
@@ -120,15 +123,14 @@ def singular_values(
     )
 
 
-def network_input(estimator: Any, sample: Any) -> Tensor:
+def network_input(opened: Opened, sample: Any) -> Tensor:
     """Return a sample as the network is given it, in double precision, (1, *in_shape)."""
     X = np.asarray(sample)[np.newaxis]
-    if X.shape[1:] != estimator.sample_shape_:
-        raise ValueError(
-            f"sample must have the shape {estimator.sample_shape_}, got {X.shape[1:]}."
-        )
-    device = next(estimator.net_.module_.parameters()).device
-    x = estimator._to_tensor(estimator._read(X, reset=False))
+    shape = X.shape[1:] if opened.steps else opened.estimator.sample_shape_
+    if X.shape[1:] != shape:
+        raise ValueError(f"sample must have the shape {shape}, got {X.shape[1:]}.")
+    device = next(opened.network.parameters()).device
+    x = opened.estimator._to_tensor(opened.read(X)[:])
     return x.double().to("cpu" if device.type == "mps" else device)  # which lacks doubles
 
 

@@ -21,9 +21,9 @@ from ..estimators.base import watched
 from ..layers import Pyramid
 from ..params import ODD, SEED, check, integer
 from ..threads import one_blas_thread
-from .blocks import Array, block_names, check_network
+from .blocks import Array, block_names
 from .depth import labels_of
-from .opened import streams
+from .opened import Opened
 
 RIDGES = 10.0 ** np.arange(-10, 6, 2)  # of the mean variance of predictors
 PENALTIES = 10.0 ** np.arange(-3, 6)  # where every feature has unit variance
@@ -79,7 +79,8 @@ def redundancy(
     Parameters
     ----------
     estimator : fitted network estimator, or Pyramid
-        Whose levels are compared: named layers, or the low resolutions of samples.
+        Whose levels are compared: named layers, or the low resolutions of samples.  Or a pipeline
+        or a search that ends in a network estimator.
     X : array-like, shape (n, ...)
         Samples; for a pyramid (n, channels, \*spatial).
     y : array-like, shape (n,), default=None
@@ -143,8 +144,7 @@ def redundancy(
     if isinstance(estimator, Pyramid):
         levels = list(resolutions(estimator, X))
     else:
-        check_network(estimator)
-        levels = list(layers_of(estimator, X, block_names(estimator, layers)))
+        levels = list(layers_of(Opened(estimator), X, block_names(estimator, layers)))
     labels = None if y is None else labels_of(X, y, "y")
     folds = np.empty(len(X), int)
     for number, (_, part) in enumerate(KFold(cv, shuffle=True, random_state=random_state).split(X)):
@@ -180,12 +180,12 @@ def resolutions(pyramid: Pyramid, X: Any) -> Iterator[Level]:
     yield Level(f"level {pyramid.levels}", low_resolutions[-1].numpy())
 
 
-def layers_of(estimator: Any, X: Any, names: Sequence[str]) -> Iterator[Level]:
+def layers_of(opened: Opened, X: Any, names: Sequence[str]) -> Iterator[Level]:
     """Yield what layers of a network give, each of which is split by itself."""
-    read, pyramid = estimator._read(X, reset=False), Pyramid()
+    samples, pyramid = opened.read(X), Pyramid()
     for name in names:
-        with watched(estimator.net_.module_, [name], joined, "layers") as outputs:
-            maps = estimator._run(read, lambda x, run=outputs: run(x)[0]).astype(np.float64)
+        with watched(opened.network, [name], opened.as_maps, "layers") as outputs:
+            (maps,) = opened.run_parts(samples, outputs)
         if maps.ndim < 3:
             raise ValueError(
                 f"layers must give (n, channels, *places), but {name!r} gives {maps.shape}."
@@ -196,11 +196,6 @@ def layers_of(estimator: Any, X: Any, names: Sequence[str]) -> Iterator[Level]:
         x = torch.from_numpy(maps)
         _, details = pyramid(x)
         yield Level(name, maps, maps, pyramid.low_pass(x).numpy(), together(details))
-
-
-def joined(output: Any) -> Tensor:
-    """Return what a layer gives as one tensor, (n, channels, *places)."""
-    return torch.cat(list(streams(output)), dim=1)
 
 
 def together(bands: Sequence[Tensor]) -> Array:

@@ -29,19 +29,18 @@ from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
-from .opened import Opened
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
 from .sample_maps_display import SampleMapsDisplay
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
-from .steps import unfolded
+from .steps import type_name, unfolded
 from .study_squares import CalibrationDisplay
 from .units import units_of
 
 FEW, SCANS = 200, 12  # samples, or scans, for what takes long
 FEWER = 12  # for what takes longest
 REPEATS = 2  # of what mixes weights up, which takes most of the time
-UNITS, COLOURS = 4, 3  # units that are maximised; channels of colours
+UNITS = 4  # that are maximised
 METHODS = ("gradient", "integrated_gradients", "grad_cam", "occlusion")
 TRUSTED = METHODS[:3]  # whose trust is measured: occlusion would take hours in volumes
 
@@ -110,7 +109,7 @@ def write_look(
     check("n_maps", n_maps, integer(1))
     seen = Look(estimator, X, y, groups, n_maps, random_state)
     sections = [part(seen) for part in SECTIONS]
-    name = name or type(unfolded(estimator)[-1]).__name__
+    name = name or type_name(estimator)
     body = [seen.lead(data), *(part for part in sections if part), seen.missing()]
     content = page(f"A look into {name}", *body)
     with atomic_write(out) as stream:
@@ -286,9 +285,7 @@ def structure_section(seen: Look) -> Html | None:
     )
     parts += seen.figure(
         "Orientation and colour",
-        lambda: SelectivityDisplay.from_estimator(
-            model, seen.few if is_coloured(model) else None, random_state=seen.seed
-        ),
+        lambda: SelectivityDisplay.from_estimator(model, seen.few, random_state=seen.seed),
         TEXT["look"]["selectivity"],
     )
     parts += seen.figure(
@@ -297,11 +294,6 @@ def structure_section(seen: Look) -> Html | None:
         TEXT["look"]["cka"],
     )
     return section("How it is structured", *parts) if parts else None
-
-
-def is_coloured(model: Any) -> bool:
-    """Return whether samples of a network have three channels, as colours have."""
-    return Opened(model).in_shape[0] == COLOURS
 
 
 def certainty_section(seen: Look) -> Html | None:

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 from ..estimators.samples import channels_first
 from ..params import SEQUENCE, check
 from .display import Axes, Display, Place
-from .drawing import COLOURS, FAINT, INK, LETTER, SMALL, Sheet, draw_planes, heading_size
+from .drawing import COLOURS, INK, LETTER, SMALL, TINY, Sheet, bare, draw_planes, planes_through
 from .maximisation import maximise
-from .opened import Opened
+from .opened import RGB, Opened
 from .patches import best_patches
 from .units import units_of
 
 PICTURE, SPACE, GAP, MARGIN, VALUE, NAME = 0.4, 0.05, 0.16, 0.08, 0.13, 0.3  # inches
 MOST_UNITS = 8
-N_COLOURS = 3  # channels
-TINY = 6  # points
 
 
 class Driving(NamedTuple):
@@ -178,7 +176,6 @@ class MaximisedDisplay(Display):
         ndim = self.maximised.images.ndim - 3
         heading = ["What units want", f"{self.layer or 'outputs'}; below: response"]
         heading += ["planes yx, zx, zy where it is farthest"] * (ndim == 3)
-        text, head = heading_size(heading)
         high = PICTURE * (1 + 1.1 * 2 * (ndim == 3))
         names = [str(unit) for unit in self.units]
         left = MARGIN + LETTER * (max(map(len, names)) + 1)
@@ -187,9 +184,8 @@ class MaximisedDisplay(Display):
             columns.append((kind, driving, places))
             places += (PICTURE + SPACE) * driving.images.shape[1] + GAP
         row = high + VALUE + SPACE
-        size = max(places, text) + MARGIN, head + NAME + row * len(names) + MARGIN
-        sheet = Sheet(*size, on)
-        sheet.heading(MARGIN, heading)
+        size = places + MARGIN, NAME + row * len(names) + MARGIN
+        sheet, head = Sheet.headed(heading, MARGIN, *size, on)
         axes = []
         for kind, driving, start in columns:
             sheet.text(start, head, self._name(kind), fontsize=SMALL)
@@ -227,7 +223,7 @@ def draw_image(ax: Axes, image: NDArray[Any]) -> None:
         for channel, line in enumerate(image):
             ax.plot(line, color=COLOURS[channel % len(COLOURS)], linewidth=0.8)
         ax.set_ylim(low - extent / 10, high + extent / 10)
-    elif image.ndim == 3 and len(image) == N_COLOURS:
+    elif image.ndim == 3 and len(image) == RGB:
         ax.imshow(np.moveaxis((image - low) / extent, 0, -1), interpolation="nearest")
     else:
         values = image.mean(axis=0)
@@ -235,8 +231,6 @@ def draw_image(ax: Axes, image: NDArray[Any]) -> None:
         planes = [values]
         if values.ndim == 3:
             far = np.abs(values - np.median(values)).argmax()
-            z, y, x = np.unravel_index(far, values.shape)
-            planes = [values[z], values[:, y], values[:, :, x]]
+            planes = planes_through(values, np.unravel_index(far, values.shape))
         draw_planes(ax, planes, (low, high), "gray", stacked=True)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set(color=FAINT, linewidth=0.5)
+    bare(ax)

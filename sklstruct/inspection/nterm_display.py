@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .display import Axes, Display, Place
-from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet, heading_size
+from .drawing import COLOURS, FAINT, INK, LETTER, MEDIUM, Sheet
 from .lines import MARKERS, label_ends, quieten
 from .nterm import NTermApproximation, nterm_approximation
 
@@ -126,9 +126,7 @@ class NTermDisplay(Display):
         labels = [f"{name} ({found.slope:.2f})" for name, found in self.results.items()]
         tables = [found.table.sort_values("n") for found in self.results.values()]
         room = ROOM + LETTER * max(map(len, [*labels, *RATES]))
-        width, head = heading_size(HEADING)
-        sheet = Sheet(LEFT + max(WIDE + room, width), head + HEIGHT + FOOT, on)
-        sheet.heading(LEFT, HEADING)
+        sheet, head = Sheet.headed(HEADING, LEFT, LEFT + WIDE + room, HEIGHT + FOOT, on)
         ax = sheet.axes(LEFT, head, WIDE, HEIGHT)
         ax.set(xscale="log", yscale="log")
         lines = {}

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from ..estimators.samples import channels_first, like_samples
 from ..io.nifti.estimator import NiftiVolumes
-from .steps import target_column, unfolded
+from .steps import is_dense, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -194,7 +194,7 @@ def axes_of(estimator: Any, shape: tuple[int, ...]) -> tuple[tuple[int, ...], st
 def decisions(estimator: Any, X: Any, columns: Any = None) -> Array:
     """Return one column a class or a value, (n, n_columns), of rows that may have named columns."""
     X = X if columns is None else pd.DataFrame(X, columns=columns)
-    if getattr(unfolded(estimator)[-1], "_dense", False):
+    if is_dense(estimator):
         from .opened import Opened  # of networks alone, as torch is
 
         return Opened(estimator).values(X)  # means over places

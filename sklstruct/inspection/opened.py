@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from sys import maxsize
 from threading import get_ident
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ..estimators.base import NetworkEstimator
@@ -28,6 +29,8 @@ from ..training.rows import Unread
 from .steps import target_column, unfolded
 
 Array = NDArray[Any]
+
+RGB = 3  # channels of samples in colour
 
 
 class Opened:
@@ -106,6 +109,21 @@ class Opened:
         most = (maxsize,) if one_by_one else None  # as if a sample had so many values
         return self.estimator._run(samples, function, in_shape=most)
 
+    def run_parts(
+        self, samples: Array | Unread, function: Callable[[Tensor], Sequence[Tensor]]
+    ) -> list[Array]:
+        """Apply a function that gives several tensors (n, ...), in double precision."""
+        shapes: list[tuple[int, ...]] = []
+
+        def side_by_side(x: Tensor) -> Tensor:
+            parts = function(x)
+            shapes[:] = [tuple(part.shape[1:]) for part in parts]
+            return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+        found = self.run(samples, side_by_side).astype(np.float64)
+        parts = np.split(found, np.cumsum([*map(prod, shapes)])[:-1], axis=1)
+        return [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+
     @contextmanager
     def alone(self) -> Iterator[Tensor]:
         """Let the network be run without pieces, but otherwise as in them.
@@ -179,7 +197,7 @@ class Opened:
         shapes: dict[str, tuple[int, ...]] = {}
         n_samples = 0
 
-        def note(name: str, output: Any) -> None:
+        def note(name: str, _layer: Any, _args: Any, output: Any) -> None:
             parts = streams(output)
             if all(isinstance(part, Tensor) and part.ndim > 1 for part in parts) and all(
                 len(part) == n_samples for part in parts
@@ -191,17 +209,26 @@ class Opened:
             n_samples = len(x)
             return self.outputs(x)
 
+        self.trace(outputs, note, self.in_shape)
+        return shapes
+
+    def trace(
+        self,
+        function: Callable[[Tensor], Tensor],
+        note: Callable[[str, nn.Module, Any, Any], None],
+        in_shape: tuple[int, ...],
+    ) -> None:
+        """Run a function of zeros, and note every layer, what it is given and what it gives."""
         handles = [
-            layer.register_forward_hook(lambda _layer, _args, output, name=name: note(name, output))
+            layer.register_forward_hook(partial(note, name))
             for name, layer in self.network.named_modules()
             if name
         ]
         try:
-            self.run(np.zeros((1, *self.in_shape), self.estimator.dtype), outputs)
+            self.run(np.zeros((1, *in_shape), self.estimator.dtype), function)
         finally:
             for handle in handles:
                 handle.remove()
-        return shapes
 
     @contextmanager
     def at(self, layer: str) -> Iterator[Callable[[Tensor], tuple[Any, Tensor]]]:
@@ -266,6 +293,17 @@ class Opened:
             for part in streams(passing)
         ]
         return torch.cat(parts, dim=1)
+
+    def as_rows(self, passing: Any, places: str = "all") -> Tensor:
+        """Return what a layer gives as (n, n_features): all values, or means over places."""
+        rows = []
+        for part in streams(passing):
+            maps = self.as_maps(part)
+            if places == "mean":
+                exact = torch.promote_types(maps.dtype, torch.float32)  # else a mean is coarse
+                maps = maps.flatten(2).mean(2, dtype=exact) if maps.ndim > 2 else maps.to(exact)
+            rows.append(maps.flatten(1))
+        return torch.cat(rows, dim=1)
 
     # Back -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .display import Axes, Place
-from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
+from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet
 from .lines import MARKERS, label_ends, legible, quieten
 
 PANEL, HEIGHT, LEFT, GAP, NAME, FOOT = 2.6, 2.4, 0.6, 0.6, 0.3, 0.6  # inches
@@ -47,11 +47,8 @@ def draw_panels(on: Place, heading: list[str], panels: Sequence[Panel]) -> list[
     """Draw panels side by side under a heading, and return their axes."""
     letters = [max(map(len, [*panel.curves, *panel.levels])) for panel in panels]
     *lefts, right = accumulate((PANEL + GAP + LETTER * n for n in letters), initial=LEFT)
-    width, head = heading_size(heading)
-    head += NAME
-    sheet = Sheet(max(right, LEFT + width), head + HEIGHT + FOOT, on)
-    sheet.heading(LEFT, heading)
-    axes = [sheet.axes(left, head, PANEL, HEIGHT) for left in lefts]
+    sheet, head = Sheet.headed(heading, LEFT, right, NAME + HEIGHT + FOOT, on)
+    axes = [sheet.axes(left, head + NAME, PANEL, HEIGHT) for left in lefts]
     for ax, panel in zip(axes, panels, strict=True):
         draw_panel(ax, panel)
     return axes

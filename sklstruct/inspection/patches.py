@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..params import check, integer
 from .opened import Opened, slope
-from .places import Axes, Places
+from .places import Coordinates, Places
 from .units import watched_places
 
 Array = NDArray[Any]
@@ -161,7 +161,7 @@ class Field(NamedTuple):
     size : ndarray of int, shape (n_axes,)
     """
 
-    centres: Axes
+    centres: Coordinates
     size: NDArray[np.int64]
 
     def boxes(self, flat: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

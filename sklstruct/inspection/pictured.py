@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..estimators.samples import channels_first
 from .occlusion import axes_of
-from .opened import Opened
-from .steps import unfolded
+from .opened import RGB, Opened
+from .steps import is_dense
 
 Array = NDArray[Any]
 
@@ -24,7 +24,7 @@ def pictures(estimator: Any, X: Any, spatial: tuple[int, ...]) -> Array:
         samples = channels_first(samples.reshape(len(samples), *folded), layout)
     if samples.shape[2:] != spatial:  # steps of a pipeline have made others of them
         samples = np.asarray(Opened(estimator).read(X)[:])
-    if samples.shape[1] != 3 or len(spatial) != 2:
+    if samples.shape[1] != RGB or len(spatial) != 2:
         return samples.mean(axis=1)
     lowest, largest = (of(samples, axis=(1, 2, 3), keepdims=True) for of in (np.min, np.max))
     return np.moveaxis((samples - lowest) / np.maximum(largest - lowest, 1e-12), 1, -1)
@@ -37,6 +37,6 @@ def title_of(said: Any) -> str:
 
 def predictions(estimator: Any, X: Any) -> list[Any]:
     """Return what is predicted of each sample, None where that is something at every place."""
-    if getattr(unfolded(estimator)[-1], "_dense", False):
+    if is_dense(estimator):
         return [None] * len(X)
     return np.asarray(estimator.predict(X)).tolist()

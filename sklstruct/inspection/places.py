@@ -15,7 +15,7 @@ from .opened import Opened, streams
 
 Array = NDArray[Any]
 Extents = tuple[int, ...]
-Axes = tuple[Array, ...]  # where places lie along each axis in space, (n_places,)
+Coordinates = tuple[Array, ...]  # where places lie along each axis in space, (n_places,)
 
 
 class Places:
@@ -55,30 +55,19 @@ class Places:
         self, opened: Opened, in_shape: Extents, function: Callable[[Tensor], Tensor]
     ) -> None:
         self._network, self.sample = opened.network, in_shape[1:]
-        self.of_layer: dict[str, Axes] = {}
-        self.of_extents: dict[Extents, Axes] = {}
+        self.of_layer: dict[str, Coordinates] = {}
+        self.of_extents: dict[Extents, Coordinates] = {}
         self.at(self.sample)
-        handles = [
-            layer.register_forward_hook(
-                lambda layer, args, output, name=name: self._note(name, layer, args, output)
-            )
-            for name, layer in opened.network.named_modules()
-            if name
-        ]
-        try:
-            opened.run(np.zeros((1, *in_shape), opened.estimator.dtype), function)
-        finally:
-            for handle in handles:
-                handle.remove()
+        opened.trace(function, self._note, in_shape)
 
-    def at(self, extents: Extents) -> Axes:
+    def at(self, extents: Extents) -> Coordinates:
         """Return where so many places lie, evenly over the sample unless a layer told."""
         if extents not in self.of_extents:
             sample = tuple(np.arange(float(extent)) for extent in self.sample)
             self.of_extents[extents] = spread(sample, extents)
         return self.of_extents[extents]
 
-    def of(self, layer: str | None) -> tuple[str, Axes]:
+    def of(self, layer: str | None) -> tuple[str, Coordinates]:
         """Return a layer, the last one with places if None, and where its places lie.
 
         Raises
@@ -115,7 +104,7 @@ class Places:
             return None
         return tuple(first.shape[-len(self.sample) :])
 
-    def to_samples(self, maps: Array, at: Axes) -> NDArray[np.float32]:
+    def to_samples(self, maps: Array, at: Coordinates) -> NDArray[np.float32]:
         """Return maps (n, *places) as maps (n, *spatial), linear between where the places lie."""
         # Past the last place nothing is known, and the map stays as it is there.
         index = (
@@ -129,7 +118,7 @@ class Places:
         return found
 
 
-def through(layer: nn.Module, before: Axes, extents: Extents) -> Axes:
+def through(layer: nn.Module, before: Coordinates, extents: Extents) -> Coordinates:
     """Return where the places lie that a layer gives, by where those lie that it is given."""
     sampled_at: Any = getattr(layer, "sampled_at", None)
     if sampled_at is not None:
@@ -153,7 +142,7 @@ def through(layer: nn.Module, before: Axes, extents: Extents) -> Axes:
     return tuple(after)
 
 
-def spread(before: Axes, extents: Extents) -> Axes:
+def spread(before: Coordinates, extents: Extents) -> Coordinates:
     """Return places, each in the middle of an equal share of those before."""
     return tuple(
         between(along, (np.arange(n_places) + 0.5) * len(along) / n_places - 0.5)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..estimators.base import watched
 from ..layers import DynamicSteerableBlock
-from .blocks import check_network
+from .opened import Opened
 
 Array = NDArray[Any]
 
@@ -87,8 +87,8 @@ class Seen(NamedTuple):
 
 def seen_by_block(estimator: Any, X: Any, block: str | None) -> Seen:
     """Return what a block sees of samples, of one pass; raise as ``pose_maps`` does."""
-    check_network(estimator)
-    name, found = find_block(estimator, block)
+    opened = Opened(estimator)
+    name, found = find_block(opened, block)
     oriented = torch.from_numpy(found.frame.orders != 0)
 
     def look(x: Tensor) -> Tensor:
@@ -96,14 +96,14 @@ def seen_by_block(estimator: Any, X: Any, block: str | None) -> Seen:
         strength = responses.square().sum((1, 2)).sqrt()
         return torch.cat([strength[:, None], found.pose(x).flatten(1, 2)], dim=1)
 
-    with watched(estimator.net_.module_, [name], look, "block", entering=True) as passing:
-        samples = np.asarray(estimator._read(X, reset=False))
-        seen = estimator._run(samples, lambda x: passing(x)[0])
+    samples = np.asarray(opened.read(X)[:])
+    with watched(opened.network, [name], look, "block", entering=True) as passing:
+        seen = opened.run(samples, lambda x: passing(x)[0])
     poses = seen[:, 1:].reshape(len(seen), found.n_numbers, -1, *seen.shape[2:])
     return Seen(samples, poses, seen[:, 0])
 
 
-def find_block(estimator: Any, name: str | None) -> tuple[str, Any]:
+def find_block(opened: Opened, name: str | None) -> tuple[str, Any]:
     """Return the name of a dynamic steerable block that has poses, and the block.
 
     Raises
@@ -111,10 +111,10 @@ def find_block(estimator: Any, name: str | None) -> tuple[str, Any]:
     ValueError
         If there is no such block.
     """
-    modules = estimator.net_.module_.named_modules()
+    modules = opened.network.named_modules()
     blocks = {key: one for key, one in modules if isinstance(one, DynamicSteerableBlock)}
     if not blocks:
-        raise ValueError(f"{type(estimator).__name__} has no dynamic steerable blocks.")
+        raise ValueError(f"{type(opened.estimator).__name__} has no dynamic steerable blocks.")
     if name is None:
         name = next(iter(blocks))
     if name not in blocks:

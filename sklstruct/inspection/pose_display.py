@@ -6,12 +6,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from ..params import check, integer
 from .display import Axes, Display, Place
 from .drawing import INK, SMALL, Sheet, draw_filter, heading_size, scale_name
 from .inverse_display import draw_sample, pictures
+from .opened import Opened
 from .pose import find_block, seen_by_block
 
 Array = NDArray[Any]
@@ -213,8 +213,7 @@ class SteeredKernelDisplay(Display):
         ValueError
             If there is no such block or channel, or poses have another shape.
         """
-        check_is_fitted(estimator)
-        _, found = find_block(estimator, block)
+        _, found = find_block(Opened(estimator), block)
         weight = found.conv.weight
         check("n_kernels", n_kernels, integer(1))
         check("input_channel", input_channel, integer(0, weight.shape[1] - 1))

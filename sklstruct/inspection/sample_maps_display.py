@@ -9,7 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .display import Axes, Display, Place
-from .drawing import COLOURS, DIVERGING, FAINT, INK, LETTER, SMALL, Sheet, draw_planes, faint_ticks
+from .drawing import (
+    COLOURS,
+    DIVERGING,
+    FAINT,
+    INK,
+    LETTER,
+    SMALL,
+    Sheet,
+    bare,
+    draw_planes,
+    faint_ticks,
+    in_rows,
+    planes_through,
+)
 from .map_display import BAR, BAR_LABEL, GAP, MARGIN, NAME, finish_bar, fits
 from .methods import MapMethod, map_method, values_of
 from .pictured import pictures, predictions, title_of
@@ -41,6 +54,11 @@ class SampleMapsDisplay(Display):
     axes_ : ndarray of matplotlib Axes, shape (2 n,)
         First those of the samples, then those of the maps.
 
+    Raises
+    ------
+    ValueError
+        If maps are not finite.
+
     See Also
     --------
     MapDisplay : Three planes of one volume.
@@ -58,6 +76,8 @@ class SampleMapsDisplay(Display):
     """
 
     def __init__(self, samples: Array, maps: Array, titles: Sequence[str], label: str = "") -> None:
+        if not np.isfinite(maps).all():
+            raise ValueError(f"maps must be finite numbers, got {np.isfinite(maps).mean():.0%} so.")
         self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
 
     @classmethod
@@ -116,8 +136,11 @@ class SampleMapsDisplay(Display):
         if not beside:
             sheet.text(margin, NAME / 2, self.label)
         axes: list[list[Axes]] = [[], []]
-        for place, (sample, values) in enumerate(zip(self.samples, self.maps, strict=True)):
-            left, top = margin + place % columns * step, head + place // columns * row
+        places = in_rows(len(self.maps), columns, step, row)
+        for (x, y), sample, values, title in zip(
+            places, self.samples, self.maps, self.titles, strict=True
+        ):
+            left, top = margin + x, head + y
             peak = np.unravel_index(np.abs(values).argmax(), values.shape)
             scaled = sample - sample.min()
             for part, (shown, ends, colours) in enumerate(
@@ -128,14 +151,13 @@ class SampleMapsDisplay(Display):
             ):
                 ax = sheet.axes(left, top + part * (high + GAP / 4), wide, high)
                 draw_sample(ax, shown, peak, ends, colours)
-                ax.set(xticks=[], yticks=[])
                 axes[part].append(ax)
-            if place % columns == 0:
+            if x == 0:
                 name_axes(axes[1][-1], values.shape)
                 if curves:
                     name_values(axes[1][-1])
-            title = self.titles[place][-int(wide / LETTER) :]
-            axes[0][-1].set_title(title, fontsize=SMALL, color=INK, pad=3)
+            shown = title[-int(wide / LETTER) :]
+            axes[0][-1].set_title(shown, fontsize=SMALL, color=INK, pad=3)
         if not curves:
             bar = sheet.axes(margin + columns * step, head, BAR, tall)
             draw_bar(bar, limit, self.label if beside else "")
@@ -146,14 +168,13 @@ def draw_sample(
     ax: Axes, values: Array, peak: Sequence[Any], ends: tuple[float, float], colours: str
 ) -> None:
     """Draw a curve, an image, or the planes of a volume through a place."""
+    bare(ax)
     if values.ndim == 1:
         ax.axhline(0, color=FAINT, linewidth=0.6)
         ax.plot(values, color=COLOURS[0], linewidth=1)
         ax.set(xlim=(-0.5, len(values) - 0.5), ylim=(1.1 * ends[0], 1.1 * ends[1]))
-        ax.spines[:].set(color=FAINT, linewidth=0.5)
     else:
-        z, y, x = (*peak, 0, 0)[:3]
-        planes = [values[z], values[:, y], values[:, :, x]] if len(peak) == 3 else [values]
+        planes = planes_through(values, peak) if len(peak) == 3 else [values]
         draw_planes(ax, planes, ends, colours)
         ax.spines[:].set_visible(False)
 

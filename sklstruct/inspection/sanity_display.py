@@ -7,7 +7,7 @@ from typing import Any, Self
 import pandas as pd
 
 from .display import Axes, Place, TableDisplay
-from .drawing import INK, MEDIUM, SMALL, Sheet, heading_size
+from .drawing import INK, LETTER, MEDIUM, SMALL, Sheet
 from .lines import draw_band, legend_size, name_below, quieten
 from .methods import Methods, named_methods
 from .panels import check_results
@@ -17,7 +17,6 @@ from .study import markers
 LEFT, WIDTH, HEIGHT, GAP, FOOT, RIGHT = 0.7, 3.0, 1.6, 0.35, 0.35, 0.2  # inches
 EDGE = 0.1  # of a step
 MOST_NAMES = 14  # layers whose names stand at the axis
-LETTER = 0.058  # inches
 SOLID = {"ls": "-", "markersize": 4}  # dots and dashes are those of chance
 PANELS = {"signed": "values of the map", "magnitude": "magnitudes"}
 VERDICTS = {  # from the best on
@@ -124,12 +123,9 @@ class SanityDisplay(TableDisplay):
         looks = {name: look | SOLID for name, look in markers([*self.verdicts]).items()}
         shown = {f"{name}: {VERDICTS[v]}": looks[name] for name, v in self.verdicts.items()}
         width, height = legend_size(shown)
-        width = max(WIDTH, width)
-        _, head = heading_size(heading)
-        below = FOOT + LETTER * max(map(len, names), default=0)
-        total = head + GAP / 2 + 2 * HEIGHT + GAP + below + height + RIGHT
-        sheet = Sheet(LEFT + width + RIGHT, total, on)
-        sheet.heading(LEFT, heading)
+        width, below = max(WIDTH, width), FOOT + LETTER * max(map(len, names), default=0)
+        height += GAP / 2 + 2 * HEIGHT + GAP + below + RIGHT
+        sheet, head = Sheet.headed(heading, LEFT, LEFT + width + RIGHT, height, on)
         axes = []
         for place, (measure, title) in enumerate(PANELS.items()):
             ax = sheet.axes(LEFT, head + GAP / 2 + place * (HEIGHT + GAP), width, HEIGHT)
@@ -140,7 +136,8 @@ class SanityDisplay(TableDisplay):
             ax.set_title(title, loc="left", fontsize=MEDIUM, color=INK)
             ax.set_ylabel("rank correlation", fontsize=MEDIUM, color=INK)
             ax.set_xlim(-EDGE, len(layers) - 1 + EDGE)
-            ax.set_ylim(min(ax.get_ylim()[0], 0), 1.05)
+            # Intervals of few draws may reach past what a correlation can be.
+            ax.set_ylim(min(max(ax.get_ylim()[0], -1.05), 0), 1.05)
             ax.locator_params(axis="x", integer=True)
             quieten(ax)
             axes.append(ax)
@@ -148,6 +145,7 @@ class SanityDisplay(TableDisplay):
             for ax in axes:
                 ax.set_xticks(range(len(layers)), [""] * len(layers))
             axes[-1].set_xticklabels(["trained", *names], rotation=90, fontsize=SMALL)
+        axes[0].tick_params(labelbottom=False)  # the steps are those below
         axes[-1].set_xlabel("mixed up so far", fontsize=MEDIUM, color=INK)
         name_below(axes[-1], below, shown)
         return axes

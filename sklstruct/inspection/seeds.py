@@ -18,8 +18,6 @@ from ..params import SEED, check, integer, one_of
 
 Floats = NDArray[np.float64]
 
-MAX_SEED = np.iinfo(np.int32).max
-
 
 def agreement(estimators: Any, X: Any, y: Any = None, *, by: str = "pair") -> pd.DataFrame:
     r"""Return how far fitted estimators, such as those of several seeds, say the same.
@@ -246,12 +244,6 @@ def fitted_seeds(
     names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
     if not names:
         raise ValueError(f"estimator must have a random_state, got {type(estimator).__name__}.")
-    seeds = check_random_state(random_state).randint(MAX_SEED, size=n_seeds).tolist()
+    seeds = check_random_state(random_state).randint(2**31, size=n_seeds).tolist()
     clones = [clone(estimator).set_params(**dict.fromkeys(names, seed)) for seed in seeds]
-    fit = delayed(fitted)
-    return list(Parallel(n_jobs)(fit(one, X, y, fit_params) for one in clones))
-
-
-def fitted(estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
-    """Return an estimator that is fitted."""
-    return estimator.fit(X, y, **fit_params)
+    return list(Parallel(n_jobs)(delayed(one.fit)(X, y, **fit_params) for one in clones))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .display import Axes, Place, TableDisplay
-from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
+from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet
 from .lines import name_below, quieten
 from .tuning import MEASURES, selectivity, selectivity_by_layer
 
@@ -87,11 +87,9 @@ class SelectivityDisplay(TableDisplay):
         layers = self.results.drop_duplicates("layer").set_index("depth")["layer"]
         measures = [name for name in MEASURES if name in set(self.medians["measure"])]
         heading = ["Selectivity of channels", "0: none, 1: for one orientation, or colour"]
-        least, head = heading_size(heading)
         width, foot = max(WIDTH, STEP * len(layers)), 0.15 + LETTER * layers.str.len().max()
-        height = head + (PANEL + GAP) * len(measures) + foot + NAMED
-        sheet = Sheet(LEFT + max(width, least) + RIGHT, height, on)
-        sheet.heading(LEFT, heading)
+        height = (PANEL + GAP) * len(measures) + foot + NAMED
+        sheet, head = Sheet.headed(heading, LEFT, LEFT + width + RIGHT, height, on)
         axes = []
         for row, measure in enumerate(measures):
             ax = sheet.axes(LEFT, head + NAME + (PANEL + GAP) * row, width, PANEL)

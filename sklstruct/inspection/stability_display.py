@@ -9,7 +9,7 @@ import pandas as pd
 
 from .deformations import Draw
 from .display import Axes, Display, Place
-from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet, heading_size
+from .drawing import COLOURS, INK, LETTER, MEDIUM, Sheet
 from .lines import MARKERS, label_ends, quieten
 from .lipschitz import Stability, stability
 
@@ -142,12 +142,11 @@ class StabilityDisplay(Display):
             for number in range(min(map(len, self.results.values())))
         ]
         room = GAP / 2 + LETTER * max(len(label) for panel in labels for label in panel)
-        step, (width, head) = PANEL + room + GAP, heading_size(HEADING)
-        head += NAME
-        sheet = Sheet(LEFT + max(step * len(labels), width), head + HEIGHT + FOOT, on)
-        sheet.heading(LEFT, HEADING)
+        step = PANEL + room + GAP
+        size = LEFT + step * len(labels), NAME + HEIGHT + FOOT
+        sheet, head = Sheet.headed(HEADING, LEFT, *size, on)
         lefts = [LEFT + step * number for number in range(len(labels))]
-        axes = [sheet.axes(left, head, PANEL, HEIGHT) for left in lefts]
+        axes = [sheet.axes(left, head + NAME, PANEL, HEIGHT) for left in lefts]
         for number, ax in enumerate(axes):
             self._draw_panel(ax, number, labels[number])
         axes[0].set_ylabel("relative distance", fontsize=MEDIUM, color=INK)

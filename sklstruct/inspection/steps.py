@@ -24,6 +24,16 @@ def unfolded(estimator: Any) -> list[Any]:
     return [estimator]
 
 
+def type_name(estimator: Any) -> str:
+    """Return the name of the type of what predicts."""
+    return type(unfolded(estimator)[-1]).__name__
+
+
+def is_dense(estimator: Any) -> bool:
+    """Return whether what predicts does so at every place."""
+    return getattr(unfolded(estimator)[-1], "_dense", False)
+
+
 def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
     """Return what reads scans and what takes volumes."""
     first, *later = unfolded(model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..estimators.base import watched
 from ..params import SEED, SEQUENCE, Rule, check, integer, real
 from ..training.rows import Unread
 from .blocks import block_names
-from .opened import Opened
+from .opened import RGB, Opened
 from .panels import check_results
 
 Array = NDArray[np.float64]
@@ -31,7 +30,7 @@ PHASES = (0.0, 0.25, 0.5, 0.75)  # cycles
 SILENT = 1e-4  # of the strongest response in a layer
 STRONGEST, SHARE = 100, 10  # samples of a channel at most, and one of how many
 OPPONENT = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])  # red-green, yellow-blue
-MAX_SEED, TINY = np.iinfo(np.int32).max, np.finfo(np.float64).tiny
+TINY = np.finfo(np.float64).tiny
 GOLDEN = (1 + np.sqrt(5)) / 2
 BETWEEN = Rule(
     "a sequence of numbers above 0 and of at most 0.5",
@@ -152,12 +151,12 @@ def selectivity(
     check("n_untrained", n_untrained, integer(0))
     check("random_state", random_state, SEED)
     opened, names = Opened(estimator), block_names(estimator, layers)
-    samples = None if X is None or opened.in_shape[0] != 3 else opened.read(X)
-    seeds = check_random_state(random_state).randint(MAX_SEED, size=n_untrained).tolist()
+    samples = None if X is None or opened.in_shape[0] != RGB else opened.read(X)
+    seeds = check_random_state(random_state).randint(2**31, size=n_untrained).tolist()
     networks = {"fitted": opened} | {
         f"untrained {number}": opened.untrained(seed) for number, seed in enumerate(seeds, 1)
     }
-    directions = axes_of(len(opened.in_shape) - 1, n_orientations)
+    directions = even_directions(len(opened.in_shape) - 1, n_orientations)
     tables = []
     for network, one in networks.items():
         found = tuned(one, names, np.array(frequencies, float), directions)
@@ -170,7 +169,7 @@ def selectivity(
     return pd.concat(tables, ignore_index=True)
 
 
-def axes_of(ndim: int, n_orientations: int) -> Array:
+def even_directions(ndim: int, n_orientations: int) -> Array:
     """Return unit vectors of axes, of which none is preferred, (n_directions, ndim)."""
     if ndim == 1:
         return np.ones((1, 1))
@@ -188,7 +187,7 @@ def tuned(
     """Return what the channels of layers prefer among gratings."""
     n_channels, places = opened.in_shape[0], np.indices(opened.in_shape[1:])
     colours = np.eye(n_channels)
-    if n_channels == 3:  # those of samples, not of standardised ones
+    if n_channels == RGB:  # those of samples, not of standardised ones
         colours = np.concatenate([np.ones((1, 3)), OPPONENT]) / opened.estimator.scale_
     colours *= np.sqrt(2 * n_channels) / np.linalg.norm(colours, axis=1, keepdims=True)
     kinds = [*product(colours, frequencies, directions, PHASES)]
@@ -289,7 +288,6 @@ def in_layers(
         give for a blank sample.
     """
     blank: list[Tensor] = []
-    shapes: list[tuple[int, ...]] = []
 
     def places_last(passing: Any) -> Tensor:
         maps = opened.as_maps(passing)
@@ -302,18 +300,8 @@ def in_layers(
                 blank[:] = outputs(torch.zeros_like(x[:1]))
             return [maps - none for maps, none in zip(outputs(x), blank, strict=True)]
 
-        def side_by_side(x: Tensor) -> Tensor:
-            parts = measure(changes, x)
-            shapes[:] = [tuple(part.shape[1:]) for part in parts]
-            return torch.cat([part.flatten(1) for part in parts], dim=1)
-
-        found = opened.run(samples, side_by_side).astype(np.float64)
-    ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
-    parts = np.split(found, ends, axis=1)
-    return {
-        name: part.reshape(-1, *shape)
-        for name, part, shape in zip(names, parts, shapes, strict=True)
-    }
+        parts = opened.run_parts(samples, lambda x: measure(changes, x))
+    return dict(zip(names, parts, strict=True))
 
 
 def selectivity_by_layer(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
