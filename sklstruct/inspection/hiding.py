@@ -187,8 +187,8 @@ def deletion(
             f"mask must have the shape {places} of a sample, and some places, got "
             f"{counts.shape} with {counts.sum()}."
         )
-    explain: Any = map_method(maps) if callable(maps) or isinstance(maps, str) else None
-    given = None if explain else with_places(maps, (n, *places))
+    explain = map_method(maps) if callable(maps) or isinstance(maps, str) else None
+    given: Any = None if explain else with_places(maps, (n, *places))
     ends = np.round(np.linspace(0, counts.sum(), n_steps + 1))
     seeds, scores = rng.randint(2**31, size=n), []
     for numbers in np.array_split(np.arange(n), -(-n * counts.size // VALUES_AT_ONCE)):

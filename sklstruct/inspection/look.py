@@ -29,6 +29,7 @@ from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
+from .opened import Opened
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
 from .sample_maps_display import SampleMapsDisplay
 from .sanity_display import SanityDisplay
