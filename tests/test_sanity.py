@@ -272,6 +272,13 @@ def test_a_picture_has_a_line_a_method_and_says_what_it_means(model):
         wanted = table.loc[("gradient", measure), "similarity"]
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), wanted)
     assert [label.get_text() for label in magnitude.get_xticklabels()][:2] == ["trained", "head"]
+    steps = [f"layers.{n}" for n in range(30)]
+    rows = display.results.query("step == 1")
+    many = [rows.assign(step=n, layer=name, low=-3) for n, name in enumerate(steps)]
+    deep = SanityDisplay(pd.concat(many)).plot()
+    upper, lower = deep.axes_
+    assert upper.get_ylim()[0] >= -1.05
+    assert [ax.xaxis.get_tick_params()["labelbottom"] for ax in (upper, lower)] == [False, True]
 
 
 def test_maps_of_what_predicts_maps():
