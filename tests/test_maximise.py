@@ -332,7 +332,7 @@ def test_planted_templates_are_found_where_they_are(ndim, stride):
     np.testing.assert_array_equal(starts, [*corners.values()])
     for patch, (number, corner) in zip(patches, corners.items(), strict=True):
         box = tuple(slice(c, c + 5) for c in corner)
-        np.testing.assert_allclose(patch, X[number, *box], rtol=1e-5)
+        np.testing.assert_allclose(patch, X[number, *box], rtol=1e-5, atol=1e-5)
     values = responses(model, X, 1, "conv", over="max")
     np.testing.assert_allclose(table["response"], values[[*corners]], rtol=1e-5)
 
