@@ -99,7 +99,8 @@ def measure(model, method, shown, options, lesion):
     if method == "occlusion" and "fill" in options:  # what is hidden there is what is hidden here
         hidden = {name: options[name] for name in ("fill", "mask")}
         explain = partial(explain, size=BOX, stride=BOX, **hidden)
-    sane = sanity_check(explain, model, shown, n_repeats=1)  # anew in every draw
+    mask = options.get("mask")
+    sane = sanity_check(explain, model, shown, n_repeats=1, mask=mask)  # anew in every draw
     last = sane[sane["step"] == sane["step"].max()].set_index("measure")
     row = {
         **dict.fromkeys(("lesion_auc", "lesion_share", "mean_map_auc", "lesion_volume"), np.nan),

@@ -168,12 +168,13 @@ def test_any_estimator_of_arrays():
 def test_scans_are_read_from_their_paths(tmp_path):
     cohort = simulate_cohort(tmp_path / "c", n_subjects=8, shape=(16, 16, 16), spacing=12.0)
     network = on_paths(StructuredClassifier(architecture="linear", max_epochs=2, **FAST))
-    for model in (network, on_paths(VoxelSVC())):
+    for model in (network, on_paths(VoxelSVC(), mask="brain")):
         model.fit(cohort.X, cohort.y)
         X = model[0].transform(cohort.X)
         maps = RNG.normal(size=X.shape)
         by_paths = deletion(model, tmp_path / "c", maps, n_steps=4, n_random=2)
-        by_volumes = deletion(model[1], X, maps, n_steps=4, n_random=2)
+        mask = model[0].mask_
+        by_volumes = deletion(model[1], X, maps, n_steps=4, n_random=2, mask=mask)
         pd.testing.assert_frame_equal(by_paths.table, by_volumes.table)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fitted import MAKERS, fitted, volumes
+from fitted import MAKERS, digits, fitted, volumes
 
-from sklstruct import VoxelSVC, inspection
+from sklstruct import StructuredMapClassifier, StructuredRegressor, VoxelSVC, inspection
 from sklstruct.inspection.methods import MAP_METHODS
 from sklstruct.inspection.opened import Opened
 
@@ -125,3 +125,14 @@ def test_a_page_says_what_it_has_not(tmp_path):
     with pytest.raises(ValueError, match="13, 12, 11"):
         inspection.write_look(model, X[:, 1:], tmp_path / "other.html")
     assert not (tmp_path / "other.html").exists()
+
+
+def test_the_page_of_several_values_and_of_maps_has_maps(tmp_path):
+    X, _ = digits(n_samples=20)
+    options = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
+    several = StructuredRegressor(architecture="rfnn", **options).fit(X, X[:, 3:5, 3])
+    maps = StructuredMapClassifier(architecture="frame_fcn", **options).fit(X, X > 5)
+    for model, y in ((several, X[:, 3:5, 3]), (maps, X > 5)):
+        page = inspection.write_look(model, X, tmp_path / "look.html", y, n_maps=2).read_text()
+        assert "Where it looks</h2>" in page
+        assert "target must be" not in page

@@ -34,6 +34,7 @@ from sklstruct.inspection import (
     SampleMapsDisplay,
     class_activation_map,
     deletion,
+    grad_cam_map,
     gradient_map,
     integrated_gradients,
     occlusion_map,
@@ -333,6 +334,10 @@ def test_what_cannot_be_explained_is_said():
         gradient_map(model, X, kind="slope")
     with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
         gradient_map(model, X, n_samples=0)
+    with pytest.raises(ValueError, match="random_state must be an integer of at least 0, got None"):
+        gradient_map(model, X, random_state=None)
+    with pytest.raises(ValueError, match="gives places, and the network has none, got None"):
+        grad_cam_map(fitted("mlp", shape=(6,))[0], data(shape=(6,))[0])
     several = StructuredRegressor(**FAST).fit(X, np.stack([X[:, 0, 0, 0]] * 2, axis=1))
     with pytest.raises(ValueError, match="number of a value, from 0 to 1, got None"):
         gradient_map(several, X)
@@ -676,6 +681,8 @@ def test_wrong_maps_are_refused():
     with pytest.raises(ValueError, match="at must be three numbers"):
         MapDisplay(values, at=(1, 2))
     MapDisplay(np.zeros_like(values)).plot()  # nothing to see, but no error
+    with pytest.raises(ValueError, match="maps must be finite numbers, got 0% so"):
+        SampleMapsDisplay(values, np.full_like(values, np.nan), ["a"] * 4)
 
 
 def test_a_method_is_drawn_beside_samples_and_over_a_scan(tmp_path):

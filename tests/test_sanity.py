@@ -147,6 +147,25 @@ def test_every_parameter_is_mixed_up_once_from_the_output_on(name):
         assert any(other <= {*group} for group in groups.values())
 
 
+def test_places_outside_of_a_mask_do_not_count(model):
+    """Maps that are zero there would be alike for that alone."""
+    estimator, X = model
+    mask = np.zeros((8, 8), bool)
+    mask[2:5, 3:6] = True
+
+    def only_inside(estimator, X, target=None):
+        return np.where(mask, gradient_map(estimator, X, target), 0)
+
+    everywhere = sanity_check(only_inside, estimator, X, **EXPLAINED)
+    inside = sanity_check(only_inside, estimator, X, mask=mask, **EXPLAINED)
+    whole = sanity_check("gradient", estimator, X, mask=mask, **EXPLAINED)
+    pd.testing.assert_frame_equal(inside, whole)
+    assert last(everywhere).loc["magnitude", "chance"] > 0.8
+    assert last(inside).loc["magnitude", "chance"] < 0.3
+    with pytest.raises(ValueError, match=r"mask must have the shape \(8, 8\) of a sample"):
+        sanity_check("gradient", estimator, X, mask=mask[:4])
+
+
 def test_layers_can_be_chosen(model):
     estimator, X = model
     table = sanity_check("gradient", estimator, X, layers=["stages", "head"], **EXPLAINED)
@@ -256,6 +275,13 @@ def test_a_picture_has_a_line_a_method_and_says_what_it_means(model):
         wanted = table.loc[("gradient", measure), "similarity"]
         np.testing.assert_array_equal(ax.lines[0].get_ydata(), wanted)
     assert [label.get_text() for label in magnitude.get_xticklabels()][:2] == ["trained", "head"]
+    steps = [f"layers.{n}" for n in range(30)]
+    rows = display.results.query("step == 1")
+    many = [rows.assign(step=n, layer=name, low=-3) for n, name in enumerate(steps)]
+    deep = SanityDisplay(pd.concat(many)).plot()
+    upper, lower = deep.axes_
+    assert upper.get_ylim()[0] >= -1.05
+    assert [ax.xaxis.get_tick_params()["labelbottom"] for ax in (upper, lower)] == [False, True]
 
 
 def test_the_example_runs(tmp_path, capsys):

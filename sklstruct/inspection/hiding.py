@@ -23,7 +23,7 @@ from .means import Mean, mean_over_samples
 from .methods import map_method
 from .occlusion import VALUES_AT_ONCE, decisions
 from .opened import Opened
-from .steps import listed, parts_of, target_column, unfolded
+from .steps import listed, mask_of, parts_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -130,7 +130,8 @@ def deletion(
     n_random : int, default=10
         Number of random orders of a sample.
     mask : array-like of bool, shape (\*spatial), default=None
-        Which places count, a head say; the others stay as they are.
+        Which places count, a head say; the others stay as they are.  None is the mask of scans if
+        they have one, else all places.
     random_state : int, RandomState instance or None, default=0
 
     Returns
@@ -181,18 +182,13 @@ def deletion(
     read, decide, n_axes = decision_of(estimator, target, getattr(X, "columns", None))
     samples, X = read(X), listed(estimator, X)
     n, places = len(samples), samples.shape[1 + n_axes :]
-    counts = np.ones(places, bool) if mask is None else np.asarray(mask, bool)
-    if counts.shape != places or not counts.any():
-        raise ValueError(
-            f"mask must have the shape {places} of a sample, and some places, got "
-            f"{counts.shape} with {counts.sum()}."
-        )
+    counts = mask_of(estimator, mask, places)
     explain: Any = map_method(maps) if callable(maps) or isinstance(maps, str) else None
-    given = None if explain else with_places(maps, (n, *places))
+    given: Any = None if explain else with_places(maps, (n, *places))
     ends = np.round(np.linspace(0, counts.sum(), n_steps + 1))
     seeds, scores = rng.randint(2**31, size=n), []
     for numbers in np.array_split(np.arange(n), -(-n * counts.size // VALUES_AT_ONCE)):
-        if given is not None:
+        if explain is None:
             values = given[numbers]
         else:
             made = explain(estimator, taken(X, numbers), target)

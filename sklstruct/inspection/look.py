@@ -29,12 +29,14 @@ from .frame_similarity import FrameSimilarityDisplay
 from .kernels import convolutions
 from .maximised_display import MaximisedDisplay
 from .methods import MEANINGS
+from .opened import Opened
 from .page import TEXT, Html, element, joined, listing, note, page, picture, section, table
 from .sample_maps_display import SampleMapsDisplay
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
 from .steps import type_name, unfolded
 from .study_squares import CalibrationDisplay
+from .units import units_of
 
 FEW, SCANS = 200, 12  # samples, or scans, for what takes long
 FEWER = 12  # for what takes longest
@@ -130,6 +132,8 @@ class Look:
         As given, or found.
     shown, few, fewer : array-like
         Samples for maps, for what takes long, and for what takes longest.
+    target : int or None
+        What maps are about: of several values the first one, else what is usual.
     left_out : list of str
         What there is nothing to see of, and why.
     """
@@ -146,11 +150,14 @@ class Look:
         self.shown = safe_indexing(self.X, in_turn[:n_maps])
         self.fewer = safe_indexing(self.X, in_turn[: n_maps if scans else FEWER])
         self.left_out: list[str] = []
-        estimator.predict(self.shown)  # what is wrong with samples is no reason to leave parts out
+        # What is wrong with samples is no reason to leave parts out.
+        said = np.asarray(estimator.predict(self.shown))
+        several = said.ndim > 1 and not getattr(unfolded(estimator)[-1], "_dense", False)
+        self.target = 0 if several and not is_classifier(estimator) else None
 
     def one_of_each(self, order: Any) -> Any:
         """Return the order with samples of different labels first, in turn."""
-        if self.y is None or not is_classifier(self.estimator):
+        if self.y is None or self.y.ndim > 1 or not is_classifier(self.estimator):
             return order
         turns = pd.Series(self.y[order]).groupby(self.y[order]).cumcount()
         return order[np.lexsort((np.arange(len(order)), turns))]
@@ -227,10 +234,11 @@ def second_layer(model: Any) -> str:
 def units_section(seen: Look) -> Html | None:
     """Show what drives outputs, and channels of the last block."""
     model, options = seen.estimator, {"X": seen.few, "random_state": seen.seed}
-    classes = getattr(model, "classes_", [None])[:UNITS]
     parts = seen.figure(
         "What outputs want",
-        lambda: MaximisedDisplay.from_estimator(model, [*classes], **options),
+        lambda: MaximisedDisplay.from_estimator(
+            model, units_of(Opened(model), None)[:UNITS], **options
+        ),
         TEXT["look"]["outputs"],
     )
     parts += seen.figure(
@@ -249,10 +257,10 @@ def maps_section(seen: Look) -> Html | None:
     for method in METHODS:
         parts += seen.figure(
             f"Where it looks: {MEANINGS[method]}",
-            partial(SampleMapsDisplay.from_estimator, model, seen.shown, method),
+            partial(SampleMapsDisplay.from_estimator, model, seen.shown, method, seen.target),
             TEXT["look"][method],
         )
-    options: dict[str, Any] = {"random_state": seen.seed}
+    options: dict[str, Any] = {"target": seen.target, "random_state": seen.seed}
     parts += seen.figure(
         "Do the maps depend on what was learned?",
         lambda: SanityDisplay.from_estimator(

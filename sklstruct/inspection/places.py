@@ -80,10 +80,9 @@ class Places:
         elif self.of_layer:
             layer = list(self.of_layer)[-1]
         if layer not in self.of_layer:
-            raise ValueError(
-                f"layer must be a layer that gives places, such as {list(self.of_layer)[-3:]}, "
-                f"got {layer!r}."
-            )
+            last = [*self.of_layer][-3:]
+            known = f"such as {last}" if last else "and the network has none"
+            raise ValueError(f"layer must be a layer that gives places, {known}, got {layer!r}.")
         return layer, self.of_layer[layer]
 
     def _note(self, name: str, layer: nn.Module, args: Any, output: Any) -> None:

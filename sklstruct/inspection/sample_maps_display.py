@@ -54,6 +54,11 @@ class SampleMapsDisplay(Display):
     axes_ : ndarray of matplotlib Axes, shape (2 n,)
         First those of the samples, then those of the maps.
 
+    Raises
+    ------
+    ValueError
+        If maps are not finite.
+
     See Also
     --------
     MapDisplay : Three planes of one volume.
@@ -71,6 +76,8 @@ class SampleMapsDisplay(Display):
     """
 
     def __init__(self, samples: Array, maps: Array, titles: Sequence[str], label: str = "") -> None:
+        if not np.isfinite(maps).all():
+            raise ValueError(f"maps must be finite numbers, got {np.isfinite(maps).mean():.0%} so.")
         self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
 
     @classmethod

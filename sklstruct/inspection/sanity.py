@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
@@ -23,7 +23,7 @@ from ..studies.data import taken
 from .means import Mean, mean_over_samples
 from .methods import map_method
 from .opened import Opened
-from .steps import listed
+from .steps import listed, mask_of
 
 Array = NDArray[Any]
 
@@ -41,6 +41,7 @@ def sanity_check(
     order: str = "cascade",
     n_repeats: int = 5,
     level: float = 0.5,
+    mask: ArrayLike | None = None,
     random_state: Any = 0,
 ) -> pd.DataFrame:
     r"""Measure how maps change when the weights of a network are mixed up, layer by layer.
@@ -82,6 +83,9 @@ def sanity_check(
         Over how many random orders to average.
     level : float, default=0.5
         Similarity from which on a map counts as kept.
+    mask : array-like of bool, shape (\*spatial), default=None
+        Places that are compared, a head say: where maps are zero by construction they are alike.
+        None is the mask of scans if they have one, else all places.
     random_state : int, RandomState instance or None, default=0
 
     Returns
@@ -155,7 +159,7 @@ def sanity_check(
     rng = check_random_state(check("random_state", random_state, SEED))
     opened = Opened(estimator)
     groups = parameters_by_layer(opened, layers)
-    X = listed(estimator, X)
+    X, counts = listed(estimator, X), mask_of(estimator, mask, opened.in_shape[1:])
     n = num_samples(X)
     if n < 2:
         raise ValueError(f"X must have at least two samples to compare with one another, got {n}.")
@@ -165,11 +169,11 @@ def sanity_check(
     for numbers in np.array_split(np.arange(n), max(1, n // at_once)):
         samples = taken(X, numbers)
         targets = targets_of(opened, samples, target)
-        trained = ranks(maps_about(explain, estimator, samples, targets))
+        trained = ranks(maps_about(explain, estimator, samples, targets)[:, counts.ravel()])
         repeats = [[similarities(trained, trained)] for _ in seeds]
         for found, seed in zip(repeats, seeds, strict=True):
             for changed in mixed_up(estimator, [*groups.values()], order, seed):
-                now = ranks(maps_about(explain, changed, samples, targets))
+                now = ranks(maps_about(explain, changed, samples, targets)[:, counts.ravel()])
                 found.append(similarities(trained, now))
         parts.append(np.array(repeats))
     # (steps, measures, own or others, samples, repeats)

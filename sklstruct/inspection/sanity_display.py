@@ -134,7 +134,8 @@ class SanityDisplay(TableDisplay):
             ax.set_title(title, loc="left", fontsize=MEDIUM, color=INK)
             ax.set_ylabel("rank correlation", fontsize=MEDIUM, color=INK)
             ax.set_xlim(-EDGE, len(layers) - 1 + EDGE)
-            ax.set_ylim(min(ax.get_ylim()[0], 0), 1.05)
+            # Intervals of few draws may reach past what a correlation can be.
+            ax.set_ylim(min(max(ax.get_ylim()[0], -1.05), 0), 1.05)
             ax.locator_params(axis="x", integer=True)
             quieten(ax)
             axes.append(ax)
@@ -142,6 +143,7 @@ class SanityDisplay(TableDisplay):
             for ax in axes:
                 ax.set_xticks(range(len(layers)), [""] * len(layers))
             axes[-1].set_xticklabels(["trained", *names], rotation=90, fontsize=SMALL)
+        axes[0].tick_params(labelbottom=False)  # the steps are those below
         axes[-1].set_xlabel("mixed up so far", fontsize=MEDIUM, color=INK)
         name_below(axes[-1], below, shown)
         return axes

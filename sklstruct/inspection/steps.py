@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -48,6 +50,26 @@ def listed(estimator: Any, X: Any) -> Any:
     """Return samples as they can be taken one by one: of a folder of scans, their paths."""
     first = unfolded(estimator)[0]
     return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
+
+
+def mask_of(estimator: Any, mask: Any, places: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which places of samples count; None is the mask of scans, else all of them.
+
+    Raises
+    ------
+    ValueError
+        If a mask has another shape, or no place.
+    """
+    first = unfolded(estimator)[0]
+    if mask is None and isinstance(first, NiftiVolumes):
+        mask = first.mask_
+    counts = np.ones(places, bool) if mask is None else np.asarray(mask, bool)
+    if counts.shape != places or not counts.any():
+        raise ValueError(
+            f"mask must have the shape {places} of a sample, and some places, got "
+            f"{counts.shape} with {counts.sum()}."
+        )
+    return counts
 
 
 def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:
