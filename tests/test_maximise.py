@@ -277,6 +277,9 @@ def test_what_a_layer_gives_is_known_where_the_next_one_changes_it_in_place():
         partial(filters, layer="2", of="input"),
     ):
         np.testing.assert_array_equal(look(inside), look(apart))
+    for model in (inside, apart):
+        model.feature_layer = "0"
+    np.testing.assert_array_equal(inside.transform(X), apart.transform(X))
     assert responses(inside, X, 1, "0").min() < responses(inside, X, 1, "1").min()
 
 
