@@ -6,6 +6,7 @@ import pytest
 from fitted import MAKERS, digits, fitted, volumes
 
 from sklstruct import StructuredMapClassifier, StructuredRegressor, VoxelSVC, inspection
+from sklstruct.inspection.blocks import block_names
 from sklstruct.inspection.methods import MAP_METHODS
 from sklstruct.inspection.opened import Opened
 
@@ -13,7 +14,7 @@ FEW = 3  # samples
 
 
 def last_block(estimator):
-    return inspection.blocks.block_names(estimator, None)[-1]
+    return block_names(estimator, None)[-1]
 
 
 def is_map(values, estimator, X):

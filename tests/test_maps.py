@@ -285,6 +285,7 @@ def places_of(network, *extents):
         estimator=SimpleNamespace(dtype="float64"),
         run=lambda X, function: function(torch.from_numpy(X)),
     )
+    opened.trace = partial(Opened.trace, opened)
     return Places(opened, (1, *extents), network)
 
 

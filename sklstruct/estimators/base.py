@@ -756,7 +756,11 @@ def watched(
 
     def keep(name: str, layer: nn.Module, args: Any, output: Any) -> None:
         passing = args[0] if entering else output
-        seen[get_ident(), name] = passing if reduce is None else reduce(passing)
+        if reduce is not None:
+            passing = reduce(passing)
+        elif isinstance(passing, Tensor):
+            passing = passing.clone()  # what follows may change it in place
+        seen[get_ident(), name] = passing
 
     def outputs(x: Tensor) -> list[Tensor]:
         module(x)
