@@ -91,13 +91,14 @@ def kind_of(name: str, value: Any) -> str | None:
 
 def room_page(room: str, title: str, shown: set[int]) -> str:
     """Return the page of a room: what it is for, and what is in it."""
-    first, *rest = (inspect.getdoc(importlib.import_module(room)) or "").split("\n\n")
-    about = "\n\n".join([first, *rest])
+    package = importlib.import_module(room)
+    about = inspect.getdoc(package) or ""
     parts = [heading(f"{title}: ``{room}``", "="), about, f".. currentmodule:: {room}"]
-    names = list(public_names(room, shown))
-    of = {name: inspect.isclass(getattr(importlib.import_module(room), name)) for name in names}
-    parts += listing("Classes", [name for name in names if of[name]])
-    parts += listing("Functions", [name for name in names if not of[name]])
+    kinds: dict[str, list[str]] = {"Classes": [], "Functions": []}
+    for name in public_names(room, shown):
+        kinds["Classes" if inspect.isclass(getattr(package, name)) else "Functions"].append(name)
+    for kind, names in kinds.items():
+        parts += listing(kind, names)
     return "\n\n".join(parts) + "\n"
 
 

@@ -382,9 +382,8 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, CarriesNa
         x = self._run(
             Z.reshape(len(Z), *shape), inverse, prepare=torch.tensor, in_shape=self.in_shape_
         )
-        ones = -1, *(1,) * (x.ndim - 2)
-        samples = x * self.scale_.reshape(ones) + self.mean_.reshape(ones)
-        return like_samples(samples.astype(x.dtype), self.layout_, self.sample_shape_)
+        samples = self._unstandardised(x).astype(x.dtype)
+        return like_samples(samples, self.layout_, self.sample_shape_)
 
     @available_if(may_have_inverse)
     def reconstruction_error(self, X: Any) -> float:
@@ -546,6 +545,11 @@ class NetworkEstimator(Params, TransformerMixin, CallbackSupportMixin, CarriesNa
             centred = X[start : start + size] - mean
             out[start : start + size] = np.divide(centred, scale, out=centred)
         return torch.from_numpy(out)
+
+    def _unstandardised(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return standardised samples (n, channels, *spatial) in the units of X."""
+        ones = -1, *(1,) * (x.ndim - 2)
+        return x * self.scale_.reshape(ones) + self.mean_.reshape(ones)
 
     def _train(
         self, training: Any, validation: Any, plan: Plan, seed: int, *callbacks: Any

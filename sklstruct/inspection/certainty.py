@@ -23,6 +23,7 @@ from .steps import is_dense, type_name
 
 Floats = NDArray[np.float64]
 
+CONFIDENCE, DRAWS = 0.95, 1000  # where nobody asks for others
 HIGHEST = 0.95  # quantile of what is by chance
 EPSILON = 1e-12  # of sums of what should be the same
 
@@ -34,7 +35,7 @@ def reliability(
     *,
     n_bins: int = 10,
     groups: Any = None,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> pd.DataFrame:
     r"""Compare what fitted classifiers say with some probability with how often it comes true.
 
@@ -105,8 +106,15 @@ def reliability(
     """
     check("n_bins", n_bins, integer(1))
     check("confidence", confidence, real(above=0, below=1))
+    return bins_of(outcomes_of(estimators, X, y, groups), n_bins, confidence)
+
+
+def bins_of(
+    outcomes: Mapping[str, Tested], n_bins: int, confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """Return the bins of ``reliability`` of what classifiers made of samples."""
     tables = []
-    for name, test in outcomes_of(estimators, X, y, groups).items():
+    for name, test in outcomes.items():
         said = forecasts(test.outcome)
         bins = binned(said.assign(estimator=name), ["estimator"], n_bins).sort_values("low")
         place = bin_of(said["probability"].to_numpy(), n_bins)
@@ -126,7 +134,7 @@ def calibration_errors(
     y: Any,
     *,
     n_bins: int = 10,
-    n_draws: int = 1000,
+    n_draws: int = DRAWS,
     random_state: Any = 0,
 ) -> pd.DataFrame:
     r"""Return how far probabilities are from frequencies, and how far they would be by chance.
@@ -192,9 +200,15 @@ def calibration_errors(
     check("n_bins", n_bins, integer(1))
     check("n_draws", n_draws, integer(1))
     check("random_state", random_state, SEED)
-    rng = check_random_state(random_state)
-    rows = []
-    for name, (outcome, _) in outcomes_of(estimators, X, y, None).items():
+    return errors_of(outcomes_of(estimators, X, y, None), n_bins, random_state, n_draws)
+
+
+def errors_of(
+    outcomes: Mapping[str, Tested], n_bins: int, random_state: Any, n_draws: int = DRAWS
+) -> pd.DataFrame:
+    """Return the table of ``calibration_errors`` of what classifiers made of samples."""
+    rng, rows = check_random_state(random_state), []
+    for name, (outcome, _) in outcomes.items():
         said = forecasts(outcome)
         probability, true = said["probability"].to_numpy(), said["outcome"].to_numpy()
         place = bin_of(probability, n_bins)

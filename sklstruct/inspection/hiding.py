@@ -16,14 +16,13 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..estimators.base import NetworkEstimator
-from ..io.nifti.estimator import NiftiVolumes
 from ..params import SEED, check, integer, one_of
 from ..studies.data import taken
 from .means import Mean, mean_over_samples
 from .methods import map_method
 from .occlusion import VALUES_AT_ONCE, decisions
 from .opened import Opened
-from .steps import listed, mask_of, parts_of, target_column, unfolded
+from .steps import listed, mask_of, parts_of, reader_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -236,7 +235,7 @@ def decision_of(
         return opened.read, by_network, 1
     read: Callable[[Any], Any] = np.asarray
     step = estimator
-    if isinstance(unfolded(estimator)[0], NiftiVolumes):
+    if reader_of(estimator) is not None:
         volumes, step = parts_of(estimator)
         read, columns = volumes.lazy, None
 

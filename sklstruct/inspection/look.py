@@ -21,7 +21,6 @@ from ..io.cohort import counted
 from ..io.nifti.paths import find_volumes
 from ..params import check, integer
 from .blocks import block_names
-from .certainty import calibration_errors
 from .cka_display import CKADisplay
 from .deletion_display import DeletionDisplay
 from .filter_display import FilterDisplay, SpectrumDisplay
@@ -34,7 +33,7 @@ from .page import TEXT, Html, element, joined, listing, note, page, picture, sec
 from .sample_maps_display import SampleMapsDisplay
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
-from .steps import type_name, unfolded
+from .steps import is_dense, type_name, unfolded
 from .study_squares import CalibrationDisplay
 from .units import units_of
 
@@ -152,7 +151,7 @@ class Look:
         self.left_out: list[str] = []
         # What is wrong with samples is no reason to leave parts out.
         said = np.asarray(estimator.predict(self.shown))
-        several = said.ndim > 1 and not getattr(unfolded(estimator)[-1], "_dense", False)
+        several = said.ndim > 1 and not is_dense(estimator)
         self.target = 0 if several and not is_classifier(estimator) else None
 
     def one_of_each(self, order: Any) -> Any:
@@ -192,6 +191,9 @@ class Look:
         shown = [element("h3", title), picture(display, title, caption)]
         if hasattr(display, "to_frame"):
             shown.append(download(title, display.to_frame()))
+        if getattr(display, "errors", None) is not None:
+            rows = [[one, f"{value:.3g}"] for one, value in display.errors.iloc[0, 1:].items()]
+            shown.append(table(["", "value"], rows))
         return shown
 
     def missing(self) -> Html:
@@ -301,16 +303,12 @@ def certainty_section(seen: Look) -> Html | None:
     """Show how sure it is, and how right when it is."""
     if seen.y is None:
         return None
-    model, tested = seen.estimator, (seen.X, seen.y)
+    options = {"groups": seen.groups, "random_state": seen.seed}
     parts = seen.figure(
         "Probabilities, and how often they come true",
-        lambda: CalibrationDisplay.from_estimator(model, *tested, groups=seen.groups),
+        lambda: CalibrationDisplay.from_estimator(seen.estimator, seen.X, seen.y, **options),
         TEXT["look"]["certainty"],
     )
-    if parts:
-        errors = calibration_errors(model, *tested, random_state=seen.seed)
-        rows = [[one, f"{value:.3g}"] for one, value in errors.iloc[0, 1:].items()]
-        parts.append(table(["", "value"], rows))
     return section("How sure it is", *parts) if parts else None
 
 

@@ -12,11 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
-from sklearn.pipeline import make_pipeline
 
 from ..estimators.samples import channels_first, like_samples
-from ..io.nifti.estimator import NiftiVolumes
-from .steps import is_dense, target_column, unfolded
+from .steps import is_dense, parts_of, reader_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -95,12 +93,11 @@ def occlusion_map(
     >>> occlusion_map(model, X[:3], size=3).shape
     (3, 8, 8)
     """
-    first, *later = unfolded(estimator)
     samples: Any
     columns = None
-    if isinstance(first, NiftiVolumes):
-        samples, estimator = first.lazy(X), make_pipeline(*later)
-        mask = first.mask_ if mask is None else mask
+    if reader_of(estimator) is not None:
+        volumes, estimator = parts_of(estimator)
+        samples, mask = volumes.lazy(X), volumes.mask_ if mask is None else mask
     else:
         samples, columns = np.asarray(X), getattr(X, "columns", None)
         if samples.ndim < 2 or samples.dtype.kind not in "iuf":

@@ -26,7 +26,7 @@ from ..layers import find_layer
 from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
-from .steps import target_column, unfolded
+from .steps import reader_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -57,6 +57,10 @@ class Opened:
         Ready to be evaluated.
     in_shape : tuple of int
         Shape of a sample for the network, (channels, \*spatial).
+    volumes : NiftiVolumes or None
+        What reads scans, if samples are scans.
+    codec : Classes or Values
+        What y means; where it is maps, what is at a place.
 
     Raises
     ------
@@ -75,6 +79,8 @@ class Opened:
         self.estimator = last
         self.network: Any = last.net_.module_.eval()
         self.in_shape: tuple[int, ...] = last.in_shape_
+        self.volumes = reader_of(estimator)
+        self.codec: Any = getattr(last.target_, "places", last.target_)
 
     def untrained(self, seed: int) -> Opened:
         """Return the same with a network of other weights, from which a training would start."""
@@ -158,16 +164,14 @@ class Opened:
         ValueError
             If there is no such class or value.
         """
-        codec = self.estimator.target_
-        codec = getattr(codec, "places", codec)  # of maps: what is at a place
-        n_outputs: int = codec.n_outputs
+        n_outputs: int = self.codec.n_outputs
         column = target_column(self.estimator, target, n_outputs)
 
         def weights(outputs: Tensor) -> Tensor:
             chosen = outputs.argmax(1) if column is None else torch.full((len(outputs),), column)
             each = one_hot(chosen.to(outputs.device), n_outputs).to(outputs)
             if not is_classifier(self.estimator):
-                return each * torch.from_numpy(codec.scale).to(outputs)
+                return each * torch.from_numpy(self.codec.scale).to(outputs)
             # Of two classes, only the difference of the logits means anything.
             return 2 * each - 1 if n_outputs == 2 else each
 
@@ -175,9 +179,8 @@ class Opened:
 
     def values(self, X: Any) -> Array:
         """Return f of every class or value, (n, n_columns)."""
-        codec = self.estimator.target_
-        n_outputs = getattr(codec, "places", codec).n_outputs
-        each = [self.weigh(one) for one in getattr(self.estimator, "classes_", range(n_outputs))]
+        columns = getattr(self.estimator, "classes_", range(self.codec.n_outputs))
+        each = [self.weigh(one) for one in columns]
 
         def function(x: Tensor) -> Tensor:
             outputs = self.outputs(x)
@@ -307,8 +310,7 @@ class Opened:
 
     def unstandardised(self, x: Array) -> Array:
         """Return standardised samples (n, C, *spatial) in the units of what was read."""
-        ones = -1, *(1,) * (x.ndim - 2)
-        return x * self.estimator.scale_.reshape(ones) + self.estimator.mean_.reshape(ones)
+        return self.estimator._unstandardised(x)
 
     def to_samples(self, x: Array) -> Array:
         """Return standardised samples in the units, the layout and the shape of X.
@@ -348,12 +350,6 @@ class Opened:
         if "C" in layout:
             shape.insert(layout.index("C"), images.shape[1])
         return like_samples(images, layout, tuple(shape))
-
-    @property
-    def volumes(self) -> NiftiVolumes | None:
-        """What reads scans, if samples are scans."""
-        first = self.steps[0] if self.steps else None
-        return first if isinstance(first, NiftiVolumes) else None
 
 
 def streams(output: Any) -> Sequence[Tensor]:

@@ -36,6 +36,12 @@ def is_dense(estimator: Any) -> bool:
     return getattr(unfolded(estimator)[-1], "_dense", False)
 
 
+def reader_of(estimator: Any) -> NiftiVolumes | None:
+    """Return what reads scans, if that is how an estimator begins."""
+    first = unfolded(estimator)[0]
+    return first if isinstance(first, NiftiVolumes) else None
+
+
 def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
     """Return what reads scans and what takes volumes."""
     first, *later = unfolded(model)
@@ -48,8 +54,8 @@ def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
 
 def listed(estimator: Any, X: Any) -> Any:
     """Return samples as they can be taken one by one: of a folder of scans, their paths."""
-    first = unfolded(estimator)[0]
-    return first.lazy(X).paths if isinstance(first, NiftiVolumes) else X
+    volumes = reader_of(estimator)
+    return X if volumes is None else volumes.lazy(X).paths
 
 
 def mask_of(estimator: Any, mask: Any, places: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -60,9 +66,9 @@ def mask_of(estimator: Any, mask: Any, places: tuple[int, ...]) -> NDArray[np.bo
     ValueError
         If a mask has another shape, or no place.
     """
-    first = unfolded(estimator)[0]
-    if mask is None and isinstance(first, NiftiVolumes):
-        mask = first.mask_
+    volumes = reader_of(estimator)
+    if mask is None and volumes is not None:
+        mask = volumes.mask_
     counts = np.ones(places, bool) if mask is None else np.asarray(mask, bool)
     if counts.shape != places or not counts.any():
         raise ValueError(

@@ -9,11 +9,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from ..params import SEED, check, integer
 from ..studies.curves import calibration, calibration_error, roc_curves
 from ..studies.outcomes import score_fits
 from ..studies.tasks import check_columns
 from ..studies.text import number
-from .certainty import calibration_errors, reliability
+from .certainty import bins_of, errors_of, outcomes_of
 from .display import Axes, Display, Place
 from .drawing import INK, LEADING, LETTER, MEDIUM, Sheet, one_axes
 from .lines import legend_size, name_below, quieten, styles
@@ -162,14 +163,19 @@ class CalibrationDisplay(Display):
         *,
         n_bins: int = 10,
         groups: Any = None,
+        random_state: Any = 0,
         ax: Place = None,
     ) -> Self:
         """Measure and draw the calibration of a fitted classifier, or of several.
 
-        Parameters are those of ``reliability``, and ``ax`` as ``plot`` takes it.
+        Parameters are those of ``reliability`` and ``calibration_errors``, and ``ax`` as ``plot``
+        takes it.
         """
-        bins = reliability(estimators, X, y, n_bins=n_bins, groups=groups)
-        return cls(bins, errors=calibration_errors(estimators, X, y, n_bins=n_bins)).plot(ax)
+        check("n_bins", n_bins, integer(1))
+        check("random_state", random_state, SEED)
+        outcomes = outcomes_of(estimators, X, y, groups)  # predicted once, for both
+        errors = errors_of(outcomes, n_bins, random_state)
+        return cls(bins_of(outcomes, n_bins), errors=errors).plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         """Draw a curve for each estimator that gives probabilities."""
