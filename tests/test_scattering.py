@@ -202,8 +202,9 @@ def test_kernel_gives_a_signal_the_same_bits_in_any_company_and_on_any_threads(k
         assert torch.equal(scattering(x[start:stop]), together[start:stop])
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(3)
-        assert torch.equal(scattering(x), together)
+        for threads, n in ((3, 37), (5, 3), (64, 1), (2, 0)):
+            torch.set_num_threads(threads)
+            assert torch.equal(scattering(x[:n]), together[:n])
     finally:
         torch.set_num_threads(before)
 
@@ -230,9 +231,11 @@ def test_kernel_refuses_arrays_that_do_not_fit():
     plan = Scattering(J=1, L=1, shape=(8, 8)).plan
     x, out = np.zeros((2, 8, 8), np.float32), np.zeros((2, *plan.out_shape), np.float32)
     with pytest.raises(ValueError, match="do not fit"):
-        plan.run(x[:1], out)
+        plan.run(x[:1], out, 0, 1)
+    with pytest.raises(ValueError, match="do not fit"):
+        plan.run(x, out, 0, 3)
     with pytest.raises(ValueError, match="no such kernel"):
-        replace(plan, kernel="abacus").run(x, out)
+        replace(plan, kernel="abacus").run(x, out, 0, 2)
 
 
 def test_long_lines_need_no_large_plan():

@@ -14,12 +14,18 @@
 
 #define WIDEST 16 /* lanes */
 #define NARROW 4
+#define TOGETHER 4 /* rows of averages of a large signal */
 #define BLOCK 32 /* terms of a partial sum */
 #define USUAL 40 /* powers of 2 to each side of 1 between which signals are left as they are */
 #define MAX_RADIX 31
 #define MAX_PASSES 32
 #define MAX_LEVELS 32
 #define MAX_ORDER 3
+#if defined(__x86_64__)
+#define IN_REGISTERS(x) __asm__("" : "+v"(x))
+#else
+#define IN_REGISTERS(x) (void)0
+#endif
 #define PI 3.14159265358979323846
 
 /* How to transform a line: the radices, the twiddle factors after each pass, and the roots of
@@ -36,9 +42,10 @@ typedef struct {
 } Grid;
 
 /* A path: the level of its modulus, its children, which follow each other, and its last
-   wavelet, a spectrum on the grid of its parent. */
+   wavelet, a spectrum on the grid of its parent; for large signals without what is negligible,
+   and `terms` says what is left. */
 typedef struct {
-    int64_t level, first_child, children, psi;
+    int64_t level, first_child, children, psi, terms;
 } Path;
 
 /* An average along a cyclic axis: `reach` weights, the first of them at `offset` for the first
@@ -52,6 +59,13 @@ static inline long first_place(const Average *average, long number) {
     return (average->offset + number * average->step) % average->extent;
 }
 
+/* The same averages, `together` of them at a time: from the first place of the first of them on,
+   `reach` samples have a weight each in every one. */
+typedef struct {
+    long reach;
+    float *weight;
+} Bands;
+
 typedef struct {
     int levels;
     Grid grid[MAX_LEVELS];
@@ -60,7 +74,8 @@ typedef struct {
     const int64_t *row_source, *column_source;
     const Path *path;
     const float *filters;
-    float *matrix[MAX_LEVELS]; /* of the averages across, for large signals */
+    const int32_t *terms;                                  /* these for large signals, */
+    Bands bands_down[MAX_LEVELS], bands_across[MAX_LEVELS]; /* and these */
 } Plan;
 
 /* The kernel for each set of instructions: as many lanes as one of its registers has, and four
@@ -98,10 +113,12 @@ typedef struct {
 
 typedef void (*Scatter)(const Plan *, const float *const *, void *, void *, float *const *);
 typedef void (*ScatterOne)(const Plan *, const float *, void *, void *, float *);
+typedef void (*ScatterPlane)(const Plan *, long, long, const float *, void *, void *, float *);
 typedef struct {
     long lanes;
     Scatter wide, narrow;
-    ScatterOne one, plane;
+    ScatterOne one;
+    ScatterPlane plane;
 } Kernel;
 
 /* By the number of the set. */
@@ -141,13 +158,16 @@ static int plan_line(Line *line, long length) {
         if (radix == 0 || i == MAX_PASSES) return 0;
         long groups = left / radix;
         float *twiddle = malloc(sizeof(float) * 2 * groups * (radix - 1));
-        float *roots = malloc(sizeof(float) * 2 * radix);
+        long half = radix / 2;
+        float *roots = malloc(sizeof(float) * 2 * (half + 1) * half);
         line->radix[i] = radix, line->twiddle[i] = twiddle, line->roots[i] = roots;
         line->passes++;
         if (!twiddle || !roots) return 0;
         for (long p = 0; p < groups; p++)
             fill_roots(twiddle + 2 * p * (radix - 1), radix - 1, p, p, left);
-        fill_roots(roots, radix, 0, 1, radix);
+        for (long k = 1; k <= half; k += 2) /* two outputs side by side, a root each */
+            for (long n = 1; n <= half; n++, roots += 4)
+                fill_roots(roots, 2, n * k, n, radix);
         left = groups;
     }
     return 1;
@@ -183,25 +203,34 @@ static int plan_grids(Plan *plan, const int64_t *averages, const float *weights)
     return 1;
 }
 
-/* Write the average across at each level as a matrix, a row of whole vectors for each column. */
-static int plan_matrices(Plan *plan, long lanes) {
-    long step = (plan->out_width + lanes - 1) / lanes * lanes;
-    for (int level = 0; level < plan->levels; level++) {
-        const Average *across = plan->across + level;
-        float *matrix = calloc(across->extent * step, sizeof(float));
-        if (!matrix) return 0;
-        plan->matrix[level] = matrix;
-        for (long w = 0; w < plan->out_width; w++)
-            for (long i = 0; i < across->reach; i++)
-                matrix[(first_place(across, w) + i) % across->extent * step + w] +=
-                    across->weight[i];
-    }
+static int plan_bands(Bands *bands, const Average *average, long n, long together) {
+    long reach = average->reach + (together - 1) * average->step;
+    bands->reach = reach < average->extent ? reach : average->extent;
+    long groups = (n + together - 1) / together, size = bands->reach * together;
+    bands->weight = calloc(groups * size, sizeof(float));
+    if (!bands->weight) return 0;
+    for (long k = 0; k < n; k++)
+        for (long i = 0; i < average->reach; i++) {
+            long place = (k % together * average->step + i) % average->extent;
+            bands->weight[k / together * size + place * together + k % together] +=
+                average->weight[i];
+        }
+    return 1;
+}
+
+/* Plan the averages of large signals. */
+static int plan_averages(Plan *plan, long lanes) {
+    for (int level = 0; level < plan->levels; level++)
+        if (!plan_bands(plan->bands_down + level, plan->down + level, plan->out_height, TOGETHER) ||
+            !plan_bands(plan->bands_across + level, plan->across + level, plan->out_width, lanes))
+            return 0;
     return 1;
 }
 
 static void free_grids(Plan *plan) {
     for (int level = 0; level < plan->levels; level++) {
-        free(plan->matrix[level]);
+        free(plan->bands_down[level].weight);
+        free(plan->bands_across[level].weight);
         free_line(&plan->grid[level].rows);
         free_line(&plan->grid[level].columns);
     }
@@ -223,15 +252,16 @@ static void scatter_some(const Plan *plan, Scatter scatter, long lanes, const fl
     scatter(plan, signals, space, scratch, outs);
 }
 
-/* Scatter n signals: by the lanes there are, the last few 4 at a time, or one by one. */
-static int scatter_all(const Plan *plan, const Kernel *kernel, const float *x, float *out, long n) {
+/* Scatter some signals: by the lanes there are, the last few 4 at a time, or one by one. */
+static int scatter_all(const Plan *plan, const Kernel *kernel, const float *x, float *out,
+                       long begin, long end) {
     size_t rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
     size_t longest = rows > columns ? rows : columns;
-    size_t value = 2 * sizeof(float) * (n > NARROW ? kernel->lanes : NARROW);
+    size_t value = 2 * sizeof(float) * (end - begin > NARROW ? kernel->lanes : NARROW);
     void *space = aligned(value * 4 * rows * columns), *scratch = aligned(value * 2 * longest);
     int ready = space && scratch;
-    for (long done = 0, lanes; ready && done < n; done += lanes) {
-        long left = n - done;
+    for (long done = begin, lanes; ready && done < end; done += lanes) {
+        long left = end - done;
         const float *signals = x + (size_t)done * plan->height * plan->width;
         float *outs = out + (size_t)done * plan->n_paths * plan->out_height * plan->out_width;
         lanes = left > NARROW ? kernel->lanes : left == NARROW ? NARROW : 1;
@@ -246,19 +276,28 @@ static int scatter_all(const Plan *plan, const Kernel *kernel, const float *x, f
     return ready;
 }
 
-/* Scatter n large signals, one by one. */
+/* Return how many parts the work of a large signal has: one for each path of first order. */
+static long parts_of(const Plan *plan) {
+    return plan->path->children > 0 ? plan->path->children : 1;
+}
+
+/* Do some parts of the work of large signals, counted from one signal to the next. */
 static int scatter_planes(const Plan *plan, const Kernel *kernel, const float *x, float *out,
-                          long n) {
+                          long begin, long end) {
     size_t rows = plan->grid[0].rows.length, columns = plan->grid[0].columns.length;
     size_t longest = rows > columns ? rows : columns, lanes = kernel->lanes;
     size_t value = 2 * sizeof(float) * lanes; /* of a vector of complex numbers */
-    size_t plane = longest * ((longest + lanes - 1) / lanes) + 1;
+    size_t plane = (longest * ((longest + WIDEST - 1) / WIDEST) + 1) * (WIDEST / lanes);
     void *space = aligned(value * plane * 2 * (MAX_ORDER + 1));
     void *scratch = aligned(value * 2 * longest);
     int ready = space && scratch;
-    for (long done = 0; ready && done < n; done++)
-        kernel->plane(plan, x + (size_t)done * plan->height * plan->width, space, scratch,
-                      out + (size_t)done * plan->n_paths * plan->out_height * plan->out_width);
+    for (long parts = parts_of(plan), stop; ready && begin < end; begin = stop) {
+        long number = begin / parts, start = number * parts;
+        stop = start + parts < end ? start + parts : end;
+        kernel->plane(plan, begin - start, stop - start,
+                      x + (size_t)number * plan->height * plan->width, space, scratch,
+                      out + (size_t)number * plan->n_paths * plan->out_height * plan->out_width);
+    }
     free(space);
     free(scratch);
     return ready;
@@ -266,34 +305,36 @@ static int scatter_planes(const Plan *plan, const Kernel *kernel, const float *x
 
 /* --- Python -------------------------------------------------------------------------------- */
 
-enum { SIGNALS, OUT, ROW_SOURCE, COLUMN_SOURCE, AVERAGES, WEIGHT, PATHS, FILTERS, N_BUFFERS };
+enum { SIGNALS, OUT, ROW_SOURCE, COLUMN_SOURCE, AVERAGES, WEIGHT, PATHS, FILTERS, TERMS, N_BUFFERS };
 
 /* Return whether the arrays are as long as the extents say: one wrong would end the process. */
-static int consistent(const Plan *plan, const Py_buffer *b, long n) {
+static int consistent(const Plan *plan, const Py_buffer *b, int large, long begin, long end) {
     const int64_t *first = b[AVERAGES].buf;
-    size_t signal = (size_t)plan->height * plan->width;
-    size_t row = (size_t)plan->n_paths * plan->out_height * plan->out_width;
-    return n >= 0 && plan->levels > 0 && plan->levels <= MAX_LEVELS && plan->n_paths > 0 &&
-           (size_t)b[SIGNALS].len == n * signal * sizeof(float) &&
-           (size_t)b[OUT].len == n * row * sizeof(float) &&
+    size_t signal = sizeof(float) * plan->height * plan->width;
+    size_t row = sizeof(float) * plan->n_paths * plan->out_height * plan->out_width;
+    if (plan->levels <= 0 || plan->levels > MAX_LEVELS || signal == 0 || row == 0) return 0;
+    size_t n = b[SIGNALS].len / signal;
+    return begin >= 0 && begin <= end && (size_t)end <= n * (large ? parts_of(plan) : 1) &&
+           (size_t)b[SIGNALS].len == n * signal && (size_t)b[OUT].len == n * row &&
            (size_t)b[ROW_SOURCE].len == first[EXTENT] * sizeof(int64_t) &&
            (size_t)b[COLUMN_SOURCE].len == first[N_FIELDS + EXTENT] * sizeof(int64_t);
 }
 
-/* scatter(kernel, large, n, height, width, out_height, out_width, signals, out, row_source,
-           column_source, averages, weights, paths, filters): fill out.  Filters of large signals
-   have columns for rows, and end with a vector of zeros. */
+/* scatter(kernel, large, begin, end, height, width, out_height, out_width, signals, out,
+           row_source, column_source, averages, weights, paths, filters, terms): fill out for some
+   of the signals, or, of large ones, for some parts of their work. */
 static PyObject *scatter(PyObject *self, PyObject *args) {
     (void)self;
     const char *name;
     Py_buffer b[N_BUFFERS];
     Plan plan;
     int large;
-    long n;
+    long begin, end;
     memset(&plan, 0, sizeof(plan));
-    if (!PyArg_ParseTuple(args, "splllll" "y*w*y*y*y*y*y*y*", &name, &large, &n, &plan.height, &plan.width,
-                          &plan.out_height, &plan.out_width, &b[SIGNALS], &b[OUT], &b[ROW_SOURCE],
-                          &b[COLUMN_SOURCE], &b[AVERAGES], &b[WEIGHT], &b[PATHS], &b[FILTERS]))
+    if (!PyArg_ParseTuple(args, "spllllll" "y*w*y*y*y*y*y*y*y*", &name, &large, &begin, &end,
+                          &plan.height, &plan.width, &plan.out_height, &plan.out_width,
+                          &b[SIGNALS], &b[OUT], &b[ROW_SOURCE], &b[COLUMN_SOURCE], &b[AVERAGES],
+                          &b[WEIGHT], &b[PATHS], &b[FILTERS], &b[TERMS]))
         return NULL;
     int set = find_set(name);
     const Kernel *kernel = set < 0 ? NULL : kernels + set;
@@ -303,14 +344,15 @@ static PyObject *scatter(PyObject *self, PyObject *args) {
     plan.path = b[PATHS].buf;
     plan.n_paths = (long)(b[PATHS].len / sizeof(Path));
     plan.filters = b[FILTERS].buf;
-    int valid = kernel && consistent(&plan, b, n), done = 0;
+    plan.terms = b[TERMS].buf;
+    int valid = kernel && consistent(&plan, b, large, begin, end), done = 0;
     if (valid) {
         Py_BEGIN_ALLOW_THREADS;
         int planned = plan_grids(&plan, b[AVERAGES].buf, b[WEIGHT].buf);
         if (planned && !large)
-            done = scatter_all(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, n);
-        else if (planned && plan_matrices(&plan, kernel->lanes))
-            done = scatter_planes(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, n);
+            done = scatter_all(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, begin, end);
+        else if (planned && plan_averages(&plan, kernel->lanes))
+            done = scatter_planes(&plan, kernel, b[SIGNALS].buf, b[OUT].buf, begin, end);
         free_grids(&plan);
         Py_END_ALLOW_THREADS;
     }

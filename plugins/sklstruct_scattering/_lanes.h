@@ -87,8 +87,9 @@ SMALL_PASS(4)
 SMALL_PASS(5)
 
 /* A pass of any other radix, which is odd.  Values k and r - k are added and subtracted first:
-   the cosines then meet the sums only, and the sines the differences.  `roots` are the r-th
-   roots of unity. */
+   the cosines then meet the sums only, and the sines the differences.  Two outputs at a time share
+   what is loaded; `roots` has, for each two, the cosines and sines that value by value is
+   multiplied by. */
 ATTRIBUTE static void TARGET(pass_odd)(const Complex *x, long sx, Complex *y, long sy, long r,
                                        long m, long done, const float *twiddle,
                                        const float *roots) {
@@ -106,21 +107,33 @@ ATTRIBUTE static void TARGET(pass_odd)(const Complex *x, long sx, Complex *y, lo
                 total = TARGET(plus)(total, sum[k]);
             }
             y[(q + done * r * p) * sy] = total;
-            const float *w = twiddle + 2 * p * (r - 1);
-            for (long k = 1; k <= half; k++) {
-                Complex even = first, odd = {{0}, {0}};
-                for (long n = 1, place = 0; n <= half; n++) {
-                    place = place + k < r ? place + k : place + k - r;
-                    float cosine = roots[2 * place], sine = roots[2 * place + 1];
-                    even.re += cosine * sum[n].re;
-                    even.im += cosine * sum[n].im;
-                    odd.re -= sine * difference[n].im;
-                    odd.im += sine * difference[n].re;
+            const float *w = twiddle + 2 * p * (r - 1) - 2, *root = roots;
+            for (long k = 1; k <= half; k += 2) {
+                Complex even[2] = {first, first}, odd[2] = {{{0}, {0}}, {{0}, {0}}};
+                for (long n = 1; n <= half; n++, root += 4) {
+                    Complex s = sum[n], d = difference[n];
+                    IN_REGISTERS(s.re); /* or they are loaded once for each output */
+                    IN_REGISTERS(s.im);
+                    IN_REGISTERS(d.re);
+                    IN_REGISTERS(d.im);
+#pragma GCC unroll 2
+                    for (int i = 0; i < 2; i++) {
+                        even[i].re += root[2 * i] * s.re;
+                        even[i].im += root[2 * i] * s.im;
+                        odd[i].re -= root[2 * i + 1] * d.im;
+                        odd[i].im += root[2 * i + 1] * d.re;
+                    }
                 }
-                Complex a = TARGET(plus)(even, odd), b = TARGET(minus)(even, odd);
-                y[(q + done * (r * p + k)) * sy] = TARGET(times)(a, w[2 * k - 2], w[2 * k - 1]);
-                long l = r - k;
-                y[(q + done * (r * p + l)) * sy] = TARGET(times)(b, w[2 * l - 2], w[2 * l - 1]);
+                for (int i = 0; i < 2 && k + i <= half; i++) {
+                    long one = k + i, other = r - one;
+                    Complex a = TARGET(plus)(even[i], odd[i]), b = TARGET(minus)(even[i], odd[i]);
+                    if (p) { /* else the twiddles are 1, in all of a last pass */
+                        a = TARGET(times)(a, w[2 * one], w[2 * one + 1]);
+                        b = TARGET(times)(b, w[2 * other], w[2 * other + 1]);
+                    }
+                    y[(q + done * (r * p + one)) * sy] = a;
+                    y[(q + done * (r * p + other)) * sy] = b;
+                }
             }
         }
 }

@@ -5,6 +5,7 @@
    transform goes along rows, turns the plane, and goes along its columns, so that a spectrum has
    columns for rows; so have the filters. */
 
+#define COLUMNS (LANES == 16 ? 4 : 2) /* vectors that registers can sum up together */
 #define Vector TARGET(Vector)
 #define Complex TARGET(Complex)
 #define INLINE ATTRIBUTE static inline __attribute__((always_inline))
@@ -105,138 +106,150 @@ ATTRIBUTE static float TARGET(normalise_plane)(long n, Complex *x) {
     return ldexpf(1, exponent);
 }
 
-/* Sum columns from a row on, with the weights of an average. */
-INLINE void TARGET(sums_down)(const Average *down, long row, int n, long across, const Complex *x,
-                              Vector *sums) {
-    Vector sum[4] = {{0}};
-    for (long i = 0; i < down->reach; i++, row = row + 1 == down->extent ? 0 : row + 1)
+/* Sum columns for a few averages down, from their first row on. */
+INLINE void TARGET(sums_down)(const Bands *bands, const float *weight, long row, long extent, int n,
+                              long across, const Complex *x, Vector *sums) {
+    Vector sum[TOGETHER][COLUMNS] = {{{0}}};
+    for (long i = 0; i < bands->reach; i++, row = row + 1 == extent ? 0 : row + 1)
 #pragma GCC unroll 4
-        for (int k = 0; k < n; k++) sum[k] += down->weight[i] * x[row * across + k].re;
-    for (int k = 0; k < n; k++) sums[k] = sum[k];
+        for (int k = 0; k < n; k++)
+#pragma GCC unroll 4
+            for (int h = 0; h < TOGETHER; h++)
+                sum[h][k] += weight[i * TOGETHER + h] * x[row * across + k].re;
+    for (int h = 0; h < TOGETHER; h++)
+        for (int k = 0; k < n; k++) sums[h * across + k] = sum[h][k];
 }
 
-/* Average n rows of sums across, by a matrix with a row for each column. */
-INLINE void TARGET(averages_across)(int n, const Vector *sums, long across, long columns,
-                                    const float *matrix, long step, float power, float *to,
-                                    long apart, long width) {
-    Vector sum[4] = {{0}};
-    for (long start = 0; start < columns; start += BLOCK) { /* long sums lose digits */
-        Vector part[4] = {{0}};
-        long stop = start + BLOCK < columns ? start + BLOCK : columns;
-        for (long c = start; c < stop; c++) {
-            Vector weight = TARGET(load)(matrix + c * step);
+/* Average rows of sums across, from the first column of a vector of averages on. */
+INLINE void TARGET(averages_across)(const Bands *bands, const float *weight, long column,
+                                    long extent, const Vector *sums, long across, Vector *means) {
+    Vector sum[TOGETHER] = {{0}};
+    for (long start = 0; start < bands->reach; start += BLOCK) { /* long sums lose digits */
+        Vector part[TOGETHER] = {{0}};
+        long stop = start + BLOCK < bands->reach ? start + BLOCK : bands->reach;
+        for (long i = start; i < stop; i++, column = column + 1 == extent ? 0 : column + 1) {
+            Vector weights = TARGET(load)(weight + i * LANES);
 #pragma GCC unroll 4
-            for (int h = 0; h < n; h++)
-                part[h] += ((const float *)(sums + h * across))[c] * weight;
+            for (int h = 0; h < TOGETHER; h++)
+                part[h] += ((const float *)(sums + h * across))[column] * weights;
         }
-        for (int h = 0; h < n; h++) sum[h] += part[h];
+        for (int h = 0; h < TOGETHER; h++) sum[h] += part[h];
     }
-    for (int h = 0; h < n; h++) {
-        Vector scaled = sum[h] * power;
-        memcpy(to + h * apart, &scaled, sizeof(float) * (width < LANES ? width : LANES));
-    }
+    for (int h = 0; h < TOGETHER; h++) means[h] = sum[h];
 }
 
-/* Average the modulus in a plane at the places that are kept, four rows of them at a time. */
+/* Average the modulus in a plane at the places that are kept, a few rows of them at a time. */
 ATTRIBUTE static void TARGET(average_plane)(const Plan *plan, long number, float power,
                                             const Complex *x, Vector *sums, float *out) {
-    long level = plan->path[number].level, width = plan->out_width;
-    const Average *down = plan->down + level;
-    long columns = plan->across[level].extent, across = TARGET(vectors)(columns);
-    long step = TARGET(vectors)(width) * LANES, left;
-    for (long h = 0; h < plan->out_height; h += left) {
-        left = plan->out_height - h < 4 ? 1 : 4;
-        for (long one = 0; one < left; one++) {
-            long row = first_place(down, h + one), k = 0;
-            Vector *to = sums + one * across;
-            for (; k + 4 <= across; k += 4) TARGET(sums_down)(down, row, 4, across, x + k, to + k);
-            for (; k < across; k++) TARGET(sums_down)(down, row, 1, across, x + k, to + k);
-        }
-        float *to = out + (number * plan->out_height + h) * width;
-        for (long w = 0; w < width; w += LANES) {
-            const float *matrix = plan->matrix[level] + w;
-            if (left == 4)
-                TARGET(averages_across)(4, sums, across, columns, matrix, step, power, to + w,
-                                        width, width - w);
-            else
-                TARGET(averages_across)(1, sums, across, columns, matrix, step, power, to + w,
-                                        width, width - w);
+    long level = plan->path[number].level, width = plan->out_width, height = plan->out_height;
+    const Average *down = plan->down + level, *along = plan->across + level;
+    const Bands *rows = plan->bands_down + level, *columns = plan->bands_across + level;
+    long across = TARGET(vectors)(along->extent);
+    const float *weight = rows->weight;
+    for (long h = 0; h < height; h += TOGETHER, weight += rows->reach * TOGETHER) {
+        long row = first_place(down, h), k = 0, kept = height - h < TOGETHER ? height - h : TOGETHER;
+        for (; k + COLUMNS <= across; k += COLUMNS)
+            TARGET(sums_down)(rows, weight, row, down->extent, COLUMNS, across, x + k, sums + k);
+        for (; k < across; k++)
+            TARGET(sums_down)(rows, weight, row, down->extent, 1, across, x + k, sums + k);
+        const float *matrix = columns->weight;
+        for (long w = 0; w < width; w += LANES, matrix += columns->reach * LANES) {
+            Vector means[TOGETHER];
+            TARGET(averages_across)(columns, matrix, first_place(along, w), along->extent, sums,
+                                    across, means);
+            for (long i = 0; i < kept; i++) {
+                Vector scaled = means[i] * power;
+                float *to = out + (number * height + h + i) * width + w;
+                memcpy(to, &scaled, sizeof(float) * (width - w < LANES ? width - w : LANES));
+            }
         }
     }
 }
 
-/* Part the real and imaginary parts of a spectrum of so many vectors. */
-ATTRIBUTE static void TARGET(part)(long n, const Complex *from, float *re, float *im) {
-    for (long i = 0; i < n; i++) {
-        memcpy(re + i * LANES, &from[i].re, sizeof(Vector));
-        memcpy(im + i * LANES, &from[i].im, sizeof(Vector));
-    }
-}
-
-/* The same as FILTER for a spectrum with columns for rows, whose parts are apart. */
-ATTRIBUTE static void TARGET(filter_plane)(const Grid *grid, const Grid *coarse, const float *re,
-                                           const float *im, const float *psi, Complex *y) {
-    long rows = coarse->rows.length, columns = coarse->columns.length;
-    long height = grid->rows.length, step = TARGET(vectors)(height) * LANES;
-    long down = height / rows, across = grid->columns.length / columns;
+/* Part the real and imaginary parts of a spectrum, whose columns are then whole WIDEST vectors. */
+ATTRIBUTE static void TARGET(part)(long columns, long down, const Complex *from, float *re,
+                                   float *im) {
+    long step = (down * LANES + WIDEST - 1) / WIDEST * WIDEST;
     for (long k = 0; k < columns; k++)
-        for (long i = 0; i < TARGET(vectors)(rows); i++) {
-            Complex sum = {{0}, {0}};
-            for (long b = 0; b < across; b++)
-                for (long a = 0; a < down; a++) {
-                    long column = k + b * columns, row = i * LANES + a * rows;
-                    Vector weight = TARGET(load)(psi + column * height + row);
-                    sum.im += TARGET(load)(re + column * step + row) * weight;
-                    sum.re += TARGET(load)(im + column * step + row) * weight;
-                }
-            y[k * TARGET(vectors)(rows) + i] = sum;
+        for (long i = 0; i < down; i++) {
+            memcpy(re + k * step + i * LANES, &from[k * down + i].re, sizeof(Vector));
+            memcpy(im + k * step + i * LANES, &from[k * down + i].im, sizeof(Vector));
         }
 }
 
-/* Return how many vectors a plane takes, turned or not, and some to be read beyond its end. */
+/* The same as FILTER for a spectrum with columns for rows, whose parts are apart: `terms` says
+   how many weights are not negligible for each WIDEST samples of the result, and then where each
+   meets the spectrum. */
+ATTRIBUTE static void TARGET(filter_plane)(const Grid *coarse, const float *re, const float *im,
+                                           const int32_t *terms, const float *psi, Complex *y) {
+    long columns = coarse->columns.length, down = TARGET(vectors)(coarse->rows.length);
+    long blocks = (coarse->rows.length + WIDEST - 1) / WIDEST;
+    const int32_t *place = terms + columns * blocks;
+    for (long k = 0; k < columns; k++)
+        for (long i = 0; i < down; i += WIDEST / LANES, terms++) {
+            for (long v = 0; v < WIDEST / LANES && i + v < down; v++) {
+                Complex sum = {{0}, {0}};
+                for (long t = 0; t < *terms; t++) {
+                    Vector weight = TARGET(load)(psi + t * WIDEST + v * LANES);
+                    sum.im += TARGET(load)(re + place[t] + v * LANES) * weight;
+                    sum.re += TARGET(load)(im + place[t] + v * LANES) * weight;
+                }
+                y[k * down + i + v] = sum;
+            }
+            place += *terms;
+            psi += *terms * WIDEST;
+        }
+}
+
+/* Return how many vectors a plane takes, turned or not, or in parts, and some to be read beyond
+   its end. */
 INLINE long TARGET(plane_size)(const Grid *grid) {
     long rows = grid->rows.length, columns = grid->columns.length;
-    long one = rows * TARGET(vectors)(columns), two = columns * TARGET(vectors)(rows);
-    return (one > two ? one : two) + 1;
+    long one = rows * TARGET(vectors)(columns);
+    long two = columns * ((rows + WIDEST - 1) / WIDEST) * (WIDEST / LANES);
+    return (one > two ? one : two) + WIDEST / LANES;
 }
 
-/* Follow the paths below the one whose modulus stands in x; x is used up. */
-ATTRIBUTE static void TARGET(descend_plane)(const Plan *plan, long number, float power, Complex *x,
-                                            Complex *scratch, float *out) {
+/* Follow some children of the path whose modulus stands in x, and all below them; x is used up. */
+ATTRIBUTE static void TARGET(descend_plane)(const Plan *plan, long number, long begin, long end,
+                                            float power, Complex *x, Complex *scratch, float *out) {
     const Path *path = plan->path + number;
     const Grid *grid = plan->grid + path->level;
     long rows = grid->rows.length, columns = grid->columns.length;
     long size = TARGET(plane_size)(grid), down = TARGET(vectors)(rows);
     Complex *turned = x + size, *z = turned + size;
-    TARGET(average_plane)(plan, number, power, x, (Vector *)scratch, out);
+    if (begin == 0) TARGET(average_plane)(plan, number, power, x, (Vector *)scratch, out);
     if (path->children == 0) return;
     TARGET(transform_down)(&grid->rows, TARGET(vectors)(columns), x, scratch);
     TARGET(turn_plane)(rows, columns, x, turned);
     TARGET(transform_down)(&grid->columns, down, turned, scratch);
     float *re = (float *)x, *im = re + size * LANES;
-    TARGET(part)(columns * down, turned, re, im);
-    for (long k = 0; k < path->children; k++) {
-        const Path *child = plan->path + path->first_child + k;
+    TARGET(part)(columns, down, turned, re, im);
+    for (long k = path->first_child + begin; k < path->first_child + end; k++) {
+        const Path *child = plan->path + k;
         const Grid *coarse = plan->grid + child->level;
         long height = coarse->rows.length, width = coarse->columns.length;
-        TARGET(filter_plane)(grid, coarse, re, im, plan->filters + child->psi, turned);
+        TARGET(filter_plane)(coarse, re, im, plan->terms + child->terms,
+                             plan->filters + child->psi, turned);
         TARGET(transform_down)(&coarse->columns, TARGET(vectors)(height), turned, scratch);
         TARGET(turn_plane)(width, height, turned, z);
         TARGET(transform_down)(&coarse->rows, TARGET(vectors)(width), z, scratch);
         TARGET(modulus)(height * TARGET(vectors)(width), z);
-        TARGET(descend_plane)(plan, path->first_child + k, power, z, scratch, out);
+        TARGET(descend_plane)(plan, k, 0, child->children, power, z, scratch, out);
     }
 }
 
-/* Scatter one signal. */
-ATTRIBUTE static void TARGET(scatter_plane)(const Plan *plan, const float *signal, void *space,
-                                            void *scratch, float *out) {
+/* Do some parts of the work of one signal. */
+ATTRIBUTE static void TARGET(scatter_plane)(const Plan *plan, long begin, long end,
+                                            const float *signal, void *space, void *scratch,
+                                            float *out) {
     TARGET(gather_plane)(plan, signal, space);
     float power = TARGET(normalise_plane)(
         plan->grid->rows.length * TARGET(vectors)(plan->grid->columns.length), space);
-    TARGET(descend_plane)(plan, 0, power, space, scratch, out);
+    TARGET(descend_plane)(plan, 0, begin, end, power, space, scratch, out);
 }
 
+#undef COLUMNS
 #undef INTERLEAVED
 #undef LOW
 #undef HIGH

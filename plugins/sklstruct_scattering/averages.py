@@ -12,7 +12,7 @@ from .grid import Grid
 
 Array = NDArray[np.float64]
 
-NEGLIGIBLE = 1e-9  # weight, to the largest: single precision does not see it
+NEGLIGIBLE = np.finfo(np.float32).eps  # weight, to the largest
 
 
 @dataclass(frozen=True, eq=False)

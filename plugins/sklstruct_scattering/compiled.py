@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from math import ceil, prod
 from typing import Any
 
@@ -26,7 +27,7 @@ except ImportError:  # no compiler where the package was built
 else:
     KERNELS = _lanes.available()
 
-from .averages import Average, averages
+from .averages import NEGLIGIBLE, Average, averages
 from .bank import Bank
 from .grid import Grid
 from .paths import Path
@@ -55,15 +56,12 @@ def scatter(plan: Plan, planes: Tensor) -> Tensor | None:
     except RuntimeError:
         return None
     out = np.empty((len(signals), *plan.out_shape), np.float32)
-    together = 1 if plan.large else LANES  # threads share no vector
-    threads = min(torch.get_num_threads(), ceil(len(signals) / together))
-    if threads <= 1:
-        plan.run(signals, out)
+    bounds = plan.bounds(len(signals), torch.get_num_threads())
+    if len(bounds) <= 2:
+        plan.run(signals, out, *bounds)
     else:
-        step = ceil(len(signals) / together / threads) * together
-        parts = [slice(start, start + step) for start in range(0, len(signals), step)]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: plan.run(signals[part], out[part]), parts))
+        with ThreadPoolExecutor(len(bounds) - 1) as pool:
+            list(pool.map(plan.run, repeat(signals), repeat(out), bounds, bounds[1:]))
     return torch.from_numpy(out)
 
 
@@ -82,21 +80,36 @@ class Plan:
         filters.
     kernel : str
         One of ``KERNELS``.
-    large : bool
-        Whether one signal is computed at a time: several of them would not stay in the cache.
+    parts : ndarray
+        Of large signals, which are computed one at a time as several would not stay in the cache:
+        the work up to each path of first order and up to the last of them, as a share of all.
+        Empty for others.
     """
 
     out_shape: tuple[int, ...]
     heights: tuple[int, ...]
     arrays: tuple[NDArray[Any], ...]
     kernel: str
-    large: bool
+    parts: NDArray[np.float64]
 
-    def run(self, signals: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        """Fill ``out`` with the coefficients of the signals; other threads may go on."""
-        if len(signals):
-            how = self.kernel, self.large, len(signals)
-            _lanes.scatter(*how, *self.heights, signals, out, *self.arrays)
+    def bounds(self, n: int, threads: int) -> list[int]:
+        """Return where the work of each thread begins, and where the last one ends.
+
+        It is counted in signals, which share vectors, or in parts of large signals.
+        """
+        if not len(self.parts):
+            each = ceil(ceil(n / LANES) / threads) * LANES
+            return [*range(0, n, each), n] if n else [0, 0]
+        done = (np.arange(n)[:, np.newaxis] + self.parts[:-1]).ravel()
+        begins = np.searchsorted(done, np.arange(threads) * n / threads - 1e-6)
+        return [*np.unique(begins).tolist(), len(done)]
+
+    def run(
+        self, signals: NDArray[np.float32], out: NDArray[np.float32], begin: int, end: int
+    ) -> None:
+        """Fill ``out`` with coefficients within some bounds; other threads may go on."""
+        how = self.kernel, len(self.parts) > 0, begin, end
+        _lanes.scatter(*how, *self.heights, signals, out, *self.arrays)
 
 
 def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
@@ -116,8 +129,16 @@ def make_plan(grid: Grid, bank: Bank, paths: Sequence[Path]) -> Plan | None:
             *all_filters(paths, large),
         ),
         KERNELS[0],
-        large,
+        shares_of_work(paths) if large else np.empty(0),
     )
+
+
+def shares_of_work(paths: Sequence[Path]) -> NDArray[np.float64]:
+    """Return the work up to each path of first order and up to the last, as a share of all."""
+    parents = {path.parent for path in paths}
+    costs = [(1 + (number in parents)) * 4.0**-path.level for number, path in enumerate(paths)]
+    work = np.bincount([path.numbers[0] for path in paths[1:]], costs[1:]) if paths[1:] else [1]
+    return np.cumsum([0, *work]) / sum(work)
 
 
 def is_smooth(extent: int) -> bool:
@@ -149,14 +170,15 @@ def all_averages(
 
 def all_filters(
     paths: Sequence[Path], large: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return level, first child, number of children and place of the filter; and the filters.
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int32]]:
+    """Return level, first child, number of children, filter and terms of paths; filters; terms.
 
-    Those for large signals have columns for rows, as spectra have there.
+    Those for large signals are without what is negligible.
     """
-    table = np.zeros((len(paths), 4), np.int64)
+    table = np.zeros((len(paths), 5), np.int64)
     filters: list[NDArray[np.float32]] = [np.zeros(1, np.float32)]
-    places: dict[int, int] = {}  # of what many parents share
+    terms: list[NDArray[np.int32]] = [np.zeros(1, np.int32)]
+    places: dict[tuple[int, int], tuple[int, int]] = {}  # of what many parents share
     for number, path in enumerate(paths):
         table[number, 0] = path.level
         if path.parent < 0:
@@ -164,12 +186,43 @@ def all_filters(
         if table[path.parent, 2] == 0:
             table[path.parent, 1] = number  # siblings follow one another
         table[path.parent, 2] += 1
-        spectrum = path.wavelets[-1].levels[paths[path.parent].level]
-        if id(spectrum) not in places:
-            places[id(spectrum)] = sum(map(len, filters))
+        fine = paths[path.parent].level
+        spectrum = path.wavelets[-1].levels[fine]
+        key = id(spectrum), path.level - fine
+        if key not in places:
+            places[key] = sum(map(len, filters)), sum(map(len, terms))
             # with the factor of the inverse transform, which the kernel leaves out
             values = (spectrum / spectrum.size).astype(np.float32)
-            filters.append(values.ravel(order="F" if large else "C"))
-        table[number, 3] = places[id(spectrum)]
-    # The kernel reads whole vectors, the last one beyond the filters.
-    return table, np.concatenate([*filters, np.zeros(LANES, np.float32)])
+            if large:
+                values, where = large_terms(values, 2 ** (path.level - fine))
+                terms.append(where)
+            filters.append(values.ravel())
+        table[number, 3:] = places[key]
+    return table, np.concatenate(filters), np.concatenate(terms)
+
+
+def large_terms(
+    spectrum: NDArray[np.float32], step: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the terms of a filtered spectrum, LANES neighbours down at a time.
+
+    The spectrum at every ``step``-th sample is a sum of aliases; terms whose weights single
+    precision does not see beside the largest are left out.
+
+    Returns
+    -------
+    weights : ndarray, shape (n_terms, LANES)
+        Column by column, and down each.
+    where : ndarray
+        How many of them there are for each LANES samples of the result, shape (columns, rows /
+        LANES), rounded up; and where each begins in a spectrum that has columns of whole LANES.
+    """
+    rows, columns = (extent // step for extent in spectrum.shape)
+    aliases = spectrum.reshape(step, rows, step, columns).transpose(3, 1, 2, 0)
+    aliases = np.pad(aliases, [(0, 0), (0, -rows % LANES), (0, 0), (0, 0)])
+    aliases = aliases.reshape(columns, -1, LANES, step, step).transpose(0, 1, 3, 4, 2)
+    seen = abs(aliases).max(axis=-1) > NEGLIGIBLE * abs(spectrum).max()
+    column, block, across, down = np.nonzero(seen)
+    long = ceil(len(spectrum) / LANES) * LANES
+    begins = (column + across * columns) * long + block * LANES + down * rows
+    return aliases[seen], np.concatenate([seen.sum(axis=(2, 3)).ravel(), begins]).astype(np.int32)
