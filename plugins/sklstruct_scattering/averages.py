@@ -12,7 +12,7 @@ from .grid import Grid
 
 Array = NDArray[np.float64]
 
-NEGLIGIBLE = np.finfo(np.float32).eps  # weight, to the largest
+NEGLIGIBLE = np.finfo(np.float32).eps  # weight, to the largest: single precision sees no less
 
 
 @dataclass(frozen=True, eq=False)
