@@ -68,8 +68,7 @@ class DilatedFilter(FilterBank):
         A third of it, the gradient for the coefficients, is that of the higher order.
         """
         own, lifted = (
-            FilterBank.cost(bank, shape, out_channels, compiled)
-            for bank in (self, self.lift[0])
+            FilterBank.cost(bank, shape, out_channels, compiled) for bank in (self, self.lift[0])
         )
         return (2 * own + lifted) / 3
 
