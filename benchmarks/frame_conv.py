@@ -1,8 +1,9 @@
 """Time FrameConv against the faster of contiguous and channels-last nn.ConvNd of equal support.
 
 Forward and backward, in turn in one process, on one thread and on two, the least of several
-times; the ratio is printed and appended to frame_conv.csv, with the share of the speed of a
-measured product of matrices that the mixing alone reaches.  ``--ways`` times the ways of
+times; the ratio is printed and appended to frame_conv.csv, with that of a layer that learns its
+scale too, and the share of the speed of a measured product of matrices that the mixing alone
+reaches.  ``--ways`` times the ways of
 computing instead, which is what the model of the cost in ``sklstruct.layers.filtering`` has to
 choose between.
 """
@@ -102,6 +103,8 @@ def compare(family, n, c_in, c_out, spatial, repeats, speed, ways):
     layers = [ours]
     if ways and ours.bank is not None:
         layers = [FrameConv(c_in, c_out, frame, method=m) for m in ("compose", "filter")]
+    elif frame.functions is not None and 3 * frame.scales.max() < min(frame.support):
+        layers.append(FrameConv(c_in, c_out, frame, learn_scale=True))
     # as it comes from a layer before
     signals = x.detach().movedim(1, -1).contiguous().movedim(-1, 1).requires_grad_(c_in > 3)
     work = x[0, 0].numel() * frame.atoms[0].size * c_in * c_out * n
@@ -123,6 +126,7 @@ def compare(family, n, c_in, c_out, spatial, repeats, speed, ways):
     return row | {
         "frame_conv_ms": ours_ms[0],
         "ratio": ours_ms[0] / fastest,
+        "learned_scale_ratio": ours_ms[1] / fastest if len(layers) == 2 else "",
         "share_of_sgemm": products / ours_ms[0] / speed,
     }
 

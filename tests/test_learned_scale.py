@@ -14,7 +14,8 @@ from sklstruct_frame_resnet.resnet import FrameResNet
 from sklstruct_rfnin.architecture import RFNiN
 from sklstruct_rfnn.architecture import RFNN
 from torch import nn
-from torch.func import functional_call, grad, vmap
+from torch.autograd import grad as grad_of
+from torch.func import functional_call, grad, jvp, vmap
 
 from sklstruct import RFNiNClassifier, RFNNClassifier
 from sklstruct.estimators import load_model, save_model
@@ -26,8 +27,11 @@ from sklstruct.frames import (
     Pixels,
     product_jet,
 )
-from sklstruct.layers import FrameConv, LearnedScale, dilate, to_dense
+from sklstruct.layers import FrameConv, LearnedScale, dilate, fused, to_dense
+from sklstruct.layers.scale import derivatives
 from sklstruct.testing import parametrize_architectures
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # jvp
 
 FAMILIES = {
     "order 3": GaussianDerivatives(),
@@ -145,6 +149,86 @@ def test_gradients_of_single_samples_sum_to_that_of_all():
     each = vmap(grad(lambda p, one: loss(p, one[None])), (None, 0))(parameters, x)
     for name, whole in grad(loss)(parameters, x).items():
         torch.testing.assert_close(each[name].sum(0), whole)
+
+
+def test_dilation_raises_the_order_by_two():
+    """Exactly, of samples too: the derivative along the logarithm of the factor."""
+    widths, factor = np.array([0.7, 1.5]), torch.tensor([1.1], dtype=torch.float64)
+    orders, extent = 5, 9
+
+    def table(log_factor, order):
+        return derivatives(log_factor.exp(), widths, order, extent).view(2, -1, extent)
+
+    _, slopes = jvp(lambda t: table(t, orders), (factor.log(),), (torch.ones_like(factor),))
+    p, n = table(factor.log(), orders + 2), torch.arange(orders + 1)[:, None]
+    raised = p[:, 2:] + (n - p[:, 2:3].sum(dim=2, keepdim=True)) * p[:, :-2]
+    torch.testing.assert_close(slopes, raised, rtol=0, atol=1e-14)
+
+
+compiled = pytest.mark.skipif(not fused.KERNELS, reason="built without a C compiler")
+
+
+def by_kernel(layer, monkeypatch):
+    """Return a layer in single precision that has to compute by the kernel, and its double twin."""
+    twin = copy.deepcopy(layer).double()
+    assert twin.method_for((9,) * (2 + layer.frame.ndim)) == "compose"
+    monkeypatch.setattr(layer, "method_for", lambda shape: "filter")
+    return layer, twin
+
+
+@compiled
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": "full"}, {"padding": 0}])
+def test_compiled_way_agrees_with_composed_kernels(family, ndim, options, monkeypatch):
+    """Outputs, gradients and the gradients of these, of the factor too."""
+    torch.manual_seed(0)
+    layer = moved(FrameConv(2, 3, family, ndim=ndim, learn_scale=True, **options))
+    x, found = torch.randn(2, 2, *(12, 11, 13)[:ndim]), []
+    for each in by_kernel(layer, monkeypatch):
+        signal = x.to(each.weight).requires_grad_()
+        given = signal, each.weight, each.scale.log_factor
+        y = each(signal)
+        gradients = grad_of(y, given, y.detach(), create_graph=True)
+        # Of squares: sums of products that nearly cancel would compare rounding.
+        second = grad_of(sum(part.square().sum() for part in gradients), given)
+        found.append([y, *gradients, *second])
+    for seen, wanted in zip(*found, strict=True):
+        tolerance = 5e-5 if seen.ndim == 1 else 2e-6  # what is one number cancels in its sum
+        assert (seen.double() - wanted).norm() < tolerance * wanted.norm()
+
+
+@compiled
+def test_transforms_of_functions_take_the_compiled_way(monkeypatch):
+    layer = moved(FrameConv(2, 3, "gaussian", learn_scale=True))
+    x, found = torch.randn(4, 2, 9, 8), []
+    for each in by_kernel(layer, monkeypatch):
+        parameters = dict(each.named_parameters())
+        directions = {name: value.detach() for name, value in parameters.items()}
+        directions["scale.log_factor"] = torch.ones_like(parameters["scale.log_factor"])
+
+        def loss(parameters, one, each=each):
+            return functional_call(each, parameters, (one[None],)).square().sum()
+
+        signals = x.to(each.weight)
+        single = vmap(grad(loss), (None, 0))(parameters, signals)
+        along = jvp(lambda p: loss(p, signals[0]), (parameters,), (directions,))[1]  # noqa: B023
+        twice = jvp(lambda p: grad(loss)(p, signals[0]), (parameters,), (directions,))[1]  # noqa: B023
+        found.append([along, *single.values(), *twice.values()])
+    for seen, wanted in zip(*found, strict=True):
+        assert (seen.double() - wanted).norm() < 1e-5 * wanted.norm()
+
+
+@compiled
+def test_the_kernel_is_taken_where_it_serves():
+    shape, options = (32, 64, 28, 28), {"in_channels": 64, "out_channels": 64, "frame": "gaussian"}
+    layer = FrameConv(**options, learn_scale=True)
+    assert layer.method_for(shape) == "filter"
+    assert layer.method_for((0, 64, 28, 28)) == "compose"
+    assert layer(torch.zeros(0, 64, 28, 28)).shape == (0, 64, 28, 28)
+    assert FrameConv(**options, learn_scale="channel").method_for(shape) == "compose"
+    assert FrameConv(**options, learn_scale=True, method="compose").method_for(shape) == "compose"
+    assert layer.double().method_for(shape) == "compose"
 
 
 @pytest.mark.parametrize("scale", [0.9, 2.5])

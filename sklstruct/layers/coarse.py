@@ -29,6 +29,7 @@ from ..plugins import make_frame
 from .filtering import Array, Profile, SeparableFilter, agreeing, correlation
 from .frame_conv import FrameConv
 from .fused import Axis, make_plan
+from .kept import KeptTensors
 
 TAIL = 1e-9  # share of the largest value of a profile
 WORTHWHILE = 0.8  # a side is reduced where that leaves at most this share of its samples
@@ -102,6 +103,7 @@ class ReducedFilter(SeparableFilter):
         self, factors: tuple[Array, ...], spatial: tuple[int, ...], stride: int, tolerance: float
     ) -> None:
         self._grow_tree(factors)
+        self.bands = KeptTensors()
         self.reductions = [
             reduce_bands(
                 {

@@ -31,32 +31,33 @@ RANK_TOLERANCE = 1e-12  # share of the largest singular value
 PIECE_BYTES = {"cpu": 1 << 20, "other": 1 << 28}  # of responses; measured on CPUs with 1 MB L2
 
 
-class SeparableFilter:
-    r"""Mixed responses :math:`\sum_{ik} c_{oik} (\psi_k \star f_i)` for separable atoms.
+class FilterBank:
+    """Separable atoms as a tree of profiles, what it gives, and what it costs.
 
     Atoms with the same leading factors share those passes, so a jet of order 3 in space takes
-    4 + 10 + 20 passes and not 60.  An atom that is no product is taken for a sum of products.
+    4 + 10 + 20 passes and not 60.
 
     Parameters
     ----------
-    frame : Frame
-        With atoms of low separable rank.
+    factors : tuple of ndarray, shape (n_atoms, extent)
+        Profiles of the atoms along each axis, or what stands for them.
+    support : tuple of int
     stride : int
     padding : tuple of int
         Zeros added to each side, for every axis.
     """
 
-    def __init__(self, frame: Frame, stride: int, padding: tuple[int, ...]) -> None:
-        self.support, self.stride, self.padding = frame.support, stride, padding
-        factors = frame.factors
-        if factors is None:
-            factors, self.owners = separable_terms(frame.atoms)
+    def __init__(
+        self,
+        factors: tuple[Array, ...],
+        support: tuple[int, ...],
+        stride: int,
+        padding: tuple[int, ...],
+    ) -> None:
+        self.support, self.stride, self.padding = support, stride, padding
         self._grow_tree(factors)
-        axes = [Axis(k, stride, p, tuple) for k, p in zip(self.support, padding, strict=True)]
-        self.plan = make_plan(self.tree, axes)
-
-    owners: list[int] | None = None  # the atom of each term, where these are not the atoms
-    plan: Plan | None = None  # of the compiled way
+        axes = [Axis(k, stride, p, tuple) for k, p in zip(support, padding, strict=True)]
+        self.plan: Plan | None = make_plan(self.tree, axes)  # of the compiled way
 
     def _grow_tree(self, factors: tuple[Array, ...]) -> None:
         """Sort the atoms into a tree, one level an axis, shared where their factors agree."""
@@ -69,13 +70,7 @@ class SeparableFilter:
             branch.setdefault(last, []).append(atom)
         to_axis = range(1, len(factors) + 1)
         self.passes = [len(set(zip(*profiles[:n], strict=True))) for n in to_axis]
-        self.n_atoms, self.bands = len(factors[0]), KeptTensors()
-
-    def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
-        """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""
-        if self.owners is not None:
-            coefficients = coefficients[:, :, self.owners]
-        return FilterAndMix.apply(self, 2, tuple(x.shape[2:]), x, coefficients)
+        self.n_atoms = len(factors[0])
 
     def output_shape(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the spatial shape of the output."""
@@ -113,6 +108,36 @@ class SeparableFilter:
         slow = 5 if max(self.support) > LONG else 1
         work = channels * whole_vectors(out_channels) * taps * (voxels * slow + 2 * self.n_atoms)
         return work * 2.1e-8 + n * channels * prod(spatial) * 3e-6 + 0.1
+
+
+class SeparableFilter(FilterBank):
+    r"""Mixed responses :math:`\sum_{ik} c_{oik} (\psi_k \star f_i)` for separable atoms.
+
+    An atom that is no product is taken for a sum of products.
+
+    Parameters
+    ----------
+    frame : Frame
+        With atoms of low separable rank.
+    stride : int
+    padding : tuple of int
+        Zeros added to each side, for every axis.
+    """
+
+    def __init__(self, frame: Frame, stride: int, padding: tuple[int, ...]) -> None:
+        factors = frame.factors
+        if factors is None:
+            factors, self.owners = separable_terms(frame.atoms)
+        super().__init__(factors, frame.support, stride, padding)
+        self.bands = KeptTensors()
+
+    owners: list[int] | None = None  # the atom of each term, where these are not the atoms
+
+    def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""
+        if self.owners is not None:
+            coefficients = coefficients[:, :, self.owners]
+        return FilterAndMix.apply(self, 2, tuple(x.shape[2:]), x, coefficients)
 
     def mix(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Return the mixed responses y of signals x, (n, out, *spatial_out)."""

@@ -16,9 +16,10 @@ from ..frames import Frame, build_frame
 from ..frames.frame import SPAN_TOLERANCE
 from ..params import FLAG, check, integer, one_of
 from ..plugins import make_frame
+from .dilated import dilated_bank
 from .dimensions import CONV, convolve, output_extents
 from .dropout import Dropout
-from .filtering import Array, SeparableFilter
+from .filtering import Array, SeparableFilter, is_traced
 from .fused import serves
 from .scale import LearnedScale
 from .structure import Weights
@@ -70,7 +71,7 @@ class FrameConv(nn.Module):
     learn_scale : bool or "channel", default=False
         Whether a factor that dilates the atoms is learned too, of a frame of Gaussian
         derivatives: one factor of the layer, or one of each output channel; see
-        ``LearnedScale``.  Kernels are composed then.
+        ``LearnedScale``.  With "channel" kernels are composed, else there is a compiled way.
 
     Raises
     ------
@@ -111,6 +112,8 @@ class FrameConv(nn.Module):
 
     norms: Tensor
     basis: Tensor
+    scale: LearnedScale | None
+    bank: Any
 
     def __init__(
         self,
@@ -144,11 +147,14 @@ class FrameConv(nn.Module):
             self.padding = (0 if padding == "valid" else int(padding),) * frame.ndim
         self.padding_mode, self.unit_norm, self.method = padding_mode, unit_norm, method
         inner_padding = self.padding if padding_mode == "zeros" else (0,) * frame.ndim
-        self.scale = None
-        if learn_scale:
+        self.scale, self.bank = None, None
+        if not learn_scale:
+            self.bank = filter_bank(frame, self.stride, inner_padding)
+        else:
             self.scale = LearnedScale(frame, out_channels if learn_scale == "channel" else 1)
-        self.bank = None if learn_scale else filter_bank(frame, self.stride, inner_padding)
-        if method == "filter" and self.bank is None:
+            if learn_scale != "channel":  # where no two channels share a response
+                self.bank = dilated_bank(frame, self.stride, inner_padding)
+        if method == "filter" and (learn_scale or self.bank is None):
             raise ValueError(
                 "method='filter' needs a scale that is fixed; with learn_scale use 'compose' or "
                 "'auto'."
@@ -265,6 +271,8 @@ class FrameConv(nn.Module):
         if self.bank is None:
             return "compose"
         compiled = self.bank.plan is not None and serves(self.weight)
+        if self.scale is not None and (not compiled or is_traced() or 0 in shape):
+            return "compose"  # torch's way of filtering has fixed profiles
         return cheaper(self.bank, shape, self.out_channels, compiled)
 
     def to_dense(self) -> nn.Module:
@@ -301,8 +309,9 @@ class FrameConv(nn.Module):
         )
 
     def _mixed(self, x: Tensor) -> Tensor:
-        assert self.bank is not None
-        return self.bank(x, self.coefficients)
+        dilated_by = () if self.scale is None else (self.scale.factor,)
+        mixed: Tensor = self.bank(x, self.coefficients, *dilated_by)
+        return mixed
 
     def _pad(self, x: Tensor) -> Tensor:
         limit = {"reflect": -1, "circular": 0, "replicate": prod(x.shape)}[self.padding_mode]

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..frames import Frame, Jet
@@ -105,25 +106,15 @@ class LearnedScale(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the atoms as rows, shape (n_factors, n_atoms, n_samples)."""
-        tables = {extent: self.derivatives(extent) for extent in dict.fromkeys(self.support)}
+        tables = {
+            extent: derivatives(self.factor, self.widths, self.order, extent)
+            for extent in dict.fromkeys(self.support)
+        }
         rows = torch.ones_like(self.factor)[:, None, None]
         for atoms, extent in zip(self.atoms, self.support, strict=True):
             profiles = tables[extent].index_select(1, atoms)
             rows = (rows.unsqueeze(3) * profiles.unsqueeze(2)).flatten(2)
         return rows
-
-    def derivatives(self, extent: int) -> Tensor:
-        """Return the derivatives on a line, (n_factors, n_widths * (order + 1), extent)."""
-        factor = self.factor
-        offsets = torch.arange(extent, dtype=factor.dtype, device=factor.device) - extent // 2
-        # Numbers of Python keep their digits, whatever precision the layer is cast to.
-        x = torch.stack([offsets / (factor[:, None] * w) for w in self.widths.tolist()], dim=1)
-        below, derivative = torch.zeros_like(x), torch.softmax(-x.square() / 2, dim=-1)
-        found = [derivative]
-        for n in range(self.order):  # He_{n+1}(x) = x He_n(x) - n He_{n-1}(x), with their signs
-            below, derivative = derivative, -(x * derivative + n * below)
-            found.append(derivative)
-        return torch.stack(found, dim=2).flatten(1, 2)
 
     @torch.no_grad()
     def dilate(self, factor: float) -> None:
@@ -152,6 +143,34 @@ class LearnedScale(nn.Module):
     def extra_repr(self) -> str:
         """Return what ``print`` shows between the parentheses."""
         return f"{len(self.log_factor)}, from {self.range[0]:.3g} to {self.range[1]:.3g}"
+
+
+def derivatives(factor: Tensor, widths: NDArray[np.float64], order: int, extent: int) -> Tensor:
+    """Return dilated Gaussian derivatives on a line.
+
+    Parameters
+    ----------
+    factor : Tensor, shape (n_factors,)
+    widths : ndarray, shape (n_widths,)
+        Standard deviations before the dilation, in samples.
+    order : int
+        The highest one.
+    extent : int
+        Samples of the line, in the middle of which they are centred.
+
+    Returns
+    -------
+    derivatives : Tensor, shape (n_factors, n_widths * (order + 1), extent)
+    """
+    offsets = torch.arange(extent, dtype=factor.dtype, device=factor.device) - extent // 2
+    # Numbers of Python keep their digits, whatever precision the factor is cast to.
+    x = torch.stack([offsets / (factor[:, None] * w) for w in widths.tolist()], dim=1)
+    below, derivative = torch.zeros_like(x), torch.softmax(-x.square() / 2, dim=-1)
+    found = [derivative]
+    for n in range(order):  # He_{n+1}(x) = x He_n(x) - n He_{n-1}(x), with their signs
+        below, derivative = derivative, -(x * derivative + n * below)
+        found.append(derivative)
+    return torch.stack(found, dim=2).flatten(1, 2)
 
 
 def dilate(network: nn.Module, factor: float) -> nn.Module:
