@@ -21,8 +21,11 @@ def machine():
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((x.split(": ")[1] for x in lines if x.startswith("model name")), model)
+        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        known = {name.strip(): value.strip() for name, _, value in lines}
+        model = known.get("model name", model)
+        if "cpu family" in known:  # names do not tell one generation from the next
+            model += f" (family {known['cpu family']}, model {known.get('model')})"
     packages = ("torch", "scikit-learn", "skorch", "numpy")
     return {
         "date": datetime.date.today().isoformat(),
