@@ -154,6 +154,30 @@ def test_runs_on_one_folder_add_up_to_one_study(run, succeed, monkeypatch, blank
     assert Path("study.toml").read_text() == written
 
 
+def test_a_folder_remembers_its_baseline(run, succeed):
+    study = ["study", "--data", "digits", "--folds", "2", "--out", "results"]
+    search = ["--search", "svm:C=[1,10]", "--budget", "6"]
+    out = succeed(*study, "--estimators", "svm,soft=svm:C=0.1", "--baseline", "soft", *search)
+    assert "from soft, and p" in out
+    page = Path("results/report.html").read_text()
+    assert "Differences from soft" in page and "the study or the call names it" in page
+    for again in (["report", "results"], ["study", "--config", "results"]):
+        assert succeed(*again) == out
+        assert Path("results/report.html").read_text() == page
+    # Another estimator comes to it, whatever the file says of those that are there.
+    out = succeed("study", "--config", "results", "--estimators", "svm:C=5")
+    assert "from soft, and p" in out
+    assert tomllib.loads(Path("results/study.toml").read_text())["baseline"] == "soft"
+    # Any other one is compared with where it is asked for, and never in silence.
+    out = succeed("report", "results", "--baseline", "svm")
+    assert "from svm, and p" in out
+    said = "The study names soft as its baseline, and not svm."
+    assert said in out and said in Path("results/report.html").read_text()
+    status, _, err = run(*study, "--estimators", "svm,soft=svm:C=0.1", "--baseline", "svm", *search)
+    assert status == 1
+    assert re.search("results holds another study: baseline was soft and is svm", err)
+
+
 def test_a_file_has_what_can_be_typed_and_what_is_typed_comes_first(succeed, run, blank, digits):
     Path("here").mkdir()
     np.savez("here/own.npz", X=digits.X[:90], y=digits.y[:90])

@@ -305,6 +305,19 @@ def test_intervals_that_no_difference_can_have_are_noted(results, tmp_path):
     assert "too few for this test" not in Page(write_report(results, tmp_path / "five")).text
 
 
+@pytest.mark.parametrize(
+    "n_repeats, why", [(1, "with a single hold-out they need 5"), (3, "the same in every hold-out")]
+)
+def test_where_there_is_no_interval_it_is_said_why(n_repeats, why, tmp_path):
+    models = {"net": LogisticRegression(), "twin": LogisticRegression(), "guess": DummyClassifier()}
+    twins = run(HoldOuts(n_repeats), "ab", models)
+    text, page = format_summary(twins), Page(write_report(twins, tmp_path)).text
+    for said in (text, page):
+        assert re.search(rf"No interval and no t-test of twin minus net.*: .*{why}", said)
+        assert not re.search(r"of .*guess minus|\bnan\b", said)
+    assert ["twin", "+0.0", "-", "1.0"] in map(str.split, text.splitlines())
+
+
 def without(results, label, **key):
     """The results of a study that lacks some fits."""
     tables = []
@@ -432,6 +445,7 @@ def test_studies_of_the_same_splits_are_compared_in_pairs(tmp_path):
     assert differences.loc[NET, "difference"] == pytest.approx(expected[of_net].mean())
     text = found.to_text()
     assert number(expected[of_net].mean(), "balanced_accuracy", signed=True) in text
+    assert f"No interval and no t-test of {SVM} minus old and guess minus old" in text
     page = Page(write_comparison(found, tmp_path))
     assert len(page.images) == 1
     assert not page.tags & {"script", "b", "i"}

@@ -23,12 +23,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .. import plugins
+from ..architecture import Architecture
 from ..compat import CALLBACKS_SET
 from ..frames import Frame
 from ..io.nifti.grid import Grid
@@ -48,7 +50,11 @@ from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
 
 PLAIN = (bool, int, float, str, type(None))  # JSON has these
-KINDS = ("estimator", "frame", "architecture")  # of objects that are a name and parameters
+KINDS = {  # of objects that are a name and parameters, with what they are
+    "estimator": BaseEstimator,
+    "architecture": Architecture,
+    "frame": object,
+}
 DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or check, their fields
     cls.__name__: cls
     for cls in (
@@ -126,7 +132,15 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     for tag, codec in CODECS.items():
         if codec.matches(value):
             return {tag: encode(codec.split(value), parts, what)}
-    advice = ": give its family, such as GaussianDerivatives()" if hasattr(value, "atoms") else ""
+    advice = ""
+    if hasattr(value, "atoms"):
+        advice = ": give its family, such as GaussianDerivatives()"
+    elif hasattr(value, "get_params"):
+        kind = next(kind for kind, base in KINDS.items() if isinstance(value, base))
+        advice = (
+            ": register it by a plugin of a distribution, or in every session that saves or loads "
+            f"it by sklstruct.plugins.register({kind!r}, NAME, {cls.__name__})"
+        )
     raise ValueError(
         f"The {what} cannot be stored in a model file, as {value!r} is neither plain data nor of a "
         f"registered class{advice}."

@@ -18,8 +18,8 @@ from ..params import SEED, check, integer, real
 from ..studies.curves import bin_of, binned, forecasts
 from ..studies.intervals import clopper_pearson
 from ..studies.metrics import Outcome
-from ..studies.tasks import Classes
-from .steps import is_dense, type_name
+from ..studies.tasks import Classes, is_dense
+from .steps import type_name
 
 Floats = NDArray[np.float64]
 

@@ -89,9 +89,11 @@ def write_comparison(comparison: Comparison, folder: str | os.PathLike[str]) -> 
 
 def results_section(comparison: Comparison) -> Html:
     """Show means with intervals, side by side."""
-    ((what,), cells, _) = comparison_block(comparison)
+    ((what,), cells, notes) = comparison_block(comparison)
     rows = [[first, *(split(cell) for cell in row)] for first, *row in cells.rows]
-    return section("Results", paragraph(f"{sentence(what)}."), table(cells.head, rows))
+    return section(
+        "Results", paragraph(f"{sentence(what)}."), table(cells.head, rows), *map(note, notes)
+    )
 
 
 def split(cell: str) -> Any:

@@ -13,6 +13,7 @@ from sklearn.utils import check_array, get_tags
 
 from ..estimators.base import representation
 from ..params import check, one_of, real
+from ..studies.tasks import is_dense
 from .deformations import BOUNDARIES, Array
 from .lipschitz import Space
 from .motions import Act, Mask, Motion, make_motions
@@ -174,7 +175,7 @@ def outputs_of(estimator: Any, layer: str | None, ndim: int) -> Iterator[Callabl
             f"estimator must have one of {ways} or be callable, got {type(estimator).__name__}."
         )
     # The values of a map have no axis of channels where they are one a place.
-    bare = getattr(estimator, "_dense", False)
+    bare = is_dense(estimator)
     yield lambda X: as_outputs(function(X), ndim, bare)
 
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
 from ..estimators.samples import channels_first, like_samples
-from .steps import is_dense, parts_of, reader_of, target_column, unfolded
+from ..studies.tasks import is_dense
+from .steps import parts_of, reader_of, target_column, unfolded
 
 Array = NDArray[Any]
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimators.samples import channels_first
+from ..studies.tasks import is_dense
 from .occlusion import axes_of
 from .opened import RGB, Opened
-from .steps import is_dense
 
 Array = NDArray[Any]
 

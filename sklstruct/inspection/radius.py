@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import check_array, check_consistent_length
 
 from ..params import check, integer, one_of, real
+from ..studies.tasks import is_dense
 from .deformations import BOUNDARIES, Array
 from .equivariant import kind_of
 from .lipschitz import Space
@@ -100,7 +101,7 @@ def label_radius(
     check("farthest", farthest, real(above=1 if by_factor else 0) | None)
     if farthest is None:
         farthest = FARTHEST.get(group, min(space.shape) / 2)
-    if kind_of(estimator) != "classifier" or getattr(estimator, "_dense", False):
+    if kind_of(estimator) != "classifier" or is_dense(estimator):
         raise TypeError(
             f"estimator must be a classifier of samples, got {type(estimator).__name__}."
         )

@@ -30,6 +30,7 @@ from ..studies.text import (
     name_of,
     name_of_test,
     number,
+    other_baseline,
     p_value,
     span,
     unbeaten,
@@ -38,6 +39,7 @@ from ..studies.text import (
     with_interval,
     with_unit,
     without_intervals,
+    without_tests,
 )
 from . import study_rows, study_squares
 from .page import (
@@ -76,7 +78,8 @@ def write_report(
         for the metrics that are compared; and ``tables.md`` and ``tables.tex``, what
         ``format_summary`` returns.  It is made if it is not there.
     baseline : str, default=None
-        Label of the estimator to compare with; None is the first one, whatever came out.
+        Label of the estimator to compare with; None is that of the study, or else the first one,
+        whatever came out.
 
     Returns
     -------
@@ -130,7 +133,7 @@ class Findings:
     ----------
     results : Results
     baseline : str or None
-        None is the first estimator.
+        As of ``write_report``.
 
     Attributes
     ----------
@@ -310,6 +313,7 @@ def comparison_section(found: Findings) -> Html:
     ]
     head = ["", "metric", "difference", "t", f"p, {name_of_test(last)}", "p, exchanges"]
     notes = [
+        *without_tests(results, found.differences),
         *beyond(results, last),
         *(TEXT["tests"][name] for name in last["test"].unique()),
         TEXT["exchanges"].format(
@@ -319,7 +323,7 @@ def comparison_section(found: Findings) -> Html:
             )
         ),
         TEXT["holm"],
-        TEXT["baseline"],
+        *(other_baseline(results, baseline) or [TEXT["baseline"]]),
     ]
     what = f"{name_of(found.main)} minus that of {baseline}"
     return section(
@@ -395,6 +399,7 @@ def pairs_section(found: Findings) -> Html:
         paragraph(what),
         table(["", *labels], rows),
         note(TEXT["pairs"].format(name_of_test(last), len(cells) // 2)),
+        *map(note, without_tests(found.results, last)),
         *ranked(found),
     )
 

@@ -31,11 +31,6 @@ def type_name(estimator: Any) -> str:
     return type(unfolded(estimator)[-1]).__name__
 
 
-def is_dense(estimator: Any) -> bool:
-    """Return whether what predicts does so at every place."""
-    return getattr(unfolded(estimator)[-1], "_dense", False)
-
-
 def reader_of(estimator: Any) -> NiftiVolumes | None:
     """Return what reads scans, if that is how an estimator begins."""
     first = unfolded(estimator)[0]

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.stats import t as student
 from sklearn.utils import check_scalar
 
+from ..params import check, one_of
 from .intervals import LEAST, NONE, jackknife_error, left_out
 from .metrics import Array, Floats, Limits, Measure, Outcome, mean_of_defined
 from .outcomes import Key, check_some, keys, names_of, outcomes
@@ -206,7 +207,8 @@ def compare(
     ----------
     results : Results
     baseline : str, default=None
-        Label of the estimator to compare with; None is the first one, whatever came out.
+        Label of the estimator to compare with; None is that of the study, or else the first one,
+        whatever came out.
     metric : str, default=None
         A metric of the task; None is its main one: balanced accuracy, R2, mean IoU or score.
     pairs : {"baseline", "all"}, default="baseline"
@@ -291,14 +293,17 @@ def compare(
 
 
 def baseline_of(results: Results, baseline: str | None = None) -> str:
-    """Return the label of the baseline: what is asked for, or the first estimator."""
+    """Return the label of the baseline: what is asked for, that of the study, or the first one."""
     labels = results.estimators
     if baseline is None:
-        return labels[0]
-    if baseline not in labels:
-        known = ", ".join(map(repr, labels))
-        raise ValueError(f"baseline must be one of the estimators {known}, got {baseline!r}.")
-    return baseline
+        return named_baseline(results) or labels[0]
+    return str(check("baseline", baseline, one_of(*labels)))
+
+
+def named_baseline(results: Results) -> str | None:
+    """Return the label of the baseline that the study names, None without results of it."""
+    named = results.description.get("baseline")
+    return named if named in results.estimators else None
 
 
 def pairs_of(labels: list[str], baseline: str, pairs: str) -> list[tuple[str, str]]:

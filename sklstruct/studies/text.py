@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..io.cohort import counted
 from ..io.scans import in_words
-from .inference import compare, summarise, too_small
+from .inference import compare, named_baseline, summarise, too_small
 from .intervals import LEAST
 from .outcomes import check_some
 from .results import Results
@@ -100,8 +100,8 @@ def format_summary(
     ----------
     results : Results
     baseline : str, default=None
-        Label of the estimator to compare with.  None is the first one; learning curves are then
-        shown without differences.
+        Label of the estimator to compare with.  None is that of the study, or else the first one;
+        learning curves are then shown without differences.
     metric : str, default=None
         What is compared, and what learning curves show; None is the main metric of the task.
     format : {"text", "markdown", "latex"}, default="text"
@@ -150,6 +150,7 @@ def format_summary(
         winners = unbeaten(results, pairs)
     if results.condition_columns:
         blocks = [curve_block(results, metric, winners)]
+        baseline = baseline or named_baseline(results)
         blocks += [] if baseline is None else curve_differences(results, baseline, metric)
     else:
         blocks = [metrics_block(results, metric, winners), *differences(results, baseline, metric)]
@@ -194,7 +195,9 @@ def curve_differences(results: Results, baseline: str, metric: str) -> list[Bloc
         for label in table["estimator"].unique()
     ]
     what = f"{name_of(metric)} minus that of {baseline}{points(metric)} [95 % interval], p (Holm)"
-    return [Block([what], Table(["", *map(str, sizes)], cells), beyond(results, table))]
+    return [
+        Block([what], Table(["", *map(str, sizes)], cells), notes_on_differences(results, table))
+    ]
 
 
 def metrics_block(results: Results, main: str, winners: Winners) -> Block:
@@ -232,7 +235,7 @@ def differences(results: Results, baseline: str | None, metric: str) -> list[Blo
     ]
     what = f"Difference in {name_of(metric)} from {table['baseline'][0]}, and p (Holm):"
     head = ["", "difference", name_of_test(table), "exchange test"]
-    return [Block([what], Table(head, rows), beyond(results, table))]
+    return [Block([what], Table(head, rows), notes_on_differences(results, table))]
 
 
 def name_of_test(comparisons: pd.DataFrame) -> str:
@@ -317,6 +320,40 @@ def without_intervals(results: Results) -> list[str]:
     ] * bool(small)
 
 
+def notes_on_differences(results: Results, comparisons: pd.DataFrame) -> list[str]:
+    """Return what readers of differences from a baseline must know."""
+    return [
+        *other_baseline(results, comparisons["baseline"][0]),
+        *without_tests(results, comparisons),
+        *beyond(results, comparisons),
+    ]
+
+
+def without_tests(results: Results, comparisons: pd.DataFrame) -> list[str]:
+    """Return why differences have no interval and no t-test, if some have none."""
+    unknown = comparisons[comparisons["difference"].notna() & comparisons["low"].isna()]
+    unit, notes = unit_of(results), []
+    for single, rows in unknown.groupby(unknown["n_repeats"] == 1):
+        why = (
+            f"with a single {unit} they need {LEAST} tested subjects, and a difference that "
+            "changes when some of these are left out"
+            if single
+            else f"the difference is the same in every {unit}, which says nothing of its spread"
+        )
+        pairs = [
+            " ".join(
+                [
+                    f"{row['estimator']} minus {row['baseline']}",
+                    *[f"in {name_of(row['metric'])}"] * (comparisons["metric"].nunique() > 1),
+                    *(f"at {row[name]:,}" for name in results.condition_columns),
+                ]
+            )
+            for row in rows.to_dict("records")
+        ]
+        notes.append(f"No interval and no t-test of {in_words(pairs)}: {why}.")
+    return notes
+
+
 def beyond(results: Results, comparisons: pd.DataFrame) -> list[str]:
     """Return a note if intervals reach beyond what a difference can be."""
     # A t-test of few repeats knows nothing of bounds.
@@ -329,6 +366,14 @@ def beyond(results: Results, comparisons: pd.DataFrame) -> list[str]:
         "Intervals that reach beyond 100 points, or beyond 1 for the AUC, hold what no difference "
         f"can be: {repeats} are too few for this test to say how much estimators differ."
     ]
+
+
+def other_baseline(results: Results, baseline: str) -> list[str]:
+    """Return a note if a comparison is with another baseline than the study names."""
+    named = results.description.get("baseline")
+    return [f"The study names {named} as its baseline, and not {baseline}."] * (
+        named not in (None, baseline)
+    )
 
 
 def weights_of(results: Results) -> list[str]:
