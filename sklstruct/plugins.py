@@ -183,8 +183,9 @@ def lookup(kind: str, name: str) -> Any:
     known = entries(kind)
     if name in known:
         return known[name].load()
+    names = ", ".join(known) or "none"
     raise ValueError(
-        f"Unknown {kind} {name!r}.{close_matches(name, known)} Known: {', '.join(known) or 'none'}. "
+        f"Unknown {kind} {name!r}.{close_matches(name, known)} Known: {names}. "
         "Others need the plugin that registers them, or before this call "
         f"sklstruct.plugins.register({kind!r}, {name!r}, ...)."
     )

@@ -114,6 +114,18 @@ def test_a_page_shows_all_of_a_network(name, tmp_path):
     text = inspection.write_look(estimator, X, tmp_path / "look.html", y, n_maps=2).read_text()
     assert text.count("<h2>") == 5  # and nothing is left out
     assert text.count("data:image/svg+xml") == 15
+    assert "These maps miss at most" in text
+
+
+def test_what_integrated_gradients_miss_is_kept_with_their_maps():
+    estimator, X, _ = fitted("rfnn")
+    options = {"n_steps": 4}
+    maps, gap = inspection.integrated_gradients(estimator, X[:FEW], return_gap=True, **options)
+    of_method = inspection.SampleMapsDisplay.from_estimator
+    shown = of_method(estimator, X[:FEW], "integrated_gradients", **options)
+    assert np.array_equal(shown.maps, maps)
+    assert shown.missed == pytest.approx(abs(gap) / abs(maps).sum(axis=(1, 2)))
+    assert of_method(estimator, X[:FEW], "gradient").missed is None
 
 
 def test_a_page_says_what_it_has_not(tmp_path):

@@ -39,15 +39,14 @@ from sklstruct.estimators.volumes import on_paths, takes_paths
 from sklstruct.frames import GaussianDerivatives, Pixels
 from sklstruct.training import CrossEntropy
 
-
-class Coarse(Pixels):
-    """A family that nobody has registered."""
-
-
 TINY = {"widths": (4,), "max_epochs": 1, "random_state": 0}
 FRAME = Pixels(size=3).build(2)
 ROOT = ("model", "estimator")
 STEP = ("tuple", 1, "estimator")
+
+
+class Coarse(Pixels):
+    """A family that nobody has registered."""
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +377,7 @@ def test_only_registered_estimators_that_are_fitted_and_known_to_be_storable_are
     with pytest.raises(NotFittedError):
         save_model(RFNNClassifier(), path)
     with pytest.raises(
-        ValueError, match=r"model cannot be stored in a model file, as Own\(.*Own\)"
+        ValueError, match=r"model cannot be stored .*, as Own\(.*'estimator', NAME, Own\)"
     ):
         save_model(Own(**TINY).fit(*digits), path)
     with pytest.raises(ValueError, match="PixelSVC cannot be stored in a model file, as there is"):

@@ -91,9 +91,8 @@ def results_section(comparison: Comparison) -> Html:
     """Show means with intervals, side by side."""
     ((what,), cells, notes) = comparison_block(comparison)
     rows = [[first, *(split(cell) for cell in row)] for first, *row in cells.rows]
-    return section(
-        "Results", paragraph(f"{sentence(what)}."), table(cells.head, rows), *map(note, notes)
-    )
+    shown = table(cells.head, rows)
+    return section("Results", paragraph(f"{sentence(what)}."), shown, *map(note, notes))
 
 
 def split(cell: str) -> Any:

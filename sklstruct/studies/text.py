@@ -195,9 +195,8 @@ def curve_differences(results: Results, baseline: str, metric: str) -> list[Bloc
         for label in table["estimator"].unique()
     ]
     what = f"{name_of(metric)} minus that of {baseline}{points(metric)} [95 % interval], p (Holm)"
-    return [
-        Block([what], Table(["", *map(str, sizes)], cells), notes_on_differences(results, table))
-    ]
+    shown = Table(["", *map(str, sizes)], cells)
+    return [Block([what], shown, notes_on_differences(results, table))]
 
 
 def metrics_block(results: Results, main: str, winners: Winners) -> Block:
