@@ -12,7 +12,6 @@ import pandas as pd
 from scipy.stats import t as student
 from sklearn.utils import check_scalar
 
-from ..params import check, one_of
 from .intervals import LEAST, NONE, jackknife_error, left_out
 from .metrics import Array, Floats, Limits, Measure, Outcome, mean_of_defined
 from .outcomes import Key, check_some, keys, names_of, outcomes
@@ -297,7 +296,15 @@ def baseline_of(results: Results, baseline: str | None = None) -> str:
     labels = results.estimators
     if baseline is None:
         return named_baseline(results) or labels[0]
-    return str(check("baseline", baseline, one_of(*labels)))
+    check_baseline(baseline, labels)
+    return baseline
+
+
+def check_baseline(baseline: str, labels: Sequence[str]) -> None:
+    """Raise a ValueError unless a baseline is one of the estimators."""
+    if baseline not in labels:
+        known = ", ".join(map(repr, labels))
+        raise ValueError(f"baseline must be one of the estimators {known}, got {baseline!r}.")
 
 
 def named_baseline(results: Results) -> str | None:

@@ -18,7 +18,6 @@ import pandas as pd
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
-from ..params import check, one_of
 from .config import write_config
 from .data import StudyData, read_columns
 from .description import (
@@ -33,6 +32,7 @@ from .description import (
 )
 from .designs import Design
 from .fitting import Work, check_parameters, evaluate, group_params, last_step, note_of, noted
+from .inference import check_baseline
 from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
@@ -124,7 +124,9 @@ class Study:
         self.estimators = check_estimators(estimators, self.budget)
         self.random_state = int(random_state)
         self.target, self.positive, self.name = target, positive, name
-        self.baseline = check("baseline", baseline, one_of(None, *self.estimators))
+        self.baseline = baseline
+        if baseline is not None:
+            check_baseline(baseline, [*self.estimators])
 
     def run(
         self,
