@@ -406,7 +406,7 @@ def check_annotated(cls: type) -> None:
     """Raise TypeError if a dataclass has a value that its author may take for a parameter."""
     bases = cls.__mro__[1:]
     known: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
-    constants = {name for base in bases for name in vars(base)} - {one.name for one in fields(cls)}  # type: ignore[arg-type]
+    constants = {name for base in bases for name in vars(base)} - {one.name for one in fields(cls)}
     # A field that has a type here is another object than that of a base.
     inherited = [getattr(base, "__dataclass_fields__", {}) for base in bases]
     for name, value in vars(cls).items():

@@ -273,9 +273,9 @@ class Study:
                 estimators[label] = describe_estimator(estimator)
         cells = self.design.cells(data, self.random_state)
         here = {**environment(), "git": git_revision()}
-        run = {"fixed": fixed, "name": self.name, "extent": extent, "cells": cells}
-        run |= {"baseline": self.baseline, "estimators": estimators, "environment": here}
-        return plain(run)
+        run: Description = {"fixed": fixed, "extent": extent, "cells": cells}
+        run |= {"name": self.name, "baseline": self.baseline, "estimators": estimators}
+        return plain({**run, "environment": here})
 
 
 def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> tqdm[Any]:
