@@ -184,14 +184,13 @@ class Look:
 
     def lead(self, data: str) -> Html:
         """Say what is looked into, and how right it is."""
-        said = [repr(self.estimator)]
+        model, said = repr(self.estimator), []
         if self.y is not None:
             score = self.estimator.score(self.X, self.y)
             kind = "accuracy" if is_classifier(self.estimator) else "R\N{SUPERSCRIPT TWO}"
             said.append(f"{kind} {score:.3f} on {counted(len(self.X), 'sample')}")
-        return joined(
-            [element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))]
-        )
+        said += [data] * bool(data)
+        return joined([element("p", element("code", model)), element("p", "; ".join(said))])
 
     def sections(self, progress: bool) -> Iterator[Html]:
         """Yield the sections of the page that have something to show."""
