@@ -244,7 +244,7 @@ def errors_of(
 
 
 class Tested(NamedTuple):
-    """What a classifier made of samples, and the groups of the samples, numbered, if it has some."""
+    """What a classifier made of samples, and numbers of their groups if there are some."""
 
     outcome: Outcome
     group: NDArray[np.intp] | None

@@ -18,6 +18,7 @@ from .deformations import BOUNDARIES, Array
 from .lipschitz import Space
 from .motions import Act, Mask, Motion, make_motions
 from .opened import Opened
+from .steps import in_memory
 
 OF_CLASSES = "decision_function", "predict_proba"
 OUTPUTS = {"classifier": OF_CLASSES, "regressor": ("predict",)}
@@ -123,6 +124,7 @@ def equivariance(
     >>> table.columns.tolist(), bool(table["error"].max() < 1e-5)
     (['group', 'axis', 'parameter', 'error', 'resampling', 'kept'], True)
     """
+    estimator, X = in_memory(estimator, X)
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
     check("boundary", boundary, one_of(*BOUNDARIES))
     check("margin", margin, real(least=0))

@@ -16,6 +16,7 @@ from .deformations import BOUNDARIES, Array
 from .equivariant import kind_of
 from .lipschitz import Space
 from .motions import axes_of, group_of, make_motion
+from .steps import in_memory
 
 FARTHEST = {"rotations": 180.0, "scales": 2.0}
 HALVINGS = 8  # of the step in which a label has changed
@@ -91,6 +92,7 @@ def label_radius(
     >>> table.columns.tolist(), bool((table["radius"] > 0).all())
     (['sample', 'label', 'radius', 'parameter', 'axis'], True)
     """
+    estimator, X = in_memory(estimator, X)
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
     check("group", group, one_of(*FARTHEST, "translations"))
     check("n_steps", n_steps, integer(1))
