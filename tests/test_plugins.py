@@ -108,6 +108,13 @@ def test_estimators_are_attributes_of_the_package():
         sklstruct.RFNClassifier  # noqa: B018
 
 
+def test_a_star_brings_what_is_published_and_hides_nothing_of_python():
+    brought = {}
+    exec("from sklstruct import *\nfrom sklstruct.frames import *", brought)
+    assert {"RFNNClassifier", "Architecture", "hookimpl", "Pixels"} <= brought.keys()
+    assert "io" not in brought
+
+
 # --- hooks ----------------------------------------------------------------------------------
 
 

@@ -390,10 +390,11 @@ def test_learning_curves_as_text_are_means_and_deviations(draws):
 
 
 def test_weights_of_networks_are_told(draws):
-    steps = {"dense": 2369536, "frame": 92800}
+    steps = {"dense": 2369536, "shared": 2369536, "frame": 92800}
     description = {**draws.description, "weights_by_structure": {NET: steps}}
     one = Results(draws.fits, draws.predictions, description)
-    assert format_summary(one).endswith(f"weights of {NET}: 2,369,536 dense, 92,800 frame")
+    said = "2,369,536 if all layers were dense, 92,800 with kernels of few atoms"
+    assert format_summary(one).endswith(f"weights of {NET}, biases and norms not counted: {said}")
 
 
 def test_tables_in_latex_and_markdown_say_what_names_say(results):

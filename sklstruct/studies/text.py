@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,13 @@ TESTS = {
     "corrected": "corrected t-test",
     "paired": "paired t-test",
     "subjects": "t-test over subjects",
+}
+STRUCTURES = {  # from the least to the most, of which each has those before
+    "dense": "if all layers were dense",
+    "local": "with connections within kernels only",
+    "shared": "with the same kernels at all places",
+    "frame": "with kernels of few atoms",
+    "attributes": "with what ordered attributes share",
 }
 OF_LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -379,9 +386,16 @@ def weights_of(results: Results) -> list[str]:
     """Return how many weights networks would have with less structure."""
     weights = results.description.get("weights_by_structure") or {}
     return [
-        f"weights of {label}: " + ", ".join(f"{count:,} {step}" for step, count in steps.items())
+        f"weights of {label}, biases and norms not counted: {weights_in_words(steps)}"
         for label, steps in weights.items()
     ]
+
+
+def weights_in_words(steps: Mapping[str, int]) -> str:
+    """Return numbers of weights by structure, without what saves none."""
+    known = [*steps.items()]
+    saving = [pair for pair, before in zip(known[1:], known, strict=False) if pair[1] < before[1]]
+    return ", ".join(f"{count:,} {STRUCTURES[step]}" for step, count in [*known[:1], *saving])
 
 
 def unfinished(results: Results) -> list[str]:
