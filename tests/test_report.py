@@ -318,6 +318,13 @@ def test_where_there_is_no_interval_it_is_said_why(n_repeats, why, tmp_path):
     assert ["twin", "+0.0", "-", "1.0"] in map(str.split, text.splitlines())
 
 
+def test_how_many_samples_subjects_have_is_told_where_they_differ():
+    groups = np.repeat(["a", "b", "c", *map(str, range(18))], [9, 8, 7, *[2] * 18])
+    several = run(KFold(3), "ab", (SVM,), groups=groups)
+    said = "60 samples of 21 subjects (2 to 9 samples each) in 3 folds"
+    assert said in format_summary(several)
+
+
 def without(results, label, **key):
     """The results of a study that lacks some fits."""
     tables = []

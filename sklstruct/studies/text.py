@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..io.cohort import counted
+from ..io.cohort import counted, subjects_in_words
 from ..io.scans import in_words
 from .inference import compare, named_baseline, summarise, too_small
 from .intervals import LEAST
@@ -279,11 +279,10 @@ def unbeaten(results: Results, pairs: pd.DataFrame) -> Winners:
 
 def extent(results: Results) -> str:
     """Return on how many samples of how many subjects a study was tested, and how often."""
-    table, unit = results.predictions, unit_of(results)
-    samples, subjects = table["sample"].nunique(), table["subject"].nunique()
-    of_subjects = f" of {counted(subjects, 'subject')}" if has_subjects(results) else ""
-    repeats = counted(n_repeats(results), unit)
-    return f"{counted(samples, sample_word(results))}{of_subjects} in {repeats}"
+    word, tested = sample_word(results), results.predictions.drop_duplicates("sample")
+    subjects = f" of {subjects_in_words(tested['subject'], word)}" if has_subjects(results) else ""
+    repeats = counted(n_repeats(results), unit_of(results))
+    return f"{counted(len(tested), word)}{subjects} in {repeats}"
 
 
 def n_repeats(results: Results) -> int:
