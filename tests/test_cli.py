@@ -177,7 +177,7 @@ def test_a_folder_remembers_its_baseline(run, succeed):
     assert said in Path("results/report.html").read_text()
     status, _, err = run(*study, "--estimators", "svm,soft=svm:C=0.1", "--baseline", "svm", *search)
     assert status == 1
-    assert re.search("results holds another study: baseline was soft and is svm", err)
+    assert re.search("results holds another study, whose baseline was soft and is svm", err)
 
 
 def test_a_file_has_what_can_be_typed_and_what_is_typed_comes_first(succeed, run, blank, digits):

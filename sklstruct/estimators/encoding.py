@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from torch import nn
@@ -50,11 +49,7 @@ from .base import NetworkEstimator
 from .targets import Classes, Maps, Values
 
 PLAIN = (bool, int, float, str, type(None))  # JSON has these
-KINDS = {  # of objects that are a name and parameters, with what they are
-    "estimator": BaseEstimator,
-    "architecture": Architecture,
-    "frame": object,
-}
+KINDS = ("estimator", "frame", "architecture")  # of objects that are a name and parameters
 DATA: dict[str, Any] = {  # classes whose constructors do nothing but keep, or check, their fields
     cls.__name__: cls
     for cls in (
@@ -132,19 +127,27 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     for tag, codec in CODECS.items():
         if codec.matches(value):
             return {tag: encode(codec.split(value), parts, what)}
-    advice = ""
-    if hasattr(value, "atoms"):
-        advice = ": give its family, such as GaussianDerivatives()"
-    elif hasattr(value, "get_params"):
-        kind = next(kind for kind, base in KINDS.items() if isinstance(value, base))
-        advice = (
-            ": register it by a plugin of a distribution, or in every session that saves or loads "
-            f"it by sklstruct.plugins.register({kind!r}, NAME, {cls.__name__})"
-        )
     raise ValueError(
         f"The {what} cannot be stored in a model file, as {value!r} is neither plain data nor of a "
-        f"registered class{advice}."
+        f"registered class{advice_on(value)}."
     )
+
+
+def advice_on(value: Any) -> str:
+    """Return how a value could be stored, "" if there is no way."""
+    if hasattr(value, "atoms"):
+        return ": give its family, such as GaussianDerivatives()"
+    is_kind = {
+        "estimator": hasattr(value, "fit"),
+        "architecture": isinstance(value, Architecture),
+        "frame": hasattr(value, "build"),
+    }
+    for kind in filter(is_kind.get, is_kind):
+        return (
+            ": register it by a plugin of a distribution, or in every session that saves or loads "
+            f"it by sklstruct.plugins.register({kind!r}, NAME, {type(value).__name__})"
+        )
+    return ""
 
 
 class Arrays:

@@ -164,8 +164,11 @@ def ordered(runs: list[Description], labels: set[str]) -> list[str]:
 def baseline_of(runs: list[Description], labels: set[str]) -> str | None:
     """Return the estimator that runs compare others with, None if no run names one that counts."""
     named = [run["baseline"] for run in runs if run.get("baseline") in labels]
-    for label in named:
-        agree({"baseline": named[0]}, {"baseline": label})
+    if len({*named}) > 1:
+        raise ValueError(
+            f"another study, whose baseline was {named[0]} and is {named[-1]}: only a report can "
+            "be asked for with another one"
+        )
     return named[0] if named else None
 
 
