@@ -318,6 +318,23 @@ def test_where_there_is_no_interval_it_is_said_why(n_repeats, why, tmp_path):
     assert ["twin", "+0.0", "-", "1.0"] in map(str.split, text.splitlines())
 
 
+@pytest.mark.parametrize(
+    "models, said",
+    [
+        ([DummyClassifier()] * 3, "all are tied"),
+        (
+            [LogisticRegression(), LogisticRegression(), DummyClassifier()],
+            "F = \N{INFINITY}, as all",
+        ),
+    ],
+)
+def test_ranks_without_a_statistic_are_told_in_words(models, said, tmp_path):
+    results = run(HoldOuts(3), "ab", dict(zip("xyz", models, strict=True)))
+    text = Page(write_report(results, tmp_path)).text
+    assert said in text
+    assert not re.search(r"\b(inf|nan)\b", text)
+
+
 def test_how_many_samples_subjects_have_is_told_where_they_differ():
     groups = np.repeat(["a", "b", "c", *map(str, range(18))], [9, 8, 7, *[2] * 18])
     several = run(KFold(3), "ab", (SVM,), groups=groups)

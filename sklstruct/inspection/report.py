@@ -413,7 +413,7 @@ def ranked(found: Findings) -> list[Html]:
     blocks += " of all sizes" if len(found.sizes) > 1 else ""
     said = [
         TEXT["ranks"].format(name_of(found.main), blocks),
-        TEXT["friedman"].format(f"{found.ranks.statistic:.2f}", p_in_words(found.ranks.p)),
+        friedman_in_words(found.ranks),
     ]
     return [
         element("h3", "Ranks"),
@@ -424,6 +424,15 @@ def ranked(found: Findings) -> list[Html]:
             f"{TEXT['critical']}  {TEXT['shared']}",
         ),
     ]
+
+
+def friedman_in_words(found: CriticalDifference) -> str:
+    """Return what says whether estimators are alike."""
+    if np.isnan(found.statistic):
+        return TEXT["tied"]
+    alike = np.isinf(found.statistic)  # nothing is left that varies
+    shown = "\N{INFINITY}, as all rank them alike," if alike else f"{found.statistic:.2f}"
+    return TEXT["friedman"].format(shown, p_in_words(found.p))
 
 
 def p_in_words(p: float) -> str:
