@@ -215,7 +215,7 @@ class Look:
             return []
         shown = [element("h3", title), picture(display, title, caption)]
         if getattr(display, "missed", None) is not None:
-            shown.append(note(TEXT["look"]["missed"].format(f"{display.missed.max():.1%}")))
+            shown.append(note(TEXT["look"]["missed"].format(f"{100 * display.missed.max():.2g} %")))
         if hasattr(display, "to_frame"):
             shown.append(download(title, display.to_frame()))
         if getattr(display, "errors", None) is not None:

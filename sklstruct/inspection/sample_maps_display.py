@@ -134,7 +134,7 @@ class SampleMapsDisplay(Display):
     def _draw(self, on: Place) -> list[Axes]:
         # One limit for all: a weak map must not look like a strong one.
         limit = float(np.abs(self.maps).max() or 1)
-        wide, high, per_row = (2.4, 0.75, 3) if self.maps.ndim == 4 else (0.75, 0.75, 8)
+        wide, high, per_row = (2.4, 0.75, 2) if self.maps.ndim == 4 else (0.75, 0.75, 8)
         columns, step = min(len(self.maps), per_row), wide + GAP / 4
         n_rows = -(-len(self.maps) // columns)
         row = NAME + 2 * high + GAP
