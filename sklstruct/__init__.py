@@ -20,6 +20,8 @@ IMPORTABLE = ("estimator", "layer", "metric")  # kinds
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # rooms are not in it, as one would hide the module io of Python
+        return ["Architecture", "hookimpl", *(entry.attribute for entry in _classes())]
     if name in ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     if not name.startswith("_"):

@@ -27,6 +27,8 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
     }
 
     def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            return sorted(homes)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home, attribute = homes[name]

@@ -286,6 +286,7 @@ class Params:
         super().__init_subclass__(**kwargs)
         documented = bool(cls.__dict__.get("__doc__"))
         dataclass(kw_only=cls._keywords_only, eq=False, repr=False)(cls)
+        check_annotated(cls)
         if documented:  # not by what a dataclass writes where there is nothing
             inherit_sections(cls)
 
@@ -399,6 +400,24 @@ class Params:
             return super().__repr__(*args, **kwargs)
         params = ", ".join(f"{k}={v!r}" for k, v in self.get_params(deep=False).items())
         return f"{type(self).__name__}({params})"
+
+
+def check_annotated(cls: type) -> None:
+    """Raise TypeError if a dataclass has a value that its author may take for a parameter."""
+    bases = cls.__mro__[1:]
+    known: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
+    constants = {name for base in bases for name in vars(base)} - {one.name for one in fields(cls)}
+    # A field that has a type here is another object than that of a base.
+    inherited = [getattr(base, "__dataclass_fields__", {}) for base in bases]
+    for name, value in vars(cls).items():
+        typed = name in known and all(one.get(name) is not known[name] for one in inherited)
+        ours = name.startswith("_") or callable(value) or hasattr(value, "__get__")
+        if not (typed or ours or name in constants):
+            raise TypeError(
+                f"{name} of {cls.__name__} has no type, and so is no parameter: write {name}: "
+                f"{type(value).__name__} = {value!r}, or {name}: ClassVar = {value!r} for what is "
+                "the same in all objects."
+            )
 
 
 def copy_of(params: Any) -> Any:

@@ -183,8 +183,11 @@ def lookup(kind: str, name: str) -> Any:
     known = entries(kind)
     if name in known:
         return known[name].load()
+    names = ", ".join(known) or "none"
     raise ValueError(
-        f"Unknown {kind} {name!r}.{close_matches(name, known)} Known: {', '.join(known) or 'none'}."
+        f"Unknown {kind} {name!r}.{close_matches(name, known)} Known: {names}. "
+        "Others need the plugin that registers them, or before this call "
+        f"sklstruct.plugins.register({kind!r}, {name!r}, ...)."
     )
 
 
@@ -247,7 +250,10 @@ def make_frame(frame: Any, like: Any = None) -> Any:
         if not getattr(made, "tensor", False) and isinstance(given.get("order"), (tuple, list)):
             given["order"] = max(given["order"])  # of all axes alike
         return made.set_params(**{name: given[name] for name in given if name in known})
-    if isinstance(frame, type) or not callable(getattr(frame, "build", None)):
+    if isinstance(frame, type):
+        name = frame.__name__
+        raise TypeError(f"frame must be an object, such as {name}(), got the class {name} itself.")
+    if not callable(getattr(frame, "build", None)):
         raise TypeError(
             "frame must be the name of a registered frame or an object with a method "
             f"build(ndim), such as GaussianDerivatives(order=3), got {frame!r}."

@@ -146,6 +146,18 @@ def test_intervals_of_samples_that_say_the_same_are_those_of_subjects():
     assert found["frequency_low"] == pytest.approx(binomtest(60, 60).proportion_ci().low)
 
 
+def test_samples_of_a_subject_that_are_all_the_same_make_no_error_less_likely():
+    model = Says(labels=2).fit(None)
+    X, y = drawn(60, 2, 0)
+    once = calibration_errors(model, X, y, n_draws=200)
+    often, subject = [np.repeat(part, 5, axis=0) for part in (X, y)], np.repeat(np.arange(60), 5)
+    together = calibration_errors(model, *often, groups=subject, n_draws=200)
+    names = ["calibration_error", "expected", "highest", "p_value"]
+    assert together[names].to_numpy() == pytest.approx(once[names].to_numpy())
+    alone = calibration_errors(model, *often, n_draws=200)
+    assert alone["expected"].item() < 0.7 * once["expected"].item()
+
+
 def test_every_place_of_a_map_is_a_sample():
     X = load_digits().images[:20]
     y = np.where(X > 8, "ink", "paper").astype("U7")

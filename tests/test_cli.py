@@ -154,6 +154,32 @@ def test_runs_on_one_folder_add_up_to_one_study(run, succeed, monkeypatch, blank
     assert Path("study.toml").read_text() == written
 
 
+def test_a_folder_remembers_its_baseline(run, succeed):
+    study = ["study", "--data", "digits", "--folds", "2", "--out", "results"]
+    search = ["--search", "svm:C=[1,10]", "--budget", "6"]
+    out = succeed(*study, "--estimators", "svm,soft=svm:C=0.1", "--baseline", "soft", *search)
+    assert "from soft, and p" in out
+    page = Path("results/report.html").read_text()
+    assert "Differences from soft" in page
+    assert "the study or the call names it" in page
+    for again in (["report", "results"], ["study", "--config", "results"]):
+        assert succeed(*again) == out
+        assert Path("results/report.html").read_text() == page
+    # Another estimator comes to it, whatever the file says of those that are there.
+    out = succeed("study", "--config", "results", "--estimators", "svm:C=5")
+    assert "from soft, and p" in out
+    assert tomllib.loads(Path("results/study.toml").read_text())["baseline"] == "soft"
+    # Any other one is compared with where it is asked for, and never in silence.
+    out = succeed("report", "results", "--baseline", "svm")
+    assert "from svm, and p" in out
+    said = "The study names soft as its baseline, and not svm."
+    assert said in out
+    assert said in Path("results/report.html").read_text()
+    status, _, err = run(*study, "--estimators", "svm,soft=svm:C=0.1", "--baseline", "svm", *search)
+    assert status == 1
+    assert re.search("results holds another study, whose baseline was soft and is svm", err)
+
+
 def test_a_file_has_what_can_be_typed_and_what_is_typed_comes_first(succeed, run, blank, digits):
     Path("here").mkdir()
     np.savez("here/own.npz", X=digits.X[:90], y=digits.y[:90])
@@ -506,11 +532,12 @@ def test_a_model_is_shown_with_its_pictures(succeed, model):
         assert Path(name).read_bytes().startswith(PNG)
 
 
-def test_a_model_is_looked_into_on_one_page(succeed, model, digits):
+def test_a_model_is_looked_into_on_one_page(run, model, digits):
     np.savez("few.npz", X=digits.X[200:260], y=digits.y[200:260])
-    page = ["look", "model.skl", "--data", "few.npz", "--n-maps", "2", "--out", "look.html"]
-    assert succeed(*page) == "written to look.html\n"
-    text = Path("look.html").read_text()
+    status, out, err = run("look", "model.skl", "--data", "few.npz", "--n-maps", "2")
+    assert (status, out) == (0, "written to model-look.html\n")
+    assert re.search(r"look: 100%.* 15/15 ", err)
+    text = Path("model-look.html").read_text()
     assert f"accuracy {model.score(digits.X[200:260], digits.y[200:260]):.3f}" in text
     assert text.count('href="data:text/csv;base64,') >= 8
     assert not re.search(r"(src|href)=.(?!data:)", text)  # it stands alone

@@ -107,6 +107,7 @@ def test_sessions_are_scans_of_one_subject(bids):
     late = bids / scan(2, "ses-late")
     assert cohort.X[2] == str(late)
     assert cohort.table["session_id"].tolist()[:3] == [None, "ses-late", "ses-late"]
+    assert "6 scans of 5 subjects (1 to 2 scans each)" in repr(cohort)
     chosen = Cohort.from_bids(bids, "sex", session="late")
     assert problems(chosen) == [(f"sub-{n}", "there is no image") for n in (3, 4, 5)]
     assert chosen.check(leave_out=True).groups.tolist() == ["sub-1", "sub-2"]

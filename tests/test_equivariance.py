@@ -11,18 +11,22 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklstruct_fcn.architecture import FrameFCN
 from test_inspection import assert_legible
 
 from sklstruct import (
     BoundaryDetector,
     DifferentialInvariants,
+    NiftiVolumes,
     RFNNClassifier,
     ScatteringTransformer,
     StructuredClassifier,
     StructuredMapClassifier,
     StructuredMapRegressor,
+    VoxelSVC,
 )
+from sklstruct.datasets import simulate_cohort
 from sklstruct.frames import GaussianDerivatives
 from sklstruct.inspection import (
     EquivarianceDisplay,
@@ -401,3 +405,19 @@ def test_the_picture_of_radii_can_be_read(rfnn, hnet):
         LabelRadiusDisplay({"a": pd.DataFrame({"sample": [1]})})
     with pytest.raises(ValueError, match="results must be of one group, got"):
         EquivarianceDisplay({})
+
+
+def test_samples_are_moved_in_the_form_that_the_network_has_them_in(tmp_path):
+    cohort = simulate_cohort(tmp_path / "c", n_subjects=6, shape=(12, 14, 12), spacing=14.0)
+    model = make_pipeline(NiftiVolumes(spacing=14.0, mask="brain"), VoxelSVC())
+    model.fit(cohort.X, cohort.y)
+    volumes = model[0].transform(cohort.X)
+    rows, folded = X.reshape(len(X), -1), {"image_shape": (16, 16)}
+    net = RFNNClassifier(widths=(4,), **EXACT, **folded).fit(rows, Y)
+    steps = make_pipeline(FunctionTransformer(), net)
+    for measure, group in ((equivariance, "right angles"), (label_radius, "translations")):
+        of_scans = measure(model, cohort.X, group=group)
+        assert of_scans.equals(measure(model[1], volumes, group=group))
+        assert measure(steps, rows, group=group).equals(measure(net, rows, group=group))
+        short = torch.as_tensor(rows).to(torch.bfloat16)
+        assert measure(net, short, group=group).equals(measure(net, short.float(), group=group))

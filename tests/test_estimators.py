@@ -24,7 +24,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import sklstruct
-from sklstruct import plugins
+from sklstruct import Architecture, plugins
 from sklstruct.estimators import Augment, NetworkEstimator
 from sklstruct.estimators.samples import decide_layout
 from sklstruct.estimators.stack import LinearStack
@@ -190,6 +190,15 @@ def test_nested_parameters_of_an_augmentation_name():
 def test_a_parameter_that_does_not_exist_is_never_ignored(params, message):
     with pytest.raises(ValueError, match=message):
         RFNNClassifier().set_params(**params)
+
+
+@pytest.mark.parametrize("base, name", [(Architecture, "width"), (RFNNClassifier, "max_epochs")])
+def test_a_value_without_a_type_is_refused_where_it_would_be_no_parameter(base, name):
+    message = f"{name} of Tiny has no type, and so is no parameter: write {name}: int = 16, or"
+    with pytest.raises(TypeError, match=message):
+        type("Tiny", (base,), {name: 16})
+    typed = {name: 16, "__annotations__": {name: "int"}, "dense": False, "_own": 3}
+    assert getattr(type("Tiny", (base,), typed)(**{name: 8}), name) == 8
 
 
 def test_parameters_of_a_sequence_go_to_those_that_have_them():

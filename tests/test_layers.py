@@ -135,6 +135,14 @@ def test_autocast_reaches_both_ways():
         torch.testing.assert_close(out.float(), layer(x), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("method", ["compose", "filter", "auto"])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_without_values_there_is_a_shape(method, ndim):
+    with torch.device("meta"):  # as a network is built to load weights
+        layer = FrameConv(2, 8, GaussianDerivatives(), ndim=ndim, method=method)
+        assert layer(torch.zeros(1, 2, *(9,) * ndim)).shape == (1, 8, *(9,) * ndim)
+
+
 def test_gradients_are_gradients():
     layer = FrameConv(2, 3, GaussianDerivatives(order=2), method="filter").double()
     x = torch.randn(2, 2, 5, 4, dtype=torch.float64, requires_grad=True)

@@ -3,9 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fitted import MAKERS, digits, fitted, volumes
 
-from sklstruct import StructuredMapClassifier, StructuredRegressor, VoxelSVC, inspection
+from sklstruct import (
+    StructuredMapClassifier,
+    StructuredRegressor,
+    VoxelSVC,
+    inspection,
+    plugins,
+)
+from sklstruct.estimators import load_model, save_model
 from sklstruct.inspection.blocks import block_names
 from sklstruct.inspection.methods import MAP_METHODS
 from sklstruct.inspection.opened import Opened
@@ -56,6 +64,37 @@ DISPLAYS = {
     "AgreementDisplay": lambda e, X, y: inspection.AgreementDisplay.from_estimators([e, e], X, y),
 }
 EACH = pytest.mark.parametrize("name", MAKERS)
+OURS = pytest.mark.parametrize("name", [name for name in MAKERS if name != "pipeline"])
+
+
+@OURS
+def test_a_model_from_a_file_says_the_same_and_looks_at_the_same_places(name, tmp_path):
+    estimator, X, _ = fitted(name)
+    own = name == "example_plugin"
+    if own:
+        plugins.register("estimator", "tiny", type(estimator))
+        plugins.register("frame", "cosines", type(estimator.frame))
+    try:
+        save_model(estimator, tmp_path / "model.skl")
+        loaded = load_model(tmp_path / "model.skl")
+    finally:
+        if own:
+            plugins.unregister("estimator", "tiny")
+            plugins.unregister("frame", "cosines")
+    assert np.array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+    maps = [inspection.gradient_map(one, X[:FEW]) for one in (estimator, loaded)]
+    assert np.array_equal(*maps)
+
+
+@OURS
+@pytest.mark.parametrize("method", ["gradient", "occlusion"])
+def test_samples_of_any_type_of_numbers_have_maps(method, name):
+    estimator, X, _ = fitted(name)
+    rounded = torch.as_tensor(X[:FEW]).to(torch.bfloat16)
+    shown = inspection.SampleMapsDisplay.from_estimator(estimator, rounded, method)
+    plain = inspection.SampleMapsDisplay.from_estimator(estimator, rounded.float(), method)
+    assert np.array_equal(shown.maps, plain.maps)
+    assert np.array_equal(shown.samples, plain.samples)
 
 
 @EACH
@@ -114,6 +153,18 @@ def test_a_page_shows_all_of_a_network(name, tmp_path):
     text = inspection.write_look(estimator, X, tmp_path / "look.html", y, n_maps=2).read_text()
     assert text.count("<h2>") == 5  # and nothing is left out
     assert text.count("data:image/svg+xml") == 15
+    assert "These maps miss at most" in text
+
+
+def test_what_integrated_gradients_miss_is_kept_with_their_maps():
+    estimator, X, _ = fitted("rfnn")
+    options = {"n_steps": 4}
+    maps, gap = inspection.integrated_gradients(estimator, X[:FEW], return_gap=True, **options)
+    of_method = inspection.SampleMapsDisplay.from_estimator
+    shown = of_method(estimator, X[:FEW], "integrated_gradients", **options)
+    assert np.array_equal(shown.maps, maps)
+    assert shown.missed == pytest.approx(abs(gap) / abs(maps).sum(axis=(1, 2)))
+    assert of_method(estimator, X[:FEW], "gradient").missed is None
 
 
 def test_a_page_says_what_it_has_not(tmp_path):

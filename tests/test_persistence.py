@@ -45,6 +45,10 @@ ROOT = ("model", "estimator")
 STEP = ("tuple", 1, "estimator")
 
 
+class Coarse(Pixels):
+    """A family that nobody has registered."""
+
+
 @pytest.fixture(scope="module")
 def digits():
     X, y = load_digits(return_X_y=True)
@@ -349,6 +353,7 @@ def test_an_estimator_that_takes_paths_stays_as_it_is_or_reads_them_as_asked_for
         ),
         ({"random_state": np.random.RandomState(0)}, "parameter 'random_state' .*RandomState"),
         ({"frame": GaussianDerivatives().build(2)}, "parameter 'frame' .*Frame"),
+        ({"frame": Coarse()}, r"parameter 'frame' .*plugins.register\('frame', NAME, Coarse\)"),
     ],
     ids=lambda params: next(iter(params)) if isinstance(params, dict) else "",
 )
@@ -371,7 +376,9 @@ def test_only_registered_estimators_that_are_fitted_and_known_to_be_storable_are
     path = tmp_path / "model.skl"
     with pytest.raises(NotFittedError):
         save_model(RFNNClassifier(), path)
-    with pytest.raises(ValueError, match=r"model cannot be stored in a model file, as Own\("):
+    with pytest.raises(
+        ValueError, match=r"model cannot be stored .*, as Own\(.*'estimator', NAME, Own\)"
+    ):
         save_model(Own(**TINY).fit(*digits), path)
     with pytest.raises(ValueError, match="PixelSVC cannot be stored in a model file, as there is"):
         save_model(plugins.lookup("estimator", "svm")().fit(*digits), path)
@@ -390,8 +397,11 @@ def test_a_frame_that_is_no_longer_registered_is_named(digits, tmp_path):
         load_model(path)
     finally:
         plugins.unregister("frame", "coarse")
-    with pytest.raises(ValueError, match=r"model\.skl holds a model .* Unknown frame 'coarse'"):
+    with pytest.raises(
+        ValueError, match=r"model\.skl holds a model .* Unknown frame 'coarse'"
+    ) as caught:
         load_model(path)
+    assert "plugins.register('frame', 'coarse', ...)" in str(caught.value)
 
 
 # what comes from strangers ------------------------------------------------------------------

@@ -93,7 +93,9 @@ def test_a_frame_is_a_name_or_an_object_that_builds_one():
     frame = family.build(2)
     assert plugins.make_frame(family) is family
     assert plugins.make_frame(frame) is frame
-    for wrong in (GaussianDerivatives, 3, None, [family]):
+    with pytest.raises(TypeError, match=r"GaussianDerivatives\(\), got the class Gaussian"):
+        plugins.make_frame(GaussianDerivatives)
+    for wrong in (3, None, [family]):
         with pytest.raises(TypeError, match=r"frame must be the name .* got"):
             plugins.make_frame(wrong)
 
@@ -104,6 +106,13 @@ def test_estimators_are_attributes_of_the_package():
         assert entry.attribute in dir(sklstruct)
     with pytest.raises(AttributeError, match="no attribute 'RFNClassifier'"):
         sklstruct.RFNClassifier  # noqa: B018
+
+
+def test_a_star_brings_what_is_published_and_hides_nothing_of_python():
+    brought = {}
+    exec("from sklstruct import *\nfrom sklstruct.frames import *", brought)
+    assert {"RFNNClassifier", "Architecture", "hookimpl", "Pixels"} <= brought.keys()
+    assert "io" not in brought
 
 
 # --- hooks ----------------------------------------------------------------------------------

@@ -305,6 +305,43 @@ def test_intervals_that_no_difference_can_have_are_noted(results, tmp_path):
     assert "too few for this test" not in Page(write_report(results, tmp_path / "five")).text
 
 
+@pytest.mark.parametrize(
+    "n_repeats, why", [(1, "with a single hold-out they need 5"), (3, "the same in every hold-out")]
+)
+def test_where_there_is_no_interval_it_is_said_why(n_repeats, why, tmp_path):
+    models = {"net": LogisticRegression(), "twin": LogisticRegression(), "guess": DummyClassifier()}
+    twins = run(HoldOuts(n_repeats), "ab", models)
+    text, page = format_summary(twins), Page(write_report(twins, tmp_path)).text
+    for said in (text, page):
+        assert re.search(rf"No interval and no t-test of twin minus net.*: .*{why}", said)
+        assert not re.search(r"of .*guess minus|\bnan\b", said)
+    assert ["twin", "+0.0", "-", "1.0"] in map(str.split, text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "models, said",
+    [
+        ([DummyClassifier()] * 3, "all are tied"),
+        (
+            [LogisticRegression(), LogisticRegression(), DummyClassifier()],
+            "F = \N{INFINITY}, as all",
+        ),
+    ],
+)
+def test_ranks_without_a_statistic_are_told_in_words(models, said, tmp_path):
+    results = run(HoldOuts(3), "ab", dict(zip("xyz", models, strict=True)))
+    text = Page(write_report(results, tmp_path)).text
+    assert said in text
+    assert not re.search(r"\b(inf|nan)\b", text)
+
+
+def test_how_many_samples_subjects_have_is_told_where_they_differ():
+    groups = np.repeat(["a", "b", "c", *map(str, range(18))], [9, 8, 7, *[2] * 18])
+    several = run(KFold(3), "ab", (SVM,), groups=groups)
+    said = "60 samples of 21 subjects (2 to 9 samples each) in 3 folds"
+    assert said in format_summary(several)
+
+
 def without(results, label, **key):
     """The results of a study that lacks some fits."""
     tables = []
@@ -377,10 +414,11 @@ def test_learning_curves_as_text_are_means_and_deviations(draws):
 
 
 def test_weights_of_networks_are_told(draws):
-    steps = {"dense": 2369536, "frame": 92800}
+    steps = {"dense": 2369536, "shared": 2369536, "frame": 92800}
     description = {**draws.description, "weights_by_structure": {NET: steps}}
     one = Results(draws.fits, draws.predictions, description)
-    assert format_summary(one).endswith(f"weights of {NET}: 2,369,536 dense, 92,800 frame")
+    said = "2,369,536 if all layers were dense, 92,800 with kernels of few atoms"
+    assert format_summary(one).endswith(f"weights of {NET}, biases and norms not counted: {said}")
 
 
 def test_tables_in_latex_and_markdown_say_what_names_say(results):
@@ -432,6 +470,7 @@ def test_studies_of_the_same_splits_are_compared_in_pairs(tmp_path):
     assert differences.loc[NET, "difference"] == pytest.approx(expected[of_net].mean())
     text = found.to_text()
     assert number(expected[of_net].mean(), "balanced_accuracy", signed=True) in text
+    assert f"No interval and no t-test of {SVM} minus old and guess minus old" in text
     page = Page(write_comparison(found, tmp_path))
     assert len(page.images) == 1
     assert not page.tags & {"script", "b", "i"}

@@ -30,6 +30,7 @@ from sklstruct.inspection import (
     sanity_check,
 )
 from sklstruct.inspection.means import Mean, mean_over_samples
+from sklstruct.inspection.methods import MAP_METHODS
 from sklstruct.inspection.opened import Opened
 from sklstruct.inspection.sanity import mixed_up, parameters_by_layer, targets_of, verdict_on
 
@@ -88,6 +89,27 @@ def test_the_gradient_of_a_linear_network_falls_to_chance():
         assert (last(table)["verdict"] == "chance").all()
         assert (last(table)["similarity"].abs() < 0.1).all()
         assert (last(table)["low"] < last(table)["similarity"]).all()
+
+
+@pytest.mark.parametrize("method", ["gradient", "grad_cam", "integrated_gradients"])
+def test_samples_have_maps_of_their_own_classes_in_one_run(model, method, monkeypatch):
+    estimator, _ = model
+    X, runs = load_digits().images[500:570], []  # more than a piece
+    monkeypatch.setitem(MAP_METHODS, method, spied(MAP_METHODS[method], runs))
+    options = {"n_repeats": 1, "layers": ["head"]}
+    table = sanity_check(method, estimator, X, **options)
+    assert len(runs) == 2  # of the trained and of the changed network
+    one_at_a_time = sanity_check(lambda *args: MAP_METHODS[method](*args), estimator, X, **options)
+    assert len(runs) == 2 + 2 * 10
+    pd.testing.assert_frame_equal(table, one_at_a_time, rtol=1e-4)
+
+
+def spied(function, calls):
+    def call(*args):
+        calls.append(args)
+        return function(*args)
+
+    return call
 
 
 def test_similarities_are_those_of_maps_of_networks_that_are_mixed_up(model):

@@ -150,6 +150,8 @@ def test_any_network_and_any_linear_model_by_name_or_object():
     grid = {"network__frame__order": [1, 2], "linear": ["pca_svm", DummyClassifier()]}
     search = GridSearchCV(LinearStackClassifier(network=SMALL, cv=2, random_state=0), grid, cv=2)
     assert search.fit(X, y).best_params_["linear"] == "pca_svm"
+    with pytest.raises(TypeError, match=r"such as RFNNClassifier\(\), got the class RFNNClass"):
+        LinearStackClassifier(network=RFNNClassifier).fit(X, y)
     with pytest.raises(ValueError, match="Did you mean 'rfnn'"):
         LinearStackClassifier(network="rfn").fit(X, y)
 

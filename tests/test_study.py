@@ -1014,6 +1014,7 @@ def test_an_image_that_cannot_be_read_is_named(cohort):
         ({"random_state": -1}, "random_state == -1"),
         ({"random_state": None}, "random_state must be an instance"),
         ({"target": None}, "target must be an instance of str"),
+        ({"baseline": "svn"}, "baseline must be one of the estimators .*, got 'svn'"),
         ({"n_jobs": 0}, "n_jobs must be a number"),
         ({"n_jobs": "2"}, "n_jobs must be a number"),
         ({"left_out": [1]}, "left_out must be a table with the columns"),
@@ -1023,7 +1024,7 @@ def test_an_image_that_cannot_be_read_is_named(cohort):
 def test_what_does_not_fit_is_refused_before_anything_is_fitted(change, message, diary, tmp_path):
     X, y, _ = data()
     given = {"design": Draws([6]), "estimators": {"a": Witness(diary)}, "X": X, "y": y} | change
-    of_study = {"design", "estimators", "random_state", "target", "budget"}
+    of_study = {"design", "estimators", "random_state", "target", "budget", "baseline"}
     with pytest.raises((ValueError, TypeError, OSError), match=message):
         Study(**{name: value for name, value in given.items() if name in of_study}).run(
             **{name: value for name, value in given.items() if name not in of_study},

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -34,6 +35,7 @@ from sklstruct.studies.tasks import (
     ScoredMaps,
     ValueMaps,
     Values,
+    is_dense,
     task_from,
     task_of,
 )
@@ -344,3 +346,11 @@ def test_a_detector_is_judged_by_its_own_score():
     task = task_of(maps, {"net": model})
     columns = task.predict(model, images, maps)
     assert task.score(columns) == {"score": pytest.approx(model.score(images, maps))}
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_whatever_holds_an_estimator_of_maps_gives_maps(dense):
+    one = StructuredMapClassifier() if dense else RFNNClassifier()
+    held = make_pipeline(PCA(), GridSearchCV(FrozenEstimator(one), {}))
+    assert [is_dense(one), is_dense(held)] == [dense, dense]
+    assert not is_dense(GaussianNB())

@@ -14,7 +14,7 @@ from .common import WrongUsage
 DEFAULTS: dict[str, Any] = {"seed": 0, "n_jobs": 1}
 REQUIRED = "data", "estimators", "out"
 PATHS = "data", "images", "grid", "mask", "cache"
-PLACES = "n_jobs", "backend", "scheduler", "out", "baseline"  # which decide on no result
+PLACES = "n_jobs", "backend", "scheduler", "out"  # which decide on no result
 LISTS = "sizes", "spacing"
 TABLES = "set", "search"
 
@@ -31,6 +31,11 @@ def fill(args: argparse.Namespace) -> None:
     """
     typed: dict[str, Any] = {"set": dict(args.set), "search": searched(args.search or ())}
     config: dict[str, Any] = {} if args.config is None else read_options(args)
+    if args.estimators is not None:  # what a file says of others is not asked for
+        labels = {spec.label for spec in args.estimators}
+        config["search"] = {k: v for k, v in config.get("search", {}).items() if k in labels}
+        if config.get("baseline") not in labels:
+            config.pop("baseline", None)
     for name, value in {**DEFAULTS, **config}.items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .common import Commands, add_command, adder, at_least, check_writable
 from .data import add_data, read
@@ -20,20 +21,22 @@ def add_commands(commands: Commands) -> None:
     add("--no-labels", action="store_true")
     add("--n-maps", type=at_least(1), default=4, metavar="N")
     add("--seed", type=at_least(0), default=0, metavar="N")
-    add("--out", required=True, metavar="FILE")
+    add("--out", metavar="FILE")
 
 
 def look(args: argparse.Namespace) -> None:
     """Write the page, and say where it is."""
     from ..inspection import write_look
 
-    check_writable(args.out)
+    model_file = Path(args.model)
+    out = args.out or model_file.with_name(f"{model_file.stem}-look.html")
+    check_writable(out)
     model, fits = read_fitted(args)
     samples = read(args, labels=not args.no_labels, known=fits).part(args.part)
     page = write_look(
         model,
         samples.X,
-        args.out,
+        out,
         None if args.no_labels else samples.y,
         groups=samples.groups,
         n_maps=args.n_maps,

@@ -131,10 +131,10 @@ def fit(args: argparse.Namespace) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """Print predictions as CSV, or write them to a file."""
-    from ..studies.tasks import in_one_pass
+    from ..studies.tasks import in_one_pass, is_dense
 
     model, fits = read_fitted(args)
-    if getattr(model, "_dense", False):
+    if is_dense(model):
         name = type(model).__name__
         raise ValueError(f"{name} in {args.model} predicts maps, which are no rows of a table.")
     if args.proba and not hasattr(model, "predict_proba"):

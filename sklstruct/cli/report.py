@@ -31,7 +31,7 @@ def report(args: argparse.Namespace) -> None:
     show(args.folder, args.baseline, args.format)
 
 
-def show(folder: str, baseline: str | None, format: str = FORMATS[0]) -> None:
+def show(folder: str, baseline: str | None = None, format: str = FORMATS[0]) -> None:
     """Print the tables of a folder, write its report and say where everything is."""
     from ..inspection import write_report
     from ..studies import Results, format_summary

@@ -119,6 +119,7 @@ def show_architecture(args: argparse.Namespace) -> None:
     """Print the layers of an architecture, with their outputs and parameters."""
     from ..architecture import make_architecture
     from ..layers import KERNELS, FrameConv, Weights, network_structure
+    from ..studies.text import weights_in_words
 
     architecture = make_architecture(args.name)
     if args.set:  # a function has no parameters to set
@@ -136,8 +137,8 @@ def show_architecture(args: argparse.Namespace) -> None:
     print(aligned([("LAYER", "TYPE", "OUTPUT", "PARAMETERS"), *rows]))
     print(f"\n{total} parameters for inputs of {by_x(args.shape)} and {args.outputs} outputs")
     totals = map(sum, zip(*(one.weights for one in layers), strict=True))
-    steps = [f"{n} {step}" for n, step in zip(totals, Weights._fields, strict=True)]
-    print(f"weights by structure: {', '.join(steps)}")
+    steps = dict(zip(Weights._fields, totals, strict=True))
+    print(f"weights, biases and norms not counted: {weights_in_words(steps)}")
     way = "torch (no kernel was compiled)"
     if KERNELS:
         way = f"the compiled kernel ({KERNELS[0]}) where it is faster"

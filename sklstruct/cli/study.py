@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         predictions=samples.scans,
         config=recorded(args, specs),
     )
-    show(args.out, args.baseline)
+    show(args.out)
 
 
 def make_study(
@@ -134,6 +134,7 @@ def make_study(
         target=args.target or "label",
         positive=label_of(samples.y, args.positive, "positive"),
         name=Path(args.data).name,
+        baseline=args.baseline,
     )
 
 

@@ -29,6 +29,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .. import plugins
+from ..architecture import Architecture
 from ..compat import CALLBACKS_SET
 from ..frames import Frame
 from ..io.nifti.grid import Grid
@@ -126,11 +127,27 @@ def encode(value: Any, parts: Parts, what: str) -> Any:
     for tag, codec in CODECS.items():
         if codec.matches(value):
             return {tag: encode(codec.split(value), parts, what)}
-    advice = ": give its family, such as GaussianDerivatives()" if hasattr(value, "atoms") else ""
     raise ValueError(
         f"The {what} cannot be stored in a model file, as {value!r} is neither plain data nor of a "
-        f"registered class{advice}."
+        f"registered class{advice_on(value)}."
     )
+
+
+def advice_on(value: Any) -> str:
+    """Return how a value could be stored, "" if there is no way."""
+    if hasattr(value, "atoms"):
+        return ": give its family, such as GaussianDerivatives()"
+    is_kind = {
+        "estimator": hasattr(value, "fit"),
+        "architecture": isinstance(value, Architecture),
+        "frame": hasattr(value, "build"),
+    }
+    for kind in filter(is_kind.get, is_kind):
+        return (
+            ": register it by a plugin of a distribution, or in every session that saves or loads "
+            f"it by sklstruct.plugins.register({kind!r}, NAME, {type(value).__name__})"
+        )
+    return ""
 
 
 class Arrays:

@@ -29,6 +29,11 @@ MAX_SEED = np.iinfo(np.int32).max
 
 def make_estimator(name: str) -> Any:
     """Return the estimator of a registered name."""
+    if isinstance(name, type):
+        raise TypeError(
+            f"A part of a stack must be an estimator, such as {name.__name__}(), got the class "
+            f"{name.__name__} itself."
+        )
     return plugins.lookup("estimator", name)()
 
 

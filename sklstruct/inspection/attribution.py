@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..params import check, integer, one_of, real
+from ..studies.tasks import is_dense
 from ..training.objectives import main_output
 from .opened import Opened, slope
 from .places import Places
@@ -181,7 +182,7 @@ def class_activation_map(estimator: Any, X: Any, target: Any = None) -> NDArray[
     weigh, network = opened.weigh(target), opened.network
     if hasattr(network, "class_activations"):
         activations: Callable[[Tensor], Tensor] = network.class_activations
-    elif opened.estimator._dense:
+    elif is_dense(estimator):
         activations = lambda x: main_output(network(x))  # noqa: E731
     else:
         raise TypeError(

@@ -18,8 +18,8 @@ from ..params import SEED, check, integer, real
 from ..studies.curves import bin_of, binned, forecasts
 from ..studies.intervals import clopper_pearson
 from ..studies.metrics import Outcome
-from ..studies.tasks import Classes
-from .steps import is_dense, type_name
+from ..studies.tasks import Classes, is_dense
+from .steps import type_name
 
 Floats = NDArray[np.float64]
 
@@ -118,10 +118,10 @@ def bins_of(
         said = forecasts(test.outcome)
         bins = binned(said.assign(estimator=name), ["estimator"], n_bins).sort_values("low")
         place = bin_of(said["probability"].to_numpy(), n_bins)
+        group = test.outcome.sample if test.group is None else test.group
         inside = [place == number for number in np.unique(place)]
         limits = [
-            interval(said["outcome"].to_numpy()[some], test.group[some], confidence)
-            for some in inside
+            interval(said["outcome"].to_numpy()[some], group[some], confidence) for some in inside
         ]
         low, high = np.transpose(limits)
         tables.append(bins.assign(frequency_low=low, frequency_high=high))
@@ -134,6 +134,7 @@ def calibration_errors(
     y: Any,
     *,
     n_bins: int = 10,
+    groups: Any = None,
     n_draws: int = DRAWS,
     random_state: Any = 0,
 ) -> pd.DataFrame:
@@ -157,8 +158,12 @@ def calibration_errors(
         All as ``reliability`` takes them.
     n_bins : int, default=10
         Number of bins, of equal width, or for the adaptive error of equal numbers of samples.
+    groups : array-like, shape (n,), default=None
+        Subjects, whose samples have one label, or labels that are alike.  Where they are given,
+        labels of a subject are drawn with one random number, so that they depend on one another as
+        much as they can: else ten scans of a subject would pass for ten subjects.
     n_draws : int, default=1000
-        How often labels are drawn, each independent of the others.
+        How often labels are drawn, each independent of the others, or of those of other subjects.
     random_state : int, RandomState instance or None, default=0
 
     Returns
@@ -200,7 +205,7 @@ def calibration_errors(
     check("n_bins", n_bins, integer(1))
     check("n_draws", n_draws, integer(1))
     check("random_state", random_state, SEED)
-    return errors_of(outcomes_of(estimators, X, y, None), n_bins, random_state, n_draws)
+    return errors_of(outcomes_of(estimators, X, y, groups), n_bins, random_state, n_draws)
 
 
 def errors_of(
@@ -208,13 +213,14 @@ def errors_of(
 ) -> pd.DataFrame:
     """Return the table of ``calibration_errors`` of what classifiers made of samples."""
     rng, rows = check_random_state(random_state), []
-    for name, (outcome, _) in outcomes.items():
+    for name, (outcome, group) in outcomes.items():
         said = forecasts(outcome)
         probability, true = said["probability"].to_numpy(), said["outcome"].to_numpy()
         place = bin_of(probability, n_bins)
         error = gap(place, probability, true)
+        of = np.arange(len(place)) if group is None else group
         chance = [
-            gap(place, probability, rng.random_sample(len(place)) < probability)
+            gap(place, probability, rng.random_sample(of.max() + 1)[of] < probability)
             for _ in range(n_draws)
         ]
         # By the ranks in the middle, so that equal probabilities are in one bin.
@@ -238,10 +244,10 @@ def errors_of(
 
 
 class Tested(NamedTuple):
-    """What a classifier made of samples, and the groups of the samples, numbered."""
+    """What a classifier made of samples, and numbers of their groups if there are some."""
 
     outcome: Outcome
-    group: NDArray[np.intp]
+    group: NDArray[np.intp] | None
 
 
 def outcomes_of(estimators: Any, X: Any, y: Any, groups: Any) -> dict[str, Tested]:
@@ -268,7 +274,7 @@ def outcome_of(estimator: Any, X: Any, y: Any, groups: Any) -> Tested:
         columns = {**Classes(classes).predict(estimator, X, as_array(y))}
         sample = np.arange(len(columns["label"]))
     outcome = Classes(classes).outcome(columns, sample, sample)
-    return Tested(outcome, sample if group is None else group[sample])
+    return Tested(outcome, None if group is None else group[sample])
 
 
 def columns_of_places(

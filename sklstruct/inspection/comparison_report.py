@@ -25,7 +25,7 @@ from .page import (
     table,
     write_files,
 )
-from .report import p_in_words
+from .report import friedman_in_words
 from .report_methods import data_in_words, design_in_words
 from .study_rows import CriticalDifferenceDisplay, DifferencesDisplay
 
@@ -89,9 +89,10 @@ def write_comparison(comparison: Comparison, folder: str | os.PathLike[str]) -> 
 
 def results_section(comparison: Comparison) -> Html:
     """Show means with intervals, side by side."""
-    ((what,), cells, _) = comparison_block(comparison)
+    ((what,), cells, notes) = comparison_block(comparison)
     rows = [[first, *(split(cell) for cell in row)] for first, *row in cells.rows]
-    return section("Results", paragraph(f"{sentence(what)}."), table(cells.head, rows))
+    shown = table(cells.head, rows)
+    return section("Results", paragraph(f"{sentence(what)}."), shown, *map(note, notes))
 
 
 def split(cell: str) -> Any:
@@ -137,10 +138,9 @@ def ranks_section(comparison: Comparison) -> Iterator[Html]:
     ]
     parts = [paragraph(TEXT["blocks"].format(n_blocks)), table(head, rows)]
     if critical is not None:
-        p = p_in_words(critical.p)
         words = [f"{label} {rank:.2f}" for label, rank in critical.ranks.items()]
         parts += [
-            paragraph(TEXT["friedman"].format(f"{critical.statistic:.2f}", p)),
+            paragraph(friedman_in_words(critical)),
             picture(
                 CriticalDifferenceDisplay(critical),
                 f"Mean ranks: {in_words(words)}; critical difference {critical.difference:.2f}.",

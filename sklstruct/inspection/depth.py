@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from ..estimators.samples import as_array
 from ..params import check, integer, one_of
+from ..studies.tasks import is_dense
 from ..threads import one_blas_thread
 from .blocks import Array, block_features, block_names
 from .opened import Opened
@@ -310,7 +311,7 @@ def contraction_by_depth(
 def opened_classifier(estimator: Any) -> Opened:
     """Return a network classifier, or raise TypeError unless it has one label a sample."""
     opened = Opened(estimator)
-    if not is_classifier(estimator) or opened.estimator._dense:
+    if not is_classifier(estimator) or is_dense(estimator):
         raise TypeError(
             "estimator must be a classifier with one label a sample, got "
             f"{type(opened.estimator).__name__}."

@@ -13,10 +13,12 @@ from sklearn.utils import check_array, get_tags
 
 from ..estimators.base import representation
 from ..params import check, one_of, real
+from ..studies.tasks import is_dense
 from .deformations import BOUNDARIES, Array
 from .lipschitz import Space
 from .motions import Act, Mask, Motion, make_motions
 from .opened import Opened
+from .steps import in_memory
 
 OF_CLASSES = "decision_function", "predict_proba"
 OUTPUTS = {"classifier": OF_CLASSES, "regressor": ("predict",)}
@@ -122,6 +124,7 @@ def equivariance(
     >>> table.columns.tolist(), bool(table["error"].max() < 1e-5)
     (['group', 'axis', 'parameter', 'error', 'resampling', 'kept'], True)
     """
+    estimator, X = in_memory(estimator, X)
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
     check("boundary", boundary, one_of(*BOUNDARIES))
     check("margin", margin, real(least=0))
@@ -174,7 +177,7 @@ def outputs_of(estimator: Any, layer: str | None, ndim: int) -> Iterator[Callabl
             f"estimator must have one of {ways} or be callable, got {type(estimator).__name__}."
         )
     # The values of a map have no axis of channels where they are one a place.
-    bare = getattr(estimator, "_dense", False)
+    bare = is_dense(estimator)
     yield lambda X: as_outputs(function(X), ndim, bare)
 
 

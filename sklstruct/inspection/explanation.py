@@ -32,6 +32,7 @@ def explain(
     y: ArrayLike | None = None,
     subjects: ArrayLike | None = None,
     names: Iterable[str] | None = None,
+    progress: bool = True,
 ) -> Path:
     """Write maps of where a model looked in samples.
 
@@ -60,6 +61,8 @@ def explain(
         Labels and subjects of scans, for averages over them.
     names : iterable of str, default=None
         What arrays are called; their numbers if None.
+    progress : bool, default=True
+        Whether to show a progress bar of scans on standard error.
 
     Returns
     -------
@@ -89,7 +92,8 @@ def explain(
     if takes_paths(model):
         if method == "occlusion":
             chosen = occlusion_of_scans(model, X, size or BOX, stride)
-        return write_maps(model, X, out, chosen, target=target, y=y, subjects=subjects, label=label)
+        known = {"target": target, "y": y, "subjects": subjects, "label": label}
+        return write_maps(model, X, out, chosen, **known, progress=progress)
     if method == "occlusion":
         edges = {"size": size, "stride": stride or size}
         pixels = {name: max(1, round(edge)) for name, edge in edges.items() if edge}

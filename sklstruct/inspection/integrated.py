@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from ..params import FLAG, check, integer
 from .attribution import explained
 from .opened import Opened, slope
+
+Array = NDArray[Any]
 
 BASELINES = "mean", "blur"
 BLUR = 0.1  # deviation of the Gaussian, relative to the extents
@@ -129,7 +131,7 @@ def integrated_gradients(
     samples = opened.read(X)
     found = opened.run(samples, explain)
     maps, gap = found[:, :-1], found[:, -1]
-    missed = np.abs(gap) / np.maximum(np.abs(maps).sum(axis=1), np.finfo(np.float32).tiny)
+    missed = missed_share(maps, gap)
     if (missed > LARGE).any():
         warnings.warn(
             f"Integrated gradients of {(missed > LARGE).sum()} of {len(gap)} samples miss up to "
@@ -139,3 +141,9 @@ def integrated_gradients(
         )
     maps = maps.reshape(len(maps), *samples.shape[2:]).astype(np.float32, copy=False)
     return (maps, gap) if return_gap else maps
+
+
+def missed_share(maps: Array, gap: Array) -> Array:
+    """Return what maps miss, relative to the sums of their magnitudes, (n,)."""
+    held = np.abs(maps).reshape(len(maps), -1).sum(axis=1)
+    return np.abs(gap) / np.maximum(held, np.finfo(np.float32).tiny)

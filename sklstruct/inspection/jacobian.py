@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ..estimators.base import representation
+from ..estimators.samples import as_array
 from ..params import check, integer
 from ..threads import one_blas_thread
 from ..training import limited_threads
@@ -125,7 +126,7 @@ def singular_values(
 
 def network_input(opened: Opened, sample: Any) -> Tensor:
     """Return a sample as the network is given it, in double precision, (1, *in_shape)."""
-    X = np.asarray(sample)[np.newaxis]
+    X = np.asarray(as_array(sample))[np.newaxis]
     shape = X.shape[1:] if opened.steps else opened.estimator.sample_shape_
     if X.shape[1:] != shape:
         raise ValueError(f"sample must have the shape {shape}, got {X.shape[1:]}.")

@@ -18,6 +18,7 @@ from sklearn.utils import check_array
 from torch import Tensor
 
 from ..estimators.base import watched
+from ..estimators.samples import as_array
 from ..layers import Pyramid
 from ..params import ODD, SEED, check, integer
 from ..threads import one_blas_thread
@@ -169,7 +170,7 @@ def redundancy(
 
 def resolutions(pyramid: Pyramid, X: Any) -> Iterator[Level]:
     """Yield the resolutions of samples, and how each is split."""
-    X = check_array(X, dtype=np.float64, order="C", allow_nd=True, ensure_2d=False)
+    X = check_array(as_array(X), dtype=np.float64, order="C", allow_nd=True, ensure_2d=False)
     with torch.no_grad():
         x = torch.tensor(X)
         low_resolutions, (_, *details) = pyramid.resolutions(x), pyramid(x)

@@ -22,6 +22,7 @@ from .deformations import (
     largest_gradient,
     warp,
 )
+from .steps import in_memory, unfolded
 
 SHIFTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # samples
 STRETCHES = (0.01, 0.02, 0.05, 0.1, 0.15)
@@ -173,6 +174,7 @@ def stability(
     >>> round(float(found.constant), 1)
     1.7
     """
+    transformer, X = in_memory(transformer, X)
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
     check("scale", scale, real(above=0) | None)
     check("relative_to", relative_to, one_of("features", "signal"))
@@ -240,8 +242,11 @@ class Space:
         ValueError
             If X does not have that shape, or a single sample along an axis.
         """
-        folded = image_shape or getattr(transformer, "image_shape", None) or X.shape[1:]
-        layout = layout or getattr(transformer, "layout_", None) or "S" * len(folded)
+        last: Any = unfolded(transformer)[-1]
+        if getattr(last, "sample_shape_", X.shape[1:]) != X.shape[1:]:  # steps make others of these
+            last = None
+        folded = image_shape or getattr(last, "image_shape", None) or X.shape[1:]
+        layout = layout or getattr(last, "layout_", None) or "S" * len(folded)
         if prod(folded) != prod(X.shape[1:]):
             raise ValueError(f"image_shape={folded} does not fit samples of shape {X.shape[1:]}.")
         if len(layout) != len(folded):

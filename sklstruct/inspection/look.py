@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from ..io.atomic import atomic_write
 from ..io.cohort import counted
 from ..io.nifti.paths import find_volumes
 from ..params import check, integer
+from ..studies.study import progress_bar
+from ..studies.tasks import is_dense
 from .blocks import block_names
 from .cka_display import CKADisplay
 from .deletion_display import DeletionDisplay
@@ -33,7 +35,7 @@ from .page import TEXT, Html, element, joined, listing, note, page, picture, sec
 from .sample_maps_display import SampleMapsDisplay
 from .sanity_display import SanityDisplay
 from .selectivity_display import SelectivityDisplay
-from .steps import is_dense, type_name, unfolded
+from .steps import type_name, unfolded
 from .study_squares import CalibrationDisplay
 from .units import units_of
 
@@ -56,6 +58,7 @@ def write_look(
     random_state: int = 0,
     name: str = "",
     data: str = "",
+    progress: bool = True,
 ) -> Path:
     """Write a page of what a fitted estimator has learned, where it looks, and how sure it is.
 
@@ -78,6 +81,8 @@ def write_look(
         Decides which samples are taken, and everything else that is drawn.
     name, data : str, default=""
         What the model and the data are called; of the model, its class if empty.
+    progress : bool, default=True
+        Whether to show a progress bar on standard error.
 
     Returns
     -------
@@ -108,13 +113,29 @@ def write_look(
     """
     check("n_maps", n_maps, integer(1))
     seen = Look(estimator, X, y, groups, n_maps, random_state)
-    sections = [part(seen) for part in SECTIONS]
     name = name or type_name(estimator)
-    body = [seen.lead(data), *(part for part in sections if part), seen.missing()]
+    body = [seen.lead(data), *seen.sections(progress), seen.missing()]
     content = page(f"A look into {name}", *body)
     with atomic_write(out) as stream:
         stream.write(content)
     return Path(out)
+
+
+class Figure(NamedTuple):
+    """A picture that is to be drawn.
+
+    Parameters
+    ----------
+    title : str
+        What is shown, for those who do not see it.
+    draw : callable
+        Makes the display.
+    caption : str
+    """
+
+    title: str
+    draw: Callable[[], Any]
+    caption: str
 
 
 class Look:
@@ -163,32 +184,38 @@ class Look:
 
     def lead(self, data: str) -> Html:
         """Say what is looked into, and how right it is."""
-        said = [repr(self.estimator)]
+        model, said = repr(self.estimator), []
         if self.y is not None:
             score = self.estimator.score(self.X, self.y)
             kind = "accuracy" if is_classifier(self.estimator) else "R\N{SUPERSCRIPT TWO}"
             said.append(f"{kind} {score:.3f} on {counted(len(self.X), 'sample')}")
-        return joined(
-            [element("p", element("code", said[0])), element("p", "; ".join([*said[1:], data]))]
-        )
+        said += [data] * bool(data)
+        return joined([element("p", element("code", model)), element("p", "; ".join(said))])
+
+    def sections(self, progress: bool) -> Iterator[Html]:
+        """Yield the sections of the page that have something to show."""
+        planned = {title: figures(self) for title, figures in SECTIONS.items()}
+        total = sum(map(len, planned.values()))
+        with progress_bar("look", total, "picture", progress) as bar:
+            for title, figures in planned.items():
+                parts: list[Html] = []
+                for figure in figures:
+                    bar.set_postfix_str(figure.title)
+                    parts += self.figure(*figure)
+                    bar.update()
+                if parts:
+                    yield section(title, *parts)
 
     def figure(self, title: str, draw: Callable[[], Any], caption: str) -> list[Html]:
-        """Return a picture, with its table to take away if it has one; [] if there is none.
-
-        Parameters
-        ----------
-        title : str
-            What is shown, for those who do not see it.
-        draw : callable
-            Makes the display.
-        caption : str
-        """
+        """Return a picture, with its table to take away if it has one; [] if there is none."""
         try:
             display = draw()
         except (TypeError, ValueError) as reason:  # it has no such layers, or places, or classes
             self.left_out.append(f"{title}: {reason}")
             return []
         shown = [element("h3", title), picture(display, title, caption)]
+        if getattr(display, "missed", None) is not None:
+            shown.append(note(TEXT["look"]["missed"].format(f"{100 * display.missed.max():.2g} %")))
         if hasattr(display, "to_frame"):
             shown.append(download(title, display.to_frame()))
         if getattr(display, "errors", None) is not None:
@@ -204,25 +231,26 @@ class Look:
 # What there is to see ----------------------------------------------------------------------------
 
 
-def filters_section(seen: Look) -> Html | None:
-    """Show the kernels of the first layer, and of the next one as combinations of these."""
+def filters_figures(seen: Look) -> list[Figure]:
+    """Return the kernels of the first layer, and of the next one as combinations of these."""
     model = seen.estimator
-    parts = seen.figure(
-        "Filters of the first layer",
-        lambda: FilterDisplay.from_estimator(model, by="orientation"),
-        TEXT["look"]["filters"],
-    )
-    parts += seen.figure(
-        "Their spectra",
-        lambda: SpectrumDisplay.from_estimator(model),
-        TEXT["look"]["spectra"],
-    )
-    parts += seen.figure(
-        "Filters of the second layer, as combinations of the first",
-        lambda: FilterDisplay.from_estimator(model, second_layer(model), of="input"),
-        TEXT["look"]["second"],
-    )
-    return section("Filters", *parts) if parts else None
+    return [
+        Figure(
+            "Filters of the first layer",
+            lambda: FilterDisplay.from_estimator(model, by="orientation"),
+            TEXT["look"]["filters"],
+        ),
+        Figure(
+            "Their spectra",
+            lambda: SpectrumDisplay.from_estimator(model),
+            TEXT["look"]["spectra"],
+        ),
+        Figure(
+            "Filters of the second layer, as combinations of the first",
+            lambda: FilterDisplay.from_estimator(model, second_layer(model), of="input"),
+            TEXT["look"]["second"],
+        ),
+    ]
 
 
 def second_layer(model: Any) -> str:
@@ -233,86 +261,96 @@ def second_layer(model: Any) -> str:
     return names[1]
 
 
-def units_section(seen: Look) -> Html | None:
-    """Show what drives outputs, and channels of the last block."""
+def units_figures(seen: Look) -> list[Figure]:
+    """Return what drives outputs, and channels of the last block."""
     model, options = seen.estimator, {"X": seen.few, "random_state": seen.seed}
-    parts = seen.figure(
-        "What outputs want",
-        lambda: MaximisedDisplay.from_estimator(
-            model, units_of(Opened(model), None)[:UNITS], **options
+    return [
+        Figure(
+            "What outputs want",
+            lambda: MaximisedDisplay.from_estimator(
+                model, units_of(Opened(model), None)[:UNITS], **options
+            ),
+            TEXT["look"]["outputs"],
         ),
-        TEXT["look"]["outputs"],
-    )
-    parts += seen.figure(
-        "What channels of the last block want",
-        lambda: MaximisedDisplay.from_estimator(
-            model, [*range(UNITS)], block_names(model, None)[-1], **options
+        Figure(
+            "What channels of the last block want",
+            lambda: MaximisedDisplay.from_estimator(
+                model, [*range(UNITS)], block_names(model, None)[-1], **options
+            ),
+            TEXT["look"]["channels"],
         ),
-        TEXT["look"]["channels"],
-    )
-    return section("What units want", *parts) if parts else None
+    ]
 
 
-def maps_section(seen: Look) -> Html | None:
-    """Show where it looks, by several methods, and whether these can be trusted."""
-    model, parts = seen.estimator, []
-    for method in METHODS:
-        parts += seen.figure(
-            f"Where it looks: {MEANINGS[method]}",
-            partial(SampleMapsDisplay.from_estimator, model, seen.shown, method, seen.target),
-            TEXT["look"][method],
-        )
-    options: dict[str, Any] = {"target": seen.target, "random_state": seen.seed}
-    parts += seen.figure(
-        "Do the maps depend on what was learned?",
-        lambda: SanityDisplay.from_estimator(
-            model, seen.fewer, TRUSTED, n_repeats=REPEATS, **options
-        ),
-        TEXT["look"]["sanity"],
-    )
-    parts += seen.figure(
-        "Do the places matter?",
-        lambda: DeletionDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
-        TEXT["look"]["deletion"],
-    )
-    return section("Where it looks", *parts) if parts else None
-
-
-def structure_section(seen: Look) -> Html | None:
-    """Show how structured it is, layer by layer."""
+def maps_figures(seen: Look) -> list[Figure]:
+    """Return where it looks, by several methods, and whether these can be trusted."""
     model = seen.estimator
-    parts = seen.figure(
-        "How much of the kernels Gaussian derivatives explain",
-        lambda: FrameSimilarityDisplay.from_estimator(model, random_state=seen.seed),
-        TEXT["look"]["similarity"],
-    )
-    parts += seen.figure(
-        "Orientation and colour",
-        lambda: SelectivityDisplay.from_estimator(model, seen.few, random_state=seen.seed),
-        TEXT["look"]["selectivity"],
-    )
-    parts += seen.figure(
-        "Which layers are alike",
-        lambda: CKADisplay.from_estimator(model, seen.few),
-        TEXT["look"]["cka"],
-    )
-    return section("How it is structured", *parts) if parts else None
+    options: dict[str, Any] = {"target": seen.target, "random_state": seen.seed}
+    return [
+        *(
+            Figure(
+                f"Where it looks: {MEANINGS[method]}",
+                partial(SampleMapsDisplay.from_estimator, model, seen.shown, method, seen.target),
+                TEXT["look"][method],
+            )
+            for method in METHODS
+        ),
+        Figure(
+            "Do the maps depend on what was learned?",
+            lambda: SanityDisplay.from_estimator(
+                model, seen.fewer, TRUSTED, n_repeats=REPEATS, **options
+            ),
+            TEXT["look"]["sanity"],
+        ),
+        Figure(
+            "Do the places matter?",
+            lambda: DeletionDisplay.from_estimator(model, seen.fewer, TRUSTED, **options),
+            TEXT["look"]["deletion"],
+        ),
+    ]
 
 
-def certainty_section(seen: Look) -> Html | None:
-    """Show how sure it is, and how right when it is."""
-    if seen.y is None:
-        return None
+def structure_figures(seen: Look) -> list[Figure]:
+    """Return how structured it is, layer by layer."""
+    model = seen.estimator
+    return [
+        Figure(
+            "How much of the kernels Gaussian derivatives explain",
+            lambda: FrameSimilarityDisplay.from_estimator(model, random_state=seen.seed),
+            TEXT["look"]["similarity"],
+        ),
+        Figure(
+            "Orientation and colour",
+            lambda: SelectivityDisplay.from_estimator(model, seen.few, random_state=seen.seed),
+            TEXT["look"]["selectivity"],
+        ),
+        Figure(
+            "Which layers are alike",
+            lambda: CKADisplay.from_estimator(model, seen.few),
+            TEXT["look"]["cka"],
+        ),
+    ]
+
+
+def certainty_figures(seen: Look) -> list[Figure]:
+    """Return how sure it is, and how right when it is; nothing without labels."""
     options = {"groups": seen.groups, "random_state": seen.seed}
-    parts = seen.figure(
-        "Probabilities, and how often they come true",
-        lambda: CalibrationDisplay.from_estimator(seen.estimator, seen.X, seen.y, **options),
-        TEXT["look"]["certainty"],
-    )
-    return section("How sure it is", *parts) if parts else None
+    return [
+        Figure(
+            "Probabilities, and how often they come true",
+            lambda: CalibrationDisplay.from_estimator(seen.estimator, seen.X, seen.y, **options),
+            TEXT["look"]["certainty"],
+        )
+    ] * (seen.y is not None)
 
 
-SECTIONS = filters_section, units_section, maps_section, structure_section, certainty_section
+SECTIONS = {
+    "Filters": filters_figures,
+    "What units want": units_figures,
+    "Where it looks": maps_figures,
+    "How it is structured": structure_figures,
+    "How sure it is": certainty_figures,
+}
 
 
 def download(title: str, rows: pd.DataFrame) -> Html:

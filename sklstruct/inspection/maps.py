@@ -20,6 +20,7 @@ from sklearn.utils import check_consistent_length
 from .. import __version__
 from ..io.atomic import new_folder, write_json
 from ..io.nifti.estimator import NiftiVolumes
+from ..studies.study import progress_bar
 from .map_display import MapDisplay
 from .map_statistics import Group, GroupMoments, Moments
 from .pictured import predictions, samples_shown
@@ -42,6 +43,7 @@ def write_maps(
     y: ArrayLike | None = None,
     subjects: ArrayLike | None = None,
     label: str = "",
+    progress: bool = True,
 ) -> Path:
     r"""Write the map of every scan, the averages over subjects, and pictures of these.
 
@@ -78,6 +80,8 @@ def write_maps(
         Whose the scans are; if None, each is of another subject.
     label : str, default=""
         What the values of the maps are, for the pictures.
+    progress : bool, default=True
+        Whether to show a progress bar on standard error.
 
     Returns
     -------
@@ -120,7 +124,8 @@ def write_maps(
     scans = volumes.lazy(X)
     table = table_of(scans.paths, y, subjects)
     average, groups = Moments(), GroupMoments()  # not arrays of all maps
-    with new_folder(Path(out)) as folder:
+    bar = progress_bar("maps", len(table), "scan", progress)
+    with new_folder(Path(out)) as folder, bar:
         for part in ("scans", "group"):
             (folder / part).mkdir()
         for _, own in table.groupby("subject", sort=False, dropna=False):
@@ -138,6 +143,7 @@ def write_maps(
                     of += [(kind, table.at[row, name]) for kind, name in KINDS.items()]
                 for group in of:
                     of_subject[group].add(values)
+                bar.update()
             for group, moments in of_subject.items():  # scans of one subject count as one
                 groups[group].add(moments.mean)
         volumes.to_nifti(average.mean, folder / "mean_volume.nii.gz")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from ..datasets import Cartoon
+from ..estimators.samples import as_array
 from ..frames import make_transform
 from ..params import SEQUENCE, Rule, check, integer, real
 
@@ -137,7 +138,7 @@ def nterm_approximation(
     [-0.5, -1.0]
     """
     transform = make_transform(transform)
-    values = image.image if isinstance(image, Cartoon) else image
+    values = image.image if isinstance(image, Cartoon) else as_array(image)
     values = check_array(
         values, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="image"
     )

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_classifier
 
-from ..estimators.samples import channels_first, like_samples
-from .steps import is_dense, parts_of, reader_of, target_column, unfolded
+from ..estimators.samples import as_array, channels_first, like_samples
+from ..studies.tasks import is_dense
+from .steps import parts_of, reader_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -99,7 +100,7 @@ def occlusion_map(
         volumes, estimator = parts_of(estimator)
         samples, mask = volumes.lazy(X), volumes.mask_ if mask is None else mask
     else:
-        samples, columns = np.asarray(X), getattr(X, "columns", None)
+        samples, columns = np.asarray(as_array(X)), getattr(X, "columns", None)
         if samples.ndim < 2 or samples.dtype.kind not in "iuf":
             raise ValueError(
                 "X must be numbers of shape (n, ...), one row a sample, got "

@@ -26,7 +26,7 @@ from ..layers import find_layer
 from ..training.device import limited_threads
 from ..training.objectives import main_output
 from ..training.rows import Unread
-from .steps import reader_of, target_column, unfolded
+from .steps import Each, reader_of, target_column, unfolded
 
 Array = NDArray[Any]
 
@@ -61,6 +61,8 @@ class Opened:
         What reads scans, if samples are scans.
     codec : Classes or Values
         What y means; where it is maps, what is at a place.
+    first : int
+        Number of the first sample of the piece that is run.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Opened:
         self.in_shape: tuple[int, ...] = last.in_shape_
         self.volumes = reader_of(estimator)
         self.codec: Any = getattr(last.target_, "places", last.target_)
+        self.first = 0
 
     def untrained(self, seed: int) -> Opened:
         """Return the same with a network of other weights, from which a training would start."""
@@ -111,7 +114,14 @@ class Opened:
     ) -> Array:
         """Apply a function of standardised samples to what was read, a few or one at a time."""
         most = (maxsize,) if one_by_one else None  # as if a sample had so many values
-        return self.estimator._run(samples, function, in_shape=most)
+        self.first = 0
+
+        def counted(x: Tensor) -> Tensor:
+            found = function(x)
+            self.first += len(x)
+            return found
+
+        return self.estimator._run(samples, counted, in_shape=most)
 
     def run_parts(
         self, samples: Array | Unread, function: Callable[[Tensor], Sequence[Tensor]]
@@ -155,9 +165,10 @@ class Opened:
 
         Parameters
         ----------
-        target : label, int or None
+        target : label, int, None or Each
             A class; None is the second of two classes, and of more the one that is predicted for
-            the sample.  For a regressor of several values, the number of the value.
+            the sample.  For a regressor of several values, the number of the value.  ``Each`` has
+            one for each sample that is run.
 
         Raises
         ------
@@ -165,10 +176,16 @@ class Opened:
             If there is no such class or value.
         """
         n_outputs: int = self.codec.n_outputs
-        column = target_column(self.estimator, target, n_outputs)
+        targets = target if isinstance(target, Each) else (target,)
+        columns = [target_column(self.estimator, one, n_outputs) for one in targets]
 
         def weights(outputs: Tensor) -> Tensor:
-            chosen = outputs.argmax(1) if column is None else torch.full((len(outputs),), column)
+            if columns == [None]:
+                chosen = outputs.argmax(1)
+            else:
+                numbers = torch.arange(self.first, self.first + len(outputs))
+                # The only one is that of all samples; and the last piece is filled up.
+                chosen = torch.tensor(columns)[numbers.clamp(max=len(columns) - 1)]
             each = one_hot(chosen.to(outputs.device), n_outputs).to(outputs)
             if not is_classifier(self.estimator):
                 return each * torch.from_numpy(self.codec.scale).to(outputs)

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..estimators.samples import channels_first
+from ..estimators.samples import as_array, channels_first
+from ..studies.tasks import is_dense
 from .occlusion import axes_of
 from .opened import RGB, Opened
-from .steps import is_dense
 
 Array = NDArray[Any]
 
 
 def samples_shown(estimator: Any, X: Any, spatial: tuple[int, ...]) -> Array:
     """Return samples in the places of their maps, (n, *spatial), with colours (n, *spatial, 3)."""
-    samples = np.asarray(X)
+    samples = np.asarray(as_array(X))
     if samples.dtype.kind in "iufb":
         folded, layout = axes_of(estimator, samples.shape[1:])
         layout = layout if folded != spatial else ""

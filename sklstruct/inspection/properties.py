@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import orth
 
+from ..estimators.samples import as_array
+
 Array = NDArray[np.float64]
 
 COLOURS = ("red", "green", "blue")
@@ -62,7 +64,7 @@ def image_properties(samples: Any) -> pd.DataFrame:
     >>> np.rad2deg(table["orientation"]).round().tolist()
     [0.0, 45.0]
     """
-    samples = np.asarray(samples, dtype=np.float64)
+    samples = np.asarray(as_array(samples), dtype=np.float64)
     if samples.ndim < 3 or min(samples.shape[2:]) < 2:
         raise ValueError(
             "samples must have shape (n, channels, *spatial), of at least 2 along every axis of "

@@ -11,10 +11,12 @@ import pandas as pd
 from sklearn.utils import check_array, check_consistent_length
 
 from ..params import check, integer, one_of, real
+from ..studies.tasks import is_dense
 from .deformations import BOUNDARIES, Array
 from .equivariant import kind_of
 from .lipschitz import Space
 from .motions import axes_of, group_of, make_motion
+from .steps import in_memory
 
 FARTHEST = {"rotations": 180.0, "scales": 2.0}
 HALVINGS = 8  # of the step in which a label has changed
@@ -90,6 +92,7 @@ def label_radius(
     >>> table.columns.tolist(), bool((table["radius"] > 0).all())
     (['sample', 'label', 'radius', 'parameter', 'axis'], True)
     """
+    estimator, X = in_memory(estimator, X)
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
     check("group", group, one_of(*FARTHEST, "translations"))
     check("n_steps", n_steps, integer(1))
@@ -100,7 +103,7 @@ def label_radius(
     check("farthest", farthest, real(above=1 if by_factor else 0) | None)
     if farthest is None:
         farthest = FARTHEST.get(group, min(space.shape) / 2)
-    if kind_of(estimator) != "classifier" or getattr(estimator, "_dense", False):
+    if kind_of(estimator) != "classifier" or is_dense(estimator):
         raise TypeError(
             f"estimator must be a classifier of samples, got {type(estimator).__name__}."
         )

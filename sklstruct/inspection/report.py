@@ -30,6 +30,7 @@ from ..studies.text import (
     name_of,
     name_of_test,
     number,
+    other_baseline,
     p_value,
     span,
     unbeaten,
@@ -38,6 +39,7 @@ from ..studies.text import (
     with_interval,
     with_unit,
     without_intervals,
+    without_tests,
 )
 from . import study_rows, study_squares
 from .page import (
@@ -76,7 +78,8 @@ def write_report(
         for the metrics that are compared; and ``tables.md`` and ``tables.tex``, what
         ``format_summary`` returns.  It is made if it is not there.
     baseline : str, default=None
-        Label of the estimator to compare with; None is the first one, whatever came out.
+        Label of the estimator to compare with; None is that of the study, or else the first one,
+        whatever came out.
 
     Returns
     -------
@@ -130,7 +133,7 @@ class Findings:
     ----------
     results : Results
     baseline : str or None
-        None is the first estimator.
+        As of ``write_report``.
 
     Attributes
     ----------
@@ -310,6 +313,7 @@ def comparison_section(found: Findings) -> Html:
     ]
     head = ["", "metric", "difference", "t", f"p, {name_of_test(last)}", "p, exchanges"]
     notes = [
+        *without_tests(results, found.differences),
         *beyond(results, last),
         *(TEXT["tests"][name] for name in last["test"].unique()),
         TEXT["exchanges"].format(
@@ -319,7 +323,7 @@ def comparison_section(found: Findings) -> Html:
             )
         ),
         TEXT["holm"],
-        TEXT["baseline"],
+        *(other_baseline(results, baseline) or [TEXT["baseline"]]),
     ]
     what = f"{name_of(found.main)} minus that of {baseline}"
     return section(
@@ -395,6 +399,7 @@ def pairs_section(found: Findings) -> Html:
         paragraph(what),
         table(["", *labels], rows),
         note(TEXT["pairs"].format(name_of_test(last), len(cells) // 2)),
+        *map(note, without_tests(found.results, last)),
         *ranked(found),
     )
 
@@ -408,7 +413,7 @@ def ranked(found: Findings) -> list[Html]:
     blocks += " of all sizes" if len(found.sizes) > 1 else ""
     said = [
         TEXT["ranks"].format(name_of(found.main), blocks),
-        TEXT["friedman"].format(f"{found.ranks.statistic:.2f}", p_in_words(found.ranks.p)),
+        friedman_in_words(found.ranks),
     ]
     return [
         element("h3", "Ranks"),
@@ -419,6 +424,15 @@ def ranked(found: Findings) -> list[Html]:
             f"{TEXT['critical']}  {TEXT['shared']}",
         ),
     ]
+
+
+def friedman_in_words(found: CriticalDifference) -> str:
+    """Return what says whether estimators are alike."""
+    if np.isnan(found.statistic):
+        return TEXT["tied"]
+    alike = np.isinf(found.statistic)  # nothing is left that varies
+    shown = "\N{INFINITY}, as all rank them alike," if alike else f"{found.statistic:.2f}"
+    return TEXT["friedman"].format(shown, p_in_words(found.p))
 
 
 def p_in_words(p: float) -> str:

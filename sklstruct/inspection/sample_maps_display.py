@@ -23,6 +23,7 @@ from .drawing import (
     in_rows,
     planes_through,
 )
+from .integrated import missed_share
 from .map_display import BAR, BAR_LABEL, GAP, MARGIN, NAME, finish_bar, fits
 from .methods import MapMethod, map_method, values_of
 from .pictured import predictions, samples_shown, title_of
@@ -50,6 +51,9 @@ class SampleMapsDisplay(Display):
     ----------
     samples, maps, titles, label
         As given.
+    missed : ndarray, shape (n,), or None
+        Of integrated gradients, what maps miss of the change of the output, relative to the sum of
+        their magnitudes; None of other methods.
     figure_ : matplotlib Figure or SubFigure
     axes_ : ndarray of matplotlib Axes, shape (2 n,)
         First those of the samples, then those of the maps.
@@ -79,6 +83,8 @@ class SampleMapsDisplay(Display):
         if not np.isfinite(maps).all():
             raise ValueError(f"maps must be finite numbers, got {np.isfinite(maps).mean():.0%} so.")
         self.samples, self.maps, self.titles, self.label = samples, maps, titles, label
+
+    missed: Array | None = None
 
     @classmethod
     def from_estimator(
@@ -114,16 +120,21 @@ class SampleMapsDisplay(Display):
         NotFittedError, TypeError, ValueError
             As the method does.
         """
-        maps = map_method(method)(estimator, X, target, **params)
+        complete = method == "integrated_gradients"
+        params |= {"return_gap": True} if complete else {}
+        found: Any = map_method(method)(estimator, X, target, **params)
+        maps = found[0] if complete else found
         said = predictions(estimator, X)
         titles = [*map(title_of, said)]
         label = values_of(method, estimator, target)
-        return cls(samples_shown(estimator, X, maps.shape[1:]), maps, titles, label).plot(ax)
+        display = cls(samples_shown(estimator, X, maps.shape[1:]), maps, titles, label)
+        display.missed = missed_share(*found) if complete else None
+        return display.plot(ax)
 
     def _draw(self, on: Place) -> list[Axes]:
         # One limit for all: a weak map must not look like a strong one.
         limit = float(np.abs(self.maps).max() or 1)
-        wide, high, per_row = (2.4, 0.75, 3) if self.maps.ndim == 4 else (0.75, 0.75, 8)
+        wide, high, per_row = (2.4, 0.75, 2) if self.maps.ndim == 4 else (0.75, 0.75, 8)
         columns, step = min(len(self.maps), per_row), wide + GAP / 4
         n_rows = -(-len(self.maps) // columns)
         row = NAME + 2 * high + GAP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..studies.data import taken
 from .means import Mean, mean_over_samples
 from .methods import map_method
 from .opened import Opened
-from .steps import listed, mask_of
+from .steps import Each, listed, mask_of
 
 Array = NDArray[Any]
 
@@ -153,6 +154,8 @@ def sanity_check(
     7  stages.0.0  magnitude    kept
     """
     explain = map_method(method)
+    # What others have written knows one target at a time, and occlusion one sample.
+    one_run = isinstance(method, str) and method != "occlusion"
     check("order", order, one_of("cascade", "independent"))
     check("n_repeats", n_repeats, integer(1))
     check("level", level, real(above=0, most=1))
@@ -169,11 +172,12 @@ def sanity_check(
     for numbers in np.array_split(np.arange(n), max(1, n // at_once)):
         samples = taken(X, numbers)
         targets = targets_of(opened, samples, target)
-        trained = ranks(maps_about(explain, estimator, samples, targets)[:, counts.ravel()])
+        about = partial(maps_about, explain, samples=samples, targets=targets, one_run=one_run)
+        trained = ranks(about(estimator)[:, counts.ravel()])
         repeats = [[similarities(trained, trained)] for _ in seeds]
         for found, seed in zip(repeats, seeds, strict=True):
             for changed in mixed_up(estimator, [*groups.values()], order, seed):
-                now = ranks(maps_about(explain, changed, samples, targets)[:, counts.ravel()])
+                now = ranks(about(changed)[:, counts.ravel()])
                 found.append(similarities(trained, now))
         parts.append(np.array(repeats))
     # (steps, measures, own or others, samples, repeats)
@@ -263,9 +267,11 @@ def targets_of(opened: Opened, samples: Any, target: Any) -> list[Any]:
 
 
 def maps_about(
-    explain: Callable[..., Any], estimator: Any, samples: Any, targets: list[Any]
+    explain: Callable[..., Any], estimator: Any, samples: Any, targets: list[Any], one_run: bool
 ) -> Array:
     """Return the maps of samples, each about its own target, (n, n_places)."""
+    if one_run:
+        return np.reshape(explain(estimator, samples, Each(targets)), (len(targets), -1))
     maps: dict[int, Array] = {}
     for target in dict.fromkeys(targets):
         numbers = np.array([n for n, own in enumerate(targets) if own == target])

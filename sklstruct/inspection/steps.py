@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..estimators.samples import as_array
 from ..io.nifti.estimator import NiftiVolumes
 
 
@@ -31,11 +32,6 @@ def type_name(estimator: Any) -> str:
     return type(unfolded(estimator)[-1]).__name__
 
 
-def is_dense(estimator: Any) -> bool:
-    """Return whether what predicts does so at every place."""
-    return getattr(unfolded(estimator)[-1], "_dense", False)
-
-
 def reader_of(estimator: Any) -> NiftiVolumes | None:
     """Return what reads scans, if that is how an estimator begins."""
     first = unfolded(estimator)[0]
@@ -50,6 +46,14 @@ def parts_of(model: Any) -> tuple[NiftiVolumes, Any]:
         raise TypeError(f"model must be a pipeline that begins with NiftiVolumes, got {name}.")
     check_is_fitted(model)
     return first, later[0] if len(later) == 1 else make_pipeline(*later)
+
+
+def in_memory(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return an estimator with its samples; of scans, what takes volumes, and the volumes."""
+    if reader_of(estimator) is None:
+        return estimator, as_array(X)
+    volumes, estimator = parts_of(estimator)
+    return estimator, volumes.transform(X)
 
 
 def listed(estimator: Any, X: Any) -> Any:
@@ -76,6 +80,12 @@ def mask_of(estimator: Any, mask: Any, places: tuple[int, ...]) -> NDArray[np.bo
             f"{counts.shape} with {counts.sum()}."
         )
     return counts
+
+
+class Each(tuple[Any, ...]):
+    """Targets of samples, one for each."""
+
+    __slots__ = ()
 
 
 def target_column(estimator: Any, target: Any, n_columns: int) -> int | None:

@@ -173,7 +173,7 @@ class DifferencesDisplay(Display):
         results : Results or path-like
             Of several sizes of the training set, the largest one counts.
         baseline : str, default=None
-            Label of the estimator to compare with; None is the first one.
+            Label of the estimator to compare with; None is the one of the study, or the first.
         metric : str, default=None
             None is the main metric of the study.
         ax : matplotlib Axes, Figure or SubFigure, default=None

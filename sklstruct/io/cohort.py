@@ -194,8 +194,7 @@ class Cohort:
         return len(self.table)
 
     def __repr__(self) -> str:
-        subjects = self.table[SUBJECT].nunique()
-        parts = [f"{counted(len(self), 'scan')} of {counted(subjects, 'subject')}"]
+        parts = [f"{counted(len(self), 'scan')} of {subjects_in_words(self.table[SUBJECT])}"]
         if self.target is not None:
             parts.append(f"{self.target}: {in_short(values_in(self.table, self.target))}")
         if self.site in self.table:
@@ -366,6 +365,15 @@ def as_report(problems: list[Problem]) -> pd.DataFrame:
 def counted(number: int, thing: str) -> str:
     """Return "1 problem" or "2 problems"."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def subjects_in_words(subjects: ArrayLike, thing: str = "scan") -> str:
+    """Return how many subjects there are, and how many samples each has if these are not alike."""
+    names, counts = np.unique(np.asarray(subjects, str), return_counts=True)
+    said = counted(len(names), "subject")
+    if len({*counts.tolist()}) < 2:
+        return said
+    return f"{said} ({counts.min()} to {counted(int(counts.max()), thing)} each)"
 
 
 def in_short(values: NDArray[Any]) -> str:

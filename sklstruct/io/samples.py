@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..plugins import close_matches, entries
-from .cohort import NAMES, Cohort, UnsoundCohort, counted, values_in
+from .cohort import NAMES, Cohort, UnsoundCohort, counted, subjects_in_words, values_in
 from .dataset import check_samples
 from .image_folder import SUFFIXES, image_files, read_image_folder, read_images
 from .loading import find_file, load_dataset
@@ -99,7 +99,7 @@ class Samples:
         """How many there are of what, and of which shape."""
         if self.cohort is not None:
             thing = "scan" if self.scans else "image"
-            subjects = counted(len({*self.names[SUBJECT]}), "subject")
+            subjects = subjects_in_words(self.names[SUBJECT], thing)
             return f"{counted(len(self), thing)} of {subjects} of {self.source}"
         thing, shape = f"{self.kind} sample".strip(), "x".join(map(str, self.X.shape[1:]))
         return f"{counted(len(self), thing)} of {self.source}, {shape}"

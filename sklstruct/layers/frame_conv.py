@@ -238,8 +238,9 @@ class FrameConv(nn.Module):
             wanted = ", ".join(["n", str(self.in_channels)] + ["extent"] * self.frame.ndim)
             raise ValueError(f"FrameConv wants input of shape ({wanted}), got {tuple(x.shape)}.")
         lower = x.is_floating_point() and x.dtype != torch.float64  # what autocast may change
-        cast = lower and torch.is_autocast_enabled(x.device.type)
-        if x.dtype != self.weight.dtype and not cast:
+        if x.dtype != self.weight.dtype and not (
+            lower and torch.is_autocast_enabled(x.device.type)
+        ):
             raise TypeError(f"FrameConv wants input of {self.weight.dtype}, got {x.dtype}.")
         extents = zip(x.shape[2:], self.padding, self.frame.support, strict=True)
         if any(s + 2 * p < k for s, p, k in extents):
@@ -252,7 +253,9 @@ class FrameConv(nn.Module):
             x, padding = self._pad(x), (0,) * self.frame.ndim
         # Of a size that a graph leaves open, nothing is known: both costs are those of 1.
         shape = tuple(size if isinstance(size, int) else 1 for size in x.shape)
-        if self.method_for(shape) == "filter" and not x.is_complex():
+        # Without values, as when a model is loaded, only the shape of the output matters.
+        by_filter = not x.is_meta and self.method_for(shape) == "filter"
+        if by_filter and not x.is_complex():
             with torch.autocast(x.device.type, enabled=False):  # bands and pieces have one dtype
                 out = self._mixed(x.to(self.weight.dtype))
                 if self.bias is not None:

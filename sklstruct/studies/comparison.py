@@ -21,6 +21,7 @@ from .text import (
     main_metric,
     with_interval,
     with_unit,
+    without_tests,
 )
 
 
@@ -244,4 +245,6 @@ def comparison_block(comparison: Comparison) -> Block:
             rows[-1] += [difference_with_p(paired.get((name, *place)), metric) for name in others]
     head = ["", *key[1:], first, *others, *["mean rank"] * bool(ranks)]
     head += [f"{name} minus {first}, p (Holm)" for name in others] * bool(paired)
-    return Block([f"{with_unit(metric)}, mean [95 % interval]"], Table(head, rows), [])
+    known = comparison.differences.rename(columns={"first": "baseline"})
+    notes = without_tests(comparison.studies[first], known) if paired else []
+    return Block([f"{with_unit(metric)}, mean [95 % interval]"], Table(head, rows), notes)

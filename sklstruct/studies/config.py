@@ -45,7 +45,8 @@ def write_config(store: Any) -> None:
 
 def added_up(configs: list[Config], study: Description) -> Config:
     """Return what several runs make together: the estimators that count, and all sizes."""
-    found = {name: value for name, value in configs[-1].items() if name not in GROWING}
+    named = {"baseline": study["baseline"]} if study["baseline"] else {}
+    found = {name: value for name, value in configs[-1].items() if name not in GROWING} | named
     grown = {name.removeprefix("n_"): number for name, number in study["design"].items()}
     found |= {name: grown[name] for name in GROWING if grown.get(name) is not None}
     counts = study["estimators"]

@@ -142,6 +142,7 @@ def merged(runs: list[Description], done: set[str]) -> tuple[Description, dict[C
         **fixed,
         "design": {**fixed["design"], **extent},
         "name": last["name"],
+        "baseline": baseline_of(runs, {*estimators}),
         "estimators": {label: estimators[label] for label in order},
         "cells": [list(key) for key in cells],
         "environments": [e for n, e in enumerate(environments) if e not in environments[:n]],
@@ -158,6 +159,17 @@ def ordered(runs: list[Description], labels: set[str]) -> list[str]:
         for label in dict.fromkeys(label for run in by_size for label in run["estimators"])
         if label in labels
     ]
+
+
+def baseline_of(runs: list[Description], labels: set[str]) -> str | None:
+    """Return the estimator that runs compare others with, None if no run names one that counts."""
+    named = [run["baseline"] for run in runs if run.get("baseline") in labels]
+    if len({*named}) > 1:
+        raise ValueError(
+            f"another study, whose baseline was {named[0]} and is {named[-1]}: only a report can "
+            "be asked for with another one"
+        )
+    return named[0] if named else None
 
 
 def agree(old: Description, new: Description, of: str = "") -> None:

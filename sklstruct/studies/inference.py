@@ -206,7 +206,8 @@ def compare(
     ----------
     results : Results
     baseline : str, default=None
-        Label of the estimator to compare with; None is the first one, whatever came out.
+        Label of the estimator to compare with; None is that of the study, or else the first one,
+        whatever came out.
     metric : str, default=None
         A metric of the task; None is its main one: balanced accuracy, R2, mean IoU or score.
     pairs : {"baseline", "all"}, default="baseline"
@@ -291,14 +292,25 @@ def compare(
 
 
 def baseline_of(results: Results, baseline: str | None = None) -> str:
-    """Return the label of the baseline: what is asked for, or the first estimator."""
+    """Return the label of the baseline: what is asked for, that of the study, or the first one."""
     labels = results.estimators
     if baseline is None:
-        return labels[0]
+        return named_baseline(results) or labels[0]
+    check_baseline(baseline, labels)
+    return baseline
+
+
+def check_baseline(baseline: str, labels: Sequence[str]) -> None:
+    """Raise a ValueError unless a baseline is one of the estimators."""
     if baseline not in labels:
         known = ", ".join(map(repr, labels))
         raise ValueError(f"baseline must be one of the estimators {known}, got {baseline!r}.")
-    return baseline
+
+
+def named_baseline(results: Results) -> str | None:
+    """Return the label of the baseline that the study names, None without results of it."""
+    named = results.description.get("baseline")
+    return named if named in results.estimators else None
 
 
 def pairs_of(labels: list[str], baseline: str, pairs: str) -> list[tuple[str, str]]:

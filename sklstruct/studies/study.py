@@ -32,6 +32,7 @@ from .description import (
 )
 from .designs import Design
 from .fitting import Work, check_parameters, evaluate, group_params, last_step, note_of, noted
+from .inference import check_baseline
 from .parameters import describe_estimator
 from .results import LEFT_OUT, PROBLEM, SAMPLES, Results, of_store, read_table, write_table
 from .running import Failure, execute
@@ -70,6 +71,9 @@ class Study:
         sorted order, as everywhere in scikit-learn.
     name : str, default=""
         What the data are called, for pictures.
+    baseline : str, default=None
+        Label of the estimator that the others are compared with wherever none is named; it cannot
+        change once it is named.  None is the first one, whatever came out.
 
     See Also
     --------
@@ -103,6 +107,7 @@ class Study:
         target: str = "label",
         positive: Any = None,
         name: str = "",
+        baseline: str | None = None,
     ) -> None:
         if not isinstance(design, Design):
             raise TypeError(
@@ -119,6 +124,9 @@ class Study:
         self.estimators = check_estimators(estimators, self.budget)
         self.random_state = int(random_state)
         self.target, self.positive, self.name = target, positive, name
+        self.baseline = baseline
+        if baseline is not None:
+            check_baseline(baseline, [*self.estimators])
 
     def run(
         self,
@@ -265,21 +273,27 @@ class Study:
                 estimators[label] = describe_estimator(estimator)
         cells = self.design.cells(data, self.random_state)
         here = {**environment(), "git": git_revision()}
-        run = {"fixed": fixed, "name": self.name, "extent": extent, "cells": cells}
-        return plain({**run, "estimators": estimators, "environment": here})
+        run: Description = {"fixed": fixed, "extent": extent, "cells": cells}
+        run |= {"name": self.name, "baseline": self.baseline, "estimators": estimators}
+        return plain({**run, "environment": here})
+
+
+def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> tqdm[Any]:
+    """Return a bar on standard error that says how much of something is done."""
+    return tqdm(
+        desc=what,
+        total=total,
+        unit=unit,
+        mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
+        miniters=1,
+        disable=not shown,
+    )
 
 
 def complete(store: Any, keys: dict[Cell, str], work: Work, progress: bool, **where: Any) -> None:
     """Make the fits that the store lacks, and put each into it as soon as it is there."""
     wanted = {key: cell for cell, key in keys.items()}
-    bar = tqdm(
-        desc="study",
-        total=len(wanted),
-        unit="fit",
-        mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LOG_LINES,
-        miniters=1,
-        disable=not progress,
-    )
+    bar = progress_bar("study", len(wanted), "fit", progress)
     failures: list[Failure] = []
 
     def open_cells() -> Iterator[Cell]:

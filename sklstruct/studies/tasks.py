@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.base import is_classifier, is_regressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 
@@ -702,7 +703,7 @@ def is_dense(estimator: Any) -> bool:
     # By what it has, as this room knows no estimators.
     if isinstance(estimator, Pipeline):
         return is_dense(estimator.steps[-1][1])
-    if isinstance(estimator, BaseSearchCV):
+    if isinstance(estimator, (BaseSearchCV, FrozenEstimator)):
         return is_dense(estimator.estimator)
     return bool(getattr(estimator, "dense", False))
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ..io.cohort import counted
+from ..io.cohort import counted, subjects_in_words
 from ..io.scans import in_words
-from .inference import compare, summarise, too_small
+from .inference import compare, named_baseline, summarise, too_small
 from .intervals import LEAST
 from .outcomes import check_some
 from .results import Results
@@ -44,6 +44,13 @@ TESTS = {
     "corrected": "corrected t-test",
     "paired": "paired t-test",
     "subjects": "t-test over subjects",
+}
+STRUCTURES = {  # from the least to the most, of which each has those before
+    "dense": "if all layers were dense",
+    "local": "with connections within kernels only",
+    "shared": "with the same kernels at all places",
+    "frame": "with kernels of few atoms",
+    "attributes": "with what ordered attributes share",
 }
 OF_LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -100,8 +107,8 @@ def format_summary(
     ----------
     results : Results
     baseline : str, default=None
-        Label of the estimator to compare with.  None is the first one; learning curves are then
-        shown without differences.
+        Label of the estimator to compare with.  None is that of the study, or else the first one;
+        learning curves are then shown without differences.
     metric : str, default=None
         What is compared, and what learning curves show; None is the main metric of the task.
     format : {"text", "markdown", "latex"}, default="text"
@@ -150,6 +157,7 @@ def format_summary(
         winners = unbeaten(results, pairs)
     if results.condition_columns:
         blocks = [curve_block(results, metric, winners)]
+        baseline = baseline or named_baseline(results)
         blocks += [] if baseline is None else curve_differences(results, baseline, metric)
     else:
         blocks = [metrics_block(results, metric, winners), *differences(results, baseline, metric)]
@@ -194,7 +202,8 @@ def curve_differences(results: Results, baseline: str, metric: str) -> list[Bloc
         for label in table["estimator"].unique()
     ]
     what = f"{name_of(metric)} minus that of {baseline}{points(metric)} [95 % interval], p (Holm)"
-    return [Block([what], Table(["", *map(str, sizes)], cells), beyond(results, table))]
+    shown = Table(["", *map(str, sizes)], cells)
+    return [Block([what], shown, notes_on_differences(results, table))]
 
 
 def metrics_block(results: Results, main: str, winners: Winners) -> Block:
@@ -232,7 +241,7 @@ def differences(results: Results, baseline: str | None, metric: str) -> list[Blo
     ]
     what = f"Difference in {name_of(metric)} from {table['baseline'][0]}, and p (Holm):"
     head = ["", "difference", name_of_test(table), "exchange test"]
-    return [Block([what], Table(head, rows), beyond(results, table))]
+    return [Block([what], Table(head, rows), notes_on_differences(results, table))]
 
 
 def name_of_test(comparisons: pd.DataFrame) -> str:
@@ -270,11 +279,10 @@ def unbeaten(results: Results, pairs: pd.DataFrame) -> Winners:
 
 def extent(results: Results) -> str:
     """Return on how many samples of how many subjects a study was tested, and how often."""
-    table, unit = results.predictions, unit_of(results)
-    samples, subjects = table["sample"].nunique(), table["subject"].nunique()
-    of_subjects = f" of {counted(subjects, 'subject')}" if has_subjects(results) else ""
-    repeats = counted(n_repeats(results), unit)
-    return f"{counted(samples, sample_word(results))}{of_subjects} in {repeats}"
+    word, tested = sample_word(results), results.predictions.drop_duplicates("sample")
+    subjects = f" of {subjects_in_words(tested['subject'], word)}" if has_subjects(results) else ""
+    repeats = counted(n_repeats(results), unit_of(results))
+    return f"{counted(len(tested), word)}{subjects} in {repeats}"
 
 
 def n_repeats(results: Results) -> int:
@@ -317,6 +325,40 @@ def without_intervals(results: Results) -> list[str]:
     ] * bool(small)
 
 
+def notes_on_differences(results: Results, comparisons: pd.DataFrame) -> list[str]:
+    """Return what readers of differences from a baseline must know."""
+    return [
+        *other_baseline(results, comparisons["baseline"][0]),
+        *without_tests(results, comparisons),
+        *beyond(results, comparisons),
+    ]
+
+
+def without_tests(results: Results, comparisons: pd.DataFrame) -> list[str]:
+    """Return why differences have no interval and no t-test, if some have none."""
+    unknown = comparisons[comparisons["difference"].notna() & comparisons["low"].isna()]
+    unit, notes = unit_of(results), []
+    for single, rows in unknown.groupby(unknown["n_repeats"] == 1):
+        why = (
+            f"with a single {unit} they need {LEAST} tested subjects, and a difference that "
+            "changes when some of these are left out"
+            if single
+            else f"the difference is the same in every {unit}, which says nothing of its spread"
+        )
+        pairs = [
+            " ".join(
+                [
+                    f"{row['estimator']} minus {row['baseline']}",
+                    *[f"in {name_of(row['metric'])}"] * (comparisons["metric"].nunique() > 1),
+                    *(f"at {row[name]:,}" for name in results.condition_columns),
+                ]
+            )
+            for row in rows.to_dict("records")
+        ]
+        notes.append(f"No interval and no t-test of {in_words(pairs)}: {why}.")
+    return notes
+
+
 def beyond(results: Results, comparisons: pd.DataFrame) -> list[str]:
     """Return a note if intervals reach beyond what a difference can be."""
     # A t-test of few repeats knows nothing of bounds.
@@ -331,13 +373,28 @@ def beyond(results: Results, comparisons: pd.DataFrame) -> list[str]:
     ]
 
 
+def other_baseline(results: Results, baseline: str) -> list[str]:
+    """Return a note if a comparison is with another baseline than the study names."""
+    named = results.description.get("baseline")
+    return [f"The study names {named} as its baseline, and not {baseline}."] * (
+        named not in (None, baseline)
+    )
+
+
 def weights_of(results: Results) -> list[str]:
     """Return how many weights networks would have with less structure."""
     weights = results.description.get("weights_by_structure") or {}
     return [
-        f"weights of {label}: " + ", ".join(f"{count:,} {step}" for step, count in steps.items())
+        f"weights of {label}, biases and norms not counted: {weights_in_words(steps)}"
         for label, steps in weights.items()
     ]
+
+
+def weights_in_words(steps: Mapping[str, int]) -> str:
+    """Return numbers of weights by structure, without what saves none."""
+    known = [*steps.items()]
+    saving = [pair for pair, before in zip(known[1:], known, strict=False) if pair[1] < before[1]]
+    return ", ".join(f"{count:,} {STRUCTURES[step]}" for step, count in [*known[:1], *saving])
 
 
 def unfinished(results: Results) -> list[str]:
