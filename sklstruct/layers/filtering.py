@@ -54,9 +54,11 @@ class SeparableFilter:
         self._grow_tree(factors)
         axes = [Axis(k, stride, p, tuple) for k, p in zip(self.support, padding, strict=True)]
         self.plan = make_plan(self.tree, axes)
+        self.adjoint_plan = self.plan and self.plan.adjoint()
 
     owners: list[int] | None = None  # the atom of each term, where these are not the atoms
     plan: Plan | None = None  # of the compiled way
+    adjoint_plan: Plan | None = None  # to both gradients at once
 
     def _grow_tree(self, factors: tuple[Array, ...]) -> None:
         """Sort the atoms into a tree, one level an axis, shared where their factors agree."""
