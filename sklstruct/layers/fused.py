@@ -66,11 +66,16 @@ class FilterAndMix(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         """Return the gradients of both tensors."""
         (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
-        plain = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
-        if wanted == 2 and bank.adjoint_plan and plain and all(ctx.needs_input_grad[3:]):
-            # Otherwise the responses of signals are so much fewer that they are computed too.
-            if len(two) <= 2 * one.shape[1] and serves(one, two, grad):
-                return None, None, None, *both_gradients(bank.adjoint_plan, one, two, grad)
+        if (
+            wanted == 2
+            and bank.adjoint_plan
+            and all(ctx.needs_input_grad[3:])
+            and len(two) <= 2 * one.shape[1]  # else those of signals are so much fewer responses
+            and not torch.is_grad_enabled()
+            and not torch.compiler.is_compiling()
+            and serves(one, two, grad)
+        ):
+            return None, None, None, *both_gradients(bank.adjoint_plan, one, two, grad)
         pairs = ((wanted + 1) % 3, two, grad), ((wanted + 2) % 3, grad, one)
         needed = zip(pairs, ctx.needs_input_grad[3:], strict=True)
         gradients = [
@@ -123,7 +128,6 @@ class Plan(NamedTuple):
     profiles: NDArray[np.float32]
     atoms: NDArray[np.int64]
 
-
     def adjoint(self) -> Plan | None:
         """Return the plan whose responses of y are mixed to the gradient of signals, if one is."""
         numbers, profiles, parts = list(self.numbers), [], self.profiles
@@ -149,12 +153,17 @@ def memory(
     if wanted == 1:
         return two.new_empty((one.shape[1], two.shape[1], numbers[4 * AXES - 1]))
     n, channels = (two.shape[0], one.shape[1]) if wanted == 0 else (one.shape[0], two.shape[0])
+    return empty_by_place(one, n, channels, extents)
+
+
+def empty_by_place(like: Tensor, n: int, channels: int, extents: Sequence[int]) -> Tensor:
+    """Return memory for n samples, with the channels of a place side by side."""
     strides, step = [1], channels
     for extent in reversed(extents):
         strides.insert(1, step)
         step *= extent
     # No view of another tensor, so that a bias may be added in place.
-    return one.new_empty_strided((n, channels, *extents), (step, *strides))
+    return like.new_empty_strided((n, channels, *extents), (step, *strides))
 
 
 def compute(

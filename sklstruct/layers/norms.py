@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import fused
-from .dimensions import BATCH_NORM, MAX_POOL
+from .dimensions import BATCH_NORM, MAX_POOL, channels_last
 from .dropout import LEVELS, Dropout
+from .fused import empty_by_place
 
 try:
     from . import _norms
@@ -28,8 +30,6 @@ else:
 
 NOWHERE = 255  # where a value comes from that does not pass
 POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-POOLING = {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 1}
-POOLING |= {"ceil_mode": False, "return_indices": False}
 
 
 class Rule(NamedTuple):
@@ -52,6 +52,10 @@ class Rule(NamedTuple):
     limit: int = 0
     factor: float = 1.0
 
+    def extents(self, x: Tensor) -> list[int]:
+        """Return the spatial shape of what comes of x."""
+        return [(extent - 1) // 2 + 1 if self.pooled else extent for extent in x.shape[2:]]
+
 
 class NormAndRectify(torch.autograd.Function):
     """What comes of signals, and the mean and the variance of their channels; by the kernel."""
@@ -60,18 +64,15 @@ class NormAndRectify(torch.autograd.Function):
     def forward(
         rule: Rule, x: Tensor, weight: Tensor, bias: Tensor, draws: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-        """Return the output, mean and variance, and of its windows what is picked and from where."""
-        signals = x.movedim(1, -1)
-        n, *places, channels = signals.shape
-        if rule.pooled:
-            places = [(extent - 1) // 2 + 1 for extent in places]
-        y = x.new_empty((n, *places, channels))
-        origin = torch.empty(y.shape, dtype=torch.uint8)
+        """Return the output, mean and variance, and what is picked of windows, and from where."""
+        y = empty_by_place(x, x.shape[0], x.shape[1], rule.extents(x))
+        origin, picked = torch.empty_like(y, dtype=torch.uint8), None
         mean, variance = torch.empty_like(bias), torch.empty_like(bias)
-        picked = torch.empty_like(y) if rule.pooled else None
+        if rule.pooled:
+            picked = torch.empty_like(y)
         filled = mean, variance, y, origin, picked
-        run(rule, False, signals, weight, bias, draws, *filled, None, None, None)
-        return y.movedim(-1, 1), mean, variance, origin, picked
+        run(rule, False, x, weight, bias, draws, *filled, None, None, None)
+        return y, mean, variance, origin, picked
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, outputs: Any) -> None:
@@ -83,27 +84,32 @@ class NormAndRectify(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *unused: Any) -> Any:
         """Return the gradients of signals, weight and bias."""
-        x, weight, bias, mean, variance, origin, picked = ctx.saved_tensors
+        *inputs, mean, variance, origin, picked = ctx.saved_tensors
         if torch.is_grad_enabled():  # they are differentiated in turn
-            y = by_torch(ctx.rule, x, weight, bias) * (origin != NOWHERE).movedim(-1, 1)
-            needed = [one for one in (x, weight, bias) if one.requires_grad]
+            y = by_torch(ctx.rule, *inputs) * (origin != NOWHERE)
+            needed = [one for one in inputs if one.requires_grad]
             exact = iter(torch.autograd.grad(y, needed, grad, create_graph=True))
-            return None, *(next(exact) if one.requires_grad else None for one in (x, weight, bias)), None
-        found = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
-        above, signals = (tensor.movedim(1, -1) for tensor in (grad, x))
-        kept = mean, variance, above.contiguous(), origin, picked, found[0].movedim(1, -1)
-        run(ctx.rule, True, signals, weight, None, None, *kept, *found[1:])
+            return None, *(next(exact) if one.requires_grad else None for one in inputs), None
+        x, weight, _ = inputs
+        found = [torch.empty_like(one) for one in inputs]
+        filled = mean, variance, channels_last(grad), origin, picked, *found
+        run(ctx.rule, True, x, weight, None, None, *filled)
         return None, *found, None
 
 
-def run(rule: Rule, backward: bool, signals: Tensor, *tensors: Tensor | None) -> None:
-    """Let the kernel fill tensors."""
-    n, *places, channels = signals.shape
-    extents = *(1,) * (3 - len(places)), *places
-    layout = np.array([n, channels, rule.pooled, *extents], np.int64)
-    arrays = [None if part is None else part.detach().numpy() for part in (signals, *tensors)]
+def run(rule: Rule, backward: bool, x: Tensor, *tensors: Tensor | None) -> None:
+    """Let the kernel fill tensors whose channels lie side by side."""
+    extents = *(1,) * (5 - x.ndim), *x.shape[2:]
+    layout = np.array([*x.shape[:2], rule.pooled, *extents], np.int64)
     how = fused.KERNELS[0], torch.get_num_threads(), backward, rule.eps, rule.limit, rule.factor
+    arrays = [None if part is None else flat(part) for part in (x, *tensors)]
     _norms.run(*how, layout, *arrays)
+
+
+def flat(tensor: Tensor) -> NDArray[Any]:
+    """Return the memory of a tensor in the order in which it lies there."""
+    array: NDArray[Any] = tensor.detach().as_strided((tensor.numel(),), (1,)).numpy()
+    return array
 
 
 def by_torch(rule: Rule, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -139,17 +145,14 @@ class Stage(nn.Sequential):
         layers = list(self)
         while layers:
             taken = count_fused(layers, x)
-            if taken:
-                x = compute(layers[:taken], x)
-            else:
-                x = layers[0](x)
+            x = compute(layers[:taken], x) if taken else layers[0](x)
             del layers[: taken or 1]
         return x
 
 
 def count_fused(layers: Sequence[nn.Module], x: Tensor) -> int:
     """Return how many layers from the first one on the kernel computes at once, or 0."""
-    norm, *others = layers
+    norm: Any = layers[0]
     if not (
         MADE
         and not torch.compiler.is_compiling()
@@ -166,11 +169,12 @@ def count_fused(layers: Sequence[nn.Module], x: Tensor) -> int:
         and x.movedim(1, -1).is_contiguous()
     ):
         return 0
-    pooled = bool(others) and type(others[0]) is MAX_POOL[x.ndim - 2] and pools_by_two(others[0])
-    rectifier = 1 + pooled
-    if len(layers) <= rectifier or type(layers[rectifier]) is not nn.ReLU:
+    taken = 1
+    if len(layers) > 1 and type(layers[1]) is MAX_POOL[x.ndim - 2] and pools_by_two(layers[1]):
+        taken = 2
+    if len(layers) <= taken or type(layers[taken]) is not nn.ReLU:
         return 0
-    taken = rectifier + 1
+    taken += 1
     last = layers[taken] if len(layers) > taken else None
     if type(last) is Dropout and last.training and not last.whole_channels:
         generator = last.generator
@@ -178,10 +182,11 @@ def count_fused(layers: Sequence[nn.Module], x: Tensor) -> int:
     return 0 if any(map(is_watched, layers[:taken])) else taken
 
 
-def pools_by_two(pool: nn.Module) -> bool:
+def pools_by_two(pool: Any) -> bool:
     """Return whether a pooling is the one that the kernel knows."""
-    pairs = ((getattr(pool, name), value) for name, value in POOLING.items())
-    return all(found == value or found == (value,) * len(np.atleast_1d(found)) for found, value in pairs)
+    sizes = pool.kernel_size, pool.stride, pool.padding, pool.dilation
+    sets = [{size} if isinstance(size, int) else {*size} for size in sizes]
+    return sets == [{3}, {2}, {1}, {1}] and not (pool.ceil_mode or pool.return_indices)
 
 
 def is_watched(layer: nn.Module) -> bool:
@@ -193,16 +198,15 @@ def is_watched(layer: nn.Module) -> bool:
 def compute(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
     """Return by the kernel what layers make of x that ``count_fused`` has counted."""
     norm: Any = layers[0]
-    pooled, last = type(layers[1]) is not nn.ReLU, layers[-1]
-    rule, draws = Rule(pooled, norm.eps), None
+    last, draws = layers[-1], None
+    rule = Rule(type(layers[1]) is not nn.ReLU, norm.eps)
     if isinstance(last, Dropout):
-        extents = [(extent - 1) // 2 + 1 if pooled else extent for extent in x.shape[2:]]
-        draws = last.draw((*x.shape[:2], *extents), x.device).movedim(1, -1).contiguous()
-        rule = Rule(pooled, norm.eps, last.kept - LEVELS // 2, LEVELS / last.kept)
+        draws = channels_last(last.draw((*x.shape[:2], *rule.extents(x)), x.device))
+        rule = rule._replace(limit=last.kept - LEVELS // 2, factor=LEVELS / last.kept)
     y, mean, variance, *_ = NormAndRectify.apply(rule, x, norm.weight, norm.bias, draws)
     count = x.numel() // x.shape[1]
     with torch.no_grad():
-        norm.num_batches_tracked += 1
+        norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
     return y
