@@ -63,6 +63,7 @@ typedef struct {
 typedef struct {
     const float *x, *mixing, *table;
     float *y, *x_gradient, *table_gradient;
+    float *mixed; /* responses, along with the gradient of the mixing */
 } Call;
 
 /* What a thread needs for itself. */
@@ -412,7 +413,10 @@ static int run_differentiate(const Plan *plan, const Kernel *kernel, Call *call,
                              long threads) {
     long rows = plan->mixed * plan->channels, step = plan->outs_padded;
     float *mixing = NULL, *groups = NULL;
-    if (call->mixing) mixing = padded_matrix(call->mixing, plan->outs, rows, kernel->lanes);
+    if (call->mixed) /* as in convolve */
+        mixing = padded_matrix(call->mixing, rows, plan->outs, kernel->lanes);
+    else if (call->mixing)
+        mixing = padded_matrix(call->mixing, plan->outs, rows, kernel->lanes);
     if (gradient) groups = aligned(sizeof(float) * plan->groups * rows * step);
     int done = (mixing || !call->mixing) && (groups || !gradient);
     call->mixing = mixing;
@@ -431,7 +435,7 @@ static int run_differentiate(const Plan *plan, const Kernel *kernel, Call *call,
 
 enum {
     LAYOUT, PROFILES, STEPS, WEIGHTS, X, MIXING, TABLE, Y,
-    X_GRADIENT, MIXING_GRADIENT, TABLE_GRADIENT, N_BUFFERS
+    X_GRADIENT, MIXING_GRADIENT, TABLE_GRADIENT, MIXED, N_BUFFERS
 };
 
 static int fits(const Py_buffer *buffer, size_t n) {
@@ -451,12 +455,13 @@ static int consistent(const Plan *plan, const Py_buffer *b, int backward) {
         int both = b[X_GRADIENT].obj && b[TABLE_GRADIENT].obj; /* planes are there once */
         needed = needed && (!both || plan->plane_is_x) && alone != others && (plan->entries || !b[TABLE_GRADIENT].obj);
         needed = needed && (b[X].obj || (!alone && !b[TABLE_GRADIENT].obj));
-        needed = needed && (b[MIXING].obj || alone);
+        needed = needed && (b[MIXING].obj || (alone && !b[MIXED].obj)) && (alone || !b[MIXED].obj);
     } else
-        needed = needed && b[X].obj && b[MIXING].obj && !alone && !others;
+        needed = needed && b[X].obj && b[MIXING].obj && !alone && !others && !b[MIXED].obj;
     return needed && fits(b + X, x) && fits(b + MIXING, mixing) && fits(b + TABLE, table) &&
            fits(b + Y, places * plan->outs) && fits(b + X_GRADIENT, x) &&
-           fits(b + MIXING_GRADIENT, mixing) && fits(b + TABLE_GRADIENT, table);
+           fits(b + MIXING_GRADIENT, mixing) && fits(b + TABLE_GRADIENT, table) &&
+           fits(b + MIXED, places * plan->outs);
 }
 
 /* Run one of the two calls on the arrays that are given. */
@@ -465,10 +470,10 @@ static PyObject *run(PyObject *args, int backward) {
     long threads;
     PyObject *given[N_BUFFERS] = {NULL};
     Py_buffer b[N_BUFFERS] = {0};
-    if (!PyArg_ParseTuple(args, "slOOOOOOOO|OOO", &name, &threads, given + LAYOUT,
+    if (!PyArg_ParseTuple(args, "slOOOOOOOO|OOOO", &name, &threads, given + LAYOUT,
                           given + PROFILES, given + STEPS, given + WEIGHTS, given + X,
                           given + MIXING, given + TABLE, given + Y, given + X_GRADIENT,
-                          given + MIXING_GRADIENT, given + TABLE_GRADIENT))
+                          given + MIXING_GRADIENT, given + TABLE_GRADIENT, given + MIXED))
         return NULL;
     int found = 1, done = 0, valid = 0;
     for (int i = 0; found && i < N_BUFFERS; i++)
@@ -486,7 +491,7 @@ static PyObject *run(PyObject *args, int backward) {
                 consistent(&plan, b, backward);
         if (valid) {
             Call call = {b[X].buf, b[MIXING].buf, b[TABLE].buf,
-                         b[Y].buf, b[X_GRADIENT].buf, b[TABLE_GRADIENT].buf};
+                         b[Y].buf, b[X_GRADIENT].buf, b[TABLE_GRADIENT].buf, b[MIXED].buf};
             float *gradient = b[MIXING_GRADIENT].buf;
             Py_BEGIN_ALLOW_THREADS;
             done = backward ? run_differentiate(&plan, kernel, &call, gradient, threads)
@@ -512,10 +517,11 @@ static PyObject *convolve(PyObject *self, PyObject *args) {
     return run(args, 0);
 }
 
-/* differentiate(..., y_gradient, x_gradient, mixing_gradient, table_gradient): fill those of the
-   last three that are not None; that of the mixing comes alone.  What is not needed may be None.
-   Here the mixing has outputs first, and then leaves and channels; its gradient has them last, as
-   in convolve. */
+/* differentiate(..., y_gradient, x_gradient, mixing_gradient, table_gradient, mixed): fill those of
+   the last four that are not None; the gradient of the mixing comes alone, or with what convolve
+   makes of the same responses.  What is not needed may be None.  Here the mixing has outputs first,
+   and then leaves and channels; its gradient has them last, and so has it in convolve and where
+   `mixed` is filled. */
 static PyObject *differentiate(PyObject *self, PyObject *args) {
     (void)self;
     return run(args, 1);

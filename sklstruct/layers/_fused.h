@@ -369,6 +369,20 @@ ATTRIBUTE static void TARGET(differentiate_table)(const Plan *plan, const Space 
 
 /* --- the convolution ----------------------------------------------------------------------- */
 
+/* Mix the responses, or what they were steered to, at n places. */
+INLINE void TARGET(mix)(const Plan *plan, const Call *call, const Space *space, long n, float *y) {
+    Product product = {
+        .rows = n, .columns = plan->outs,
+        .a = plan->entries ? space->steered : space->responses,
+        .period = n, .row_step = plan->channels,
+        .outer = plan->mixed, .outer_step = plan->block * plan->axis[2].out * plan->channels,
+        .inner = plan->channels, .inner_step = 1,
+        .b = call->mixing, .b_step = plan->outs_padded,
+        .c = y, .c_step = plan->outs,
+    };
+    TARGET(multiply)(&product);
+}
+
 /* One task of the convolution: some rows of an image, or a plane of a volume. */
 ATTRIBUTE static void TARGET(convolve)(const Plan *plan, const Call *call, const Space *space,
                                        long task) {
@@ -384,16 +398,7 @@ ATTRIBUTE static void TARGET(convolve)(const Plan *plan, const Call *call, const
         TARGET(respond)(plan, space, from, row, count);
         if (plan->entries)
             TARGET(steer)(plan, space, TARGET(table_at)(plan, call->table, at), count * places);
-        Product product = {
-            .rows = count * places, .columns = plan->outs,
-            .a = plan->entries ? space->steered : space->responses,
-            .period = count * places, .row_step = plan->channels,
-            .outer = plan->mixed, .outer_step = plan->block * places * plan->channels,
-            .inner = plan->channels, .inner_step = 1,
-            .b = call->mixing, .b_step = plan->outs_padded,
-            .c = call->y + at * plan->outs, .c_step = plan->outs,
-        };
-        TARGET(multiply)(&product);
+        TARGET(mix)(plan, call, space, count * places, call->y + at * plan->outs);
     }
 }
 
@@ -526,8 +531,9 @@ ATTRIBUTE static void TARGET(differentiate_sample)(const Plan *plan, const Call 
                     .c = mixing, .c_step = plan->outs_padded,
                 };
                 TARGET(multiply)(&product);
+                if (call->mixed) TARGET(mix)(plan, call, space, n, call->mixed + at * plan->outs);
+                continue;
             }
-            if (mixing) continue;
             Product product = {
                 .rows = n, .columns = plan->mixed_padded,
                 .a = y, .period = n, .row_step = plan->outs_padded,

@@ -129,9 +129,11 @@ class SeparableFilter(FilterBank):
         if factors is None:
             factors, self.owners = separable_terms(frame.atoms)
         super().__init__(factors, frame.support, stride, padding)
+        self.adjoint_plan = self.plan and self.plan.adjoint()
         self.bands = KeptTensors()
 
     owners: list[int] | None = None  # the atom of each term, where these are not the atoms
+    adjoint_plan: Plan | None = None  # of the compiled way to both gradients at once
 
     def __call__(self, x: Tensor, coefficients: Tensor) -> Tensor:
         """Map (n, channels, *spatial) and (out, channels, n_atoms) to (n, out, *spatial_out)."""

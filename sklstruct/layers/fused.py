@@ -48,7 +48,9 @@ class FilterAndMix(torch.autograd.Function):
             numbers, *arrays = bank.plan
             tensors = map(torch.from_numpy, arrays)
             extents = bank.output_shape(spatial) if wanted == 2 else spatial
-            return torch.ops.sklstruct.filter_and_mix(wanted, one, two, extents, numbers, *tensors)
+            # An operator is for graphs, and takes longer to be called.
+            way = torch.ops.sklstruct.filter_and_mix if torch.compiler.is_compiling() else compute
+            return way(wanted, one, two, extents, numbers, *tensors)
         if wanted == 0:
             return bank.unmix(one, two, spatial)
         return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)
@@ -64,6 +66,16 @@ class FilterAndMix(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         """Return the gradients of both tensors."""
         (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
+        if (
+            wanted == 2
+            and bank.adjoint_plan
+            and all(ctx.needs_input_grad[3:])
+            and len(two) <= 2 * one.shape[1]  # else those of signals are so much fewer responses
+            and not torch.is_grad_enabled()
+            and not torch.compiler.is_compiling()
+            and serves(one, two, grad)
+        ):
+            return None, None, None, *both_gradients(bank.adjoint_plan, one, two, grad)
         pairs = ((wanted + 1) % 3, two, grad), ((wanted + 2) % 3, grad, one)
         needed = zip(pairs, ctx.needs_input_grad[3:], strict=True)
         gradients = [
@@ -116,6 +128,18 @@ class Plan(NamedTuple):
     profiles: NDArray[np.float32]
     atoms: NDArray[np.int64]
 
+    def adjoint(self) -> Plan | None:
+        """Return the plan whose responses of y are mixed to the gradient of signals, if one is."""
+        numbers, profiles, parts = list(self.numbers), [], self.profiles
+        for axis in range(AXES):
+            taps, stride, padding, nodes = numbers[4 * axis : 4 * axis + 4]
+            if stride != 1 or padding >= taps:
+                return None
+            numbers[4 * axis + 2] = taps - 1 - padding
+            profiles.append(parts[: taps * nodes].reshape(nodes, taps)[:, ::-1].ravel())
+            parts = parts[taps * nodes :]
+        return Plan(numbers, np.concatenate(profiles), self.atoms)
+
 
 def memory(
     wanted: int,
@@ -129,12 +153,17 @@ def memory(
     if wanted == 1:
         return two.new_empty((one.shape[1], two.shape[1], numbers[4 * AXES - 1]))
     n, channels = (two.shape[0], one.shape[1]) if wanted == 0 else (one.shape[0], two.shape[0])
+    return empty_by_place(one, n, channels, extents)
+
+
+def empty_by_place(like: Tensor, n: int, channels: int, extents: Sequence[int]) -> Tensor:
+    """Return memory for n samples, with the channels of a place side by side."""
     strides, step = [1], channels
     for extent in reversed(extents):
         strides.insert(1, step)
         step *= extent
     # No view of another tensor, so that a bias may be added in place.
-    return one.new_empty_strided((n, channels, *extents), (step, *strides))
+    return like.new_empty_strided((n, channels, *extents), (step, *strides))
 
 
 def compute(
@@ -162,23 +191,60 @@ def compute(
     found = memory(wanted, one, two, extents, numbers)
     circle = [(found, one, two)[(place - wanted) % 3] for place in range(3)]
     coefficients = circle.pop(1)
-    x, y = (part.resolve_neg().movedim(1, -1).contiguous().numpy() for part in circle)
-    layout = [x.shape[0], *coefficients.shape[1::-1]]
+    x, y = map(by_place, circle)
+    how = instructions(x, coefficients.shape[1::-1], numbers, profiles)
+    if wanted == 2:
+        mixing = coefficients.permute(2, 1, 0).index_select(0, atoms)
+        _fused.convolve(*how, x, mixing.numpy(), None, y)
+    elif wanted == 0:
+        mixing = coefficients.permute(0, 2, 1).index_select(1, atoms)
+        _fused.differentiate(*how, None, mixing.numpy(), None, y, x)
+    else:
+        mixing = torch.empty(len(atoms), *coefficients.shape[1::-1])
+        _fused.differentiate(*how, x, None, None, y, None, mixing.numpy())
+        found.permute(2, 1, 0).index_copy_(0, atoms, mixing)
+    return found
+
+
+def both_gradients(plan: Plan, x: Tensor, coefficients: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients of signals and coefficients, from the same responses of that of y.
+
+    Parameters
+    ----------
+    plan : Plan
+        ``Plan.adjoint`` of that of the bank.
+    x, coefficients : Tensor
+    y : Tensor
+        The gradient of mixed responses.
+    """
+    numbers, atoms = plan.numbers, torch.from_numpy(plan.atoms)
+    found = memory(0, coefficients, y, x.shape[2:], numbers)
+    mixing = coefficients.permute(2, 0, 1).index_select(0, atoms)
+    gradient = torch.empty_like(mixing)
+    above = by_place(y)
+    how = instructions(above, coefficients.shape[:2], numbers, torch.from_numpy(plan.profiles))
+    filled = None, gradient.numpy(), None, by_place(found)
+    _fused.differentiate(*how, above, mixing.numpy(), None, by_place(x), *filled)
+    of_coefficients = torch.empty_like(coefficients)
+    of_coefficients.permute(2, 0, 1).index_copy_(0, atoms, gradient)
+    return found, of_coefficients
+
+
+def by_place(signals: Tensor) -> NDArray[np.float32]:
+    """Return signals as an array, with the channels of a place side by side."""
+    array: NDArray[np.float32] = signals.resolve_neg().movedim(1, -1).contiguous().numpy()
+    return array
+
+
+def instructions(
+    x: NDArray[np.float32], channels: Sequence[int], numbers: Sequence[int], profiles: Tensor
+) -> tuple[Any, ...]:
+    """Return what the kernel is told first: how, on signals of which shape, and by which plan."""
+    layout = [x.shape[0], *channels]
     for axis, extent in enumerate((*(1,) * (AXES - x.ndim + 2), *x.shape[1:-1])):
         layout += [extent, *numbers[4 * axis : 4 * axis + 4]]
     plan = np.array(layout + list(numbers[4 * AXES :]), np.int64), profiles.numpy()
-    how = KERNELS[0], torch.get_num_threads(), *plan
-    if wanted == 2:
-        mixing = coefficients.permute(2, 1, 0).index_select(0, atoms)
-        _fused.convolve(*how, None, None, x, mixing.numpy(), None, y)
-    elif wanted == 0:
-        mixing = coefficients.permute(0, 2, 1).index_select(1, atoms)
-        _fused.differentiate(*how, None, None, None, mixing.numpy(), None, y, x)
-    else:
-        mixing = torch.empty(len(atoms), *coefficients.shape[1::-1])
-        _fused.differentiate(*how, None, None, x, None, None, y, None, mixing.numpy())
-        found.permute(2, 1, 0).index_copy_(0, atoms, mixing)
-    return found
+    return KERNELS[0], torch.get_num_threads(), *plan, None, None
 
 
 # As an operator it stands in the graphs of torch.compile, which need not look into it.

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..layers import Dropout, adopt_dropout
 from .batches import Batch, Batches, MapSamples, Samples
-from .device import limited_threads
+from .device import kept_memory, limited_threads
 from .objectives import main_output
 from .plan import OPTIMIZERS, SCHEDULES, Plan
 
@@ -286,7 +286,7 @@ def train(
     net.settled = freeze(net, plan.frozen)
     adopt_dropout(network, generator)
     try:
-        with limited_threads(n_threads):
+        with limited_threads(n_threads), kept_memory():
             net.initialize_callbacks()
             with watched_interrupts() as net.interrupts:
                 net.notify("on_train_begin", X=training, y=None)
