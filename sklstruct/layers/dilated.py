@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..frames import Frame, Jet
 from .filtering import FilterBank
-from .fused import AXES
+from .fused import AXES, compute
 from .scale import derivatives
 
 Numbers = NDArray[np.intp]
@@ -152,7 +152,7 @@ class DilateAndMix(torch.autograd.Function):
         numbers, _, atoms = bank.plan  # type: ignore[misc]
         extents = bank.output_shape(spatial) if wanted == 2 else spatial
         how = extents, numbers, bank.profiles(factor), torch.from_numpy(atoms)
-        return torch.ops.sklstruct.filter_and_mix(wanted, one, two, *how)
+        return compute(wanted, one, two, *how)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
