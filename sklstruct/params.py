@@ -286,7 +286,7 @@ class Params:
         super().__init_subclass__(**kwargs)
         documented = bool(cls.__dict__.get("__doc__"))
         dataclass(kw_only=cls._keywords_only, eq=False, repr=False)(cls)
-        check_annotated(cls)
+        _check_annotated(cls)
         if documented:  # not by what a dataclass writes where there is nothing
             inherit_sections(cls)
 
@@ -402,7 +402,7 @@ class Params:
         return f"{type(self).__name__}({params})"
 
 
-def check_annotated(cls: type) -> None:
+def _check_annotated(cls: type) -> None:
     """Raise TypeError if a dataclass has a value that its author may take for a parameter."""
     bases = cls.__mro__[1:]
     known: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
