@@ -194,6 +194,8 @@ for kernel, channels, outs, size in product(_fused.available(), (1, 3, 5, 17), (
     gx, gm = normal(x.size), normal(mixing.size)
     _fused.differentiate(kernel, 1, layout, profiles, None, None, None, mixing, None, y, gx)
     _fused.differentiate(kernel, 1, layout, profiles, None, None, x, None, None, y, None, gm)
+    both = None, gm, None, normal(y.size)
+    _fused.differentiate(kernel, 1, layout, profiles, None, None, x, mixing, None, y, *both)
     # Two sums of the three responses, with four numbers at a place.
     entries = [0, 0, 1, 0, 0, 2, 3, 1, 1, 1, 0, 2], [0, 0, 1, 0, 1, 1, 0, 2, 2, 0, 3, 1]
     weights, mixing = normal(3), normal(2 * channels * outs)
