@@ -16,7 +16,7 @@ import torch
 from common import append_csv
 from torch import nn
 
-from sklstruct.frames import Framelets, Gabor, GaussianDerivatives
+from sklstruct.frames import Framelets, Gabor, GaussianDerivatives, Jet
 from sklstruct.layers import FrameConv, fused
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -103,7 +103,7 @@ def compare(family, n, c_in, c_out, spatial, repeats, speed, ways):
     layers = [ours]
     if ways and ours.bank is not None:
         layers = [FrameConv(c_in, c_out, frame, method=m) for m in ("compose", "filter")]
-    elif frame.functions is not None and 3 * frame.scales.max() < min(frame.support):
+    elif isinstance(frame.functions, Jet) and 3 * frame.scales.max() < min(frame.support):
         layers.append(FrameConv(c_in, c_out, frame, learn_scale=True))
     # as it comes from a layer before
     signals = x.detach().movedim(1, -1).contiguous().movedim(-1, 1).requires_grad_(c_in > 3)

@@ -92,8 +92,8 @@ class FilterBank:
         if compiled:
             products = sum(map(mul, elements, self.support))
             mixed = single * whole_vectors(out_channels)
-            copied = prod(spatial) * 5e-6
-            return n * channels * (mixed * 3.3e-8 + products * 6e-8 + copied) + 0.13
+            copied = prod(spatial) * 3.3e-6
+            return n * channels * (mixed * 2.1e-8 + products * 4e-8 + copied) + 0.1
         mixing = n * channels * out_channels * single * 1e-7
         products = sum(map(mul, elements, spatial))
         passes = n * channels * (products * 6e-8 + sum(elements) * 9e-7)
