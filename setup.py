@@ -39,7 +39,6 @@ setup(
     ext_modules=[
         kernel(LAYERS, "_attributes"),
         kernel(LAYERS, "_fused"),
-        kernel(LAYERS, "_norms"),
         kernel("plugins/sklstruct_scattering", "_lanes"),
         kernel("plugins/sklstruct_boundaries", "_boundaries"),
     ],

@@ -22,7 +22,6 @@ from sklstruct.layers import (
     Dropout,
     MeanNetwork,
     Pointwise,
-    Stage,
     frozen_statistics,
 )
 from sklstruct.params import FLAG, SEQUENCE, WIDTHS, one_of, param, real
@@ -274,12 +273,12 @@ class Group(nn.Module):
         return x
 
 
-def normed(conv: nn.Module, width: int, ndim: int, pool: bool) -> Stage:
+def normed(conv: nn.Module, width: int, ndim: int, pool: bool) -> nn.Sequential:
     """Return a convolution with norm, pooling if there is any, and rectifier."""
     layers = OrderedDict(conv=conv, norm=BATCH_NORM[ndim](width))
     if pool:  # before the rectifier, which has less to do then and gives the same
         layers["pool"] = MAX_POOL[ndim](3, stride=2, padding=1)
-    return Stage(OrderedDict(layers, relu=nn.ReLU()))
+    return nn.Sequential(OrderedDict(layers, relu=nn.ReLU()))
 
 
 def recomputing(module: nn.Module) -> tuple[Any, Any]:

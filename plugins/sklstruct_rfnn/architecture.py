@@ -10,7 +10,7 @@ from torch import nn
 
 from sklstruct import Architecture
 from sklstruct.frames import GaussianDerivatives
-from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, FrameConv, Network, Stage
+from sklstruct.layers import BATCH_NORM, MAX_POOL, Dropout, FrameConv, Network
 from sklstruct.params import FLAG, WIDTHS, one_of, param, real
 from sklstruct.plugins import make_frame
 
@@ -140,7 +140,7 @@ class RFNN(Architecture):
             else:
                 stage = [conv, BATCH_NORM[ndim](width), *pool, nn.ReLU()]  # fewer to rectify
             last = number == len(widths)
-            stages.append(Stage(*stage, *([] if last else [Dropout(net.dropout)])))
+            stages.append(nn.Sequential(*stage, *([] if last else [Dropout(net.dropout)])))
             extents = conv.out_extents(extents)
             if pool:
                 extents = tuple(

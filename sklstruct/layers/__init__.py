@@ -22,7 +22,6 @@ from .network import Linear as Linear
 from .network import MeanNetwork as MeanNetwork
 from .network import MeanOverPlaces as MeanOverPlaces
 from .network import Network as Network
-from .norms import Stage as Stage
 from .pyramid import Pyramid as Pyramid
 from .recomputing import Replays as Replays
 from .recomputing import frozen_statistics as frozen_statistics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -54,28 +53,20 @@ class Dropout(nn.Dropout):
         # The generator belongs to the training that is under way.
         return {name: value for name, value in self.__dict__.items() if name != "generator"}
 
-    @property
-    def kept(self) -> int:
-        """The levels that are kept, of ``LEVELS``."""
-        return round((1 - self.p) * LEVELS)
-
-    def draw(self, shape: Sequence[int], device: torch.device) -> Tensor:
-        """Return the draws of a decision each; those below ``kept - LEVELS // 2`` keep a value."""
-        device = device if self.generator is None else self.generator.device
-        # Four decisions from each draw of the generator: draws take longer than all the rest.
-        draws = torch.empty(-(-prod(shape) // 4), dtype=torch.int64, device=device)
-        draws.random_(-(2**63), None, generator=self.generator)
-        return draws.view(torch.int16)[: prod(shape)].view(shape)
-
     def forward(self, x: Tensor) -> Tensor:
         """Return x with some activations zeroed and the others scaled up, in training only."""
-        kept = self.kept
+        kept = round((1 - self.p) * LEVELS)
         if not self.training or kept == LEVELS:
             return x
         if kept == 0:
             return torch.zeros_like(x)
         shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if self.whole_channels else x.shape
-        keep = self.draw(shape, x.device) < kept - LEVELS // 2
+        device = x.device if self.generator is None else self.generator.device
+        # Four decisions from each draw of the generator: draws take longer than all the rest.
+        n_draws = -(-prod(shape) // 4)
+        draws = torch.empty(n_draws, dtype=torch.int64, device=device)
+        draws.random_(-(2**63), None, generator=self.generator)
+        keep = draws.view(torch.int16)[: prod(shape)].view(shape) < kept - LEVELS // 2
         return x * keep.to(x.device) * (LEVELS / kept)
 
 

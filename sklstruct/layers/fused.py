@@ -153,17 +153,12 @@ def memory(
     if wanted == 1:
         return two.new_empty((one.shape[1], two.shape[1], numbers[4 * AXES - 1]))
     n, channels = (two.shape[0], one.shape[1]) if wanted == 0 else (one.shape[0], two.shape[0])
-    return empty_by_place(one, n, channels, extents)
-
-
-def empty_by_place(like: Tensor, n: int, channels: int, extents: Sequence[int]) -> Tensor:
-    """Return memory for n samples, with the channels of a place side by side."""
     strides, step = [1], channels
     for extent in reversed(extents):
         strides.insert(1, step)
         step *= extent
     # No view of another tensor, so that a bias may be added in place.
-    return like.new_empty_strided((n, channels, *extents), (step, *strides))
+    return one.new_empty_strided((n, channels, *extents), (step, *strides))
 
 
 def compute(

@@ -7,10 +7,9 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from .dimensions import BATCH_NORM, CONV
-from .norms import Stage
 
 
-def activation(width: int, ndim: int) -> Stage:
+def activation(width: int, ndim: int) -> nn.Sequential:
     """Return batch norm and rectifier.
 
     See Also
@@ -23,7 +22,7 @@ def activation(width: int, ndim: int) -> Stage:
     >>> [type(layer).__name__ for layer in activation(8, ndim=2)]
     ['BatchNorm2d', 'ReLU']
     """
-    return Stage(OrderedDict(norm=BATCH_NORM[ndim](width), relu=nn.ReLU()))
+    return nn.Sequential(OrderedDict(norm=BATCH_NORM[ndim](width), relu=nn.ReLU()))
 
 
 def pointwise(n_in: int, n_out: int, ndim: int, stride: int = 1) -> nn.Module:
