@@ -18,6 +18,8 @@ from .scale import derivatives
 
 Numbers = NDArray[np.intp]
 
+PROFILES_MS = 0.3  # what it takes to make the profiles of a step
+
 
 class DilatedFilter(FilterBank):
     r"""Mixed responses to Gaussian derivatives that are dilated by a factor.
@@ -42,6 +44,8 @@ class DilatedFilter(FilterBank):
     stride : int
     padding : tuple of int
         Zeros added to each side, for every axis.
+    highest : int, default=0
+        Order of the derivatives that are computed, if it is higher than that of the atoms.
     """
 
     def __init__(
@@ -52,10 +56,11 @@ class DilatedFilter(FilterBank):
         support: tuple[int, ...],
         stride: int,
         padding: tuple[int, ...],
+        highest: int = 0,
     ) -> None:
         self.widths, self.numbers, self.indices = widths, numbers, indices
-        self.order = int(indices.max())
-        places = numbers * (self.order + 1) + indices  # from 1 on, in the table of an axis
+        self.highest = max(highest, int(indices.max()))
+        places = numbers * (self.highest + 1) + indices  # from 1 on, in the table of an axis
         super().__init__(tuple(places.T[:, :, np.newaxis] + 1.0), support, stride, padding)
 
     def __call__(self, x: Tensor, coefficients: Tensor, factor: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ class DilatedFilter(FilterBank):
         own, lifted = (
             FilterBank.cost(bank, shape, out_channels, compiled) for bank in (self, self.lift[0])
         )
-        return (2 * own + lifted) / 3
+        return (2 * own + lifted) / 3 + PROFILES_MS
 
     @cached_property
     def lift(self) -> tuple[DilatedFilter, NDArray[np.float64]]:
@@ -92,7 +97,7 @@ class DilatedFilter(FilterBank):
                 which[number, places[atom]] += 1
         rows = np.array([*atoms, *more])
         how = self.support, self.stride, self.padding
-        return DilatedFilter(self.widths, rows[:, 0], rows[:, 1], *how), which
+        return DilatedFilter(self.widths, rows[:, 0], rows[:, 1], *how, self.highest), which
 
     def lifting(self, factor: Tensor) -> Tensor:
         """Return the derivatives of atoms along the logarithm of the factor, in lifted ones.
@@ -117,7 +122,7 @@ class DilatedFilter(FilterBank):
         nodes = np.split(self.plan.profiles, np.cumsum(counts)[:-1])[missing:]
         parts = [torch.ones(missing, dtype=torch.float64)]
         for extent, places in zip(self.support, nodes, strict=True):
-            table = derivatives(factor.double(), self.widths, self.order, extent)[0]
+            table = table_of(float(factor), tuple(self.widths), self.highest, extent)
             parts.append(table[places.astype(int) - 1].flatten())
         return torch.cat(parts).float()
 
@@ -129,7 +134,18 @@ def dilated_bank(frame: Frame, stride: int, padding: tuple[int, ...]) -> Dilated
     assert isinstance(jet, Jet)
     widths, numbers = np.unique(jet.widths, return_inverse=True)
     numbers = numbers.reshape(jet.widths.shape)
-    return DilatedFilter(widths, numbers, jet.indices, jet.support, stride, padding)
+    # Of the order that the gradient needs, so that both look into one table.
+    highest = int(jet.indices.max()) + 2
+    return DilatedFilter(widths, numbers, jet.indices, jet.support, stride, padding, highest)
+
+
+@lru_cache(maxsize=64)
+@torch.no_grad()
+def table_of(factor: float, widths: tuple[float, ...], order: int, extent: int) -> Tensor:
+    """Return the derivatives on a line for a factor, which forward and backward ask for."""
+    return derivatives(
+        torch.tensor([factor], dtype=torch.float64), np.array(widths), order, extent
+    )[0]
 
 
 class DilateAndMix(torch.autograd.Function):
