@@ -19,7 +19,13 @@ from torch.func import functional_call, grad, jacrev, jvp, vmap
 
 from sklstruct import FrameTransformer, RFNNClassifier
 from sklstruct.frames import Framelets, GaussianDerivatives, Pixels
-from sklstruct.layers import CoarseFrameConv, FrameConv, Pyramid
+from sklstruct.layers import (
+    AttributeConv,
+    CoarseFrameConv,
+    DynamicSteerableBlock,
+    FrameConv,
+    Pyramid,
+)
 
 pytestmark = pytest.mark.filterwarnings(  # of torch about itself
     "ignore:.*:DeprecationWarning",
@@ -49,6 +55,7 @@ def filtered(ndim=2, **options):
 def cases():
     yield filtered(), (2, 9, 8)
     yield FrameConv(2, 3, GaussianDerivatives(order=2), learn_scale="channel"), (2, 9, 8)
+    yield FrameConv(16, 16, "gaussian", learn_scale=True), (16, 9, 8)
     yield CoarseFrameConv(1, 2, GaussianDerivatives(2, (1.0, 4.0)), ndim=1), (1, 40)
     yield RFNN(widths=(2, 2)).build((1, 9, 9), 2), (1, 9, 9)
     yield Pyramid(2, "learned"), (2, 9, 8)
@@ -184,6 +191,30 @@ def test_equal_seeds_give_equal_layers_whatever_the_default_is(request):
     request.getfixturevalue("double_by_default")
     assert torch.equal(weights(), wanted[0])
     np.testing.assert_array_equal(model.fit(X, [0, 1] * 4).predict_proba(X), wanted[1])
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (FrameConv(16, 16, "gaussian"), (16, 9, 8)),
+        (FrameConv(16, 16, "gaussian", learn_scale=True), (16, 9, 8)),
+        (CoarseFrameConv(1, 2, GaussianDerivatives(2, (1.0, 4.0)), ndim=1), (1, 40)),
+        (AttributeConv(4, (3, 5), n_factors=6), (2, 5, 6, 3)),
+        (DynamicSteerableBlock(2, 3, GaussianDerivatives(order=2)), (2, 9, 8)),
+        (DynamicSteerableBlock(2, 3, "gaussian", poses="output"), (2, 9, 8)),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+def test_layers_keep_their_precision_whatever_the_default_is(layer, shape, request):
+    x, found = torch.randn(2, *shape, requires_grad=True), []
+    for fixture in (None, "double_by_default"):
+        if fixture:
+            request.getfixturevalue(fixture)
+        y = layer(x)
+        gradients = torch.autograd.grad(y.square().sum(), [x, *layer.parameters()])
+        found.append([y.detach(), *gradients])
+    for single, double in zip(*found, strict=True):
+        torch.testing.assert_close(double, single, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("scattering", SCATTERING, ids=repr)

@@ -279,9 +279,11 @@ def test_autocast_reaches_both_ways():
 @pytest.mark.skipif(not fused.KERNELS, reason="no kernel")
 def test_without_the_kernel_outputs_are_the_same(monkeypatch):
     block, x = make_block()
-    y = block(x)
+    pose = block.pose(x).detach()
+    y = block.steered(x, pose).detach()
     monkeypatch.setattr(fused, "KERNELS", [])
-    assert_allclose(block(x).detach(), y.detach(), atol=2e-5)
+    assert_allclose(block.steered(x, pose).detach(), y, atol=2e-6)
+    assert_allclose(block.pose(x).detach(), pose, atol=1e-5)  # angles up to pi
 
 
 def test_largest_responses_turn_with_the_image_and_are_the_gradient():

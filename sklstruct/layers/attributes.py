@@ -265,7 +265,7 @@ class ConvolveAttributes(torch.autograd.Function):
         extents_out, *_ = links(
             tuple(extents), way.attribute_support, way.attribute_stride, way.periodic
         )
-        y = torch.empty((len(x), *extents_out, len(filters), *places))
+        y = x.new_empty((len(x), *extents_out, len(filters), *places))
         kernel(FORWARD, x, places, way, *weights(spatial, shift, filters), y.numpy())
         return y
 
@@ -283,10 +283,10 @@ class ConvolveAttributes(torch.autograd.Function):
         if torch.is_grad_enabled() or not goes(above):
             return *gradients_by_torch(by_torch, tensors, wanted, above, ctx.way), None
         x, spatial, shift, filters = tensors
-        into = torch.zeros(x.shape) if wanted[0] else None
-        of_spatial = torch.empty((len(spatial), prod(ctx.way.support) + 1))
+        into = x.new_zeros(x.shape) if wanted[0] else None
+        of_spatial = x.new_empty((len(spatial), prod(ctx.way.support) + 1))
         given = weights(spatial, shift, filters)
-        of_filters = torch.empty(given[1].shape)
+        of_filters = x.new_empty(given[1].shape)
         found = None if into is None else into.numpy(), of_spatial.numpy(), of_filters.numpy()
         kernel(BACKWARD, x, ctx.way.places(x), ctx.way, *given, values(above), *found)
         of_shift = of_spatial[:, -1].clone()
@@ -386,7 +386,7 @@ class PatchMoments(torch.autograd.Function):
         n = prod(x.shape[: -len(support)]) * prod(places)
         filters = (of_covariance + of_covariance.T) / n
         shift = of_mean / n - filters @ mean
-        gradient = torch.zeros(x.shape)
+        gradient = x.new_zeros(x.shape)
         arrays = values(torch.cat([filters.flatten(), shift])), None, None, gradient.numpy()
         kernel(REFILTER, x, places, way, *arrays)
         return gradient, None, None

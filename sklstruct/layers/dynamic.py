@@ -237,7 +237,7 @@ class DynamicSteerableBlock(nn.Module):
         if self.poses == "output":
             y = convolve(x, kernels.flatten(0, 1), None, **where)
             return (table * y.unflatten(1, (-1, n_out))).sum(1)
-        total = torch.zeros(())
+        total = x.new_zeros(())
         for one in range(n_in):
             single = x[:, one : one + 1], kernels[:, :, one : one + 1].flatten(0, 1)
             y = convolve(*single, None, **where)

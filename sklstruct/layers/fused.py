@@ -195,7 +195,7 @@ def compute(
         mixing = coefficients.permute(0, 2, 1).index_select(1, atoms)
         _fused.differentiate(*how, None, mixing.numpy(), None, y, x)
     else:
-        mixing = torch.empty(len(atoms), *coefficients.shape[1::-1])
+        mixing = coefficients.new_empty(len(atoms), *coefficients.shape[1::-1])
         _fused.differentiate(*how, x, None, None, y, None, mixing.numpy())
         found.permute(2, 1, 0).index_copy_(0, atoms, mixing)
     return found

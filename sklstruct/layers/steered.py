@@ -309,7 +309,7 @@ def compute(
         mixing = coefficients.permute(2, 1, 0).contiguous().numpy()
         fused._fused.convolve(*how, signals, mixing, places, new[3])
     elif 2 in new:
-        mixing = torch.empty(steps[0], channels, n_out)
+        mixing = found[0].new_empty(steps[0], channels, n_out)
         fused._fused.differentiate(*how, signals, None, places, sums, None, mixing.numpy())
         found[0].copy_(mixing.permute(2, 1, 0))
     else:
