@@ -254,7 +254,7 @@ def kernel(kind: int, x: Tensor, places: tuple[int, ...], way: Way, *arrays: Any
     _attributes.run(fused.KERNELS[0], torch.get_num_threads(), kind, *layout, values(x), *arrays)
 
 
-class ConvolveAttributes(torch.autograd.Function):
+class ConvolveAttributes(fused.OneByOne):
     """The compiled way of ``convolve_attributes``."""
 
     @staticmethod
@@ -300,16 +300,6 @@ class ConvolveAttributes(torch.autograd.Function):
         pairs = zip(tangents[:4], tensors, strict=True)
         along = tuple(torch.zeros_like(one) if t is None else t for t, one in pairs)
         return torch.func.jvp(partial(by_torch, way=ctx.way), tensors, along)[1]
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
-        """Return the results for a batch of tensors, one after another."""
-        several = [
-            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
-            for tensor, dim in zip(inputs[:4], in_dims[:4], strict=True)
-        ]
-        each = zip(*several, strict=True)
-        return torch.stack([ConvolveAttributes.apply(*four, inputs[4]) for four in each]), 0
 
 
 def weights(spatial: Tensor, shift: Tensor, filters: Tensor) -> tuple[Any, Any]:

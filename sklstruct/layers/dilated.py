@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..frames import Frame, Jet
 from .filtering import FilterBank
-from .fused import AXES, compute
+from .fused import AXES, OneByOne, compute
 from .scale import derivatives
 
 Numbers = NDArray[np.intp]
@@ -148,7 +148,7 @@ def table_of(factor: float, widths: tuple[float, ...], order: int, extent: int) 
     )[0]
 
 
-class DilateAndMix(torch.autograd.Function):
+class DilateAndMix(OneByOne):
     r"""``DilatedFilter`` as a differentiable function that keeps no responses.
 
     As in ``FilterAndMix``, signals, coefficients and y are numbered 0, 1 and 2, and the gradient
@@ -213,16 +213,6 @@ class DilateAndMix(torch.autograd.Function):
             slope = DilateAndMix.apply(bank.lift[0], wanted, spatial, factor, *others)
             parts.append((slope @ lifting.T if wanted == 1 else slope) * along_factor / factor)
         return sum(parts[1:], start=parts[0])
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
-        """Return the results for a batch of tensors, one after another."""
-        several = [
-            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
-            for tensor, dim in zip(inputs[3:], in_dims[3:], strict=True)
-        ]
-        results = [DilateAndMix.apply(*inputs[:3], *each) for each in zip(*several, strict=True)]
-        return torch.stack(results), 0
 
 
 # Which torch looks up at every call.

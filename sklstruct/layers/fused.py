@@ -29,7 +29,20 @@ AXES = 3  # the kernel takes lines and images for volumes of one plane, or of on
 MOST_TAPS = 128  # of a profile
 
 
-class FilterAndMix(torch.autograd.Function):
+class OneByOne(torch.autograd.Function):
+    """A function of one tensor that ``torch.func.vmap`` computes for one after another."""
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+        """Return the results for a batch of tensors."""
+        several = [
+            value.unbind(dim) if isinstance(dim, int) else [value] * info.batch_size
+            for value, dim in zip(inputs, in_dims, strict=True)
+        ]
+        return torch.stack([cls.apply(*each) for each in zip(*several, strict=True)]), 0
+
+
+class FilterAndMix(OneByOne):
     r"""``SeparableFilter`` as a differentiable function that keeps no responses.
 
     It computes by the kernel, or else as the bank does.
@@ -94,17 +107,6 @@ class FilterAndMix(torch.autograd.Function):
             if all(tensor is not None for tensor in pair)
         ]
         return sum(parts[1:], start=parts[0])
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
-        """Return the results for a batch of tensors, one after another."""
-        *how, one, two = inputs
-        several = [
-            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
-            for tensor, dim in zip((one, two), in_dims[3:], strict=True)
-        ]
-        results = [FilterAndMix.apply(*how, *pair) for pair in zip(*several, strict=True)]
-        return torch.stack(results), 0
 
 
 # Which torch looks up at every call.

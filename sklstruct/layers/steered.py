@@ -16,7 +16,7 @@ from ..frames import Frame
 from . import fused
 from .dimensions import convolve, output_extents
 from .filtering import SeparableFilter
-from .fused import AXES, KERNELS, LIBRARY, serves
+from .fused import AXES, KERNELS, LIBRARY, OneByOne, serves
 from .kept import KeptTensors
 from .steering import Mixture
 
@@ -135,7 +135,7 @@ class SteeredFilter:
         return output_extents(spatial, self.frame.support, self.stride, self.padding)
 
 
-class SteerAndMix(torch.autograd.Function):
+class SteerAndMix(OneByOne):
     r"""``SteeredFilter`` as a differentiable function that keeps no responses.
 
     The inner product of y and the mixed sums is linear in signals, table, coefficients and y, which
@@ -205,16 +205,6 @@ class SteerAndMix(torch.autograd.Function):
                 others[place] = tangent
                 parts.append(SteerAndMix.apply(*ctx.how, *others))
         return sum(parts[1:], start=parts[0])
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
-        """Return the results for a batch of tensors, one after another."""
-        several = [
-            [tensor] * info.batch_size if dim is None else tensor.unbind(dim)
-            for tensor, dim in zip(inputs[4:], in_dims[4:], strict=True)
-        ]
-        results = [SteerAndMix.apply(*inputs[:4], *each) for each in zip(*several, strict=True)]
-        return torch.stack(results), 0
 
 
 # Which torch looks up at every call.
