@@ -203,6 +203,7 @@ static int plan_grids(Plan *plan, const int64_t *averages, const float *weights)
     return 1;
 }
 
+/* Plan n averages, `together` of them at a time; those too many have no weight. */
 static int plan_bands(Bands *bands, const Average *average, long n, long together) {
     long reach = average->reach + (together - 1) * average->step;
     bands->reach = reach < average->extent ? reach : average->extent;

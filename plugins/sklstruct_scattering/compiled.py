@@ -76,8 +76,8 @@ class Plan:
     heights : tuple of int
         Extents of the signals and of the averages, with rows of 1 on a line.
     arrays : tuple of ndarray
-        Sources of the padded rows and columns, averages by level and their weights, paths and
-        filters.
+        Sources of the padded rows and columns, averages by level and their weights, paths,
+        filters, and what ``large_terms`` says of these.
     kernel : str
         One of ``KERNELS``.
     parts : ndarray
