@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -114,16 +113,21 @@ class DilatedFilter(FilterBank):
         own = torch.eye(*which.shape, dtype=factor.dtype)
         return own * rates[:, None] + torch.from_numpy(which).to(factor)
 
+    @cached_property
+    def nodes(self) -> list[Numbers]:
+        """Where in the table of an axis the plan's nodes stand, for every axis."""
+        assert self.plan is not None
+        counts = self.plan.numbers[3 : 4 * AXES : 4]
+        nodes = np.split(self.plan.profiles.astype(int) - 1, np.cumsum(counts)[:-1])
+        return nodes[AXES - len(self.support) :]
+
     def profiles(self, factor: Tensor) -> Tensor:
         """Return the profiles of the plan's nodes, one after another."""
-        assert self.plan is not None
         missing = AXES - len(self.support)
-        counts = self.plan.numbers[3 : 4 * AXES : 4]
-        nodes = np.split(self.plan.profiles, np.cumsum(counts)[:-1])[missing:]
         parts = [torch.ones(missing, dtype=torch.float64)]
-        for extent, places in zip(self.support, nodes, strict=True):
+        for extent, places in zip(self.support, self.nodes, strict=True):
             table = table_of(float(factor), tuple(self.widths), self.highest, extent)
-            parts.append(table[places.astype(int) - 1].flatten())
+            parts.append(table[places].flatten())
         return torch.cat(parts).float()
 
 
@@ -171,13 +175,6 @@ class DilateAndMix(OneByOne):
         return compute(wanted, one, two, *how)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        """Keep what derivatives need."""
-        *ctx.how, factor, one, two = inputs
-        ctx.save_for_backward(factor, one, two)
-        ctx.save_for_forward(factor, one, two)
-
-    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         """Return the gradients of the factor and of both tensors."""
         (bank, wanted, spatial), (factor, *others) = ctx.how, ctx.saved_tensors
@@ -213,7 +210,3 @@ class DilateAndMix(OneByOne):
             slope = DilateAndMix.apply(bank.lift[0], wanted, spatial, factor, *others)
             parts.append((slope @ lifting.T if wanted == 1 else slope) * along_factor / factor)
         return sum(parts[1:], start=parts[0])
-
-
-# Which torch looks up at every call.
-DilateAndMix.forward.__signature__ = inspect.signature(DilateAndMix.forward)  # type: ignore[attr-defined]

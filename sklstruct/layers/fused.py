@@ -30,7 +30,23 @@ MOST_TAPS = 128  # of a profile
 
 
 class OneByOne(torch.autograd.Function):
-    """A function of one tensor that ``torch.func.vmap`` computes for one after another."""
+    """A function of its last arguments, tensors, which it keeps for its derivatives.
+
+    ``torch.func.vmap`` computes it for one after another.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Which torch looks up at every call.
+        cls.forward.__signature__ = inspect.signature(cls.forward)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        """Keep what derivatives need."""
+        tensors = [value for value in inputs if isinstance(value, Tensor)]
+        ctx.how = inputs[: -len(tensors)]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @classmethod
     def vmap(cls, info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
@@ -69,13 +85,6 @@ class FilterAndMix(OneByOne):
         return bank.correlate(one, two) if wanted == 1 else bank.mix(one, two)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        """Keep what derivatives need."""
-        *ctx.how, one, two = inputs
-        ctx.save_for_backward(one, two)
-        ctx.save_for_forward(one, two)
-
-    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         """Return the gradients of both tensors."""
         (bank, wanted, spatial), (one, two) = ctx.how, ctx.saved_tensors
@@ -107,10 +116,6 @@ class FilterAndMix(OneByOne):
             if all(tensor is not None for tensor in pair)
         ]
         return sum(parts[1:], start=parts[0])
-
-
-# Which torch looks up at every call.
-FilterAndMix.forward.__signature__ = inspect.signature(FilterAndMix.forward)  # type: ignore[attr-defined]
 
 
 class Plan(NamedTuple):

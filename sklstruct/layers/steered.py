@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -171,13 +170,6 @@ class SteerAndMix(OneByOne):
         return way.adjoint(way.mixture.transposed()(above, table), spatial)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        """Keep what derivatives need."""
-        *ctx.how, one, two, three = inputs
-        ctx.save_for_backward(one, two, three)
-        ctx.save_for_forward(one, two, three)
-
-    @staticmethod
     def backward(ctx: Any, above: Tensor) -> Any:
         """Return the gradients of the three tensors."""
         (way, wanted, *rest), others = ctx.how, list(ctx.saved_tensors)
@@ -205,10 +197,6 @@ class SteerAndMix(OneByOne):
                 others[place] = tangent
                 parts.append(SteerAndMix.apply(*ctx.how, *others))
         return sum(parts[1:], start=parts[0])
-
-
-# Which torch looks up at every call.
-SteerAndMix.forward.__signature__ = inspect.signature(SteerAndMix.forward)  # type: ignore[attr-defined]
 
 
 def memory(

@@ -142,7 +142,7 @@ def merged(runs: list[Description], done: set[str]) -> tuple[Description, dict[C
         **fixed,
         "design": {**fixed["design"], **extent},
         "name": last["name"],
-        "baseline": baseline_of(runs, {*estimators}),
+        "baseline": agreed_baseline(runs, {*estimators}),
         "estimators": {label: estimators[label] for label in order},
         "cells": [list(key) for key in cells],
         "environments": [e for n, e in enumerate(environments) if e not in environments[:n]],
@@ -161,7 +161,7 @@ def ordered(runs: list[Description], labels: set[str]) -> list[str]:
     ]
 
 
-def baseline_of(runs: list[Description], labels: set[str]) -> str | None:
+def agreed_baseline(runs: list[Description], labels: set[str]) -> str | None:
     """Return the estimator that runs compare others with, None if no run names one that counts."""
     named = [run["baseline"] for run in runs if run.get("baseline") in labels]
     if len({*named}) > 1:

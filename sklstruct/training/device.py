@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -125,17 +126,17 @@ def kept_memory() -> Iterator[None]:
     zeros: by a single thread, and for small networks that takes a sixth of a step.  Where the
     library has no such setting, nothing happens.
     """
-    mallopt = getattr(ctypes.CDLL(None) if os.name == "posix" else None, "mallopt", None)
-    if mallopt is None:
+    library: Any = ctypes.CDLL(None) if os.name == "posix" else None
+    if not hasattr(library, "mallopt"):
         yield
         return
-    mallopt(MMAP_THRESHOLD, LARGEST_PIECE)
-    mallopt(TRIM_THRESHOLD, KEPT)
+    library.mallopt(MMAP_THRESHOLD, LARGEST_PIECE)
+    library.mallopt(TRIM_THRESHOLD, KEPT)
     try:
         yield
     finally:
-        mallopt(TRIM_THRESHOLD, 2 * LARGEST_PIECE)
-        ctypes.CDLL(None).malloc_trim(0)
+        library.mallopt(TRIM_THRESHOLD, 2 * LARGEST_PIECE)
+        library.malloc_trim(0)
 
 
 def count_parameters(module: nn.Module, frozen: Collection[str] = ()) -> int:
